@@ -1,0 +1,1 @@
+"""pneumo: tells pneumonia from healthy lungs on chest X-rays by transfer learning."""

@@ -1,0 +1,37 @@
+"""Errors that a user can act on: one sentence with what was expected, what came, and what to do."""
+
+
+class PneumoError(Exception):
+    """Base of all errors that pneumo raises on purpose; the message is meant for the user."""
+
+
+class SettingsError(PneumoError):
+    """`mlflow.yaml`, an environment override or a run parameter is wrong."""
+
+
+class DataError(PneumoError):
+    """The data cannot be used: missing, unreadable, unlabelled, or hostile."""
+
+
+class GateFailedError(DataError):
+    """The data came in but an expectation of severity error failed."""
+
+
+class WeightsError(PneumoError):
+    """Pretrained weights that were asked for are not to be had or do not fit the backbone."""
+
+
+class TrainingError(PneumoError):
+    """A training could not be finished."""
+
+
+class TrackingError(PneumoError):
+    """MLflow cannot be reached, or refused what was asked."""
+
+
+class PromotionError(PneumoError):
+    """A registry change was refused or undone."""
+
+
+class ServiceError(PneumoError):
+    """A local service did not start, died, or its port is taken."""

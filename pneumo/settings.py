@@ -1,0 +1,136 @@
+"""Settings read from mlflow.yaml, overridden by PNEUMO_... environment variables."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from pneumo.errors import SettingsError
+
+FILE_NAME = "mlflow.yaml"
+
+
+class Section(BaseModel):
+    """A part of mlflow.yaml; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tracking(Section):
+    """Where runs are tracked."""
+
+    uri: str | None = Field(None, description="MLflow tracking server; empty: the embedded one")
+    experiment: str = "pneumonia"
+
+
+class Registry(Section):
+    """Names of registered models and aliases."""
+
+    model: str = "pneumonia-classifier"
+    phantom_model: str = "pneumonia-classifier-phantom"
+    champion: str = "champion"
+    challenger: str = "challenger"
+    previous: str = "previous"
+
+
+class Promotion(Section):
+    """What a challenger must show before it becomes champion."""
+
+    target_sensitivity: float = Field(0.95, gt=0, lt=1)
+    minimum_auc: float = Field(0.90, ge=0, le=1)
+    minimum_sensitivity: float = Field(0.85, ge=0, le=1)
+    minimum_specificity: float = Field(0.70, ge=0, le=1)
+    maximum_calibration_error: float = Field(0.10, ge=0, le=1)
+    maximum_slice_drop: float = Field(0.10, ge=0, le=1)
+    maximum_latency_ms: float = Field(500, gt=0)
+    maximum_model_mb: float = Field(500, gt=0)
+    tie: Literal["keep", "promote"] = "keep"
+    approval: bool = False
+
+
+class Gate(Section):
+    """Severity of data expectations and how much may be quarantined."""
+
+    quarantine_limit: float = Field(0.01, ge=0, le=1)
+    severity: dict[str, Literal["error", "warning"]] = {}
+
+
+class Data(Section):
+    """Where data versions are kept beside the state folder."""
+
+    storage: str | None = Field(None, pattern="^s3://[^/]+")
+    s3_endpoint: str | None = None
+
+
+class Services(Section):
+    """Addresses of the embedded servers."""
+
+    host: str = "127.0.0.1"
+    prefect_port: int = Field(4200, ge=1, le=65535)
+    mlflow_port: int = Field(5000, ge=1, le=65535)
+
+
+class Settings(BaseSettings):
+    """Everything that is the same for every run; what differs from run to run is a flow parameter."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="PNEUMO_", env_nested_delimiter="__", yaml_file=FILE_NAME
+    )
+
+    home: Path = Field(Path(".pneumo"), description="State folder: caches, databases, logs")
+    tracking: Tracking = Tracking()
+    registry: Registry = Registry()
+    promotion: Promotion = Promotion()
+    gate: Gate = Gate()
+    data: Data = Data()
+    external: tuple[str, ...] = ()
+    services: Services = Services()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Precedence: arguments, environment, mlflow.yaml, defaults."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow server in force."""
+        return self.tracking.uri or f"http://{self.services.host}:{self.services.mlflow_port}"
+
+    @property
+    def prefect_api(self) -> str:
+        """The embedded Prefect server's API."""
+        return f"http://{self.services.host}:{self.services.prefect_port}/api"
+
+    def model_name(self, synthetic: bool) -> str:
+        """Registered model that a data set's candidates belong to."""
+        return self.registry.phantom_model if synthetic else self.registry.model
+
+
+def load_settings() -> Settings:
+    """Read mlflow.yaml of the working folder and the environment.
+
+    Raises:
+        SettingsError: a key is unknown or a value out of bounds; the message names both.
+    """
+    if not Path(FILE_NAME).is_file():
+        raise SettingsError(
+            f"Expected {FILE_NAME} in the working folder {Path.cwd()}: run this in the project's folder."
+        )
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(item["loc"], item["msg"]) for item in error.errors())) from None
+    return settings.model_copy(update={"home": Path(os.path.abspath(settings.home))})
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    return f"{FILE_NAME}, key {'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}"
