@@ -1,0 +1,1 @@
+"""The machines' side: local servers, the Prefect API, checks."""

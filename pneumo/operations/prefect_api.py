@@ -1,0 +1,98 @@
+"""What pneumo asks of a Prefect server over its REST API; importing Prefect itself takes seconds."""
+
+import os
+from typing import Any
+
+import httpx
+
+from pneumo.errors import ServiceError
+from pneumo.settings import Settings
+
+POOL = "pneumo"
+TRAINING_QUEUE = "training"
+FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
+
+
+def address(settings: Settings) -> str:
+    """The Prefect API in force: PREFECT_API_URL, or the embedded server."""
+    return os.environ.get("PREFECT_API_URL") or settings.prefect_api
+
+
+class PrefectApi:
+    """A thin client; every refusal is a ServiceError with the server's own words."""
+
+    def __init__(self, url: str, timeout: float = 30) -> None:
+        login = os.environ.get("PREFECT_API_AUTH_STRING", "")
+        user, _, password = login.partition(":")
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=timeout, auth=(user, password) if login else None)
+
+    def healthy(self) -> bool:
+        """Whether the server answers."""
+        try:
+            return self._client.get("/health").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def ensure_pool(self) -> None:
+        """Create the work pool for local processes, and its queue that runs one training at a time."""
+        self._ask("POST", "/work_pools/", {"name": POOL, "type": "process"}, accepted={httpx.codes.CONFLICT})
+        queue = {"name": TRAINING_QUEUE, "concurrency_limit": 1}
+        self._ask("POST", f"/work_pools/{POOL}/queues", queue, accepted={httpx.codes.CONFLICT})
+
+    def worker_online(self, name: str) -> bool:
+        """Whether the worker of that name has sent its heartbeat lately."""
+        found = self._ask("POST", f"/work_pools/{POOL}/workers/filter", {})
+        return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in found)
+
+    def deployment(self, name: str) -> dict[str, Any] | None:
+        """The deployment `flow/deployment`, or None."""
+        found = self._ask("GET", f"/deployments/name/{name}", accepted={httpx.codes.NOT_FOUND})
+        return found if "id" in found else None
+
+    def create_run(self, deployment: str, parameters: dict[str, Any]) -> str:
+        """Ask for a run now; returns its id.
+
+        Raises:
+            ServiceError: no such deployment, or a parameter that its form refuses.
+        """
+        found = self.deployment(deployment)
+        if found is None:
+            raise ServiceError(f"Expected the deployment {deployment} on {self.url}, but it is not there: run `pneumo up`.")
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        return str(self._ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """A flow run as the server sees it."""
+        found: dict[str, Any] = self._ask("GET", f"/flow_runs/{run_id}")
+        return found
+
+    def cancel(self, run_id: str) -> None:
+        """Ask the worker to end a run."""
+        self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def tasks(self, run_id: str) -> list[dict[str, Any]]:
+        """The task runs of a flow run, oldest first."""
+        body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        found: list[dict[str, Any]] = self._ask("POST", "/task_runs/filter", body)
+        return found
+
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, accepted: frozenset[int] | set[int] = frozenset()
+    ) -> Any:
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise ServiceError(
+                f"Expected a Prefect server at {self.url}, but it cannot be reached ({error}): run `pneumo up`."
+            ) from None
+        if answer.is_error and answer.status_code not in accepted:
+            raise ServiceError(f"Prefect refused {method} {path} ({answer.status_code}): {_reason(answer)}")
+        return answer.json() if answer.content else None
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json().get("detail", answer.text))
+    except ValueError:
+        return answer.text

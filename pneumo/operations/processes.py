@@ -1,0 +1,124 @@
+"""Long-lived local processes that outlive the command that starts them, found again by a pid file."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from pneumo.errors import ServiceError
+
+
+def start(name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, cwd: Path) -> psutil.Process:
+    """Start a process in its own session, its output in `<folder>/<name>.log` and its identity in `<name>.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.log").open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603 - our own commands
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_default_signals,  # noqa: PLW1509 - the command line has one thread here
+        )
+    process = psutil.Process(child.pid)
+    _record(folder, name).write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
+    return process
+
+
+def find(folder: Path, name: str) -> psutil.Process | None:
+    """The running process that `start` recorded under this name; a reused pid is not mistaken for it."""
+    try:
+        record = json.loads(_record(folder, name).read_text())
+        process = psutil.Process(record["pid"])
+        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() == record["created"]
+    except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
+        return None
+    return process if alive else None
+
+
+def stop(folder: Path, name: str, patience: float = 15) -> bool:
+    """Terminate a process and its children, by force after `patience` seconds; True if it was running."""
+    process = find(folder, name)
+    if process is not None:
+        family = [process, *process.children(recursive=True)]
+        _signal(process, signal.SIGTERM)
+        _, alive = psutil.wait_procs(family, timeout=patience)
+        for survivor in alive:
+            _signal(survivor, signal.SIGKILL)
+        psutil.wait_procs(alive, timeout=5)
+    _record(folder, name).unlink(missing_ok=True)
+    return process is not None
+
+
+def require_free_port(host: str, port: int, what: str, setting: str) -> None:
+    """Refuse to start a server where another one listens.
+
+    Raises:
+        ServiceError: naming the port, who has it if that can be seen, and the setting to change.
+    """
+    import socket
+
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex((host, port)) != 0:
+            return
+    variable = f"PNEUMO_{setting.upper().replace('.', '__')}"
+    raise ServiceError(
+        f"Expected port {port} on {host} to be free for {what}, but {_owner(port)} listens there: "
+        f"stop it, or set {setting} in mlflow.yaml or {variable} to another port."
+    )
+
+
+def wait_until_healthy(process: psutil.Process, name: str, healthy: Callable[[], bool], log: Path, patience: float = 90) -> None:
+    """Wait until `healthy()` is true.
+
+    Raises:
+        ServiceError: the process died or did not answer in `patience` seconds; the message ends with its last words.
+    """
+    deadline = time.monotonic() + patience
+    while not healthy():
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            raise ServiceError(f"Expected {name} to start, but it died; its log {log} ends with: {last_words(log)}")
+        if time.monotonic() > deadline:
+            raise ServiceError(f"Expected {name} to answer within {patience:.0f} s, but it did not; see its log {log}.")
+        time.sleep(0.2)
+
+
+def last_words(log: Path, lines: int = 3) -> str:
+    """The last lines of a log on one line."""
+    return " | ".join(log.read_text(errors="replace").strip().splitlines()[-lines:]) if log.is_file() else "(no log)"
+
+
+def _record(folder: Path, name: str) -> Path:
+    return folder / f"{name}.json"
+
+
+def _owner(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else "a program"
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        pass  # another user's process: its name is not ours to see
+    return "another program"
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass  # it went by itself in the meantime
+
+
+def _default_signals() -> None:
+    # A background shell hands down SIGINT as ignored, and Prefect's worker would then ignore SIGTERM too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.umask(0o077)

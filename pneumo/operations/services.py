@@ -1,0 +1,214 @@
+"""The embedded Prefect server, MLflow server and worker: up, down, status."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import httpx
+
+from pneumo.errors import ServiceError
+from pneumo.operations import processes
+from pneumo.operations.prefect_api import POOL, PrefectApi
+from pneumo.settings import Settings
+
+PROJECT = Path(__file__).parents[2]
+WORKER = "pneumo-local"
+DEPLOYMENTS = Path("infra/prefect.yaml")
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLI_COLORS": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "GX_ANALYTICS_ENABLED": "false",
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A local server or worker; `port` is None for one that does not listen."""
+
+    name: str
+    command: tuple[str, ...]
+    healthy: Callable[[], bool]
+    url: str
+    port: int | None = None
+    setting: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `pneumo status` says of a service; `state` is running, silent (no answer) or stopped."""
+
+    name: str
+    state: str
+    pid: int | None
+    url: str
+    log: Path
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Environment of every process that pneumo starts: where the servers are, and telemetry off."""
+    base = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    return base | QUIET | {
+        "PNEUMO_HOME": str(settings.home),
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_API_URL": settings.prefect_api,
+        "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    }
+
+
+def table(settings: Settings) -> tuple[Service, ...]:
+    """The services of the embedded shape, in the order in which they start."""
+    prefect = PrefectApi(settings.prefect_api, timeout=5)
+    host, python = settings.services.host, sys.executable
+    mlflow = settings.tracking_uri
+    services = [
+        Service(
+            "prefect",
+            (python, "-m", "prefect", "server", "start", "--host", host, "--port", str(settings.services.prefect_port)),
+            prefect.healthy,
+            f"http://{host}:{settings.services.prefect_port}",
+            settings.services.prefect_port,
+            "services.prefect_port",
+        ),
+        Service(
+            "worker",
+            (python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", WORKER),
+            lambda: prefect.worker_online(WORKER),
+            f"work pool {POOL}",
+        ),
+    ]
+    if settings.tracking.uri is None:
+        services.insert(1, _mlflow(settings, mlflow))
+    return tuple(services)
+
+
+def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, ...]:
+    """Start what is not running, wait until it answers, and lay the deployments.
+
+    Raises:
+        ServiceError: a port is taken, or a service died or did not answer; what this call started is stopped again.
+    """
+    folder = _folder(settings)
+    with _alone(folder):
+        started: list[str] = []
+        try:
+            for service in table(settings):
+                if processes.find(folder, service.name) is None:
+                    say(f"starting {service.name} ({service.url})")
+                    started.append(service.name)
+                    _start(service, settings)
+            _deploy(settings, say)
+        except BaseException:
+            # Ctrl-C included: nothing is left half-started.
+            for name in reversed(started):
+                processes.stop(folder, name)
+            raise
+    return status(settings)
+
+
+def down(settings: Settings) -> tuple[str, ...]:
+    """Stop every service of this state folder; returns the names of those that ran."""
+    folder = _folder(settings)
+    with _alone(folder):
+        return tuple(name for name in ("worker", "mlflow", "prefect") if processes.stop(folder, name))
+
+
+def status(settings: Settings) -> tuple[Status, ...]:
+    """The state of each service now."""
+    return tuple(_status(service, _folder(settings)) for service in table(settings))
+
+
+def _mlflow(settings: Settings, url: str) -> Service:
+    home, host, port = settings.home, settings.services.host, settings.services.mlflow_port
+    # The lean form: without job execution and with one worker, 0.5 GB and one process family instead of fifteen.
+    command = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
+    store = ("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts"))
+    hosts = ",".join(f"{name}:{port}" for name in {"localhost", "127.0.0.1", host})
+    return Service(
+        "mlflow", (*command, *store, "--allowed-hosts", hosts), lambda: _answers(url), url, port, "services.mlflow_port"
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        # /health says yes even where the API refuses the host name: ask the API itself.
+        return httpx.get(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=5).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _start(service: Service, settings: Settings) -> None:
+    folder = _folder(settings)
+    if service.port is not None:
+        processes.require_free_port(settings.services.host, service.port, service.name, service.setting)
+    if service.name == "worker":
+        PrefectApi(settings.prefect_api).ensure_pool()
+    extra = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = processes.start(service.name, service.command, environment(settings) | extra, folder, PROJECT)
+    processes.wait_until_healthy(process, service.name, service.healthy, folder / f"{service.name}.log")
+
+
+def _deploy(settings: Settings, say: Callable[[str], None]) -> None:
+    """Lay the deployments of infra/prefect.yaml, unless that was done for this very code and server."""
+    sources = [PROJECT / DEPLOYMENTS, *sorted((PROJECT / "flows").glob("*.py"))]
+    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in sources)).hexdigest()
+    laid = _folder(settings) / "deployed"
+    present = PrefectApi(settings.prefect_api).deployment("pneumonia/train") is not None
+    if present and laid.is_file() and laid.read_text() == digest:
+        return
+    say("laying the deployments")
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
+    result = subprocess.run(  # noqa: S603 - our own command
+        command, env=environment(settings), cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    log = _folder(settings) / "deploy.log"
+    log.write_text(result.stdout + result.stderr)
+    if result.returncode != 0:
+        raise ServiceError(f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}")
+    laid.write_text(digest)
+
+
+def _status(service: Service, folder: Path) -> Status:
+    process = processes.find(folder, service.name)
+    state = "stopped" if process is None else "running" if _quietly(service.healthy) else "silent"
+    return Status(service.name, state, process and process.pid, service.url, folder / f"{service.name}.log")
+
+
+def _quietly(healthy: Callable[[], bool]) -> bool:
+    try:
+        return healthy()
+    except ServiceError:
+        return False
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "services"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / "lock", timeout=180):
+            yield
+    except filelock.Timeout:
+        raise ServiceError(f"Expected no other `pneumo up` or `down` at work on {folder}, but one is: wait for it.") from None
+    except PermissionError as error:
+        raise ServiceError(
+            f"Expected to write in the state folder {folder.parent}, but {error.strerror}: set PNEUMO_HOME to a folder of yours."
+        ) from None
