@@ -1,0 +1,1 @@
+"""Training: backbones, weights, augmentation, frozen features, fine-tuning, candidates."""

@@ -1,0 +1,28 @@
+"""The training process: `python -m pneumo.training FOLDER` does the folder's job.json and leaves a result.json."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from pneumo.errors import PneumoError
+from pneumo.training.isolate import die_with_parent
+from pneumo.training.job import Job, perform
+from pneumo.training.progress import write_to
+
+
+def main(folder: Path) -> None:
+    """Do a job; an error that a user can act on goes into the result, any other ends the process."""
+    die_with_parent(os.getppid())
+    job = Job.model_validate_json((folder / "job.json").read_text(encoding="utf-8"))
+    try:
+        answer = perform(job, write_to(folder / "progress.jsonl")).model_dump(mode="json")
+    except PneumoError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    scratch = folder / "result.part"
+    scratch.write_text(json.dumps(answer), encoding="utf-8")
+    scratch.replace(folder / "result.json")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,110 @@
+"""Candidates: one per backbone, and their ensemble; a finished one is never trained again."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from pneumo.errors import TrainingError
+from pneumo.stages import Candidate, DatasetVersion, ImageStore, code_version, stage_key
+from pneumo.training import weights
+from pneumo.training.isolate import run
+from pneumo.training.job import Job, read
+from pneumo.training.progress import OnProgress, silent
+from pneumo.training.spec import CandidateSpec
+
+ENSEMBLE = "ensemble"
+
+
+def train(
+    spec: CandidateSpec,
+    version: DatasetVersion,
+    store: ImageStore,
+    run_id: str,
+    home: Path,
+    on_progress: OnProgress = silent,
+    threads: int | None = None,
+) -> Candidate:
+    """Train one backbone in a process of its own, or return it at once if that was done before.
+
+    Args:
+        run_id: the MLflow run that the candidate is recorded under.
+        on_progress: called with every event, in this process.
+        threads: of the training process; all cores by default.
+
+    Raises:
+        WeightsError: the pretrained weights are not to be had.
+        TrainingError: the training failed or its process died; the message says how.
+    """
+    if spec.size != store.size:
+        raise TrainingError(f"Expected images of {spec.size} pixels for {spec.name}, got {store.size}: decode again.")
+    job = Job(
+        name=spec.name,
+        key=train_key(spec, version, store, home),
+        version=version,
+        store=store,
+        run_id=run_id,
+        home=home,
+        spec=spec,
+    )
+    return _done(job, on_progress, threads)
+
+
+def combine(
+    candidates: Sequence[Candidate],
+    version: DatasetVersion,
+    store: ImageStore,
+    run_id: str,
+    home: Path,
+    on_progress: OnProgress = silent,
+) -> Candidate:
+    """Make candidates one: a single model whose logit is the mean of theirs.
+
+    Raises:
+        TrainingError: there are fewer than two, or the process died.
+    """
+    if len(candidates) < 2:
+        raise TrainingError(f"Expected two or more candidates to combine, got {len(candidates)}: name more backbones.")
+    key = stage_key(
+        "combine",
+        members=sorted(candidate.key for candidate in candidates),
+        version=version.digest,
+        store=store.key,
+        code=code_version("training"),
+    )
+    members = tuple(sorted(candidates, key=lambda candidate: candidate.name))
+    job = Job(name=ENSEMBLE, key=key, version=version, store=store, run_id=run_id, home=home, members=members)
+    return _done(job, on_progress, None)
+
+
+def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path) -> str:
+    """Key of a backbone's result: same settings, weights, data, code and Keras backend, same key.
+
+    Raises:
+        WeightsError: the pretrained weights are not to be had.
+    """
+    return stage_key(
+        "train",
+        spec=spec.model_dump(mode="json", exclude={"weights"}),
+        weights=weights.identity(spec, home),
+        version=version.digest,
+        store=store.key,
+        backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
+        code=code_version("training"),
+    )
+
+
+def is_trained(key: str, home: Path) -> bool:
+    """Whether a result with this key is kept."""
+    return (home / "cache" / "train" / key).is_dir()
+
+
+def _done(job: Job, on_progress: OnProgress, threads: int | None) -> Candidate:
+    job.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(job.folder.with_suffix(".lock")):
+        if not job.folder.is_dir():
+            run(job, on_progress, threads)
+            shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
+        return read(job.folder, job.run_id)

@@ -1,0 +1,72 @@
+"""The images of a data set version as one stage sees them: a table of rows and a memory map."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pneumo.errors import TrainingError
+from pneumo.stages import DatasetVersion, ImageStore
+
+COLUMNS = ["path", "sha256", "patient", "label", "subtype", "split"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Rows of the manifest and, in the same order, pixels: uint8 (n, size, size), read from disk as needed."""
+
+    rows: pd.DataFrame
+    pixels: np.ndarray
+
+    def of(self, split: str) -> np.ndarray:
+        """Positions of a split's images, int64."""
+        return np.flatnonzero(self.rows["split"].to_numpy() == split)
+
+    def targets(self, positions: np.ndarray) -> np.ndarray:
+        """1 for pneumonia, 0 for normal; float32."""
+        return np.asarray(self.rows["label"].to_numpy()[positions] == "PNEUMONIA", "float32")
+
+
+def open_images(version: DatasetVersion, store: ImageStore) -> Images:
+    """Open the memory map beside its manifest.
+
+    Raises:
+        TrainingError: the two do not belong together, or a split lacks one of the classes.
+    """
+    rows = pd.read_parquet(version.manifest, columns=COLUMNS)
+    pixels = np.load(store.path, mmap_mode="r", allow_pickle=False)
+    expected = (len(rows), store.size, store.size)
+    if pixels.shape != expected or pixels.dtype != np.uint8:
+        raise TrainingError(
+            f"Expected uint8 pixels {expected} in {store.path}, found {pixels.dtype} {pixels.shape}: decode again."
+        )
+    for split in ("train", "validation"):
+        labels = set(rows.loc[rows["split"] == split, "label"])
+        if len(labels) < 2:
+            raise TrainingError(f"Expected both classes in split {split}, found {sorted(labels)}: give more images.")
+    return Images(rows, pixels)
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Slices that cover `count` items."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def apply(model: Any, pixels: np.ndarray, positions: np.ndarray | None = None, batch_size: int = 64) -> np.ndarray:
+    """A model's output for images, float32; memory is that of one batch, whatever their number.
+
+    Args:
+        pixels: uint8 (n, size, size).
+        positions: which of them; all by default.
+    """
+    chosen = np.arange(len(pixels)) if positions is None else positions
+    results = []
+    for part in batches(len(chosen), batch_size):
+        batch = np.zeros((batch_size, *pixels.shape[1:], 1), "float32")  # one shape: nothing is traced twice
+        count = part.stop - part.start
+        batch[:count, ..., 0] = pixels[chosen[part]]
+        results.append(np.asarray(model.predict_on_batch(batch), "float32")[:count])
+    return np.concatenate(results)

@@ -1,0 +1,139 @@
+"""What a training process does: from a job to the files of a candidate."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pneumo.errors import TrainingError
+from pneumo.stages import Candidate, DatasetVersion, ImageStore, Record, written_once
+from pneumo.training import fit, network, weights
+from pneumo.training.features import embeddings
+from pneumo.training.head import fit_head
+from pneumo.training.images import Images, apply, open_images
+from pneumo.training.progress import OnProgress, Progress
+from pneumo.training.score import Judge, judge, selection_score
+from pneumo.training.spec import CandidateSpec
+
+FILES = ("model.keras", "predictions.parquet", "history.json", "candidate.json")
+
+
+class Job(Record):
+    """A training to do: a backbone's if there is a spec, else the ensemble of candidates."""
+
+    name: str
+    key: str
+    version: DatasetVersion
+    store: ImageStore
+    run_id: str
+    home: Path
+    spec: CandidateSpec | None = None
+    members: tuple[Candidate, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where the result lies."""
+        return self.home / "cache" / "train" / self.key
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an unfinished training is kept."""
+        return self.home / "checkpoints" / self.key / "checkpoint.npz"
+
+
+def perform(job: Job, report: OnProgress) -> Candidate:
+    """Train, score and write a candidate; its folder appears when it is complete."""
+    begun = time.monotonic()
+    report(Progress(name=job.name, stage="start"))
+    images = open_images(job.version, job.store)
+    judging = judge(images)
+    model, history = _ensemble(job) if job.spec is None else _backbone(job, job.spec, images, judging, report)
+    report(Progress(name=job.name, stage="scoring"))
+    candidate = _write(job, model, history, images, judging, begun)
+    report(Progress(name=job.name, stage="done", metrics=figures(candidate)))
+    return candidate
+
+
+def figures(candidate: Candidate) -> dict[str, float]:
+    """A candidate's figures by name."""
+    return {name: getattr(candidate, name) for name in ("validation_auc", "shifted_auc", "selection_score", "minutes")}
+
+
+def read(folder: Path, run_id: str) -> Candidate:
+    """A finished candidate as the result of another run."""
+    stored = Candidate.model_validate_json((folder / "candidate.json").read_text(encoding="utf-8"))
+    places = {"model": folder / "model.keras", "predictions": folder / "predictions.parquet"}
+    return stored.model_copy(update={"run_id": run_id, **places})
+
+
+def _backbone(
+    job: Job, spec: CandidateSpec, images: Images, judging: Judge, report: OnProgress
+) -> tuple[Any, list[dict[str, float]]]:
+    import keras
+
+    keras.utils.set_random_seed(spec.seed)
+    keras.config.set_dtype_policy(spec.precision)
+    model = network.build(spec, weights.load_backbone(spec, job.home))
+    if spec.pretrained:
+        report(Progress(name=job.name, stage="features"))
+        _set_head(job, spec, model, images)
+    elif spec.epochs == 0:
+        raise TrainingError(f"Expected epochs above 0 for {spec.name} without pretrained weights, got 0: raise epochs.")
+    history = fit.fine_tune(spec, model, images, judging, job.checkpoint, report) if spec.epochs else []
+    return model, history
+
+
+def _set_head(job: Job, spec: CandidateSpec, model: Any, images: Images) -> None:
+    train, validation = images.of("train"), images.of("validation")
+    features, held_out = (
+        embeddings(spec, model, images, positions, job.store, job.home) for positions in (train, validation)
+    )
+    head = fit_head(features, images.targets(train), held_out, images.targets(validation))
+    model.get_layer("logit").set_weights(head)
+
+
+def _ensemble(job: Job) -> tuple[Any, list[dict[str, float]]]:
+    import keras
+
+    members = {member.name: keras.saving.load_model(member.model, safe_mode=True) for member in job.members}
+    return network.combine(members), []
+
+
+def _write(
+    job: Job, model: Any, history: list[dict[str, float]], images: Images, judging: Judge, begun: float
+) -> Candidate:
+    positions = np.flatnonzero(images.rows["split"].isin(("validation", "test")))
+    logits = apply(model, images.pixels, positions)[:, 0]
+    if not np.isfinite(logits).all():
+        raise TrainingError(f"Expected finite logits of {job.name}, got NaN or infinity: lower the learning rate.")
+    predictions = images.rows.iloc[positions].assign(logit=logits).reset_index(drop=True)
+    validation = judging.clean(predictions)
+    shifts = judging.shifts(model)
+    average = float(np.mean(list(shifts.values())))
+    candidate = Candidate(
+        name=job.name,
+        key=job.key,
+        run_id=job.run_id,
+        model=job.folder / "model.keras",
+        predictions=job.folder / "predictions.parquet",
+        validation_auc=validation,
+        shifted_auc=average,
+        selection_score=selection_score(validation, average),
+        minutes=(time.monotonic() - begun) / 60,
+    )
+    facts = {"epochs": history, "shifts": shifts, "peak_memory_gib": _peak_memory()}
+    with written_once(job.folder) as folder:
+        model.save(folder / "model.keras")
+        predictions.to_parquet(folder / "predictions.parquet")
+        (folder / "history.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        (folder / "candidate.json").write_text(candidate.model_dump_json(indent=1), encoding="utf-8")
+    return candidate
+
+
+def _peak_memory() -> float:
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # Linux counts in KiB
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 2)

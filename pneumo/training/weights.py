@@ -1,0 +1,91 @@
+"""Pretrained weights: found, checked and loaded, or an error; never a silent random start."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pneumo.errors import WeightsError
+from pneumo.training.backbones import build
+from pneumo.training.spec import Backbone, CandidateSpec
+
+KERAS = "imagenet"
+NONE = "none"
+
+
+def locate(backbone: Backbone, weights: str, home: Path) -> Path | None:
+    """The backbone's weight file; None where Keras fetches the weights or none are wanted.
+
+    Args:
+        weights: "imagenet", "none", a folder, or an s3:// address, which is copied to `home` first.
+
+    Raises:
+        WeightsError: the file is not there; the message names it and where it was looked for.
+    """
+    if weights in (KERAS, NONE):
+        return None
+    folder = _fetched(backbone, weights, home) if weights.startswith("s3://") else Path(weights)
+    if not folder.is_dir():
+        raise WeightsError(
+            f'Expected a folder of weight files, "imagenet" or "none", got {weights!r}: correct weights.'
+        )
+    for pattern in patterns(backbone):
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found[0]
+    raise WeightsError(
+        f"Expected weights of {backbone} in {weights}, found no file {' or '.join(patterns(backbone))}: "
+        'put it there, or choose other weights ("imagenet" lets Keras fetch them, "none" starts at random).'
+    )
+
+
+def patterns(backbone: Backbone) -> tuple[str, ...]:
+    """File names that hold the backbone's weights, best first; the number after alpha is the size in pixels."""
+    plain = (f"{backbone.name}_[0-9][0-9][0-9]_no_top.weights.h5", f"{backbone.name}_no_top.weights.h5")
+    if backbone.alpha is None:
+        return plain
+    return (
+        f"{backbone.name}_{backbone.alpha}_[0-9][0-9][0-9]_no_top.weights.h5",
+        f"{backbone.name}_{backbone.alpha}_no_top.weights.h5",
+        *(plain if backbone.alpha == 1.0 else ()),
+    )
+
+
+def identity(spec: CandidateSpec, home: Path) -> str:
+    """What names the weights in a key: the file's digest, so a moved folder changes nothing."""
+    file = locate(spec.backbone, spec.weights, home)
+    return spec.weights if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def load_backbone(spec: CandidateSpec, home: Path) -> Any:
+    """The Keras backbone of a spec with its pretrained weights in place.
+
+    Raises:
+        WeightsError: the file is missing or does not fit, or Keras cannot fetch its own.
+    """
+    backbone, file = spec.backbone, locate(spec.backbone, spec.weights, home)
+    if spec.weights == KERAS:
+        return _from_keras(spec)
+    model = build(backbone.name, backbone.alpha, spec.size)
+    if file is not None:
+        try:
+            model.load_weights(file)
+        except (ValueError, KeyError, OSError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise WeightsError(f"Expected weights of {backbone} in {file}, but they do not fit: {reason}") from error
+    return model
+
+
+def _from_keras(spec: CandidateSpec) -> Any:
+    try:
+        return build(spec.backbone.name, spec.backbone.alpha, spec.size, weights=KERAS)
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        if type(error) is not Exception:
+            raise
+        raise WeightsError(
+            f"Expected Keras to fetch ImageNet weights of {spec.backbone}, but the download failed ({error}): "
+            "connect to the network, or give weights as a folder."
+        ) from error
+
+
+def _fetched(backbone: Backbone, address: str, home: Path) -> Path:
+    raise WeightsError(f"Expected weights as a folder, got {address}: weights from S3 are not supported yet.")
