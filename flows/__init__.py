@@ -1,0 +1,1 @@
+"""Compositions of tasks: each reads as a table of contents."""

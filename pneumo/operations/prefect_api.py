@@ -58,7 +58,9 @@ class PrefectApi:
         """
         found = self.deployment(deployment)
         if found is None:
-            raise ServiceError(f"Expected the deployment {deployment} on {self.url}, but it is not there: run `pneumo up`.")
+            raise ServiceError(
+                f"Expected the deployment {deployment} on {self.url}, but it is not there: run `pneumo up`."
+            )
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         return str(self._ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
@@ -77,8 +79,18 @@ class PrefectApi:
         found: list[dict[str, Any]] = self._ask("POST", "/task_runs/filter", body)
         return found
 
+    def progress(self, run_id: str) -> str:
+        """The words of the newest progress bar of a flow run, empty if there is none."""
+        wanted = {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}
+        found = self._ask("POST", "/artifacts/filter", {"artifacts": wanted, "sort": "UPDATED_DESC", "limit": 1})
+        return f"{float(found[0]['data']):.0f} % {found[0]['description'] or ''}" if found else ""
+
     def _ask(
-        self, method: str, path: str, body: dict[str, Any] | None = None, accepted: frozenset[int] | set[int] = frozenset()
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        accepted: frozenset[int] | set[int] = frozenset(),
     ) -> Any:
         try:
             answer = self._client.request(method, path, json=body)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -25,7 +26,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], fol
             env=dict(environment),
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=_default_signals,  # noqa: PLW1509 - the command line has one thread here
+            preexec_fn=_default_signals,
         )
     process = psutil.Process(child.pid)
     _record(folder, name).write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
@@ -76,7 +77,9 @@ def require_free_port(host: str, port: int, what: str, setting: str) -> None:
     )
 
 
-def wait_until_healthy(process: psutil.Process, name: str, healthy: Callable[[], bool], log: Path, patience: float = 90) -> None:
+def wait_until_healthy(
+    process: psutil.Process, name: str, healthy: Callable[[], bool], log: Path, patience: float = 90
+) -> None:
     """Wait until `healthy()` is true.
 
     Raises:
@@ -104,17 +107,17 @@ def _owner(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else "a program"
+                return (
+                    f"{psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else "a program"
+                )
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         pass  # another user's process: its name is not ours to see
     return "another program"
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):  # it may have gone by itself in the meantime
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass  # it went by itself in the meantime
 
 
 def _default_signals() -> None:

@@ -59,16 +59,21 @@ class Status:
 def environment(settings: Settings) -> dict[str, str]:
     """Environment of every process that pneumo starts: where the servers are, and telemetry off."""
     base = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    return base | QUIET | {
-        "PNEUMO_HOME": str(settings.home),
-        "PREFECT_HOME": str(settings.home / "prefect"),
-        "PREFECT_API_URL": settings.prefect_api,
-        "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
-        "PREFECT_WORKER_QUERY_SECONDS": "2",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-        "MLFLOW_TRACKING_URI": settings.tracking_uri,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-    }
+    return (
+        base
+        | QUIET
+        | {
+            "PNEUMO_HOME": str(settings.home),
+            "PNEUMO_PROJECT": str(PROJECT),
+            "PREFECT_HOME": str(settings.home / "prefect"),
+            "PREFECT_API_URL": settings.prefect_api,
+            "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            "MLFLOW_TRACKING_URI": settings.tracking_uri,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        }
+    )
 
 
 def table(settings: Settings) -> tuple[Service, ...]:
@@ -133,11 +138,21 @@ def status(settings: Settings) -> tuple[Status, ...]:
     return tuple(_status(service, _folder(settings)) for service in table(settings))
 
 
+def run_page(settings: Settings, run_id: str) -> str:
+    """The page of a flow run in Prefect."""
+    return f"http://{settings.services.host}:{settings.services.prefect_port}/runs/flow-run/{run_id}"
+
+
 def _mlflow(settings: Settings, url: str) -> Service:
     home, host, port = settings.home, settings.services.host, settings.services.mlflow_port
     # The lean form: without job execution and with one worker, 0.5 GB and one process family instead of fifteen.
     command = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
-    store = ("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts"))
+    store = (
+        "--backend-store-uri",
+        f"sqlite:///{home / 'mlflow.db'}",
+        "--artifacts-destination",
+        str(home / "artifacts"),
+    )
     hosts = ",".join(f"{name}:{port}" for name in {"localhost", "127.0.0.1", host})
     return Service(
         "mlflow", (*command, *store, "--allowed-hosts", hosts), lambda: _answers(url), url, port, "services.mlflow_port"
@@ -147,7 +162,9 @@ def _mlflow(settings: Settings, url: str) -> Service:
 def _answers(url: str) -> bool:
     try:
         # /health says yes even where the API refuses the host name: ask the API itself.
-        return httpx.get(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=5).status_code == httpx.codes.OK
+        return (
+            httpx.get(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=5).status_code == httpx.codes.OK
+        )
     except httpx.TransportError:
         return False
 
@@ -179,7 +196,9 @@ def _deploy(settings: Settings, say: Callable[[str], None]) -> None:
     log = _folder(settings) / "deploy.log"
     log.write_text(result.stdout + result.stderr)
     if result.returncode != 0:
-        raise ServiceError(f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}")
+        raise ServiceError(
+            f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}"
+        )
     laid.write_text(digest)
 
 
@@ -207,8 +226,11 @@ def _alone(folder: Path) -> Iterator[None]:
         with filelock.FileLock(folder / "lock", timeout=180):
             yield
     except filelock.Timeout:
-        raise ServiceError(f"Expected no other `pneumo up` or `down` at work on {folder}, but one is: wait for it.") from None
+        raise ServiceError(
+            f"Expected no other `pneumo up` or `down` at work on {folder}, but one is: wait for it."
+        ) from None
     except PermissionError as error:
         raise ServiceError(
-            f"Expected to write in the state folder {folder.parent}, but {error.strerror}: set PNEUMO_HOME to a folder of yours."
+            f"Expected to write in the state folder {folder.parent}, but {error.strerror}: "
+            "set PNEUMO_HOME to a folder of yours."
         ) from None

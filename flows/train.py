@@ -1,0 +1,103 @@
+"""The main job: from a data source to a champion."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from pneumo.errors import TrainingError
+from pneumo.settings import load_settings
+from pneumo.stages import Candidate, Fit
+from pneumo.training.spec import candidate_specs, defaults
+from tasks import conclusion, evaluation, pages, promotion, training
+from tasks import data as data_tasks
+from tasks.tracking import parent_run, tracker
+
+Source = Annotated[
+    str, Field(description="Folder, archive, s3://bucket/prefix, kaggle:owner/name, or phantom: images drawn by pneumo")
+]
+Weights = Annotated[
+    str | None, Field(description="imagenet, a folder, s3://..., or none; empty: imagenet, none for the phantom set")
+]
+Backbones = Annotated[
+    list[str] | None,
+    Field(description="keras.applications names, with a width if they have one: MobileNetV2:0.35; empty: the default"),
+]
+Size = Annotated[int | None, Field(ge=32, le=1024, description="Pixels a side; empty: 224, 96 for the phantom set")]
+Epochs = Annotated[int | None, Field(ge=0, le=1000, description="Epochs of fine-tuning; empty: the default")]
+Shape = Annotated[Fit, Field(description="squash to a square, or pad and keep the aspect")]
+Ensemble = Annotated[bool, Field(description="Add the mean of all backbones as one more candidate")]
+Rate = Annotated[float | None, Field(gt=0, le=1, description="Peak learning rate; empty: the default")]
+Strength = Annotated[float | None, Field(ge=0, le=3, description="Strength of augmentation, 0 for none")]
+Batch = Annotated[int | None, Field(ge=1, le=1024, description="Images in a batch; empty: the default")]
+Seed = Annotated[int, Field(ge=0, description="Same seed, same machine, same weights")]
+
+
+# One training at a time: each uses every core, so two at once would take as long and twice the memory.
+@flow(name="pneumonia", task_runner=ThreadPoolTaskRunner(max_workers=1))
+def train(  # noqa: PLR0913 - the flow's form: one field each
+    data: Source = "phantom",
+    weights: Weights = None,
+    backbones: Backbones = None,
+    image_size: Size = None,
+    fit: Shape = "squash",
+    epochs: Epochs = None,
+    learning_rate: Rate = None,
+    augmentation: Strength = None,
+    batch_size: Batch = None,
+    ensemble: Ensemble = True,
+    seed: Seed = 0,
+) -> None:
+    """Ingest, validate, split, preprocess, train every backbone, evaluate, and promote the best on evidence."""
+    parameters = dict(locals())
+    settings = load_settings()
+    home = settings.home
+    with parent_run(parameters) as run_id:
+        pages.links(tracker().run_url(run_id))
+        inventory = data_tasks.ingest(data, home, settings.data)
+        report = data_tasks.validate(inventory, home, settings.gate, None)
+        data_tasks.require(report, run_id)
+        version = data_tasks.split(inventory, report, home)
+        data_tasks.describe(version, data_tasks.explore(version, report, home), run_id)
+        default = defaults(version.synthetic)
+        specs = candidate_specs(
+            backbones or default.backbones,
+            weights or default.weights,
+            image_size or default.size,
+            default.epochs if epochs is None else epochs,
+            seed,
+            **_given(learning_rate=learning_rate, augmentation=augmentation, batch_size=batch_size),
+        )
+        store = data_tasks.preprocess(version, home, specs[0].size, fit)
+        futures = {spec.name: training.train.submit(spec, version, store, home, run_id) for spec in specs}
+        candidates, failures = _settled(futures)
+        if ensemble and len(candidates) > 1:
+            candidates.append(training.combine(candidates, version, store, home, run_id))
+        evaluations = [
+            evaluation.evaluate(candidate, version, store, settings.promotion, home, run_id) for candidate in candidates
+        ]
+        decision = promotion.promote(evaluations, version, settings, home, run_id)
+        conclusion.summarize(evaluations, failures, version, decision, home, run_id)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _settled(futures: dict[str, PrefectFuture[Candidate]]) -> tuple[list[Candidate], dict[str, str]]:
+    """The candidates that came to their end, and why the others did not; all failing fails the run."""
+    candidates: list[Candidate] = []
+    failures: dict[str, str] = {}
+    for name, future in futures.items():
+        future.wait()
+        result = future.state.result(raise_on_failure=False)
+        if isinstance(result, Candidate):
+            candidates.append(result)
+        else:
+            failures[name] = str(result)
+    if not candidates:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise TrainingError(f"Expected at least one trained backbone, but all {len(failures)} failed: {reasons}")
+    return candidates, failures

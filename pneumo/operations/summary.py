@@ -1,0 +1,102 @@
+"""What a run came to: written by the flow as JSON, shown by the command line as a table."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pneumo.stages import DatasetVersion, Interval, Record
+
+
+class CandidateRow(Record):
+    """One backbone's line; the figures of a failed one are None and `reason` says why."""
+
+    name: str
+    minutes: float | None = None
+    validation_auc: float | None = None
+    test_auc: Interval | None = None
+    sensitivity: Interval | None = None
+    specificity: Interval | None = None
+    reason: str = ""
+
+
+class Outcome(Record):
+    """The decision in words."""
+
+    promoted: bool
+    reason: str
+    registered_model: str
+    version: str
+
+
+class Summary(Record):
+    """The end of one flow run."""
+
+    flow_run_id: str
+    source: str
+    synthetic: bool
+    digest: str
+    images: int
+    candidates: tuple[CandidateRow, ...]
+    decision: Outcome
+    prefect_url: str
+    mlflow_url: str
+
+
+def path(home: Path, flow_run_id: str) -> Path:
+    """Where a flow run's summary lies."""
+    return home / "runs" / flow_run_id / "summary.json"
+
+
+def write(summary: Summary, home: Path) -> Path:
+    """Write a summary where `read` finds it."""
+    target = path(home, summary.flow_run_id)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(summary.model_dump_json(indent=2))
+    return target
+
+
+def read(home: Path, flow_run_id: str) -> Summary | None:
+    """The summary of a flow run, None if it has not come to its end."""
+    target = path(home, flow_run_id)
+    return Summary.model_validate_json(target.read_text()) if target.is_file() else None
+
+
+def data_in_words(source: str, version: DatasetVersion) -> str:
+    """One sentence about the data set."""
+    kind = (
+        "synthetic images, drawn by pneumo: the figures say nothing about patients" if version.synthetic else "images"
+    )
+    return f"{source}: {version.images} {kind} (data set {version.digest[:12]})"
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print a summary: a row per candidate, the decision, the two pages."""
+    table = Table(title=None, box=None, pad_edge=False, header_style="bold")
+    for column in ("candidate", "validation AUC", "test AUC (95 %)", "sensitivity", "specificity", "minutes"):
+        table.add_column(column, justify="left" if column == "candidate" else "right", no_wrap=True)
+    for row in summary.candidates:
+        table.add_row(*_cells(row))
+    warning = " [yellow](synthetic: drawn by pneumo)[/yellow]" if summary.synthetic else ""
+    console.print(f"\nData: {summary.source}, {summary.images} images, data set {summary.digest[:12]}{warning}")
+    console.print(table)
+    for row in summary.candidates:
+        if row.reason:
+            console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False)
+    verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
+    name = f"{summary.decision.registered_model} version {summary.decision.version}"
+    console.print(f"\n{verdict}: {name}: {summary.decision.reason}", highlight=False)
+    console.print(f"Prefect: {summary.prefect_url}\nMLflow:  {summary.mlflow_url}", highlight=False, soft_wrap=True)
+
+
+def _cells(row: CandidateRow) -> tuple[str, ...]:
+    if row.reason:
+        return (row.name, *["failed"] * 5)
+    interval = f"{row.test_auc.value:.4f} ({row.test_auc.low:.4f}-{row.test_auc.high:.4f})" if row.test_auc else "-"
+    plain = [row.sensitivity, row.specificity]
+    shares = [f"{share.value:.3f}" if share else "-" for share in plain]
+    return (row.name, _number(row.validation_auc, 4), interval, *shares, _number(row.minutes, 1))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

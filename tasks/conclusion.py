@@ -1,0 +1,58 @@
+"""The end of a run: its summary for the terminal, its leaderboard for both pages."""
+
+import json
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from pneumo.operations import summary
+from pneumo.operations.summary import CandidateRow, Outcome, Summary
+from pneumo.stages import DatasetVersion, Decision, Evaluation
+from tasks import pages
+from tasks.tracking import tracker
+
+
+@task(name="summarize", cache_policy=NO_CACHE)
+def summarize(
+    evaluations: list[Evaluation],
+    failures: dict[str, str],
+    version: DatasetVersion,
+    decision: Decision,
+    home: Path,
+    run_id: str,
+) -> Summary:
+    """Write what came of the run where people look: terminal, Prefect page, MLflow page."""
+    ranked = sorted(evaluations, key=lambda row: row.selection_score, reverse=True)
+    failed = (CandidateRow(name=name, reason=reason) for name, reason in failures.items())
+    rows = (*(_row(evaluation) for evaluation in ranked), *failed)
+    log = tracker()
+    result = Summary(
+        flow_run_id=flow_run.id or "",
+        source=version.source,
+        synthetic=version.synthetic,
+        digest=version.digest,
+        images=version.images,
+        candidates=rows,
+        decision=Outcome(**decision.model_dump(include={"promoted", "reason", "registered_model", "version"})),
+        prefect_url=flow_run.ui_url or "",
+        mlflow_url=log.run_url(run_id),
+    )
+    summary.write(result, home)
+    log.log_text(run_id, json.dumps([row.model_dump(mode="json") for row in rows], indent=2), "leaderboard.json")
+    best = next(row for row in ranked if row.name == decision.name)
+    log.log_metrics(run_id, {"validation_auc": best.validation_auc, "test_auc": best.test_auc.value})
+    pages.leaderboard(rows)
+    return result
+
+
+def _row(evaluation: Evaluation) -> CandidateRow:
+    return CandidateRow(
+        name=evaluation.name,
+        minutes=evaluation.minutes,
+        validation_auc=evaluation.validation_auc,
+        test_auc=evaluation.test_auc,
+        sensitivity=evaluation.sensitivity,
+        specificity=evaluation.specificity,
+    )

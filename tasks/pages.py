@@ -1,0 +1,99 @@
+"""What Prefect's page shows: artifacts with stable keys, so that each page shows its history over runs."""
+
+import re
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from pneumo.operations.summary import CandidateRow
+from pneumo.stages import DatasetVersion, Decision, GateReport
+from pneumo.training.progress import OnProgress, Progress, describe
+
+
+def key(text: str) -> str:
+    """An artifact key: lowercase letters, digits and dashes only."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def gate_table(report: GateReport) -> None:
+    """One row per expectation."""
+    rows = [
+        {
+            "expectation": row.name,
+            "outcome": "passed" if row.passed else row.severity,
+            "expected": row.expected,
+            "observed": row.observed,
+            "files": ", ".join(row.files[:5]),
+        }
+        for row in report.rows
+    ]
+    words = f"{report.quarantined} files in quarantine; the Data Docs are among the artifacts of the MLflow run."
+    create_table_artifact(key="gate", table=rows, description=words)
+
+
+def data_summary(version: DatasetVersion) -> None:
+    """Counts by split and class."""
+    warning = (
+        "**Synthetic images, drawn by pneumo: figures say nothing about patients.**\n\n" if version.synthetic else ""
+    )
+    lines = [
+        f"| {split} | {counts.get('NORMAL', 0)} | {counts.get('PNEUMONIA', 0)} |"
+        for split, counts in version.counts.items()
+    ]
+    table = "\n".join(["| split | NORMAL | PNEUMONIA |", "|---|---|---|", *lines])
+    head = f"{warning}{version.images} images from `{version.source}`, data set `{version.digest[:12]}`\n\n"
+    create_markdown_artifact(key="data", markdown=head + table)
+
+
+def progress_bar(name: str) -> OnProgress:
+    """A bar per backbone that follows its events."""
+    bar = create_progress_artifact(progress=0.0, key=key(f"progress-{name}"), description=f"{name}: start")
+    assert isinstance(bar, UUID)  # noqa: S101 - in a synchronous task the call is synchronous
+
+    def follow(event: Progress) -> None:
+        update_progress_artifact(artifact_id=bar, progress=share(event), description=f"{name}: {describe(event)}")
+
+    return follow
+
+
+def share(event: Progress) -> float:
+    """Percent done of a training."""
+    if event.stage == "done":
+        return 100.0
+    whole = max(event.epochs * event.steps, 1)
+    return min(99.0, 100.0 * (max(event.epoch - 1, 0) * event.steps + event.step) / whole)
+
+
+def leaderboard(rows: tuple[CandidateRow, ...]) -> None:
+    """The candidates side by side."""
+    create_table_artifact(key="leaderboard", table=[_plain(row) for row in rows], description="Ranked by validation.")
+
+
+def decision_table(decision: Decision) -> None:
+    """Each gate with its limit and value, and the verdict."""
+    rows = [{"gate": row.name, "limit": row.limit, "value": row.value, "passed": row.passed} for row in decision.rows]
+    verdict = "Promoted" if decision.promoted else "Not promoted"
+    name = f"{decision.registered_model} version {decision.version}"
+    create_table_artifact(key="decision", table=rows, description=f"{verdict}: {name}: {decision.reason}")
+
+
+def links(mlflow_url: str) -> None:
+    """The way to the MLflow page of this run."""
+    create_markdown_artifact(key="mlflow", markdown=f"[This run in MLflow]({mlflow_url})")
+
+
+def _plain(row: CandidateRow) -> dict[str, object]:
+    return {
+        "candidate": row.name,
+        "validation AUC": row.validation_auc,
+        "test AUC": row.test_auc and f"{row.test_auc.value:.4f} ({row.test_auc.low:.4f}-{row.test_auc.high:.4f})",
+        "sensitivity": row.sensitivity and round(row.sensitivity.value, 3),
+        "specificity": row.specificity and round(row.specificity.value, 3),
+        "minutes": row.minutes and round(row.minutes, 1),
+        "failed because": row.reason,
+    }

@@ -1,0 +1,60 @@
+"""MLflow runs around the stages: one parent per flow run, one child per candidate."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.runtime import flow_run
+
+from pneumo.settings import load_settings
+from pneumo.stages import Candidate
+from pneumo.tracking import Tracker
+
+PARENT_TAG = "mlflow.parentRunId"
+CANCELLED = (KeyboardInterrupt, SystemExit)
+
+
+def tracker() -> Tracker:
+    """The tracker of the settings in force."""
+    settings = load_settings()
+    return Tracker(settings.tracking_uri, settings.tracking.experiment)
+
+
+@contextmanager
+def parent_run(parameters: dict[str, Any]) -> Iterator[str]:
+    """An MLflow run that ends as the flow run ends, and links to its page."""
+    tags = {"prefect.flow_run_id": flow_run.id or "", "prefect.url": flow_run.ui_url or "", "stage": "pipeline"}
+    tags["data.source"] = str(parameters.get("data", ""))
+    run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
+    tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
+    try:
+        yield run_id
+    except Exception as error:
+        tracker().finish(run_id, "FAILED", str(error))
+        raise
+    except CANCELLED:
+        tracker().finish(run_id, "KILLED", "the flow run was cancelled")
+        raise
+    tracker().finish(run_id)
+
+
+def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
+    """A child run of a candidate."""
+    tags = {"candidate": name, "stage": "candidate", "prefect.url": flow_run.ui_url or ""}
+    run_id = tracker().start_run(name, parent=parent_run, tags=tags)
+    tracker().log_params(run_id, parameters)
+    return run_id
+
+
+def adopt(candidate: Candidate, parent_run: str) -> Candidate:
+    """A candidate of an earlier run, shown again below this one: its own child run with the same curves."""
+    before = tracker().tags(candidate.run_id)
+    if before.get(PARENT_TAG) == parent_run:
+        return candidate
+    run_id = start_child(parent_run, candidate.name, {"reused_from_run": candidate.run_id, "key": candidate.key})
+    history = candidate.model.with_name("history.json")
+    for row in json.loads(history.read_text()) if history.is_file() else []:
+        epoch = int(row["epoch"])
+        tracker().log_metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
+    return candidate.model_copy(update={"run_id": run_id})
