@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SHELL := /bin/sh
 
-.PHONY: train test check bench up down status clean
+.PHONY: train test check bench lock up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [WEIGHTS=imagenet|folder|s3://...|none] [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
@@ -23,6 +23,11 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
+
+# Resolve every package together, for all Pythons and systems, without the address of any index.
+lock: $(STAMP)
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --upgrade --quiet --output-file requirements.lock
 
 up down status: $(STAMP)
 	$(BIN)/pneumo $@

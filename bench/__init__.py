@@ -1,0 +1,1 @@
+"""Measurements: `make bench`, or one of them with `make bench ARGS=data`."""

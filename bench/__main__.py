@@ -1,0 +1,64 @@
+"""Run the measurements, print a table, and write their rows as JSON under bench/results/."""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+def names() -> list[str]:
+    """Measurements: every module here with a function `rows`."""
+    return sorted(
+        file.stem for file in HERE.glob("*.py") if not file.stem.startswith("_") and "def rows(" in file.read_text()
+    )
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    import psutil
+
+    memory = round(psutil.virtual_memory().total / 2**30)
+    return {"cores": os.cpu_count(), "memory_gib": memory, "python": platform.python_version(), "cpu": _cpu()}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor()
+
+
+def measure(name: str) -> list[dict[str, Any]]:
+    """Rows of one measurement, kept in bench/results/<name>.json."""
+    rows: list[dict[str, Any]] = importlib.import_module(f"bench.{name}").rows()
+    RESULTS.mkdir(exist_ok=True)
+    kept = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "rows": rows}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
+    return rows
+
+
+def main() -> None:
+    """Measure what was asked for, or everything."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", help="which; all by default")
+    console = Console()
+    for name in parser.parse_args().names or names():
+        table = Table("what", "value", "unit", "note", title=name, title_justify="left", box=None)
+        for row in measure(name):
+            value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
+            table.add_row(row["name"], value, row.get("unit", ""), row.get("note", ""))
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()
