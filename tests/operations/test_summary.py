@@ -1,0 +1,68 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from pneumo.operations import summary
+from pneumo.operations.summary import CandidateRow, Outcome, Summary
+from pneumo.stages import Interval
+
+
+@pytest.fixture
+def result():
+    share = Interval(value=0.95, low=0.9, high=0.99)
+    rows = (
+        CandidateRow(
+            name="MobileNet 1.0",
+            minutes=3.25,
+            validation_auc=0.991,
+            test_auc=share,
+            sensitivity=share,
+            specificity=share,
+        ),
+        CandidateRow(name="MobileNetV2 1.0", reason="out of memory"),
+    )
+    outcome = Outcome(
+        promoted=True, reason="first champion", registered_model="pneumonia-classifier-phantom", version="1"
+    )
+    return Summary(
+        flow_run_id="abc", source="phantom", synthetic=True, digest="d" * 64, images=240, candidates=rows,
+        decision=outcome, prefect_url="http://127.0.0.1:4200/x", mlflow_url="http://127.0.0.1:5000/y",
+    )  # fmt: skip
+
+
+def shown(result):
+    stream = io.StringIO()
+    summary.show(result, Console(file=stream, width=140))
+    return stream.getvalue()
+
+
+def test_a_summary_survives_the_disk(tmp_path, result):
+    summary.write(result, tmp_path)
+    assert summary.read(tmp_path, "abc") == result
+
+
+def test_a_run_without_summary_reads_as_none(tmp_path):
+    assert summary.read(tmp_path, "abc") is None
+
+
+def test_the_table_has_figures_decision_reason_and_both_addresses(result):
+    text = shown(result)
+    for part in (
+        "0.9500 (0.9000-0.9900)",
+        "3.2",
+        "Promoted: pneumonia-classifier-phantom version 1",
+        "first champion",
+        ":4200/x",
+        ":5000/y",
+    ):
+        assert part in text
+
+
+def test_a_failed_backbone_is_shown_with_its_reason(result):
+    assert "MobileNetV2 1.0 failed: out of memory" in shown(result)
+
+
+def test_synthetic_data_is_announced(result):
+    assert "synthetic" in shown(result)
+    assert "synthetic" not in shown(result.model_copy(update={"synthetic": False}))

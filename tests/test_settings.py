@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from pneumo.errors import SettingsError
+from pneumo.settings import load_settings
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PNEUMO_HOME", raising=False)
+    (tmp_path / "mlflow.yaml").write_text("promotion:\n  minimum_auc: 0.8\n")
+    return tmp_path
+
+
+def test_the_file_sets_and_the_environment_overrides(folder, monkeypatch):
+    assert load_settings().promotion.minimum_auc == 0.8
+    monkeypatch.setenv("PNEUMO_PROMOTION__MINIMUM_AUC", "0.7")
+    assert load_settings().promotion.minimum_auc == 0.7
+
+
+def test_an_unknown_key_is_refused_by_name(folder):
+    (folder / "mlflow.yaml").write_text("promotion:\n  minimal_auc: 0.8\n")
+    with pytest.raises(SettingsError, match=r"mlflow.yaml, key promotion.minimal_auc"):
+        load_settings()
+
+
+def test_a_value_out_of_bounds_is_refused_by_name(folder, monkeypatch):
+    monkeypatch.setenv("PNEUMO_SERVICES__PREFECT_PORT", "70000")
+    with pytest.raises(SettingsError, match=r"services.prefect_port.*65535"):
+        load_settings()
+
+
+def test_another_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"Expected mlflow.yaml in the working folder"):
+        load_settings()
+
+
+def test_the_state_folder_is_absolute(folder):
+    assert load_settings().home == folder / ".pneumo"
+
+
+def test_the_file_of_this_project_is_valid(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    assert load_settings().registry.champion == "champion"
+
+
+def test_synthetic_data_has_a_model_of_its_own(folder):
+    settings = load_settings()
+    assert settings.model_name(synthetic=True) != settings.model_name(synthetic=False)
