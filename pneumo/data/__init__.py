@@ -1,0 +1,1 @@
+"""Data: sources, manifest, decoding, splits, the gate, the exploration report and the image store."""

@@ -1,0 +1,130 @@
+"""Columns and figures that the gate's expectations look at, computed from the manifest alone."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pneumo.data.similar import near_pairs
+
+MARKER = 0.0015
+
+
+def image_columns(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The manifest with a column per derived check; text where something is wrong, None where all is well.
+
+    Measured columns are missing values where a file is unreadable, which Great Expectations passes over.
+    """
+    table = manifest.copy()
+    table[["width", "height"]] = table[["width", "height"]].where(table["error"].isna(), np.nan)
+    table["aspect"] = table["width"] / table["height"]
+    table["border_excess"] = table["border"] - table["mean"]
+    table["name_conflict"] = _where(_names_pneumonia(table) & (table["label"] == "NORMAL"), "named as pneumonia")
+    readable = table[table["error"].isna()]
+    twins = readable.groupby("pixels")
+    table["label_conflict"] = _text(twins, readable, "label", lambda values: values.nunique() > 1)
+    table["duplicate"] = _text(twins, readable, "path", lambda values: len(values) > 1)
+    table["duplicate_across"] = _across(readable, "pixels", readable["split"])
+    table["patient_across"] = _across(readable, "patient", readable["split"])
+    pooled = readable[readable["split"] != "test"]
+    table["patient_in_val"] = _across(pooled, "patient", pooled["path"].str.split("/").str[0])
+    return _add_near_duplicates(table, readable)
+
+
+def set_figures(manifest: pd.DataFrame, quarantined: int) -> dict[str, float]:
+    """Numbers of the whole set, by the columns of `expectations.FIGURES`."""
+    sick = manifest["label"] == "PNEUMONIA"
+    test = manifest["split"] == "test"
+    good = manifest[manifest["error"].isna()]
+    return {
+        "classes": float(manifest["label"].nunique()),
+        "classes_in_test": float(manifest.loc[test, "label"].nunique()) if test.any() else 2.0,
+        "rarer_class": float(min(sick.mean(), 1 - sick.mean())),
+        "patients_per_class": float(manifest.groupby("label")["patient"].nunique().min()),
+        "share_gap": abs(float(sick[test].mean() - sick[~test].mean())) if test.any() else 0.0,
+        "colour_gap": _gap(good, ~good["mode"].isin(["L", "DICOM"]) & ~good["mode"].str.startswith("I")),
+        "marker_gap": _gap(good, good["marker"] > MARKER),
+        "size_auc": _auc(good, good["width"] * good["height"]),
+        "aspect_auc": _auc(good, good["width"] / good["height"]),
+        "brightness_auc": _auc(good, good["mean"]),
+        "quarantined": quarantined / len(manifest),
+    }
+
+
+def drift_figures(manifest: pd.DataFrame, reference: pd.DataFrame) -> dict[str, float]:
+    """Population stability index of intensities and of sizes against a reference manifest; 0 is no drift.
+
+    Sum of (p - q) ln(p / q) over bins; by custom 0.1 is small and 0.25 large.
+    """
+    now, then = manifest[manifest["error"].isna()], reference
+    edges = np.quantile(np.log(then["width"] * then["height"]), np.linspace(0, 1, 11)[1:-1])
+
+    def sizes(table: pd.DataFrame) -> NDArray[np.float64]:
+        places = np.searchsorted(edges, np.log(table["width"] * table["height"]))
+        return np.bincount(places, minlength=10) / len(table)
+
+    return {
+        "intensity_drift": _stability(_histogram(now), _histogram(then)),
+        "size_drift": _stability(sizes(now), sizes(then)),
+    }
+
+
+def _histogram(table: pd.DataFrame) -> NDArray[np.float64]:
+    return np.stack(table["histogram"].tolist()).mean(axis=0, dtype=np.float64)
+
+
+def _stability(now: NDArray[np.float64], then: NDArray[np.float64]) -> float:
+    p, q = now + 1e-4, then + 1e-4
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def _names_pneumonia(table: pd.DataFrame) -> pd.Series:
+    return table["path"].str.contains(r"_(?:bacteria|virus)_|pneumonia_", case=False, regex=True)
+
+
+def _where(rows: pd.Series, text: Any) -> pd.Series:
+    return pd.Series(text, index=rows.index, dtype="object").where(rows, None)
+
+
+def _text(groups: Any, table: pd.DataFrame, column: str, wrong: Any) -> pd.Series:
+    """For groups where `wrong` holds: the paths of the group."""
+    bad = groups[column].transform(wrong).astype(bool)
+    return _where(bad, groups["path"].transform(lambda paths: " = ".join(paths)))
+
+
+def _across(table: pd.DataFrame, key: str, place: pd.Series) -> pd.Series:
+    places = place.groupby(table[key]).transform("nunique")
+    return _where(places > 1, table[key])
+
+
+def _add_near_duplicates(table: pd.DataFrame, readable: pd.DataFrame) -> pd.DataFrame:
+    near: dict[Any, str] = {}
+    across: dict[Any, str] = {}
+    rows = readable[["path", "pixels", "split"]].to_dict("index")
+    for first, second in near_pairs(readable["phash"].tolist()):
+        index = readable.index[first]
+        one, other = rows[index], rows[readable.index[second]]
+        if one["pixels"] != other["pixels"]:
+            near[index] = f"{one['path']} ~ {other['path']}"
+            if (one["split"] == "test") != (other["split"] == "test"):
+                across[index] = near[index]
+    return table.assign(
+        near_duplicate=pd.Series(near, index=table.index, dtype="object"),
+        near_across=pd.Series(across, index=table.index, dtype="object"),
+    )
+
+
+def _gap(table: pd.DataFrame, flag: pd.Series) -> float:
+    shares = flag.groupby(table["label"]).mean()
+    return float(shares.max() - shares.min())
+
+
+def _auc(table: pd.DataFrame, score: pd.Series) -> float:
+    """Area under the ROC curve of a number as a classifier, whichever way round (rank form, Mann and Whitney 1947)."""
+    ranks, sick = score.rank(), table["label"] == "PNEUMONIA"
+    positives, negatives = int(sick.sum()), int((~sick).sum())
+    if not positives or not negatives:
+        return 0.5
+    area = (ranks[sick].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    return float(max(area, 1 - area))

@@ -1,0 +1,76 @@
+"""The image store: every accepted image decoded once, as one memory map that all backbones and later runs share."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from pneumo.data.decode import decode, read_bytes
+from pneumo.data.manifest import workers
+from pneumo.data.shelf import BLOCK, IMAGES, Shelf
+from pneumo.errors import DataError
+from pneumo.stages import DatasetVersion, Fit, ImageStore, stage_key, written_once
+
+
+def decode_all(version: DatasetVersion, home: Path, size: int, fit: Fit) -> ImageStore:
+    """Decode a version's images to a memory map, uint8 (images, size, size), rows in manifest order.
+
+    Rows are looked up by the file's sha256 among everything decoded before; only what is missing is decoded, in
+    blocks that are kept when the run is killed.
+
+    Raises:
+        DataError: a file changed since it was brought in, or cannot be decoded.
+    """
+    shelf = Shelf(home, size, fit)
+    key = stage_key("preprocess", digest=version.digest, form=shelf.index)
+    folder = home / "cache" / "preprocess" / key
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / ".lock"):
+            manifest = pd.read_parquet(version.manifest, columns=["path", "sha256"])
+            decode_missing(manifest, version.root, shelf)
+            with written_once(folder) as scratch:
+                _gather(manifest["sha256"].tolist(), shelf, scratch)
+            shelf.tidy(set(manifest["sha256"]))
+    return ImageStore(key=key, path=folder / IMAGES, size=size, fit=fit, images=version.images)
+
+
+def decode_missing(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> int:
+    """Decode what the shelf lacks, block by block; returns how many images that were."""
+    known = shelf.find(set(manifest["sha256"]))
+    missing = manifest[~manifest["sha256"].isin(known.keys())].drop_duplicates("sha256")
+
+    def decode_row(path: str, sha256: str) -> NDArray[np.uint8]:
+        data = read_bytes(root / path, path)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise DataError(f"Expected {path} as it was brought in, but its content changed: run again.")
+        return decode(data, shelf.size, shelf.fit, path)
+
+    with ThreadPoolExecutor(workers()) as pool:
+        for start in range(0, len(missing), BLOCK):
+            block = missing[start : start + BLOCK]
+            rows = list(pool.map(decode_row, block["path"], block["sha256"]))
+            shelf.put(block["sha256"].tolist(), np.stack(rows))
+    return len(missing)
+
+
+def _gather(hashes: list[str], shelf: Shelf, folder: Path) -> None:
+    """Copy rows from the shelf into one array in the wanted order, one source at a time so that memory stays flat."""
+    places = shelf.find(set(hashes))
+    by_source: dict[Path, list[tuple[int, int]]] = {}
+    for row, sha256 in enumerate(hashes):
+        source, place = places[sha256]
+        by_source.setdefault(source, []).append((row, place))
+    shape = (len(hashes), shelf.size, shelf.size)
+    target = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+    for source, pairs in by_source.items():
+        rows = np.load(source / IMAGES, mmap_mode="r")
+        for start in range(0, len(pairs), BLOCK):
+            to, take = zip(*pairs[start : start + BLOCK], strict=True)
+            target[list(to)] = rows[list(take)]
+    target.flush()
+    shelf.write_index(folder, hashes)

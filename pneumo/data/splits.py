@@ -1,0 +1,77 @@
+"""Which split a patient belongs to: by a hash of the patient, so that growing the data set moves nobody."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from pneumo.errors import DataError
+
+VALIDATION_SHARE = 0.15
+TEST_SHARE = 0.15  # only where the source has no test folder of its own
+
+
+def assign_splits(manifest: pd.DataFrame) -> pd.Series:
+    """Split of every row: train, validation or test; rows that share a patient or pixels stay together.
+
+    The source's own test rows stay test; the rest is cut by patient, in every stratum of label and subtype. Where the
+    source has no test rows the cut makes all three. Shares hold on average (it is a hash), and a stratum whose share
+    came out empty gives its next patient in line.
+
+    Raises:
+        DataError: a patient is in the source's test set and outside of it, or a class has too few patients to cut.
+    """
+    group = _groups(manifest)
+    position = group.map({name: _position(name) for name in group.unique()})
+    own_test = manifest["split"] == "test"
+    split = pd.Series("train", index=manifest.index)
+    split[own_test] = "test"
+    _require_apart(group, own_test)
+    needed = 2 if own_test.any() else 3
+    for (label, subtype), rows in manifest[~own_test].groupby(["label", "subtype"]):
+        places = position[rows.index]
+        if places.nunique() < needed:
+            raise DataError(
+                f"Expected at least {needed} patients of {label} ({subtype}) to cut from, but the set has"
+                f" {places.nunique()}: add patients."
+            )
+        split[rows.index[places < max(VALIDATION_SHARE, np.nextafter(places.min(), 1))]] = "validation"
+        if not own_test.any():
+            split[rows.index[places >= min(1 - TEST_SHARE, places.max())]] = "test"
+    return _together(split, group)
+
+
+def _position(name: str) -> float:
+    """Place of a patient in [0, 1), the same on every machine."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+
+
+def _groups(manifest: pd.DataFrame) -> pd.Series:
+    """Patients linked by an identical picture are one group, named after the patient that comes first by position."""
+    names = sorted(manifest["patient"].unique(), key=_position)
+    leader = {name: name for name in names}
+
+    def find(name: str) -> str:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for _, patients in manifest.groupby("pixels")["patient"]:
+        members = sorted({find(name) for name in patients}, key=_position)
+        leader |= {name: members[0] for name in members}
+    return manifest["patient"].map(find)
+
+
+def _require_apart(group: pd.Series, own_test: pd.Series) -> None:
+    crossing = sorted(set(group[own_test]) & set(group[~own_test]))
+    if crossing:
+        raise DataError(
+            f"Expected no patient both in the test folder and outside, but {len(crossing)} are"
+            f" ({', '.join(crossing[:5])}): move each patient's images to one side."
+        )
+
+
+def _together(split: pd.Series, group: pd.Series) -> pd.Series:
+    """A group that spans strata and was pulled into a held-out split by one of them goes there whole."""
+    order = {"train": 0, "validation": 1, "test": 2}
+    return split.map(order).groupby(group).transform("max").map({rank: name for name, rank in order.items()})
