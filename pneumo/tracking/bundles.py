@@ -1,0 +1,105 @@
+"""Log a serving bundle as a model that MLflow can load anywhere: the code beside the weights, nothing pickled."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumo.tracking.connection import asks
+from pneumo.tracking.system import installed
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+
+PACKAGE = Path(__file__).parents[1]
+MODEL_FILE = PACKAGE / "serving" / "model.py"
+# What pneumo.serving and what it imports needs; given by name, or MLflow would run the model to find out.
+REQUIREMENTS = (
+    "mlflow", "tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scipy", "pillow", "pydicom", "pydantic",
+    "pydantic-settings",
+)  # fmt: skip
+
+
+class Bundles:
+    """Logging of models to one MLflow server."""
+
+    client: "MlflowClient"
+
+    @asks
+    def log_bundle(
+        self, run_id: str, bundle: Path, name: str, example: Path | bytes, model_file: Path = MODEL_FILE
+    ) -> str:
+        """Log a bundle as a model of a run; returns "models:/m-...".
+
+        Args:
+            run_id: the run that made it.
+            bundle: folder with serving.json and the weights.
+            name: of the model below its run, such as the backbone's.
+            example: an image file or its bytes, for the input example.
+            model_file: the code that MLflow runs.
+        """
+        from mlflow.entities import LoggedModelOutput
+
+        experiment = self.client.get_run(run_id).info.experiment_id
+        logged = self.client.create_logged_model(experiment, _plain(name), run_id, model_type="classifier")
+        status: Any = "FAILED"
+        try:
+            with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
+                path = Path(folder) / "model"
+                _save(path, run_id, logged, bundle, example, model_file)
+                self.client.log_model_artifacts(logged.model_id, str(path))
+            self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+            status = "READY"
+        finally:
+            self.client.finalize_logged_model(logged.model_id, status)
+        return f"models:/{logged.model_id}"
+
+
+def requirements() -> list[str]:
+    """The installed versions of what the model needs."""
+    return [f"{name}=={version}" for name in REQUIREMENTS if (version := installed(name))]
+
+
+def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Path | bytes, model_file: Path) -> None:
+    import pandas as pd
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    image = example.read_bytes() if isinstance(example, Path) else example
+    threshold = json.loads((bundle / "serving.json").read_bytes())["threshold"]
+    model = Model(
+        artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
+    )
+    save_model(
+        path,
+        python_model=str(model_file),
+        code_paths=[str(PACKAGE)],
+        artifacts={"bundle": str(bundle)},
+        signature=_signature(threshold),
+        input_example=pd.DataFrame({"image": [image]}),
+        pip_requirements=requirements(),
+        mlflow_model=model,
+    )
+
+
+def _signature(threshold: float) -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    output: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.double, "probability"),
+        ColSpec(DataType.string, "label", required=False),
+        ColSpec(DataType.string, "error", required=False),
+        ColSpec(DataType.boolean, "unlike"),
+    ]
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, "image")]),
+        outputs=Schema(output),
+        params=ParamSchema([ParamSpec("threshold", DataType.double, threshold)]),
+    )
+
+
+def _plain(name: str) -> str:
+    """A model's name without what MLflow refuses in one."""
+    return "".join("-" if sign in "/:.\"%'" else sign for sign in name)

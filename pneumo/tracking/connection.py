@@ -1,0 +1,111 @@
+"""Reaching an MLflow server: quick to say that nothing answers, patient once a run is under way."""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from pneumo.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
+PROBE_SECONDS = 10
+BACKOFF_SECONDS = 1  # of the second retry; doubles with each one, up to urllib3's 120 s
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+EXISTS = "RESOURCE_ALREADY_EXISTS"
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def healthy(uri: str) -> bool:
+    """Whether MLflow's API answers; a database address has no server and needs none."""
+    return _complaint(uri) is None
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client of a server that answers.
+
+    Raises:
+        TrackingError: nothing answers there.
+    """
+    _check(uri)
+    configure()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def configure() -> None:
+    """Set MLflow's own variables before it is imported: no telemetry, retries as OUTAGE_SECONDS says."""
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    defaults = {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries(OUTAGE_SECONDS)),
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": str(BACKOFF_SECONDS),
+        "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def retries(seconds: float) -> int:
+    """Number of retries that together wait at least so long: 0, 2, 4, 8 ... at most 120 s each; MLflow allows 10."""
+    waited, count = 0.0, 1
+    while waited < seconds and count < 10:
+        count += 1
+        waited += min(120.0, BACKOFF_SECONDS * 2.0 ** (count - 1))
+    return count
+
+
+def asks(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Turn what MLflow and its HTTP library raise into a TrackingError of one sentence."""
+
+    @functools.wraps(method)
+    def asking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
+        try:
+            return method(*args, **kwargs)
+        except (MlflowException, RequestException) as error:
+            uri = getattr(args[0], "uri", "")
+            raise TrackingError(_sentence(uri, method.__name__, str(error))) from error
+
+    return asking
+
+
+@functools.cache  # only success is kept: a server that answered once is waited for when it goes away
+def _check(uri: str) -> None:
+    complaint = _complaint(uri)
+    if complaint:
+        raise TrackingError(
+            f"Expected an MLflow server at {uri}, but {complaint}: start it with `pneumo up`, "
+            "or correct tracking.uri in mlflow.yaml."
+        )
+
+
+def _complaint(uri: str) -> str | None:
+    if not uri.startswith(("http://", "https://")):
+        return None
+    import httpx
+
+    try:
+        # /health answers 200 even when the API answers 403.
+        answer = httpx.get(f"{uri}/api/2.0/mlflow/experiments/search?max_results=1", timeout=PROBE_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return f"it does not answer ({error})"
+    return None if answer.status_code == httpx.codes.OK else f"it answered with HTTP status {answer.status_code}"
+
+
+def _sentence(uri: str, asked: str, message: str) -> str:
+    reason = message.strip().splitlines()[0] if message.strip() else "it gave no reason"
+    if "Max retries exceeded" in message or "Connection" in message or "timed out" in message:
+        return (
+            f"MLflow at {uri} stopped answering during {asked}: see its log, start it with `pneumo up`, and run again."
+        )
+    return f"MLflow at {uri} refused {asked}: {reason}"

@@ -1,0 +1,183 @@
+"""Registered models: versions, aliases, tags, descriptions, files."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumo.stages import Record
+from pneumo.tracking.connection import EXISTS, MISSING, asks
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.pyfunc import PyFuncModel
+
+LONGEST_DESCRIPTION = 5000  # of MLflow's column
+
+
+class ModelVersion(Record):
+    """One registered version; `created` in seconds since 1970."""
+
+    name: str
+    version: str
+    run_id: str
+    tags: dict[str, str]
+    description: str
+    created: float
+
+
+class Models:
+    """The registry of one MLflow server."""
+
+    uri: str
+    client: "MlflowClient"
+
+    @asks
+    def register(self, model_uri: str, name: str, description: str = "", tags: Mapping[str, str] | None = None) -> str:
+        """Add a version of a logged model "models:/m-..."; the registered model is created when there is none."""
+        self._ensure(name)
+        model_id = model_uri.removeprefix("models:/")
+        run_id = self.client.get_logged_model(model_id).source_run_id
+        description = description[:LONGEST_DESCRIPTION]
+        made = self.client.create_model_version(
+            name, model_uri, run_id, dict(tags or {}), description=description, model_id=model_id
+        )
+        return str(made.version)
+
+    @asks
+    def alias(self, name: str, alias: str) -> str | None:
+        """The version that an alias points at; None without model or alias."""
+        found = self._registered(name)
+        version = found.aliases.get(alias) if found else None
+        return str(version) if version is not None else None
+
+    @asks
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Move an alias, in one step of the registry's database."""
+        self.client.set_registered_model_alias(name, alias, version)
+
+    @asks
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; nothing happens when there is none."""
+        self.client.delete_registered_model_alias(name, alias)
+
+    @asks
+    def set_version_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Add tags of a version or change them."""
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, version, key, value)
+
+    @asks
+    def describe_version(self, name: str, version: str, description: str) -> None:
+        """Replace a version's description (Markdown, cut at MLflow's limit)."""
+        self.client.update_model_version(name, version, description[:LONGEST_DESCRIPTION])
+
+    @asks
+    def delete_version(self, name: str, version: str) -> None:
+        """Remove a version and the aliases on it; its number is not given again."""
+        self.client.delete_model_version(name, version)
+
+    @asks
+    def model_tags(self, name: str) -> dict[str, str]:
+        """Tags of the registered model itself; none without model."""
+        found = self._registered(name)
+        return dict(found.tags) if found else {}
+
+    @asks
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        """Add a tag of the registered model or change it."""
+        self._ensure(name)
+        self.client.set_registered_model_tag(name, key, value)
+
+    @asks
+    def versions(self, name: str) -> list[ModelVersion]:
+        """All versions, oldest first."""
+        found, token = [], None
+        while True:
+            page = self.client.search_model_versions(f"name='{name}'", max_results=200, page_token=token)
+            found += [_record(item) for item in page]
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda item: int(item.version))
+
+    @asks
+    def version(self, name: str, version: str) -> ModelVersion | None:
+        """One version; None when there is none of that number."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _record(self.client.get_model_version(name, version))
+        except MlflowException as error:
+            if error.error_code == MISSING:
+                return None
+            raise
+
+    @asks
+    def download(self, uri: str, folder: Path) -> Path:
+        """Files of "models:/name/version", "models:/name@alias" or "runs:/id/path", below a folder."""
+        from mlflow.artifacts import download_artifacts
+
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(download_artifacts(self._location(uri), dst_path=str(folder), tracking_uri=self.uri))
+
+    def load_pyfunc(self, uri: str) -> "PyFuncModel":
+        """A registered model, loaded into memory."""
+        with self.downloaded(uri) as folder:
+            return _load(folder)
+
+    @contextmanager
+    def downloaded(self, uri: str) -> Iterator[Path]:
+        """Files of a model or run, gone after the block."""
+        with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
+            yield self.download(uri, Path(folder))
+
+    def _ensure(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != EXISTS:
+                raise
+
+    def _registered(self, name: str) -> "RegisteredModel | None":
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == MISSING:
+                return None
+            raise
+
+    def _location(self, uri: str) -> str:
+        """Where the files lie; MLflow itself would ask its global address, not this one."""
+        if not uri.startswith("models:/"):
+            return uri
+        name, _, version = uri.removeprefix("models:/").partition("/")
+        if "@" in name:
+            name, _, alias = name.partition("@")
+            version = str(self.client.get_model_version_by_alias(name, alias).version)
+        if not version:
+            return str(self.client.get_logged_model(name).artifact_location)
+        source = str(self.client.get_model_version_download_uri(name, version))
+        return self._location(source) if source.startswith("models:/") else source
+
+
+def _load(folder: Path) -> "PyFuncModel":
+    from mlflow.pyfunc import load_model
+
+    return load_model(str(folder))
+
+
+def _record(found: Any) -> ModelVersion:
+    return ModelVersion(
+        name=found.name,
+        version=str(found.version),
+        run_id=found.run_id or "",
+        tags=dict(found.tags),
+        description=found.description or "",
+        created=found.creation_timestamp / 1000,
+    )

@@ -1,0 +1,52 @@
+"""Where a run ran: versions of packages, the code's commit, the user."""
+
+import getpass
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("pneumo", "tensorflow", "keras", "numpy", "mlflow", "prefect", "great-expectations", "scikit-learn")
+PROJECT = Path(__file__).parents[2]
+
+
+@cache
+def system_tags() -> dict[str, str]:
+    """Tags that every run gets; `git.changed` says whether the tree differed from its commit."""
+    versions = {f"version.{name}": found for name in PACKAGES if (found := installed(name))}
+    source = {"mlflow.source.name": "pneumo", "mlflow.source.type": "LOCAL", "mlflow.user": user()}
+    return {**source, "version.python": platform.python_version(), "machine": platform.node(), **versions, **_commit()}
+
+
+def installed(package: str) -> str | None:
+    """Version of an installed package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def user() -> str:
+    """Name of the user; a container's user may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _commit() -> dict[str, str]:
+    """Nothing where the code is not a git tree, such as an installed wheel or a container without git."""
+    if not (PROJECT / ".git").exists():
+        return {}
+    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    return {"mlflow.source.git.commit": commit, "git.changed": str(bool(changes)).lower()} if commit else {}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(PROJECT), *arguments]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

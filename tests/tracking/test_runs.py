@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pandas as pd
+
+from pneumo.stages import DatasetVersion
+from pneumo.tracking import Tracker
+
+
+def read(tracker: Tracker, run_id: str):  # type: ignore[no-untyped-def]
+    return tracker.client.get_run(run_id)
+
+
+def test_a_child_run_hangs_below_its_parent_and_carries_versions(tracker: Tracker) -> None:
+    parent = tracker.start_run("parent")
+    child = tracker.start_run("child", parent=parent, tags={"candidate": "MobileNet"})
+    tags = tracker.tags(child)
+    assert tags["mlflow.parentRunId"] == parent
+    assert tags["candidate"] == "MobileNet"
+    assert tags["version.mlflow"].startswith("3.")
+
+
+def test_a_run_keeps_parameters_metrics_by_step_and_files(tracker: Tracker, tmp_path: Path) -> None:
+    run_id = tracker.start_run("content")
+    tracker.log_params(run_id, {"backbones": ["a", "b"], "seed": 0, "name": "text", "long": "x" * 9000})
+    tracker.log_metrics(run_id, {"loss": 0.5}, step=1)
+    tracker.log_metrics(run_id, {"loss": 0.25}, step=2)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "file.txt").write_text("content")
+    tracker.log_artifacts(run_id, tmp_path, "folder")
+    tracker.log_text(run_id, "hello", "notes/hello.txt")
+    found = read(tracker, run_id)
+    assert found.data.params["backbones"] == '["a", "b"]'
+    assert found.data.params["name"] == "text"
+    assert len(found.data.params["long"]) == 6000
+    assert [item.value for item in tracker.client.get_metric_history(run_id, "loss")] == [0.5, 0.25]
+    assert tracker.download(f"runs:/{run_id}/folder/deep/file.txt", tmp_path / "back").read_text() == "content"
+    assert tracker.download(f"runs:/{run_id}/notes/hello.txt", tmp_path / "back").read_text() == "hello"
+
+
+def test_a_failed_run_says_why(tracker: Tracker) -> None:
+    run_id = tracker.start_run("failing")
+    tracker.finish(run_id, "FAILED", "no images")
+    assert read(tracker, run_id).info.status == "FAILED"
+    assert tracker.tags(run_id)["reason"] == "no images"
+
+
+def test_a_run_names_its_data_set_by_digest(tracker: Tracker, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.parquet"
+    pd.DataFrame({"path": ["a.png"], "split": ["test"]}).to_parquet(manifest)
+    version = DatasetVersion(
+        digest="d" * 64, source="phantom", synthetic=True, root=tmp_path, manifest=manifest, images=1, counts={}
+    )
+    run_id = tracker.start_run("data")
+    tracker.log_dataset(run_id, version)
+    dataset = read(tracker, run_id).inputs.dataset_inputs[0].dataset
+    assert (dataset.name, dataset.digest) == ("phantom", "d" * 36)
+    assert tracker.tags(run_id)["dataset.digest"] == "d" * 64
+    assert tracker.tags(run_id)["synthetic"] == "true"
+
+
+def test_the_address_of_a_run_opens_on_the_server(tracker: Tracker) -> None:
+    run_id = tracker.start_run("page")
+    assert tracker.run_url(run_id) == f"{tracker.uri}/#/experiments/{tracker.experiment_id}/runs/{run_id}"
