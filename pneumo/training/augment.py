@@ -9,7 +9,7 @@ import numpy as np
 
 SHIFT, ROTATION, ZOOM, ASPECT = 0.06, 10.0, 0.12, 0.06  # of the side, degrees, factor, factor
 CONTRAST, BRIGHTNESS, GAMMA = 0.30, 0.12, 0.35  # factor, of the range, log of the exponent
-BLUR, SHARPEN, NOISE = 0.9, 0.4, 0.05  # share of the smoothed image, of its opposite, of the range
+BLUR, SHARPEN, NOISE = 0.9, 0.4, 0.03  # share of the smoothed image, of its opposite, of the range
 COLUMNS = 13  # 8 of the transform, contrast, brightness, gamma, smoothing, noise
 
 

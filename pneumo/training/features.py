@@ -1,20 +1,33 @@
 """Frozen features: what a pretrained backbone says of each image, computed once and kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pneumo.stages import ImageStore, code_version, stage_key, written_once
-from pneumo.training import weights
+from pneumo.training import augment, weights
 from pneumo.training.images import Images, apply
 from pneumo.training.spec import CandidateSpec
 
+VIEW = 1  # apart from the seeds of fine-tuning
+CODE = tuple(f"training/{name}.py" for name in ("features", "network", "backbones", "augment"))
 
-def embeddings(
-    spec: CandidateSpec, network: Any, images: Images, positions: np.ndarray, store: ImageStore, home: Path
+
+def embeddings(spec: CandidateSpec, network: Any, images: Images, split: str, store: ImageStore, home: Path) -> Any:
+    """Pooled features of a split's images, float32 (n, d), from the cache where they were computed before."""
+    return _cached(spec, network, images, images.of(split), store, home, view=0)
+
+
+def augmented(spec: CandidateSpec, network: Any, images: Images, split: str, store: ImageStore, home: Path) -> Any:
+    """The same of one augmented view of each image: a head that saw none is lost when fine-tuning starts."""
+    return _cached(spec, network, images, images.of(split), store, home, view=1)
+
+
+def _cached(
+    spec: CandidateSpec, network: Any, images: Images, positions: np.ndarray, store: ImageStore, home: Path, view: int
 ) -> np.ndarray:
-    """Pooled features of images, float32 (n, d), from the cache where they were computed before."""
     key = stage_key(
         "features",
         backbone=spec.backbone,
@@ -22,13 +35,20 @@ def embeddings(
         precision=spec.precision,
         store=store.key,
         positions=positions.tolist(),
-        code=code_version("training/features.py", "training/network.py", "training/backbones.py"),
+        view=(spec.augmentation, spec.seed) if view else None,
+        code=code_version(*CODE),
     )
     file = home / "cache" / "features" / key / "features.npy"
     if not file.is_file():
         import keras
 
         pooled = keras.Model(network.input, network.get_layer("pool").output)
+        change = _view(spec, store.size) if view else None
         with written_once(file.parent) as folder:
-            np.save(folder / file.name, apply(pooled, images.pixels, positions))
+            np.save(folder / file.name, apply(pooled, images.pixels, positions, change))
     return np.asarray(np.load(file, allow_pickle=False))
+
+
+def _view(spec: CandidateSpec, size: int) -> Callable[[np.ndarray], Any]:
+    generator = np.random.default_rng([spec.seed, VIEW])
+    return lambda batch: augment.apply(batch, augment.draw(generator, len(batch), size, spec.augmentation))

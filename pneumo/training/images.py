@@ -1,6 +1,6 @@
 """The images of a data set version as one stage sees them: a table of rows and a memory map."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 from pneumo.errors import TrainingError
 from pneumo.stages import DatasetVersion, ImageStore
 
+BATCH = 64
 COLUMNS = ["path", "sha256", "patient", "label", "subtype", "split"]
 
 
@@ -55,18 +56,24 @@ def batches(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def apply(model: Any, pixels: np.ndarray, positions: np.ndarray | None = None, batch_size: int = 64) -> np.ndarray:
+def apply(
+    model: Any,
+    pixels: np.ndarray,
+    positions: np.ndarray | None = None,
+    change: Callable[[np.ndarray], Any] | None = None,
+) -> np.ndarray:
     """A model's output for images, float32; memory is that of one batch, whatever their number.
 
     Args:
         pixels: uint8 (n, size, size).
         positions: which of them; all by default.
+        change: what is done to a batch, float32 (BATCH, size, size, 1), before the model sees it.
     """
     chosen = np.arange(len(pixels)) if positions is None else positions
     results = []
-    for part in batches(len(chosen), batch_size):
-        batch = np.zeros((batch_size, *pixels.shape[1:], 1), "float32")  # one shape: nothing is traced twice
+    for part in batches(len(chosen), BATCH):
+        batch = np.zeros((BATCH, *pixels.shape[1:], 1), "float32")  # one shape: nothing is traced twice
         count = part.stop - part.start
         batch[:count, ..., 0] = pixels[chosen[part]]
-        results.append(np.asarray(model.predict_on_batch(batch), "float32")[:count])
+        results.append(np.asarray(model.predict_on_batch(change(batch) if change else batch), "float32")[:count])
     return np.concatenate(results)

@@ -12,7 +12,7 @@ import numpy as np
 from pneumo.errors import TrainingError
 from pneumo.stages import Candidate, DatasetVersion, ImageStore, Record, written_once
 from pneumo.training import fit, network, weights
-from pneumo.training.features import embeddings
+from pneumo.training.features import augmented, embeddings
 from pneumo.training.head import fit_head
 from pneumo.training.images import Images, apply, open_images
 from pneumo.training.progress import OnProgress, Progress
@@ -88,11 +88,13 @@ def _backbone(
 
 
 def _set_head(job: Job, spec: CandidateSpec, model: Any, images: Images) -> None:
-    train, validation = images.of("train"), images.of("validation")
-    features, held_out = (
-        embeddings(spec, model, images, positions, job.store, job.home) for positions in (train, validation)
-    )
-    head = fit_head(features, images.targets(train), held_out, images.targets(validation))
+    source = (job.store, job.home)
+    views = [embeddings(spec, model, images, "train", *source)]
+    if spec.augmentation > 0:
+        views.append(augmented(spec, model, images, "train", *source))
+    targets = np.tile(images.targets(images.of("train")), len(views))
+    held_out, truth = embeddings(spec, model, images, "validation", *source), images.targets(images.of("validation"))
+    head = fit_head(np.concatenate(views), targets, held_out, truth)
     model.get_layer("logit").set_weights(head)
 
 
