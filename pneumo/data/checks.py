@@ -71,7 +71,8 @@ def drift_figures(manifest: pd.DataFrame, reference: pd.DataFrame) -> dict[str, 
 
 
 def _histogram(table: pd.DataFrame) -> NDArray[np.float64]:
-    return np.stack(table["histogram"].tolist()).mean(axis=0, dtype=np.float64)
+    mean: NDArray[np.float64] = np.stack(table["histogram"].tolist()).mean(axis=0)
+    return mean
 
 
 def _stability(now: NDArray[np.float64], then: NDArray[np.float64]) -> float:
