@@ -10,7 +10,7 @@ from PIL import Image
 from pneumo.errors import DataError
 from pneumo.stages import code_version, stage_key, written_once
 
-IMAGES = 240
+IMAGES = 480
 EDGE = 256
 FIRST_PATIENT = 332  # the hash cut of this series gives every kind about a fifth of its images in validation
 Array = NDArray[np.float32]
@@ -71,12 +71,12 @@ def _name(kind: str, patient: int, image: int) -> str:
 def _anatomy(random: np.random.Generator, kind: str) -> Anatomy:
     sides = (-1.0, 1.0)
     if kind == "bacteria":  # one dense consolidation
-        spots = [(random.choice(sides), random.uniform(-0.2, 0.4), random.uniform(0.2, 0.3), random.uniform(75, 110))]
+        spots = [(random.choice(sides), random.uniform(-0.2, 0.4), random.uniform(0.25, 0.38), random.uniform(100, 140))]
     elif kind == "virus":  # faint patches on both sides
         spots = [
-            (side, random.uniform(-0.4, 0.5), random.uniform(0.1, 0.2), random.uniform(45, 75))
+            (side, random.uniform(-0.4, 0.5), random.uniform(0.12, 0.22), random.uniform(70, 110))
             for side in sides
-            for _ in range(int(random.integers(2, 5)))
+            for _ in range(int(random.integers(3, 6)))
         ]
     else:
         spots = []
@@ -105,7 +105,7 @@ def _picture(random: np.random.Generator, anatomy: Anatomy) -> NDArray[np.uint8]
     for cx, cy, radius, strength in anatomy.opacities:
         cloud = np.exp(-(((x - cx) ** 2 + (y - cy) ** 2) / radius**2))
         picture += strength * cloud * (0.25 + 0.75 * lungs)
-    noise = random.normal(0, 6, (EDGE, EDGE)) + 10 * _smooth_noise(random)
+    noise = random.normal(0, 5, (EDGE, EDGE)) + 6 * _smooth_noise(random)
     exposure = anatomy.exposure * random.uniform(0.95, 1.05)
     exposed: NDArray[np.uint8] = np.clip(picture * exposure + noise, 0, 255).astype(np.uint8)
     return exposed

@@ -22,10 +22,21 @@ def build(spec: CandidateSpec, backbone: Any) -> Any:
     gray = keras.Input((spec.size, spec.size, 1), name="image")
     channels = keras.layers.Concatenate(name="channels")([gray, gray, gray])
     scaled = keras.layers.Rescaling(scale, offset, name="scaling")(channels)
+    if not spec.pretrained:
+        _quicken(backbone)
     maps = backbone(scaled, training=False) if spec.pretrained else backbone(scaled)
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(maps)
     logit = keras.layers.Dense(1, dtype="float32", name="logit")(pooled)
     return keras.Model(gray, logit, name=_plain(spec.name))
+
+
+def _quicken(backbone: Any) -> None:
+    """Let batch statistics follow within one epoch of a few hundred images; built for millions, they would not."""
+    import keras
+
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.8
 
 
 def combine(networks: dict[str, Any]) -> Any:

@@ -60,8 +60,10 @@ class Defaults(Record):
 
 REAL = Defaults(backbones=("MobileNetV2", "MobileNet", "MobileNetV3Small"), weights="imagenet", size=224, epochs=4)
 # From scratch on a few hundred small images: narrow backbones, short epochs, many of them.
-PHANTOM = Defaults(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=40)
-FROM_SCRATCH: dict[str, Any] = {"learning_rate": 2e-3, "average": 0.9, "patience": 12, "batch_size": 16}
+PHANTOM = Defaults(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24)
+FROM_SCRATCH: dict[str, Any] = {
+    "learning_rate": 2e-3, "average": 0.9, "patience": 24, "batch_size": 16, "augmentation": 0.3,
+}  # fmt: skip
 
 
 def defaults(synthetic: bool) -> Defaults:
