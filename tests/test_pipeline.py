@@ -1,0 +1,159 @@
+"""The real thing: servers, worker, deployment, training, registry, as a user runs them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+PHANTOM = "pneumonia-classifier-phantom"
+SMALL = {"data": "phantom:96", "backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "epochs": 2, "image_size": 64}
+# A phantom of this size and two epochs teach little: here the path is tested, so the gates that judge a model are open.
+OPEN = {
+    "MINIMUM_AUC": "0",
+    "MINIMUM_SENSITIVITY": "0",
+    "MINIMUM_SPECIFICITY": "0",
+    "MAXIMUM_CALIBRATION_ERROR": "1",
+    "MAXIMUM_SLICE_DROP": "1",
+    "MAXIMUM_LATENCY_MS": "60000",
+}
+pytestmark = pytest.mark.services
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory):
+    """The environment of someone whose servers are up."""
+    prefect_port, mlflow_port = free_port(), free_port()
+    environment = {
+        **os.environ,
+        "PNEUMO_HOME": str(tmp_path_factory.mktemp("home")),
+        "PNEUMO_SERVICES__PREFECT_PORT": str(prefect_port),
+        "PNEUMO_SERVICES__MLFLOW_PORT": str(mlflow_port),
+        "PREFECT_API_URL": f"http://127.0.0.1:{prefect_port}/api",
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow_port}",
+        **{f"PNEUMO_PROMOTION__{name}": value for name, value in OPEN.items()},
+    }
+    started = call(environment, "pneumo", "up")
+    assert started.returncode == 0, started.stderr
+    yield environment
+    call(environment, "pneumo", "down")
+
+
+def call(environment, *command):
+    return subprocess.run(
+        [BIN / command[0], *command[1:]], env=environment, cwd=PROJECT, capture_output=True, text=True
+    )
+
+
+def run_deployment(user, **values):
+    pairs = [part for name, value in values.items() for part in ("--param", f"{name}={json.dumps(value)}")]
+    return call(user, "prefect", "deployment", "run", "pneumonia/train", "--watch", *pairs)
+
+
+@pytest.fixture(scope="module")
+def first_run(user):
+    return run_deployment(user, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def client(user, first_run):
+    from mlflow import MlflowClient
+
+    return MlflowClient(user["MLFLOW_TRACKING_URI"])
+
+
+def newest_parent(client):
+    found = client.search_runs(
+        [client.get_experiment_by_name("pneumonia").experiment_id],
+        "tags.stage = 'pipeline'",
+        order_by=["start_time DESC"],
+    )
+    return found[0]
+
+
+def test_the_deployment_runs_to_its_end(first_run):
+    assert first_run.returncode == 0, first_run.stdout[-3000:] + first_run.stderr[-3000:]
+
+
+def test_parent_and_child_runs_hold_the_story(client):
+    parent = newest_parent(client)
+    children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert {child.info.run_name for child in children} == {"MobileNet 0.25", "MobileNetV2 0.35", "ensemble"}
+    assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
+    assert parent.inputs.dataset_inputs[0].dataset.digest
+    assert "/runs/flow-run/" in parent.data.tags["prefect.url"]
+    names = {item.path for item in client.list_artifacts(children[0].info.run_id, "figures")}
+    assert {"figures/roc.png", "figures/confusion.png"} <= names, names
+
+
+def test_synthetic_data_is_registered_apart_and_announced(client):
+    version = client.get_model_version_by_alias(PHANTOM, "champion")
+    assert "synthetic" in version.description.lower()
+    assert [model.name for model in client.search_registered_models()] == [PHANTOM]
+    assert newest_parent(client).data.tags["synthetic"] == "true"
+
+
+def test_the_champion_scores_an_image_file(user, client, monkeypatch):
+    import mlflow
+    import pandas
+
+    image = next(Path(user["PNEUMO_HOME"]).glob("cache/phantom/**/test/PNEUMONIA/*.jpeg"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", user["MLFLOW_TRACKING_URI"])
+    mlflow.set_tracking_uri(user["MLFLOW_TRACKING_URI"])
+    model = mlflow.pyfunc.load_model(f"models:/{PHANTOM}@champion")
+    row = model.predict(pandas.DataFrame({"image": [image.read_bytes()]})).iloc[0]
+    assert 0 <= row["probability"] <= 1
+    assert row["label"] in ("NORMAL", "PNEUMONIA")
+
+
+def test_a_second_run_reuses_what_has_not_changed_and_keeps_the_champion(user, client):
+    before = client.get_model_version_by_alias(PHANTOM, "champion").version
+    again = call(user, "pneumo", "train", "--data", "phantom:96", *options())
+    assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
+    assert again.stdout.count("reused") >= 5, again.stdout
+    assert "Not promoted" in again.stdout
+    assert client.get_model_version_by_alias(PHANTOM, "champion").version == before
+
+
+def options():
+    backbones = ["--backbones", ",".join(SMALL["backbones"])]
+    return [*backbones, "--param", f"epochs={SMALL['epochs']}", "--param", f"image_size={SMALL['image_size']}"]
+
+
+def test_the_champion_is_shown(user, first_run):
+    shown = call(user, "pneumo", "champion", "--phantom", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["model"] == PHANTOM
+
+
+def test_bad_data_fails_the_run_with_one_sentence_and_registers_nothing(user, client, tmp_path):
+    versions = len(client.search_model_versions(f"name = '{PHANTOM}'"))
+    (tmp_path / "NORMAL").mkdir()
+    failed = call(user, "pneumo", "train", "--data", str(tmp_path))
+    assert failed.returncode == 1
+    assert str(tmp_path) in failed.stderr.replace("\n", "")
+    assert newest_parent(client).info.status == "FAILED"
+    assert len(client.search_model_versions(f"name = '{PHANTOM}'")) == versions
+
+
+def test_a_wrong_parameter_is_refused_before_anything_runs(user):
+    refused = call(user, "pneumo", "train", "--param", "image_size=7")
+    assert refused.returncode == 1
+    assert "image_size" in refused.stderr or "32" in refused.stderr
+
+
+def test_a_second_set_of_servers_on_the_same_ports_is_refused(user, tmp_path):
+    refused = call({**user, "PNEUMO_HOME": str(tmp_path)}, "pneumo", "up")
+    assert refused.returncode == 1
+    assert "PNEUMO_SERVICES__PREFECT_PORT" in refused.stderr
