@@ -35,3 +35,7 @@ class PromotionError(PneumoError):
 
 class ServiceError(PneumoError):
     """A local service did not start, died, or its port is taken."""
+
+
+class ModelError(PneumoError):
+    """A saved model or its bundle is missing, changed, or not what it should be."""

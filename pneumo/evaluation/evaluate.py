@@ -1,0 +1,151 @@
+"""The stage `evaluate`: from a candidate's predictions to its figures, and the bundle that can be registered."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pneumo.errors import DataError
+from pneumo.evaluation import figures
+from pneumo.evaluation.calibration import probability
+from pneumo.evaluation.measure import Measures, Operating, apply_operating, fit_operating, is_pneumonia, measure
+from pneumo.evaluation.probe import draw_heat_maps, make_bundle, measure_cost, probe_shortcuts
+from pneumo.evaluation.shortcuts import Shortcut
+from pneumo.evaluation.slices import measure_slices
+from pneumo.settings import Promotion
+from pneumo.stages import Candidate, DatasetVersion, Evaluation, ImageStore, code_version, stage_key, written_once
+
+RECORD, METRICS, SCORED = "evaluation.json", "metrics.json", "scored.parquet"
+FIGURES, BUNDLE = "figures", "bundle"
+
+
+def evaluate(
+    candidate: Candidate, version: DatasetVersion, store: ImageStore, settings: Promotion, home: Path
+) -> Evaluation:
+    """Measure a candidate on the test images; temperature and threshold come from the validation images.
+
+    Writes `<home>/cache/evaluate/<key>/`: figures/*.png, metrics.json, scored.parquet and bundle/. A second call with
+    the same inputs returns the kept result. `model_uri` is empty: whoever logs the bundle fills it in.
+
+    Raises:
+        DataError: a split lacks a class, or predictions name images that the data set does not have.
+        ModelError: the model cannot be loaded in safe mode, or does not score as its predictions say.
+    """
+    key = stage_key(
+        "evaluate",
+        candidate=candidate.key,
+        version=version.digest,
+        store=store.key,
+        target=settings.target_sensitivity,
+        code=code_version("evaluation", "serving", "data/decode.py"),
+    )
+    folder = home / "cache" / "evaluate" / key
+    if not folder.is_dir():
+        with written_once(folder) as scratch:
+            _write(scratch, key, candidate, version, store, settings)
+    kept = Evaluation.model_validate_json((folder / RECORD).read_bytes())
+    places = {"bundle": folder / BUNDLE, "predictions": candidate.predictions}
+    return kept.model_copy(update={"run_id": candidate.run_id, "minutes": candidate.minutes, **places})
+
+
+def _write(
+    folder: Path, key: str, candidate: Candidate, version: DatasetVersion, store: ImageStore, settings: Promotion
+) -> None:
+    rows = _rows(candidate, version)
+    validation = rows[rows["split"] == "validation"]
+    operating = fit_operating(validation, settings.target_sensitivity)
+    test = apply_operating(rows[rows["split"] == "test"], operating)
+    measures, slices = measure(test, operating.temperature), measure_slices(test)
+
+    images = np.load(store.path, mmap_mode="r")
+    bundle = make_bundle(folder / BUNDLE, candidate, version, store, operating, images)
+    shortcuts = probe_shortcuts(bundle, test, images)
+    cost = measure_cost(bundle, folder / BUNDLE, version.root / str(test["path"].iloc[0]))
+
+    (folder / FIGURES).mkdir()
+    _draw(folder / FIGURES, test, measures)
+    _draw_learning(folder / FIGURES, candidate.model.with_name("history.json"))
+    draw_heat_maps(bundle, test, images, folder / FIGURES)
+
+    test.drop(columns="position").to_parquet(folder / SCORED, index=False)
+    facts = _facts(validation, measures, operating, cost, shortcuts)
+    record = Evaluation(
+        name=candidate.name,
+        key=key,
+        run_id=candidate.run_id,
+        model_uri="",
+        bundle=folder / BUNDLE,
+        predictions=candidate.predictions,
+        minutes=candidate.minutes,
+        threshold=operating.threshold,
+        temperature=operating.temperature,
+        selection_score=candidate.selection_score,
+        validation_auc=candidate.validation_auc,
+        test_auc=measures.intervals["auc"],
+        sensitivity=measures.intervals["sensitivity"],
+        specificity=measures.intervals["specificity"],
+        metrics=facts,
+        slices=slices,
+    )
+    (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    report = {"metrics": facts, "slices": slices, "shortcuts": [row.model_dump() for row in shortcuts]}
+    (folder / METRICS).write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def _rows(candidate: Candidate, version: DatasetVersion) -> pd.DataFrame:
+    """Predictions with the manifest's other columns, and `position`: the row in the manifest and the image store."""
+    predictions = pd.read_parquet(candidate.predictions)
+    manifest = pd.read_parquet(version.manifest)
+    extra = [name for name in manifest.columns if name not in predictions.columns or name == "path"]
+    described = manifest[extra].assign(position=np.arange(len(manifest)))
+    rows = predictions.merge(described, on="path", how="left", validate="one_to_one")
+    if (unknown := rows.loc[rows["position"].isna(), "path"]).size:
+        raise DataError(
+            f"Expected predictions of data set {version.digest[:12]}, but {candidate.predictions} has {len(unknown)}"
+            f" other images such as {unknown.iloc[0]}: train {candidate.name} on this data set."
+        )
+    return rows.astype({"position": int})
+
+
+def _facts(
+    validation: pd.DataFrame,
+    measures: Measures,
+    operating: Operating,
+    cost: dict[str, float],
+    shortcuts: tuple[Shortcut, ...],
+) -> dict[str, float]:
+    """Every number under the name it has in MLflow."""
+    called = apply_operating(validation, operating)
+    pneumonia = is_pneumonia(called)
+    return {
+        **{f"test_{name}": value for name, value in measures.flat().items()},
+        "temperature": operating.temperature,
+        "threshold": operating.threshold,
+        "validation_sensitivity": float(called["called"][pneumonia].mean()),
+        "validation_specificity": float(1 - called["called"][~pneumonia].mean()),
+        **cost,
+        **{f"shortcut_{row.name.replace(' ', '_')}_auc": row.auc.value for row in shortcuts},
+        "shortcut_warnings": float(sum(bool(row.warning) for row in shortcuts)),
+    }
+
+
+def _draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
+    labels, called = is_pneumonia(test), test["called"].to_numpy(bool)
+    scores, patients = test["probability"].to_numpy(float), test["patient"].to_numpy()
+    before_after = {"before calibration": probability(test["logit"]), "after calibration": scores}
+    drawn = {
+        "roc": figures.roc(labels, scores, patients, measures.intervals["auc"], called),
+        "precision_recall": figures.precision_recall(labels, scores, measures.intervals["pr_auc"]),
+        "reliability": figures.reliability(labels, before_after),
+        "confusion": figures.confusion(labels, called),
+    }
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.png")
+
+
+def _draw_learning(folder: Path, history: Path) -> None:
+    """An ensemble, or a head on frozen features, has no epochs and gets no figure."""
+    epochs = json.loads(history.read_text(encoding="utf-8"))["epochs"] if history.is_file() else []
+    if epochs:
+        figures.save(figures.learning_curves(epochs), folder / "learning_curves.png")

@@ -1,0 +1,126 @@
+"""Figures of an evaluation as PNG files; every function takes numbers and returns a matplotlib figure."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo.evaluation.calibration import BINS
+from pneumo.evaluation.metrics import resampled
+from pneumo.stages import LABELS, Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+GRID = np.linspace(0, 1, 201)
+
+
+def roc(labels: Booleans, scores: Floats, patients: NDArray[np.object_], area: Interval, called: Booleans) -> "Figure":
+    """ROC curve with its 95 % band over patients and the operating point."""
+    from sklearn.metrics import roc_curve
+
+    figure, axes = _square("1 - specificity", "sensitivity")
+    false, true, _ = roc_curve(labels, scores)
+    curves = _roc_band(labels, scores, patients)
+    axes.fill_between(GRID, *np.nanquantile(curves, (0.025, 0.975), axis=0), alpha=0.25, label="95 % of resamples")
+    axes.plot(false, true, label=f"AUC {area.value:.3f} ({area.low:.3f} to {area.high:.3f})")
+    axes.plot([0, 1], [0, 1], ":", color="gray")
+    axes.plot(called[~labels].mean(), called[labels].mean(), "o", color="black", label="operating point")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def precision_recall(labels: Booleans, scores: Floats, area: Interval) -> "Figure":
+    """Precision-recall curve; the dotted line is a model that knows nothing."""
+    from sklearn.metrics import precision_recall_curve
+
+    figure, axes = _square("recall (sensitivity)", "precision (PPV)")
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    axes.step(recall, precision, where="pre", label=f"PR AUC {area.value:.3f} ({area.low:.3f} to {area.high:.3f})")
+    axes.axhline(labels.mean(), linestyle=":", color="gray")
+    axes.legend(loc="lower left")
+    return figure
+
+
+def reliability(labels: Booleans, probabilities: dict[str, Floats]) -> "Figure":
+    """Share of pneumonia over predicted probability, a line per entry such as before and after calibration."""
+    from sklearn.calibration import calibration_curve
+
+    figure, axes = _square("predicted probability", "share of pneumonia")
+    axes.plot([0, 1], [0, 1], ":", color="gray")
+    for name, values in probabilities.items():
+        share, mean = calibration_curve(labels, values, n_bins=BINS)
+        axes.plot(mean, share, "o-", label=name)
+    axes.legend(loc="upper left")
+    return figure
+
+
+def confusion(labels: Booleans, called: Booleans) -> "Figure":
+    """Confusion matrix at the operating threshold: counts and share of the true class."""
+    from sklearn.metrics import confusion_matrix
+
+    figure, axes = _figure("predicted", "true")
+    counts = confusion_matrix(labels, called, labels=[False, True])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{count}\n{shares[row, column]:.1%}", ha="center", va="center", color=color)
+    axes.set_xticks((0, 1), LABELS)
+    axes.set_yticks((0, 1), LABELS, rotation=90, va="center")
+    return figure
+
+
+def learning_curves(history: list[dict[str, float]]) -> "Figure":
+    """Loss and validation AUC over epochs."""
+    figure, axes = _figure("epoch", "training loss")
+    epochs = [row["epoch"] for row in history]
+    axes.plot(epochs, [row["loss"] for row in history], "o-", color="tab:gray")
+    other = axes.twinx()
+    other.plot(epochs, [row["validation_auc"] for row in history], "o-", color="tab:blue")
+    other.set_ylabel("validation AUC", color="tab:blue")
+    return figure
+
+
+def save(figure: "Figure", path: Path) -> Path:
+    """Write as PNG."""
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _roc_band(labels: Booleans, scores: Floats, patients: NDArray[np.object_], resamples: int = 500) -> Floats:
+    """Sensitivity on GRID of every resample (resamples, 201)."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.diff(-scores[order], append=np.inf) > 0)
+
+    def curve(weights: Floats) -> Floats:
+        true, false = (np.cumsum((weights * side)[:, order], axis=1) for side in (labels, ~labels))
+        usable = (true[:, -1] > 0) & (false[:, -1] > 0)
+        true, false = true[usable] / true[usable, -1:], false[usable] / false[usable, -1:]
+        start = np.zeros(1)
+        return np.stack(
+            [np.interp(GRID, np.r_[start, x[ends]], np.r_[start, y[ends]]) for x, y in zip(false, true, strict=True)]
+        )
+
+    return resampled(curve, patients, resamples)
+
+
+def _square(across: str, up: str) -> tuple["Figure", "Axes"]:
+    figure, axes = _figure(across, up)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    return figure, axes
+
+
+def _figure(across: str, up: str) -> tuple["Figure", "Axes"]:
+    # A Figure of its own, not pyplot: that keeps global state and picks a window system.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    return figure, axes

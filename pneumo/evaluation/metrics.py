@@ -1,0 +1,118 @@
+"""Measures of a binary classifier with patient-wise bootstrap intervals; plain numpy.
+
+A statistic takes weights (b, n), one weight per image in each of b resamples, and returns (b,): so thousands of
+resamples are a few array operations. Weights of one give the measure itself.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pneumo.errors import DataError
+from pneumo.stages import Interval
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+Statistic = Callable[[Floats], Floats]
+RESAMPLES = 2000
+_CELLS = 2**22  # of a block of weights, to bound memory for large sets
+
+
+def interval(statistic: Statistic, patients: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """A measure with its 95 % percentile interval over resampled patients (Efron and Tibshirani 1993).
+
+    Raises:
+        DataError: the measure is not defined on these images, or on none of the resamples.
+    """
+    patients = np.asarray(patients)
+    value = float(statistic(np.ones((1, len(patients))))[0])
+    values = resampled(statistic, patients, resamples, seed)
+    values = values[np.isfinite(values)]
+    if not np.isfinite(value) or not len(values):
+        raise DataError(f"Expected images of both classes to measure on, got {len(patients)} images of one: add some.")
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def resampled(statistic: Statistic, patients: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """The statistic on each resample of patients (drawn with replacement, all of a patient's images together)."""
+    codes = np.unique(np.asarray(patients), return_inverse=True)[1]
+    count, random = int(codes.max()) + 1, np.random.default_rng(seed)
+    block = max(1, _CELLS // len(codes))
+    parts = []
+    for start in range(0, resamples, block):
+        draws = random.multinomial(count, np.full(count, 1 / count), size=min(block, resamples - start))
+        parts.append(statistic(draws[:, codes].astype(np.float64)))
+    return np.concatenate(parts)
+
+
+def auc_statistic(labels: ArrayLike, scores: ArrayLike) -> Statistic:
+    """Area under the ROC curve: P(positive scores higher) + P(tie) / 2 (Hanley and McNeil 1982)."""
+    sorted_sums = _sums_by_score(labels, scores)
+
+    def auc(weights: Floats) -> Floats:
+        positive, negative = sorted_sums(weights)
+        below = np.cumsum(negative, axis=1) - negative
+        return _ratio((positive * (below + negative / 2)).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
+
+    return auc
+
+
+def average_precision_statistic(labels: ArrayLike, scores: ArrayLike) -> Statistic:
+    """Area under the precision-recall curve as average precision: sum of recall steps times precision."""
+    sorted_sums = _sums_by_score(labels, scores)
+
+    def average_precision(weights: Floats) -> Floats:
+        positive, negative = (item[:, ::-1] for item in sorted_sums(weights))
+        hits, false = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
+        precision = hits / np.maximum(hits + false, np.finfo(float).tiny)
+        return _ratio((positive * precision).sum(axis=1), positive.sum(axis=1))
+
+    return average_precision
+
+
+def share_statistic(hits: Booleans, among: Booleans) -> Statistic:
+    """Share of `hits` among the images marked in `among`; for example sensitivity: called positive among positives."""
+    return lambda weights: _ratio(weights @ (hits & among), weights @ among)
+
+
+def operating_statistics(labels: ArrayLike, called: ArrayLike) -> dict[str, Statistic]:
+    """Measures at an operating point: labels and calls are boolean, true is pneumonia."""
+    positive, called = np.asarray(labels, bool), np.asarray(called, bool)
+
+    def f1(weights: Floats) -> Floats:
+        return _ratio(2 * (weights @ (positive & called)), weights @ positive + weights @ called)
+
+    return {
+        "sensitivity": share_statistic(called, positive),
+        "specificity": share_statistic(~called, ~positive),
+        "ppv": share_statistic(positive, called),
+        "npv": share_statistic(~positive, ~called),
+        "accuracy": share_statistic(positive == called, np.ones_like(positive)),
+        "f1": f1,
+    }
+
+
+def auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """ROC AUC of all images alike; NaN with one class only."""
+    return float(auc_statistic(labels, scores)(np.ones((1, len(np.asarray(labels)))))[0])
+
+
+def _sums_by_score(labels: ArrayLike, scores: ArrayLike) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """Weights of positives and of negatives summed per distinct score, ascending: each (b, distinct scores)."""
+    positive, scores = np.asarray(labels, bool), np.asarray(scores, np.float64)
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf) > 0) if len(scores) else np.zeros(0, int)
+    ordered = positive[order]
+
+    def sums(weights: Floats) -> tuple[Floats, Floats]:
+        weights = weights[:, order]
+        return np.add.reduceat(weights * ordered, starts, axis=1), np.add.reduceat(weights * ~ordered, starts, axis=1)
+
+    return sums
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    shares: Floats = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return shares

@@ -1,0 +1,107 @@
+"""What needs the network itself: the bundle, what it is used to see, its speed, shortcuts and heat maps."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pneumo.errors import ModelError
+from pneumo.evaluation import heatmaps
+from pneumo.evaluation.figures import save
+from pneumo.evaluation.measure import Operating, is_pneumonia
+from pneumo.evaluation.shortcuts import Shortcut, try_shortcuts
+from pneumo.serving.bundle import MODEL, Bundle, load_network, run_network, write_bundle
+from pneumo.serving.familiarity import learn_familiarity
+from pneumo.serving.network import embedding_network
+from pneumo.serving.score import score_cells
+from pneumo.stages import LABELS, Candidate, DatasetVersion, ImageStore
+
+FAMILIAR_TRAINING, FAMILIAR_VALIDATION = 512, 384  # images; a forward pass of all would cost as much as an epoch
+PROBED = 160  # test images that shortcuts are tried on
+LATENCY_CALLS = 9
+Images = NDArray[np.uint8]
+
+
+def make_bundle(
+    folder: Path, candidate: Candidate, version: DatasetVersion, store: ImageStore, operating: Operating, images: Images
+) -> Bundle:
+    """Write the bundle and hand it back loaded; the model is read once.
+
+    Args:
+        images: the store's memory map.
+    """
+    model = load_network(candidate.model)
+    scorer = embedding_network(model)
+    manifest = pd.read_parquet(version.manifest, columns=["sha256", "split"])
+    training, validation = (
+        run_network(scorer, images[sample(manifest[manifest["split"] == split], count)])[1]
+        for split, count in (("train", FAMILIAR_TRAINING), ("validation", FAMILIAR_VALIDATION))
+    )
+    familiarity = learn_familiarity(training, validation)
+    folder.mkdir()
+    spec = write_bundle(
+        folder,
+        candidate.model,
+        familiarity,
+        name=candidate.name,
+        size=store.size,
+        fit=store.fit,
+        temperature=operating.temperature,
+        threshold=operating.threshold,
+        dataset=version.digest,
+        synthetic=version.synthetic,
+    )
+    return Bundle(spec, model, familiarity)
+
+
+def sample(rows: pd.DataFrame, count: int) -> NDArray[np.intp]:
+    """Index values of at most `count` rows, the same on any machine: the first ones by sha256."""
+    return np.sort(rows.sort_values("sha256", kind="stable").index.to_numpy()[:count])
+
+
+def probe_shortcuts(bundle: Bundle, rows: pd.DataFrame, images: Images) -> tuple[Shortcut, ...]:
+    """Shortcut tests on test images, both classes as even as they come; rows have `position` in `images`.
+
+    Raises:
+        ModelError: the bundle does not score as the predictions say.
+    """
+    halves = [sample(rows[rows["label"] == label], PROBED // 2) for label in LABELS]
+    chosen = rows.loc[np.concatenate(halves)]
+    _same_as_predicted(bundle, chosen, images)
+    return try_shortcuts(
+        images[chosen["position"]],
+        is_pneumonia(chosen),
+        chosen["patient"],
+        lambda changed: bundle.score(changed).probability,
+    )
+
+
+def _same_as_predicted(bundle: Bundle, rows: pd.DataFrame, images: Images, tolerance: float = 0.01) -> None:
+    now = bundle.score(images[rows["position"]]).probability
+    if (gap := float(np.abs(now - rows["probability"].to_numpy()).max())) > tolerance:
+        raise ModelError(
+            f"Expected model {bundle.spec.name} to score test images as in its predictions, but a probability differs"
+            f" by {gap:.3f}: its files do not belong together; train it again."
+        )
+
+
+def draw_heat_maps(bundle: Bundle, rows: pd.DataFrame, images: Images, folder: Path) -> None:
+    """Write heat_maps_<class>.png for each class of test rows."""
+    for label in LABELS:
+        hits, errors = heatmaps.pick(rows, label)
+        positions = [*hits["position"], *errors["position"]]
+        shown = images[positions]
+        pictures = heatmaps.draw(shown, bundle.maps(shown), positions)
+        save(heatmaps.sheet(label, hits, errors, pictures), folder / f"heat_maps_{label.lower()}.png")
+
+
+def measure_cost(bundle: Bundle, folder: Path, image: Path) -> dict[str, float]:
+    """Median time of one image from file to probability after a warm-up, in ms, and the model's size in MB."""
+    times = []
+    for _ in range(LATENCY_CALLS + 2):
+        begun = time.perf_counter()
+        score_cells(bundle, [image])
+        times.append((time.perf_counter() - begun) * 1000)
+    return {"latency_ms": float(np.median(times[2:])), "model_mb": (folder / MODEL).stat().st_size / 1e6}

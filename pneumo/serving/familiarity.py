@@ -1,0 +1,70 @@
+"""How far an image is from those that a model was trained on, in the model's own feature space."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embeddings = NDArray[np.float32]
+COMPONENTS = 32
+QUANTILE = 0.99
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """Distance to the training data; an image farther than `limit` is called unlike.
+
+    The squared distance is the mean of the squared whitened principal components and the squared rest outside
+    them relative to its mean in training (Mahalanobis distance of a probabilistic PCA: Tipping and Bishop 1999;
+    used for unlike inputs by Lee et al. 2018). About 1 in training.
+
+    Shapes: mean (d,), axes (k, d), deviations (k,), rest: mean squared norm outside the axes.
+    """
+
+    mean: Embeddings
+    axes: Embeddings
+    deviations: Embeddings
+    rest: float
+    limit: float
+
+    def distance(self, embeddings: Embeddings) -> NDArray[np.float64]:
+        """Distance of each row of (n, d), at least 0."""
+        centred = embeddings.astype(np.float64) - self.mean
+        inside = centred @ self.axes.T
+        outside = np.clip((centred**2).sum(axis=1) - (inside**2).sum(axis=1), 0, None)
+        within = ((inside / self.deviations) ** 2).mean(axis=1)
+        distances: NDArray[np.float64] = np.sqrt((within + outside / self.rest) / 2)
+        return distances
+
+    def unlike(self, embeddings: Embeddings) -> NDArray[np.bool_]:
+        """Whether each row of (n, d) is farther than the limit."""
+        return self.distance(embeddings) > self.limit
+
+    def save(self, path: Path) -> None:
+        """Write as .npz, no pickle."""
+        np.savez_compressed(
+            path, mean=self.mean, axes=self.axes, deviations=self.deviations, rest=self.rest, limit=self.limit
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "Familiarity":
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls(file["mean"], file["axes"], file["deviations"], float(file["rest"]), float(file["limit"]))
+
+
+def learn_familiarity(training: Embeddings, validation: Embeddings) -> Familiarity:
+    """Fit the distance on training embeddings (n, d); the limit leaves 1 % of the validation images outside."""
+    mean = training.mean(axis=0, dtype=np.float64)
+    centred = training - mean
+    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
+    count = min(COMPONENTS, len(spread) - 1, int((spread > spread[0] * 1e-4).sum()))
+    deviations = np.maximum(spread[:count] / np.sqrt(len(training)), np.finfo(np.float32).tiny)
+    total = (centred**2).sum()
+    rest = max(float((total - (spread[:count] ** 2).sum()) / len(training)), 1e-6 * float(total) / len(training), 1e-12)
+    unlimited = Familiarity(
+        mean.astype(np.float32), axes[:count].astype(np.float32), deviations.astype(np.float32), rest, np.inf
+    )
+    limit = float(np.quantile(unlimited.distance(validation), QUANTILE))
+    return Familiarity(unlimited.mean, unlimited.axes, unlimited.deviations, rest, limit)

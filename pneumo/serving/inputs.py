@@ -1,0 +1,101 @@
+"""What a caller may give as an image: encoded bytes, base64 text, a file's path or an array of pixels."""
+
+import base64
+import binascii
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo.data.decode import decode
+from pneumo.errors import DataError
+from pneumo.stages import Fit
+
+ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a file's path, or an array of pixels in 0..255"
+
+
+class Decoded(NamedTuple):
+    """Images uint8 (m, size, size) of the rows that could be read, their positions, and an error or None per row."""
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.intp]
+    errors: list[str | None]
+
+
+def read_images(cells: Sequence[Any], size: int, fit: Fit, names: Sequence[str] | None = None) -> Decoded:
+    """Decode every cell, several at a time; a bad one becomes an error text, never a dead batch or a black image."""
+    names = names or [f"row {number}" for number in range(len(cells))]
+
+    def read(cell: Any, name: str) -> NDArray[np.uint8] | str:
+        try:
+            return decode(source_of(cell, name), size, fit, name=name)
+        except DataError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), max(len(cells), 1))) as pool:
+        results = list(pool.map(read, cells, names))
+    good = [row for row, result in enumerate(results) if not isinstance(result, str)]
+    images = np.stack([results[row] for row in good]) if good else np.zeros((0, size, size), np.uint8)
+    return Decoded(images, np.array(good, np.intp), [item if isinstance(item, str) else None for item in results])
+
+
+def source_of(cell: Any, name: str) -> bytes | Path:
+    """What the decoder takes, from anything a caller may give.
+
+    Raises:
+        DataError: it is none of the accepted kinds.
+    """
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return bytes(cell)
+    if isinstance(cell, Path):
+        return cell
+    if isinstance(cell, str):
+        return _from_text(cell, name)
+    if isinstance(cell, np.ndarray | list | tuple):
+        return _from_pixels(cell, name)
+    raise DataError(f"Expected {ACCEPTED}, but {name} holds {_kind(cell)}.")
+
+
+def _from_text(text: str, name: str) -> bytes | Path:
+    if os.path.isfile(text):
+        return Path(text)
+    content = text.split(",", 1)[1] if text.startswith("data:") and "," in text else text
+    try:
+        data = base64.b64decode("".join(content.split()), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    # No image is shorter: a short text is a mistyped path, even where its letters happen to be base64.
+    if len(data) >= 64:
+        return data
+    raise DataError(f"Expected {ACCEPTED}, but {name} holds a text that is neither a file here nor base64: {text[:80]}")
+
+
+def _from_pixels(cell: Any, name: str) -> bytes:
+    """Through a lossless PNG, so that arrays take the very path that files take."""
+    from PIL import Image
+
+    try:
+        pixels = np.asarray(cell)
+        pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        flat = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+        whole = flat and pixels.size > 0 and np.issubdtype(pixels.dtype, np.number)
+        if not (whole and np.all((pixels >= 0) & (pixels <= 255))):
+            raise ValueError
+    except ValueError:
+        raise DataError(
+            f"Expected an array (height, width) or (height, width, 3) in 0..255, but {name} holds {_kind(cell)}."
+        ) from None
+    file = io.BytesIO()
+    Image.fromarray(np.rint(pixels).astype(np.uint8)).save(file, "PNG", compress_level=0)
+    return file.getvalue()
+
+
+def _kind(cell: Any) -> str:
+    if isinstance(cell, np.ndarray):
+        return f"an array {cell.shape} of {cell.dtype}"
+    return "nothing" if cell is None or cell != cell else f"a {type(cell).__name__}"

@@ -1,0 +1,50 @@
+"""The registered model, logged by MLflow as code: images in, probability of pneumonia out.
+
+MLflow runs this file when the model is logged and when it is loaded; the weights are the artifact `bundle`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumo.errors import ModelError
+from pneumo.serving.bundle import Bundle, load_bundle
+from pneumo.serving.score import score_cells
+from pneumo.tracking.pyfunc import PythonModel, set_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Classifier(PythonModel):
+    """Input: a data frame with a column `image` (see pneumo.serving.inputs), JPEG, PNG or DICOM.
+
+    Output: a row per image with probability (0 to 1, NaN when unreadable), label, error (None or a sentence) and
+    unlike (the image is unlike the training data, its probability means little).
+    """
+
+    bundle: Bundle
+
+    def load_context(self, context: Any) -> None:
+        """Check and load the bundle; happens once per process."""
+        self.bundle = load_bundle(Path(context.artifacts["bundle"]))
+
+    def predict(
+        self, context: Any, model_input: "pd.DataFrame", params: dict[str, Any] | None = None
+    ) -> "pd.DataFrame":
+        """Score every row; `params={"threshold": 0.3}` labels at another threshold than the model's own."""
+        if "image" not in model_input.columns:
+            raise ModelError(f"Expected a column image, got the columns {', '.join(map(str, model_input.columns))}.")
+        return score_cells(self.bundle, model_input["image"].tolist(), _threshold(params))
+
+
+def _threshold(params: dict[str, Any] | None) -> float | None:
+    """None means the model's own threshold."""
+    value = (params or {}).get("threshold")
+    if value is None:
+        return None
+    if not 0 <= float(value) <= 1:
+        raise ModelError(f"Expected a threshold in 0..1, got {value}.")
+    return float(value)
+
+
+set_model(Classifier())

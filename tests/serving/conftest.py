@@ -1,0 +1,75 @@
+"""A tiny network and its bundle, built in a second."""
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIZE = 32
+
+
+def network(size: int = SIZE, seed: int = 0):
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((size, size, 1))
+    maps = keras.layers.Conv2D(6, 3, 2, activation="relu")(keras.layers.Rescaling(1 / 255)(image))
+    pooled = keras.layers.GlobalAveragePooling2D()(maps)
+    return keras.Model(image, keras.layers.Dense(1, kernel_initializer="random_normal", name="logit")(pooled))
+
+
+def ensemble(size: int = SIZE):
+    import keras
+
+    image = keras.Input((size, size, 1))
+    small, other = network(size // 2, seed=1), network(size, seed=2)
+    members = [keras.Model(one.input, one.output, name=f"member{place}") for place, one in enumerate((small, other))]
+    resized = keras.layers.Resizing(size // 2, size // 2)(image)
+    return keras.Model(image, keras.layers.Average()([members[0](resized), members[1](image)]))
+
+
+def pictures(count: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size), dtype=np.uint8)
+
+
+def encoded(pixels: np.ndarray, form: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> SimpleNamespace:
+    """Builders of tiny networks and pictures."""
+    return SimpleNamespace(SIZE=SIZE, network=network, ensemble=ensemble, pictures=pictures, encoded=encoded)
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(tmp_path_factory) -> Path:
+    from pneumo.serving.bundle import run_network, write_bundle
+    from pneumo.serving.familiarity import learn_familiarity
+    from pneumo.serving.network import embedding_network
+
+    model, folder = network(), tmp_path_factory.mktemp("bundle")
+    model.save(folder.parent / "trained.keras")
+    embeddings = run_network(embedding_network(model), pictures(64))[1]
+    fields = {"name": "tiny", "size": SIZE, "fit": "squash", "dataset": "d" * 64, "synthetic": True}
+    write_bundle(
+        folder,
+        folder.parent / "trained.keras",
+        learn_familiarity(embeddings[:40], embeddings[40:]),
+        **fields,
+        temperature=2.0,
+        threshold=0.4,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_folder):
+    from pneumo.serving.bundle import load_bundle
+
+    return load_bundle(bundle_folder)
