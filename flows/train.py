@@ -1,10 +1,10 @@
 """The main job: from a data source to a champion."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from prefect import flow
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from pneumo.errors import TrainingError
@@ -35,8 +35,11 @@ Batch = Annotated[int | None, Field(ge=1, le=1024, description="Images in a batc
 Seed = Annotated[int, Field(ge=0, description="Same seed, same machine, same weights")]
 
 
-# One training at a time: each uses every core, so two at once would take as long and twice the memory.
-@flow(name="pneumonia", task_runner=ThreadPoolTaskRunner(max_workers=1))
+# Each training uses every core, so two at once would take as long and twice the memory.
+ONE_AT_A_TIME = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=1))
+
+
+@flow(name="pneumonia", task_runner=ONE_AT_A_TIME)
 def train(  # noqa: PLR0913 - the flow's form: one field each
     data: Source = "phantom",
     weights: Weights = None,

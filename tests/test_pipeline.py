@@ -134,7 +134,7 @@ def options():
 def test_the_champion_is_shown(user, first_run):
     shown = call(user, "pneumo", "champion", "--phantom", "--json")
     assert shown.returncode == 0, shown.stderr
-    assert json.loads(shown.stdout)["model"] == PHANTOM
+    assert json.loads(shown.stdout)["registered_model"] == PHANTOM
 
 
 def test_bad_data_fails_the_run_with_one_sentence_and_registers_nothing(user, client, tmp_path):

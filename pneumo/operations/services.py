@@ -205,7 +205,7 @@ def _deploy(settings: Settings, say: Callable[[str], None]) -> None:
 def _status(service: Service, folder: Path) -> Status:
     process = processes.find(folder, service.name)
     state = "stopped" if process is None else "running" if _quietly(service.healthy) else "silent"
-    return Status(service.name, state, process and process.pid, service.url, folder / f"{service.name}.log")
+    return Status(service.name, state, process.pid if process else None, service.url, folder / f"{service.name}.log")
 
 
 def _quietly(healthy: Callable[[], bool]) -> bool:

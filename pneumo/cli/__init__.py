@@ -1,0 +1,26 @@
+"""The command line: short sentences, tables, `--json` for scripts.
+
+Exit codes: 0 done (a run that promotes nothing is done too), 1 an expected error, told in one sentence, 2 wrong usage,
+130 interrupted.
+"""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from pneumo.cli import registry, runs, services
+from pneumo.errors import PneumoError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+for commands in (runs.app, services.app, registry.app):
+    app.registered_commands += commands.registered_commands
+
+
+def main() -> None:
+    """Run the command line; an expected error is one sentence and exit code 1."""
+    try:
+        app()
+    except PneumoError as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True, markup=True)
+        sys.exit(1)

@@ -1,0 +1,5 @@
+"""`python -m pneumo.cli`."""
+
+from pneumo.cli import main
+
+main()

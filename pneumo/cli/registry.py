@@ -1,0 +1,58 @@
+"""`pneumo champion | rollback`: who serves, why, and how to undo it."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pneumo.settings import load_settings
+
+app = typer.Typer()
+console = Console()
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Phantom = Annotated[bool, typer.Option("--phantom", help="Of the drawn images instead of real ones.")]
+
+
+@app.command()
+def champion(
+    history: Annotated[bool, typer.Option("--history", help="Every promotion, rejection and rollback.")] = False,
+    phantom: Phantom = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the champion: version, AUC with interval, data digest, since when."""
+    from pneumo.registry.champion import champion as find
+
+    if history:
+        _history(phantom, as_json)
+        return
+    settings = load_settings()
+    found = find(settings, phantom)
+    if as_json:
+        console.print_json(found.model_dump_json() if found else "null")
+    elif found is None:
+        console.print(f"{settings.model_name(phantom)} has no champion yet: run `make train`.")
+    else:
+        interval = f"{found.auc.value:.4f} ({found.auc.low:.4f}-{found.auc.high:.4f})" if found.auc else "unknown"
+        since = f"{found.since:%Y-%m-%d %H:%M} UTC" if found.since else "an unknown time"
+        table = Table.grid(padding=(0, 2))
+        table.add_row("champion", f"{found.registered_model} version {found.version}: {found.name}")
+        table.add_row("test AUC", interval)
+        table.add_row("data set", found.dataset_digest[:12] + (" (synthetic)" if found.synthetic else ""))
+        table.add_row("since", since)
+        table.add_row("MLflow", found.run_url)
+        console.print(table, highlight=False, soft_wrap=True)
+
+
+def _history(phantom: bool, as_json: bool) -> None:
+    from pneumo.registry.history import history
+
+    rows = history(load_settings(), phantom)
+    if as_json:
+        console.print_json(data=[row.model_dump(mode="json") for row in rows])
+        return
+    table = Table("when (UTC)", "who", "what", "version", "took effect", "why", box=None, pad_edge=False)
+    for row in rows:
+        took = "yes" if row.took_effect else "no"
+        table.add_row(f"{row.when:%Y-%m-%d %H:%M}", row.who, row.action, row.version, took, row.reason)
+    console.print(table, highlight=False)

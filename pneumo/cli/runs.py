@@ -1,0 +1,72 @@
+"""`pneumo train`: run a deployment to its end."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pneumo.errors import ServiceError
+from pneumo.operations import services, summary
+from pneumo.operations.follow import follow
+from pneumo.operations.prefect_api import PrefectApi, address
+from pneumo.settings import Settings, load_settings
+
+app = typer.Typer()
+console = Console()
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Option(help="Folder, archive, s3://, kaggle: or phantom (drawn images).")] = "phantom",
+    weights: Annotated[str | None, typer.Option(help="imagenet, a folder, s3:// or none; default by the data.")] = None,
+    backbones: Annotated[str, typer.Option(help="Comma-separated, such as MobileNetV2,MobileNet:0.5.")] = "",
+    param: Annotated[list[str] | None, typer.Option(help="Any other flow parameter, name=value (JSON).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Run the deployment pneumonia/train to its end and show what came of it."""
+    parameters: dict[str, Any] = {"data": _absolute(data), **_pairs(param or [])}
+    parameters |= {"weights": _absolute(weights)} if weights else {}
+    parameters |= {"backbones": [name.strip() for name in backbones.split(",")]} if backbones else {}
+    found = _to_the_end("pneumonia/train", parameters, load_settings(), Console(stderr=True) if as_json else console)
+    if as_json:
+        console.print_json(found.model_dump_json())
+    else:
+        summary.show(found, console)
+
+
+def _to_the_end(deployment: str, parameters: dict[str, Any], settings: Settings, say: Console) -> summary.Summary:
+    api = PrefectApi(address(settings))
+    if address(settings) == settings.prefect_api:
+        services.up(settings, say.print)
+    run_id = api.create_run(deployment, parameters)
+    say.print(f"{deployment}: {services.run_page(settings, run_id)}", highlight=False, soft_wrap=True)
+    run = follow(api, run_id, say)
+    if run["state_type"] != "COMPLETED":
+        reason = run["state"].get("message") or "no reason given; see the run's page"
+        raise ServiceError(f"the run ended as {run['state_name']}: {reason}")
+    found = summary.read(settings.home, run_id)
+    if found is None:
+        raise ServiceError(
+            f"Expected a summary of run {run_id} in {settings.home}, found none: the worker has another home."
+        )
+    return found
+
+
+def _absolute(place: str) -> str:
+    """Paths are given relative to where the user stands; the worker stands elsewhere."""
+    return str(Path(place).resolve()) if Path(place).exists() else place
+
+
+def _pairs(texts: list[str]) -> dict[str, Any]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"expected name=value, got {text!r}", param_hint="--param")
+        try:
+            pairs[name] = json.loads(value)
+        except json.JSONDecodeError:
+            pairs[name] = value  # a bare word is text, as in `prefect deployment run --param`
+    return pairs

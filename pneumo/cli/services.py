@@ -1,0 +1,42 @@
+"""`pneumo up | down | status`."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pneumo.operations import services
+from pneumo.settings import load_settings
+
+app = typer.Typer()
+console = Console()
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@app.command()
+def up() -> None:
+    """Start the local Prefect server, MLflow server and worker, and lay the deployments."""
+    services.up(load_settings(), console.print)
+    status()
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    stopped = services.down(load_settings())
+    console.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show what runs, where it answers and where its log is."""
+    rows = services.status(load_settings())
+    if as_json:
+        console.print_json(data=[{**asdict(row), "log": str(row.log)} for row in rows])
+        return
+    table = Table("service", "state", "pid", "address", "log", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row.name, row.state, str(row.pid or "-"), row.url, str(row.log))
+    console.print(table)
