@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -24,7 +25,12 @@ def evaluate(
     log.log_metrics(run_id, result.metrics)
     log.log_artifacts(run_id, result.bundle.with_name("figures"), "figures")
     log.log_artifact(run_id, result.predictions, "predictions")
-    example = version.root / evaluation.example_image(version)
-    model_uri = log.log_bundle(run_id, result.bundle, candidate.name, example)
+    model_uri = log.log_bundle(run_id, result.bundle, candidate.name, _example(version))
     log.finish(run_id)
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
+
+
+def _example(version: DatasetVersion) -> Path:
+    """An image that shows what the model takes."""
+    paths = pd.read_parquet(version.manifest, columns=["path"])["path"]
+    return version.root / str(paths.iloc[0])

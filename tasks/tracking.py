@@ -54,7 +54,7 @@ def adopt(candidate: Candidate, parent_run: str) -> Candidate:
         return candidate
     run_id = start_child(parent_run, candidate.name, {"reused_from_run": candidate.run_id, "key": candidate.key})
     history = candidate.model.with_name("history.json")
-    for row in json.loads(history.read_text()) if history.is_file() else []:
+    for row in json.loads(history.read_text())["epochs"] if history.is_file() else []:
         epoch = int(row["epoch"])
         tracker().log_metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
     return candidate.model_copy(update={"run_id": run_id})
