@@ -1,6 +1,11 @@
-"""DICOM radiographs: rendering to gray; no direct identifier leaves this file."""
+"""DICOM radiographs: rendering to gray, and who is on them; no direct identifier leaves this file."""
 
+import hashlib
+import hmac
 import io
+import os
+import secrets
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumo.errors import DataError
+
+KEY_VARIABLE, KEY_FILE = "PNEUMO_PATIENT_KEY", "patient.key"
 
 
 def is_dicom(data: bytes) -> bool:
@@ -19,52 +26,76 @@ def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
     """Gray 8-bit picture of a DICOM image: rescale, VOI window and photometric interpretation applied.
 
     Raises:
-        DataError: no single-frame image in it, too large, or a transfer syntax that no installed decoder reads.
+        DataError: no single-frame gray image in it, too large, or compressed in a way no installed decoder reads.
     """
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-        pixels = (
-            int(dataset.get("Rows", 0)) * int(dataset.get("Columns", 0)) * int(dataset.get("NumberOfFrames", 1) or 1)
-        )
+        dataset = _read(data)
+        pixels = int(dataset.get("Rows", 0)) * int(dataset.get("Columns", 0)) * int(dataset.get("NumberOfFrames") or 1)
         if not 0 < pixels <= maximum_pixels:
-            raise ValueError(f"{pixels:,} pixels declared, expected 1 to {maximum_pixels:,}")
+            raise _RefusedError(f"{pixels:,} pixels declared, expected 1 to {maximum_pixels:,}")
         return Image.fromarray(_gray(dataset))
-    except (
-        InvalidDicomError,
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RuntimeError,
-        NotImplementedError,
-        EOFError,
-    ) as error:
-        raise DataError(f"Expected a DICOM radiograph, but {name} cannot be decoded ({_kind(error)}).") from None
+    except _RefusedError as error:
+        raise DataError(f"Expected a DICOM radiograph, but {name} cannot be used ({error}): take it out.") from None
+    # pydicom raises almost anything on a broken file, and its texts quote header values: only the kind is told.
+    except Exception as error:  # noqa: BLE001
+        kind = type(error).__name__
+        raise DataError(f"Expected a DICOM radiograph, but {name} cannot be decoded ({kind}): take it out.") from None
+
+
+def patient_key(data: bytes, secret: bytes) -> str | None:
+    """Keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer; None where the file names no patient."""
+    import pydicom
+
+    dataset = pydicom.dcmread(
+        io.BytesIO(data), stop_before_pixels=True, specific_tags=["PatientID", "IssuerOfPatientID"]
+    )
+    identifier = str(dataset.get("PatientID") or "").strip()
+    if not identifier:
+        return None
+    text = f"{dataset.get('IssuerOfPatientID') or ''}\0{identifier}"
+    return f"dicom-{hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:24]}"
+
+
+def patient_secret(home: Path) -> bytes:
+    """Key of the patient hashes: from PNEUMO_PATIENT_KEY, else a file that is made once, readable by its owner only.
+
+    The same key on two machines gives the same patients, and so the same dataset digest.
+    """
+    if given := os.environ.get(KEY_VARIABLE):
+        return given.encode()
+    path = home / KEY_FILE
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_hex(32).encode())
+    return path.read_bytes()
+
+
+class _RefusedError(Exception):
+    """A reason of our own, safe to show."""
+
+
+def _read(data: bytes) -> Any:
+    import pydicom
+
+    return pydicom.dcmread(io.BytesIO(data))
 
 
 def _gray(dataset: Any) -> NDArray[np.uint8]:
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
+    photometric = dataset.PhotometricInterpretation
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise _RefusedError("expected gray pixels, MONOCHROME1 or MONOCHROME2")
     stored = dataset.pixel_array
     if stored.ndim != 2:
-        raise ValueError(f"expected one gray frame, found an array of shape {stored.shape}")
+        raise _RefusedError(f"expected one frame, found an array of shape {stored.shape}")
     values = np.asarray(apply_voi_lut(apply_modality_lut(stored, dataset), dataset), dtype=np.float64)
     low, high = float(values.min()), float(values.max())
     gray = (values - low) * (255.0 / (high - low) if high > low else 0.0)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":  # 0 is white there
+    if photometric == "MONOCHROME1":  # 0 is white there
         gray = 255.0 - gray
     return (gray + 0.5).astype(np.uint8)
-
-
-def _kind(error: Exception) -> str:
-    """The error's text may quote header values, so only messages of our own are passed on."""
-    return str(error) if type(error) is ValueError and "expected" in str(error) else type(error).__name__
-
-
-def patient_key(data: bytes) -> str | None:
-    """Keyed hash of the patient's identifier; None when the file has none."""
-    return None

@@ -32,6 +32,7 @@ class Listing:
     root: Path
     entries: list[Entry] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    synthetic: bool = False
 
 
 def list_folder(root: Path) -> Listing:
@@ -45,7 +46,7 @@ def list_folder(root: Path) -> Listing:
         if _belongs(parts[-1], listing.skipped) and (place := _place(parts[:-1], listing)):
             listing.entries.append(Entry("/".join(parts), *place))
     listing.entries.sort(key=lambda entry: entry.path)
-    _require_both_classes(listing)
+    require_both_classes(listing)
     return listing
 
 
@@ -128,7 +129,8 @@ def _is_layout_name(name: str) -> bool:
     return name.lower() in SPLITS or name.upper() in LABELS
 
 
-def _require_both_classes(listing: Listing) -> None:
+def require_both_classes(listing: Listing) -> None:
+    """Raise DataError unless a listing has images of both classes."""
     if not listing.entries:
         skipped = ", ".join(f"{count} {reason}" for reason, count in listing.skipped.items()) or "nothing"
         raise DataError(f"Expected images in {LAYOUT}, but {listing.root} has none (skipped: {skipped}): check it.")

@@ -2,11 +2,13 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pneumo.data.dicom import patient_secret
 from pneumo.data.filecache import FileCache, Stamp
 from pneumo.data.folders import Entry, Listing
 from pneumo.data.measure import SIZE, Row, measure
@@ -29,7 +31,8 @@ def build_manifest(listing: Listing, home: Path) -> pd.DataFrame:
 
     Pixels of the files that are read are kept on the shelf for `images.decode_all`.
     """
-    code = code_version("data/measure.py", "data/decode.py", "data/dicom.py")
+    secret = patient_secret(home)
+    code = code_version("data/measure.py", "data/decode.py", "data/dicom.py") + sha256(secret).hexdigest()[:8]
     cache = FileCache(home / "cache" / "files.sqlite", code)
     stamps = {entry.path: Stamp.of(listing.root / entry.path) for entry in listing.entries}
     known = cache.get(stamps.values())
@@ -37,14 +40,14 @@ def build_manifest(listing: Listing, home: Path) -> pd.DataFrame:
     with ThreadPoolExecutor(workers()) as pool:
         for start in range(0, len(missing), BLOCK):
             block = missing[start : start + BLOCK]
-            rows = _measure_block(block, listing.root, home, pool)
+            rows = _measure_block(block, listing.root, home, secret, pool)
             cache.put((stamps[entry.path], row) for entry, row in zip(block, rows, strict=True))
             known |= {stamps[entry.path].path: row for entry, row in zip(block, rows, strict=True)}
     return as_frame([manifest_row(entry, known[stamps[entry.path].path]) for entry in listing.entries])
 
 
-def _measure_block(block: list[Entry], root: Path, home: Path, pool: ThreadPoolExecutor) -> list[Row]:
-    measured = list(pool.map(lambda entry: measure(root / entry.path, entry.path), block))
+def _measure_block(block: list[Entry], root: Path, home: Path, secret: bytes, pool: ThreadPoolExecutor) -> list[Row]:
+    measured = list(pool.map(lambda entry: measure(root / entry.path, entry.path, secret), block))
     rows = {row["sha256"]: pixels for row, pixels in measured if pixels is not None}
     if rows:
         Shelf(home, SIZE, "squash").put(list(rows), np.stack(list(rows.values())))

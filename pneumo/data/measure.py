@@ -16,10 +16,11 @@ BINS = 32
 Row = dict[str, Any]
 
 
-def measure(path: Path, name: str) -> tuple[Row, NDArray[np.uint8] | None]:
+def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8] | None]:
     """Read one file: its manifest columns, and its pixels uint8 (224, 224) or None where unreadable.
 
-    The column `error` says why a file is unreadable; nothing is raised for it.
+    `secret` is the key that patients of DICOM files are hashed with. The column `error` says why a file is
+    unreadable; nothing is raised for it.
     """
     row: Row = {"sha256": "", "bytes": 0, "error": None}
     try:
@@ -28,7 +29,7 @@ def measure(path: Path, name: str) -> tuple[Row, NDArray[np.uint8] | None]:
         picture = decode.open_picture(data, name)
         row |= {"width": picture.width, "height": picture.height, "mode": picture.mode}
         if picture.mode == "DICOM":
-            row["patient"] = dicom.patient_key(data)
+            row["patient"] = dicom.patient_key(data, secret)
         pixels = decode.to_gray(picture, SIZE, "squash")
     except DataError as error:
         return row | {"error": str(error)}, None

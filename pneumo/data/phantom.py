@@ -71,7 +71,9 @@ def _name(kind: str, patient: int, image: int) -> str:
 def _anatomy(random: np.random.Generator, kind: str) -> Anatomy:
     sides = (-1.0, 1.0)
     if kind == "bacteria":  # one dense consolidation
-        spots = [(random.choice(sides), random.uniform(-0.2, 0.4), random.uniform(0.25, 0.38), random.uniform(100, 140))]
+        spots = [
+            (random.choice(sides), random.uniform(-0.2, 0.4), random.uniform(0.25, 0.38), random.uniform(100, 140))
+        ]
     elif kind == "virus":  # faint patches on both sides
         spots = [
             (side, random.uniform(-0.4, 0.5), random.uniform(0.12, 0.22), random.uniform(70, 110))

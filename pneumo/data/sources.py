@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pneumo.data import phantom
-from pneumo.data.folders import Listing, list_folder
+from pneumo.data import archives, kaggle, labels, packs, phantom
+from pneumo.data.folders import Listing, layout_root, list_folder
 from pneumo.data.manifest import build_manifest
+from pneumo.data.mirror import mirror
+from pneumo.data.version import entries_of, find_version
 from pneumo.errors import DataError
 from pneumo.settings import Data
 from pneumo.stages import Inventory, stage_key, written_once
@@ -17,7 +19,7 @@ MANIFEST = "manifest.parquet"
 
 @dataclass(frozen=True)
 class Request:
-    """A source to fetch: `rest` is what follows the scheme."""
+    """A source to fetch; `rest` is what follows its scheme."""
 
     source: str
     rest: str
@@ -25,31 +27,64 @@ class Request:
     settings: Data
 
 
-Fetch = Callable[[Request], Listing]
-
-
 def _phantom(request: Request) -> Listing:
     if request.rest and not request.rest.isdecimal():
         raise DataError(f"Expected phantom or phantom:<number of images>, but got {request.source!r}: correct it.")
-    return list_folder(phantom.draw(request.home, int(request.rest or phantom.IMAGES)))
+    return replace(list_folder(phantom.draw(request.home, int(request.rest or phantom.IMAGES))), synthetic=True)
+
+
+def _kaggle(request: Request) -> Listing:
+    return _files(kaggle.download(request.rest, request.home), request)
+
+
+def _s3(request: Request) -> Listing:
+    return _files(mirror(request.source, request.home, request.settings.s3_endpoint), request)
+
+
+def _version(request: Request) -> Listing:
+    if request.settings.storage:
+        version = packs.pull(request.rest, request.home, request.settings)
+    else:
+        version = find_version(request.home, request.rest)
+    return Listing(version.root, entries_of(version), synthetic=version.synthetic)
 
 
 def _local(request: Request) -> Listing:
     path = Path(request.source).expanduser()
     if not path.exists():
-        schemes = ", ".join(sorted(SCHEMES))
-        raise DataError(f"Expected a folder or one of the schemes {schemes}, but {request.source!r} does not exist.")
-    return list_folder(path.resolve())
+        raise DataError(
+            f"Expected a folder, an archive, a label file or one of {', '.join(f'{name}:' for name in SCHEMES)},"
+            f" but {request.source!r} does not exist: check the path."
+        )
+    return _files(path.resolve(), request)
 
 
-SCHEMES: dict[str, Fetch] = {"phantom": _phantom}
+SCHEMES: dict[str, Callable[[Request], Listing]] = {
+    "phantom": _phantom,
+    "kaggle": _kaggle,
+    "s3": _s3,
+    "version": _version,
+}
+
+
+def _files(path: Path, request: Request) -> Listing:
+    """Labelled images of a folder, an archive or a label file."""
+    if path.is_file() and archives.is_archive(path):
+        path = archives.extract(path, request.home)
+    if path.is_dir():
+        root = layout_root(path)
+        path = next((root / name for name in labels.NAMES if (root / name).is_file()), root)
+    if path.suffix.lower() in labels.SUFFIXES and path.is_file():
+        return labels.list_labels(path, {})
+    return list_folder(path)
 
 
 def ingest(source: str, home: Path, settings: Data) -> Inventory:
     """Bring a source in and describe every image of it.
 
     Args:
-        source: "phantom", "phantom:500", or a folder in Kaggle's layout or of two class folders.
+        source: a folder, zip or tar archive in Kaggle's layout or of two class folders; a CSV or Parquet label file;
+            "phantom", "phantom:500", "kaggle:owner/name", "s3://bucket/prefix", "version:<digest>".
         home: state folder.
         settings: storage and endpoint.
 
@@ -67,7 +102,7 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
     return Inventory(
         key=folder.name,
         source=source,
-        synthetic=scheme == "phantom",
+        synthetic=listing.synthetic,
         root=listing.root,
         manifest=folder / MANIFEST,
         images=len(frame),

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from pneumo.data.files import write_whole
+from pneumo.data.folders import Entry
 from pneumo.data.splits import assign_splits
+from pneumo.errors import DataError
 from pneumo.stages import DatasetVersion, GateReport, Inventory, written_once
 
 IDENTITY = ["path", "sha256", "label", "subtype", "patient", "split"]
@@ -24,18 +27,18 @@ def make_version(inventory: Inventory, report: GateReport, home: Path) -> Datase
     accepted = accepted.drop(columns="error")
     accepted["folder"] = accepted["split"]
     accepted["split"] = assign_splits(accepted)
-    return keep_version(accepted, inventory, home)
+    return keep_version(accepted, inventory.source, inventory.synthetic, inventory.root, home)
 
 
-def keep_version(manifest: pd.DataFrame, inventory: Inventory, home: Path) -> DatasetVersion:
+def keep_version(manifest: pd.DataFrame, source: str, synthetic: bool, root: Path, home: Path) -> DatasetVersion:
     """Write a manifest under its digest, once, and return its record."""
     digest = digest_of(manifest)
     folder = version_folder(home, digest)
     version = DatasetVersion(
         digest=digest,
-        source=inventory.source,
-        synthetic=inventory.synthetic,
-        root=inventory.root,
+        source=source,
+        synthetic=synthetic,
+        root=root,
         manifest=folder / MANIFEST,
         images=len(manifest),
         counts=count(manifest),
@@ -44,7 +47,35 @@ def keep_version(manifest: pd.DataFrame, inventory: Inventory, home: Path) -> Da
         with written_once(folder) as scratch:
             manifest.to_parquet(scratch / MANIFEST, index=False)
             (scratch / RECORD).write_text(version.model_dump_json(indent=1))
+    elif _read_record(folder) != version:  # the same data set at another place
+        write_whole(folder / RECORD, version.model_dump_json(indent=1).encode())
     return version
+
+
+def list_versions(home: Path) -> list[DatasetVersion]:
+    """Versions made or pulled here, oldest first."""
+    folders = sorted(
+        (home / "cache" / "split").glob(f"[!.]*/{RECORD}"), key=lambda file: file.parent.stat().st_ctime_ns
+    )
+    return [_read_record(file.parent) for file in folders]
+
+
+def find_version(home: Path, digest: str) -> DatasetVersion:
+    """The version whose digest begins with `digest`.
+
+    Raises:
+        DataError: none, or several.
+    """
+    known = list_versions(home)
+    found = [version for version in known if version.digest.startswith(digest)]
+    if len(found) != 1:
+        names = ", ".join(version.digest[:12] for version in known) or "none"
+        raise DataError(f"Expected one version {digest!r}, but {len(found)} match; there are: {names}.")
+    return found[0]
+
+
+def _read_record(folder: Path) -> DatasetVersion:
+    return DatasetVersion.model_validate_json((folder / RECORD).read_text())
 
 
 def version_folder(home: Path, digest: str) -> Path:
@@ -65,3 +96,9 @@ def count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
         str(split): {str(label): int(images) for label, images in rows["label"].value_counts().sort_index().items()}
         for split, rows in manifest.groupby("split")
     }
+
+
+def entries_of(version: DatasetVersion) -> list[Entry]:
+    """The files of a version with what is known of them, as a listing names them."""
+    manifest = pd.read_parquet(version.manifest, columns=["path", "label", "folder", "subtype", "patient"])
+    return [Entry(*map(str, row)) for row in manifest.itertuples(index=False)]

@@ -1,0 +1,83 @@
+"""Label files: a CSV or Parquet table beside images, for sets that are not sorted into folders."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from pneumo.data.decode import SUFFIXES as IMAGE_SUFFIXES
+from pneumo.data.folders import SPLITS, Entry, Listing, require_both_classes, walk
+from pneumo.errors import DataError
+
+SUFFIXES = (".csv", ".parquet")
+NAMES = ("labels.csv", "labels.parquet")
+REQUIRED, OPTIONAL = ("path", "label"), ("subtype", "patient", "split")
+MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
+
+
+def list_labels(file: Path, columns: Mapping[str, str]) -> Listing:
+    """Images named in a label file, which lies in the folder of the images.
+
+    Args:
+        file: CSV with a header, or Parquet; paths relative to its folder, or file names that occur once below it.
+        columns: what the columns path, label, subtype, patient and split are called, where not so.
+
+    Raises:
+        DataError: not a table, a missing column, doubled rows, unknown labels, or rows without an image.
+    """
+    table = _read(file, columns)
+    skipped: Counter[str] = Counter()
+    below = {"/".join(parts) for parts in walk(file.parent, skipped)}
+    by_name = Counter(PurePosixPath(path).name for path in below)
+    unique = {PurePosixPath(path).name: path for path in below if by_name[PurePosixPath(path).name] == 1}
+    table["file"] = [path if path in below else unique.get(path) for path in table["path"]]
+    _refuse(table.loc[table["file"].isna(), "path"], file, "rows whose image is not there")
+    _refuse(table.loc[table["file"].duplicated(), "file"], file, "images named twice")
+    listing = Listing(file.parent, [_entry(row) for row in table.to_dict("records")], skipped)
+    listing.entries.sort(key=lambda entry: entry.path)
+    images = {path for path in below if path.lower().endswith(IMAGE_SUFFIXES)}
+    if unlabelled := len(images - set(table["file"])):
+        skipped["image without a row in the label file"] = unlabelled
+    require_both_classes(listing)
+    return listing
+
+
+def _read(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    try:
+        raw = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file, dtype=str)
+    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas and Arrow errors are ValueErrors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"Expected a table, but {file} cannot be read ({reason}): save it as CSV or Parquet."
+        ) from error
+    wanted = {name: columns.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
+    missing = [title for name, title in wanted.items() if title not in raw and (name in REQUIRED or name in columns)]
+    if missing:
+        raise DataError(
+            f"Expected a column {' and '.join(missing)} in {file}, but it has {', '.join(map(str, raw.columns))}:"
+            " rename it, or name it under data.columns in mlflow.yaml."
+        )
+    table = pd.DataFrame({name: raw[title] for name, title in wanted.items() if title in raw}).astype("object")
+    table = table.where(table.notna(), None)
+    _refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
+    table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
+    _refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "labels other than NORMAL (0) and PNEUMONIA (1)")
+    table["path"] = table["path"].map(lambda path: str(path).replace("\\", "/"))
+    outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
+    _refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
+    return table
+
+
+def _entry(row: Mapping[Hashable, Any]) -> Entry:
+    split = SPLITS.get(str(row.get("split") or "").lower(), "")
+    patient = row.get("patient")
+    label, subtype = str(row["label"]), row.get("subtype")
+    return Entry(str(row["file"]), label, split, subtype and str(subtype).lower(), patient and str(patient))
+
+
+def _refuse(values: "pd.Series | pd.Index", file: Path, what: str) -> None:
+    if len(values):
+        shown = ", ".join(repr(str(value)) for value in values[:5])
+        raise DataError(f"Expected one row per image in {file}, but it has {len(values)} {what} ({shown}): correct it.")

@@ -1,0 +1,138 @@
+"""Dataset versions on S3, packed: images lie in shards under their content hash, a version names its images.
+
+`shards/<hash>` is files end to end, `index/<hash>` says which (sha256 and length, a line each), and
+`versions/<digest>/` holds manifest and record. A shard is written before its index, a version last.
+"""
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from pneumo.data.decode import read_bytes
+from pneumo.data.files import write_whole
+from pneumo.data.storage import Bucket
+from pneumo.data.version import MANIFEST, RECORD, digest_of, keep_version
+from pneumo.errors import DataError
+from pneumo.settings import Data
+from pneumo.stages import DatasetVersion
+
+SHARD = 16 * 2**20  # bytes: large enough for full speed, small enough to hold a few at once
+WORKERS = 8
+Files = list[tuple[str, int]]  # sha256 and length
+
+
+def push(version: DatasetVersion, settings: Data) -> int:
+    """Put a version on the storage; images that are there already are not sent. Returns how many were sent.
+
+    Raises:
+        DataError: no storage configured or reachable, or a file changed since it was brought in.
+    """
+    bucket = _bucket(settings)
+    manifest = pd.read_parquet(version.manifest, columns=["path", "sha256", "bytes"])
+    stored = {sha256 for files in _indexes(bucket).values() for sha256, _ in files}
+    missing = manifest[~manifest["sha256"].isin(stored)].drop_duplicates("sha256")
+    shard_of = missing["bytes"].cumsum() // SHARD
+    shards = [rows for _, rows in missing.groupby(shard_of)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(lambda rows: _put_shard(rows, version.root, bucket), shards))
+    record = {"source": version.source, "synthetic": version.synthetic}
+    bucket.put(_key(bucket, "versions", version.digest, RECORD), json.dumps(record).encode())
+    bucket.put(_key(bucket, "versions", version.digest, MANIFEST), version.manifest.read_bytes())
+    return len(missing)
+
+
+def pull(digest: str, home: Path, settings: Data) -> DatasetVersion:
+    """Reproduce a version from its digest alone: manifest and images, every byte verified.
+
+    Raises:
+        DataError: no such version there, or what is there does not match its hashes.
+    """
+    bucket = _bucket(settings)
+    content = bucket.get(_key(bucket, "versions", digest, MANIFEST))
+    record = json.loads(bucket.get(_key(bucket, "versions", digest, RECORD)))
+    root = home / "cache" / "pulled" / digest[:16]
+    write_whole(root.with_suffix(".parquet"), content)
+    manifest = pd.read_parquet(root.with_suffix(".parquet"))
+    if digest_of(manifest) != digest:
+        raise DataError(
+            f"Expected version {digest} in {bucket.url}, but its manifest has another digest: push it again."
+        )
+    _pull_files(manifest, root, bucket)
+    return keep_version(manifest, record["source"], record["synthetic"], root, home)
+
+
+def _pull_files(manifest: pd.DataFrame, root: Path, bucket: Bucket) -> None:
+    """Fetch the shards of what is not on disk yet; a file under its name is complete."""
+    wanted: dict[str, list[Path]] = {}
+    for path, sha256, size in manifest[["path", "sha256", "bytes"]].itertuples(index=False):
+        target = root / _inside(path)
+        if not (target.is_file() and target.stat().st_size == size):
+            wanted.setdefault(sha256, []).append(target)
+    shards = {name: files for name, files in _indexes(bucket).items() if any(sha in wanted for sha, _ in files)}
+    if lost := wanted.keys() - {sha256 for files in shards.values() for sha256, _ in files}:
+        raise DataError(
+            f"Expected all images of the version in {bucket.url}, but {len(lost)} are not there: push again."
+        )
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(lambda name: _get_shard(name, shards[name], wanted, bucket), shards))
+
+
+def _put_shard(rows: pd.DataFrame, root: Path, bucket: Bucket) -> None:
+    files = [read_bytes(root / path, path) for path in rows["path"]]
+    for data, path, sha256 in zip(files, rows["path"], rows["sha256"], strict=True):
+        _require_hash(data, sha256, path)
+    content = b"".join(files)
+    name = hashlib.sha256(content).hexdigest()
+    index = "\n".join(f"{sha256} {len(data)}" for sha256, data in zip(rows["sha256"], files, strict=True))
+    bucket.put(_key(bucket, "shards", name), content)
+    bucket.put(_key(bucket, "index", name), index.encode())
+
+
+def _get_shard(name: str, files: Files, wanted: dict[str, list[Path]], bucket: Bucket) -> None:
+    content, offset = bucket.get(_key(bucket, "shards", name)), 0
+    for sha256, length in files:
+        data, offset = content[offset : offset + length], offset + length
+        for target in wanted.get(sha256, ()):
+            _require_hash(data, sha256, f"{target.name} in shard {name}")
+            write_whole(target, data)
+
+
+def _indexes(bucket: Bucket) -> dict[str, Files]:
+    """What every shard holds, in order."""
+    keys = [item.key for item in bucket.list(_below(bucket, "index/"))]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        contents = pool.map(lambda key: bucket.get(key).decode(), keys)
+    return {
+        key.rpartition("/")[2]: [(line.split()[0], int(line.split()[1])) for line in content.splitlines()]
+        for key, content in zip(keys, contents, strict=True)
+    }
+
+
+def _bucket(settings: Data) -> Bucket:
+    if not settings.storage:
+        raise DataError("Expected a place for dataset versions, but data.storage in mlflow.yaml is empty: set s3://...")
+    return Bucket(settings.storage, settings.s3_endpoint)
+
+
+def _below(bucket: Bucket, name: str) -> str:
+    return name if not bucket.prefix or bucket.prefix.endswith("/") else f"/{name}"
+
+
+def _key(bucket: Bucket, *parts: str) -> str:
+    return bucket.prefix + _below(bucket, "/".join(parts))
+
+
+def _inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise DataError(
+            f"Expected paths inside the data set, but the manifest names {path!r}: do not trust this version."
+        )
+    return path
+
+
+def _require_hash(data: bytes, sha256: str, name: str) -> None:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"Expected {name} as the manifest describes it, but its content is another: bring it in again.")

@@ -1,0 +1,99 @@
+"""The only door to S3: list, get and put objects of any S3 server, retried, with errors that say what to do."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pneumo.errors import DataError
+
+CONNECTIONS = 32
+ATTEMPTS = 5
+TRANSIENT = ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError", "ConnectionClosedError")
+ADVICE = {
+    "403": "check the credentials and their rights",
+    "404": "check bucket and prefix",
+    "412": "it changed while it was read, run again",
+}
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Item:
+    """An object in a bucket."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class Bucket:
+    """A bucket with a prefix; credentials come from the environment as boto3 reads them."""
+
+    def __init__(self, url: str, endpoint: str | None) -> None:
+        import boto3
+        from botocore.config import Config
+
+        name, _, prefix = url.removeprefix("s3://").partition("/")
+        if not url.startswith("s3://") or not name:
+            raise DataError(f"Expected s3://<bucket>/<prefix>, but got {url!r}: correct it.")
+        self.url, self.name, self.prefix, self._where = url, name, prefix, endpoint or "AWS"
+        config = Config(
+            connect_timeout=10,
+            read_timeout=30,
+            retries={"mode": "standard", "max_attempts": ATTEMPTS},
+            max_pool_connections=CONNECTIONS,
+            request_checksum_calculation="when_required",  # other servers than AWS refuse the newer checksums
+            response_checksum_validation="when_required",
+        )
+        self._client = boto3.client("s3", endpoint_url=endpoint, config=config)
+
+    def list(self, below: str = "") -> Iterator[Item]:
+        """Objects below the prefix, sorted by key; keys are relative to the bucket."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=self.prefix + below)
+        for page in self._call(below, lambda: list(pages)):
+            for item in page.get("Contents", ()):
+                yield Item(item["Key"], item["Size"], item["ETag"].strip('"'))
+
+    def get(self, key: str, etag: str | None = None) -> bytes:
+        """Content of an object; with `etag` only if it is still that one.
+
+        A content hash in the ETag (an MD5, for objects put in one part) is verified.
+        """
+        condition = {"IfMatch": etag} if etag else {}
+        arguments = {"Bucket": self.name, "Key": key, **condition}
+        data: bytes = self._call(key, lambda: self._client.get_object(**arguments)["Body"].read())
+        return data
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object; the server verifies its MD5."""
+        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        self._call(key, lambda: self._client.put_object(Bucket=self.name, Key=key, Body=data, ContentMD5=digest))
+
+    def _call(self, key: str, action: Callable[[], Value]) -> Value:
+        """Run a request; boto3 retries requests, but not a body that breaks off while it is read."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return action()
+            except ClientError as error:
+                raise self._error(key, error.response) from error
+            except BotoCoreError as error:
+                if type(error).__name__ not in TRANSIENT or attempt == ATTEMPTS:
+                    raise DataError(
+                        f"Expected to reach s3://{self.name}/{key} at {self._where}, but it gives: {error}"
+                        f" (after {attempt} attempts): check endpoint, network and credentials."
+                    ) from error
+                time.sleep(0.2 * 2**attempt)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _error(self, key: str, response: dict[str, Any]) -> DataError:
+        status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+        code = response.get("Error", {}).get("Code", "")
+        return DataError(
+            f"Expected to read or write s3://{self.name}/{key} at {self._where}, but the server answers {status}"
+            f" {code}: {ADVICE.get(status, 'run again, or ask who runs it')}."
+        )
