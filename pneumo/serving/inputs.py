@@ -27,21 +27,31 @@ class Decoded(NamedTuple):
     errors: list[str | None]
 
 
-def read_images(cells: Sequence[Any], size: int, fit: Fit, names: Sequence[str] | None = None) -> Decoded:
-    """Decode every cell, several at a time; a bad one becomes an error text, never a dead batch or a black image."""
-    names = names or [f"row {number}" for number in range(len(cells))]
+def read_images(cells: Sequence[Any], size: int, fit: Fit, first: int = 0) -> Decoded:
+    """Decode every cell, several at a time; a bad one becomes an error text, never a dead batch or a black image.
 
-    def read(cell: Any, name: str) -> NDArray[np.uint8] | str:
+    Args:
+        cells: anything of `ACCEPTED`.
+        size: pixels a side.
+        fit: squash or pad.
+        first: the first cell's row number, by which errors call a cell that is not a file.
+    """
+
+    def read(row: int, cell: Any) -> NDArray[np.uint8] | str:
         try:
-            return decode(source_of(cell, name), size, fit, name=name)
+            source = source_of(cell, f"row {row}")
+            return decode(source, size, fit, name=None if isinstance(source, Path) else f"row {row}")
         except DataError as error:
             return str(error)
 
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), max(len(cells), 1))) as pool:
-        results = list(pool.map(read, cells, names))
-    good = [row for row, result in enumerate(results) if not isinstance(result, str)]
-    images = np.stack([results[row] for row in good]) if good else np.zeros((0, size, size), np.uint8)
-    return Decoded(images, np.array(good, np.intp), [item if isinstance(item, str) else None for item in results])
+        results = list(pool.map(read, range(first, first + len(cells)), cells))
+    images = [(row, item) for row, item in enumerate(results) if not isinstance(item, str)]
+    return Decoded(
+        np.stack([item for _, item in images]) if images else np.zeros((0, size, size), np.uint8),
+        np.array([row for row, _ in images], np.intp),
+        [item if isinstance(item, str) else None for item in results],
+    )
 
 
 def source_of(cell: Any, name: str) -> bytes | Path:

@@ -1,0 +1,134 @@
+"""External sets: scored with the bundle and reported, never trained on, never chosen by."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pneumo.errors import DataError
+from pneumo.evaluation import figures
+from pneumo.evaluation.measure import is_pneumonia, measure
+from pneumo.evaluation.slices import measure_slices
+from pneumo.serving.bundle import Bundle, load_bundle
+from pneumo.serving.score import score_cells
+from pneumo.stages import (
+    Evaluation,
+    Interval,
+    Inventory,
+    Record,
+    code_version,
+    stage_key,
+    written_once,
+)
+
+RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"
+TRAVELS = 0.05  # loss of AUC that is still called travelling; the usual gap between two hospitals is larger
+
+
+class External(Record):
+    """A model on a set from elsewhere; `unlike` is the share of images flagged as unlike the training data.
+
+    `verdict` says in a sentence whether the model travels there. Figures lie in `folder`/figures.
+    """
+
+    name: str
+    source: str
+    folder: Path
+    images: int
+    errors: int
+    auc: Interval
+    sensitivity: Interval
+    specificity: Interval
+    unlike: float
+    metrics: dict[str, float]
+    slices: dict[str, dict[str, float]]
+    travels: bool
+    verdict: str
+
+
+def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) -> External:
+    """Score an external set with a candidate's bundle, at its own threshold and temperature.
+
+    Writes `<home>/cache/external/<key>/`: figures/*.png, scored.parquet, external.json; kept for a second call.
+
+    Args:
+        evaluation: of the candidate; its test AUC is what the model does at home.
+        inventory: of the external source, from `pneumo.data.sources.ingest`.
+        home: state folder.
+
+    Raises:
+        DataError: no readable image, or one class only.
+        ModelError: the bundle cannot be loaded.
+    """
+    key = stage_key(
+        "external",
+        evaluation=evaluation.key,
+        inventory=inventory.key,
+        code=code_version("evaluation", "serving", "data/decode.py"),
+    )
+    folder = home / "cache" / "external" / key
+    if not folder.is_dir():
+        with written_once(folder) as scratch:
+            _write(scratch, evaluation, inventory)
+    kept = External.model_validate_json((folder / RECORD).read_bytes())
+    return kept.model_copy(update={"folder": folder, "source": inventory.source})
+
+
+def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
+    bundle = load_bundle(evaluation.bundle)
+    scored = _score(bundle, inventory)
+    good = scored[scored["error"].isna()].reset_index(drop=True)
+    if good.empty:
+        raise DataError(f"Expected readable images in {inventory.source}, got {len(scored)} unreadable ones: check it.")
+    measures, slices = measure(good, bundle.spec.temperature), measure_slices(good)
+    area = measures.intervals["auc"]
+    travels = evaluation.test_auc.value - area.value <= TRAVELS
+    (folder / FIGURES).mkdir()
+    _draw(folder / FIGURES, good, area)
+    scored.to_parquet(folder / SCORED, index=False)
+    record = External(
+        name=evaluation.name,
+        source=inventory.source,
+        folder=folder,
+        images=len(good),
+        errors=len(scored) - len(good),
+        auc=area,
+        sensitivity=measures.intervals["sensitivity"],
+        specificity=measures.intervals["specificity"],
+        unlike=float(good["unlike"].mean()),
+        metrics=measures.flat(),
+        slices=slices,
+        travels=travels,
+        verdict=_verdict(area, evaluation.test_auc, travels),
+    )
+    (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _score(bundle: Bundle, inventory: Inventory) -> pd.DataFrame:
+    """The manifest's rows with logit, probability, called, unlike and error."""
+    manifest = pd.read_parquet(inventory.manifest).drop(columns=["error"], errors="ignore")
+    scores = score_cells(bundle, [inventory.root / path for path in manifest["path"]])
+    probability = scores["probability"].clip(1e-12, 1 - 1e-12)
+    logit = bundle.spec.temperature * np.log(probability / (1 - probability))
+    called = scores["label"] == bundle.spec.labels[1]
+    # The manifest's label is the truth; the scores' label is the call.
+    return manifest.assign(
+        probability=scores["probability"], unlike=scores["unlike"], error=scores["error"], logit=logit, called=called
+    )
+
+
+def _draw(folder: Path, rows: pd.DataFrame, area: Interval) -> None:
+    labels, called = is_pneumonia(rows), rows["called"].to_numpy(bool)
+    scores = rows["probability"].to_numpy(float)
+    drawn = {
+        "roc": figures.roc(labels, scores, rows["patient"].to_numpy(), area, called),
+        "reliability": figures.reliability(labels, {"as served": scores}),
+        "confusion": figures.confusion(labels, called),
+    }
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.png")
+
+
+def _verdict(there: Interval, home: Interval, travels: bool) -> str:
+    figures_text = f"AUC {there.value:.3f} ({there.low:.3f} to {there.high:.3f}), {home.value:.3f} at home"
+    return f"{'Travels' if travels else 'Does not travel'}: {figures_text}."

@@ -1,0 +1,69 @@
+"""Finding the images that someone wants scored: files, folders, s3:// addresses."""
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumo.data.decode import SUFFIXES
+from pneumo.data.folders import walk
+from pneumo.data.storage import Bucket
+from pneumo.errors import DataError
+
+CONNECTIONS = 16
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image to be scored; in a bucket when `key` is given, else a local file."""
+
+    path: str
+    bucket: Bucket | None = None
+    key: str = ""
+
+    def cell(self) -> str | bytes:
+        """What the model takes: the file's path, or the object's bytes."""
+        return self.bucket.get(self.key) if self.bucket else self.path
+
+
+def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found]:
+    """All images at the given places, each once, folders in order of name.
+
+    Args:
+        paths: image files (of any suffix), folders (searched below), s3://bucket/prefix.
+        endpoint: of an S3 server other than AWS.
+
+    Raises:
+        DataError: a place does not exist, cannot be reached, or there is no image at all.
+    """
+    found = {item.path: item for path in paths for item in _at(str(path), endpoint)}
+    if not found:
+        raise DataError(f"Expected images ({', '.join(SUFFIXES)}) at {', '.join(map(str, paths))}, found none.")
+    return list(found.values())
+
+
+def fetch(batch: Sequence[Found]) -> list[str | bytes]:
+    """Cells of a batch, several objects at a time."""
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return list(pool.map(Found.cell, batch))
+
+
+def _at(path: str, endpoint: str | None) -> Iterator[Found]:
+    if path.startswith("s3://"):
+        bucket = Bucket(path, endpoint)
+        items = (item for item in bucket.list() if _is_image(item.key.split("/")))
+        yield from (Found(f"s3://{bucket.name}/{item.key}", bucket, item.key) for item in items)
+    elif Path(path).is_dir():
+        names = sorted(posixpath.join(*parts) for parts in walk(Path(path), Counter()) if _is_image(parts))
+        yield from (Found(str(Path(path) / name)) for name in names)
+    elif Path(path).is_file():
+        yield Found(path)
+    else:
+        raise DataError(f"Expected an image file, a folder or s3://bucket/prefix, but {path} does not exist: check it.")
+
+
+def _is_image(parts: list[str]) -> bool:
+    foreign = any(part.startswith(".") or part.lower() == "__macosx" for part in parts)
+    return not foreign and posixpath.splitext(parts[-1])[1].lower() in SUFFIXES

@@ -1,0 +1,97 @@
+import json
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pneumo.errors import DataError
+from pneumo.serving import score as scoring
+from pneumo.serving.score import score, score_cells, score_frame
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    place = tmp_path / "images"
+    (place / "sub").mkdir(parents=True)
+    for number, picture in enumerate(tiny.pictures(5)):
+        (place / ("sub" if number > 2 else ".") / f"{number}.png").write_bytes(tiny.encoded(picture))
+    (place / "broken.jpeg").write_text("no image")
+    (place / "notes.txt").write_text("not looked at")
+    (place / "._0.png").write_text("not looked at")
+    return place
+
+
+@pytest.fixture
+def predict(bundle):
+    return partial(score_frame, bundle)
+
+
+def read(path):
+    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_every_image_is_a_row_and_a_broken_one_has_an_error(folder, predict, bundle, tiny, tmp_path, suffix):
+    out = tmp_path / f"predictions{suffix}"
+    result = score([str(folder)], predict, "tiny 1", out)
+    table = read(out)
+    assert (result.images, result.errors, result.resumed) == (6, 1, 0)
+    assert list(table.columns) == ["path", "probability", "label", "error"]
+    assert [path.rsplit("/", 1)[1] for path in table["path"]] == [*"0.png 1.png 2.png broken.jpeg 3.png 4.png".split()]
+    good = table["error"].isna()
+    np.testing.assert_allclose(table.loc[good, "probability"], bundle.score(tiny.pictures(5)).probability, atol=1e-6)
+    assert "broken.jpeg cannot be decoded" in table.loc[~good, "error"].item()
+
+
+def test_a_scoring_that_was_cut_off_goes_on(folder, predict, tmp_path, monkeypatch):
+    monkeypatch.setattr(scoring, "CHUNK", 2)
+    seen, out = [], tmp_path / "predictions.csv"
+
+    def dies_in_the_second_batch(frame):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.extend(frame["image"])
+        return predict(frame)
+
+    with pytest.raises(KeyboardInterrupt):
+        score([str(folder)], dies_in_the_second_batch, "tiny 1", out)
+    assert not out.exists()
+    (partial_file,) = tmp_path.glob("*.partial")
+    with partial_file.open("a") as file:
+        file.write(json.dumps({"path": "half a li"})[:-1])
+    steps = []
+    result = score([str(folder)], predict, "tiny 1", out, on_progress=lambda done, total: steps.append((done, total)))
+    assert result.resumed == 2 and steps == [(2, 6), (4, 6), (6, 6)]
+    assert read(out)["path"].nunique() == 6 and not list(tmp_path.glob("*.partial"))
+
+
+def test_what_another_model_scored_is_not_taken_up(folder, predict, tmp_path):
+    out = tmp_path / "predictions.csv"
+    (tmp_path / "predictions.csv.tiny-1.partial").write_text('{"path": "a"}\n')
+    assert score([str(folder)], predict, "tiny 2", out).resumed == 0
+
+
+def test_a_place_named_twice_is_scored_once(folder, predict, tmp_path):
+    result = score([str(folder), str(folder / "0.png")], predict, "tiny 1", tmp_path / "predictions.csv")
+    assert result.images == 6
+
+
+def test_a_missing_place_is_named(predict, tmp_path):
+    with pytest.raises(DataError, match=r"Expected an image file, a folder or s3://bucket/prefix, but .*nowhere"):
+        score([str(tmp_path / "nowhere")], predict, "tiny 1", tmp_path / "predictions.csv")
+
+
+def test_an_output_of_another_kind_is_refused_before_scoring(folder, tmp_path):
+    with pytest.raises(DataError, match=r"ending in \.csv or \.parquet, got .*predictions\.xlsx"):
+        score([str(folder)], None, "tiny 1", tmp_path / "predictions.xlsx")
+
+
+def test_rows_keep_their_place_over_chunks(bundle, tiny, monkeypatch):
+    monkeypatch.setattr(scoring, "CHUNK", 2)
+    images = list(tiny.pictures(5))
+    table = score_cells(bundle, [images[0], None, *images[1:]])
+    expected = bundle.score(np.stack(images)).probability
+    np.testing.assert_allclose(table["probability"].dropna(), expected, atol=1e-6)
+    assert table["error"].notna().tolist() == [False, True, False, False, False, False]
+    assert "row 1 holds nothing" in table["error"][1]
