@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from pneumo.errors import DataError
+from pneumo.evaluation.calibration import (
+    brier_score,
+    calibration_error,
+    calibration_slope,
+    fit_temperature,
+    pick_threshold,
+    probability,
+)
+
+
+def calibrated(count: int = 4000, seed: int = 0):
+    random = np.random.default_rng(seed)
+    logits = random.normal(scale=2, size=count)
+    return random.random(count) < expit(logits), logits
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_temperature_undoes_a_factor_on_the_logits(factor):
+    labels, logits = calibrated()
+    assert fit_temperature(labels, factor * logits) == pytest.approx(factor, rel=0.1)
+
+
+def test_separable_images_do_not_make_the_model_sure_of_everything():
+    labels = np.arange(20) < 10
+    temperature = fit_temperature(labels, np.where(labels, 5.0, -5.0))
+    assert probability(np.array([5.0]), temperature)[0] == pytest.approx(11 / 12, abs=0.01)
+
+
+def test_slope_is_one_when_calibrated_and_halves_when_twice_too_sure():
+    labels, logits = calibrated()
+    assert calibration_slope(labels, logits) == pytest.approx(1, rel=0.1)
+    assert calibration_slope(labels, 2 * logits) == pytest.approx(calibration_slope(labels, logits) / 2, rel=1e-3)
+
+
+def test_slope_does_not_exist_when_the_classes_are_apart():
+    assert calibration_slope([False, False, True, True], [-2, -1, 1, 2]) is None
+    assert calibration_slope([True, True], [1, 2]) is None
+
+
+def test_calibration_error_is_the_mean_gap_of_bins():
+    # Bin 0.2 to 0.3: mean 0.25, share 0.5, gap 0.25; bin 0.9 to 1: mean 0.95, share 1, gap 0.05.
+    assert calibration_error([0, 1, 1, 1], [0.25, 0.25, 0.95, 0.95]) == pytest.approx((2 * 0.25 + 2 * 0.05) / 4)
+    assert calibration_error([0, 1], [0.0, 1.0]) == 0
+
+
+def test_brier_is_scikit_learn_s():
+    from sklearn.metrics import brier_score_loss
+
+    labels, logits = calibrated(100)
+    assert brier_score(labels, expit(logits)) == pytest.approx(brier_score_loss(labels, expit(logits)))
+
+
+def test_the_threshold_has_the_best_youden_index_among_those_that_reach_the_target():
+    random = np.random.default_rng(3)
+    labels = random.random(300) < 0.5
+    scores = expit(random.normal(size=300) + 1.5 * labels)
+    threshold = pick_threshold(labels, scores, 0.95)
+
+    def youden(limit):
+        called = scores >= limit
+        return called[labels].mean() - called[~labels].mean()
+
+    reaching = [limit for limit in np.unique(scores) if (scores[labels] >= limit).mean() >= 0.95]
+    assert (scores[labels] >= threshold).mean() >= 0.95
+    assert youden(threshold) == pytest.approx(max(youden(limit) for limit in reaching))
+    assert threshold not in scores
+
+
+def test_a_target_that_only_calling_everything_reaches_is_reached():
+    labels, scores = [True, False, False], [0.1, 0.5, 0.9]
+    assert pick_threshold(labels, scores, 0.99) <= 0.1
+
+
+def test_one_class_is_refused():
+    for fit in (lambda: fit_temperature([True] * 3, [1, 2, 3]), lambda: pick_threshold([False] * 3, [0, 0, 1], 0.9)):
+        with pytest.raises(DataError, match="Expected validation images of both classes, got 3 of one"):
+            fit()

@@ -1,0 +1,95 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pneumo.errors import DataError, ModelError
+from pneumo.evaluation.evaluate import evaluate
+from pneumo.serving.bundle import load_bundle
+from pneumo.settings import Promotion
+
+FIGURES = [
+    "confusion", "heat_maps_normal", "heat_maps_pneumonia", "learning_curves", "precision_recall", "reliability", "roc",
+]  # fmt: skip
+
+
+def test_figures_numbers_and_bundle_are_written(evaluation):
+    folder = evaluation.bundle.parent
+    assert sorted(path.stem for path in (folder / "figures").iterdir()) == FIGURES
+    assert sorted(path.name for path in evaluation.bundle.iterdir()) == [
+        "familiarity.npz", "model.keras", "serving.json",
+    ]  # fmt: skip
+    report = json.loads((folder / "metrics.json").read_text())
+    assert report["metrics"] == evaluation.metrics and len(report["shortcuts"]) == 6
+
+
+def test_measures_are_those_of_the_test_images(evaluation, candidate):
+    rows = pd.read_parquet(candidate.predictions).query("split == 'test'")
+    assert evaluation.test_auc.value == pytest.approx(roc_auc_score(rows["label"] == "PNEUMONIA", rows["logit"]))
+    assert evaluation.test_auc.low < evaluation.test_auc.value < evaluation.test_auc.high
+    assert evaluation.metrics["test_auc"] == evaluation.test_auc.value
+    assert evaluation.metrics["test_images"] == len(rows) and evaluation.metrics["test_patients"] == len(rows) / 2
+    assert evaluation.model_uri == ""
+
+
+def test_the_threshold_reaches_the_target_on_validation(evaluation):
+    assert evaluation.metrics["validation_sensitivity"] >= 0.95
+
+
+def test_test_images_do_not_move_temperature_or_threshold(candidate, dataset, home, evaluation):
+    """Even predictions turned upside down on the test images."""
+    rows = pd.read_parquet(candidate.predictions)
+    test = rows["split"] == "test"
+    folder = home / "turned"
+    folder.mkdir()
+    rows.loc[test, "label"] = rows.loc[test, "label"].map({"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"})
+    rows.to_parquet(folder / "predictions.parquet")
+    turned = candidate.model_copy(update={"key": "turned", "predictions": folder / "predictions.parquet"})
+    other = evaluate(turned, *dataset, Promotion(), home)
+    assert (other.temperature, other.threshold) == (evaluation.temperature, evaluation.threshold)
+    assert other.test_auc.value == pytest.approx(1 - evaluation.test_auc.value)
+
+
+def test_the_bundle_scores_as_the_predictions_say(evaluation, candidate, dataset):
+    version, store = dataset
+    bundle = load_bundle(evaluation.bundle)
+    rows = pd.read_parquet(candidate.predictions)
+    positions = pd.read_parquet(version.manifest).reset_index().set_index("path")["index"][rows["path"]]
+    probability = bundle.score(np.load(store.path)[positions]).probability
+    np.testing.assert_allclose(probability, bundle.probability(rows["logit"].to_numpy()), atol=1e-5)
+    spec = bundle.spec
+    assert (spec.threshold, spec.temperature, spec.dataset) == (
+        evaluation.threshold, evaluation.temperature, version.digest,
+    )  # fmt: skip
+
+
+def test_a_second_call_returns_the_kept_result_under_the_new_run(candidate, dataset, home, evaluation):
+    written = (evaluation.bundle / "model.keras").stat().st_mtime_ns
+    again = evaluate(candidate.model_copy(update={"run_id": "second"}), *dataset, Promotion(), home)
+    assert again == evaluation.model_copy(update={"run_id": "second"})
+    assert (again.bundle / "model.keras").stat().st_mtime_ns == written
+
+
+def test_another_target_is_another_result(candidate, dataset, home, evaluation):
+    other = evaluate(candidate, *dataset, Promotion(target_sensitivity=0.5), home)
+    assert other.key != evaluation.key and other.threshold > evaluation.threshold
+
+
+def test_predictions_of_another_data_set_are_refused(candidate, dataset, home):
+    rows = pd.read_parquet(candidate.predictions)
+    rows.loc[rows.index[0], "path"] = "elsewhere.png"
+    rows.to_parquet(home / "foreign.parquet")
+    foreign = candidate.model_copy(update={"key": "foreign", "predictions": home / "foreign.parquet"})
+    with pytest.raises(DataError, match=r"has 1 other images such as elsewhere\.png: train tiny on this data set"):
+        evaluate(foreign, *dataset, Promotion(), home)
+
+
+def test_a_model_that_does_not_score_as_its_predictions_say_is_refused(candidate, dataset, home):
+    rows = pd.read_parquet(candidate.predictions)
+    rows.assign(logit=-rows["logit"]).to_parquet(home / "wrong.parquet")
+    wrong = candidate.model_copy(update={"key": "wrong", "predictions": home / "wrong.parquet"})
+    with pytest.raises(ModelError, match="do not belong together; train it again"):
+        evaluate(wrong, *dataset, Promotion(), home)
+    assert not list((home / "cache" / "evaluate").glob(".*"))
