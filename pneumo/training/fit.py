@@ -139,9 +139,9 @@ def _end_of_epoch(
         def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
             optimizer = self.model.optimizer  # reading self.model brings JAX's variables up to date
             learning = checkpoint.values(network.trainable_variables)
+            loss = finite(spec, float((logs or {})["loss"]))
             optimizer.finalize_variable_values(network.trainable_variables)
             scores = judge.epoch(network)
-            loss = finite(spec, float((logs or {})["loss"]))
             state.history.append({"epoch": epoch + 1, "loss": loss, **scores, "seconds": reporter.seconds()})
             state.epoch, state.stale = epoch + 1, state.stale + 1
             if scores["score"] > state.score:
