@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from pneumo.data import checks
-from pneumo.data.expectations import DRIFT, FIGURES, IMAGES, Expectation
+from pneumo.data.expectations import DRIFT, FIGURES, IMAGES, Expectation, at_most
+from pneumo.data.files import tells_disk_errors
 from pneumo.errors import GateFailedError, SettingsError
 from pneumo.settings import Gate
 from pneumo.stages import GateReport, GateRow, Inventory, code_version, stage_key, written_once
@@ -18,6 +19,7 @@ ROWS, QUARANTINE, DOCS = "rows.json", "quarantine.csv", "docs"
 SHOWN = 20
 
 
+@tells_disk_errors
 def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path | None) -> GateReport:
     """Check an inventory; a failed expectation is a row of the report, not an exception.
 
@@ -60,7 +62,7 @@ def require(report: GateReport) -> None:
 
 
 def _named(row: GateRow) -> str:
-    return f" ({', '.join(row.files)})" if row.files else ""
+    return f" ({', '.join(row.files[:5])})" if row.files else ""
 
 
 def _require_known(settings: Gate) -> None:
@@ -88,9 +90,10 @@ def _check(manifest: pd.DataFrame, drift: dict[str, float], settings: Gate, fold
 
 
 def _with_settings(table: tuple[Expectation, ...], settings: Gate) -> list[Expectation]:
-    limit = {"min_value": None, "max_value": settings.quarantine_limit}
+    limit = settings.quarantine_limit
+    words = f"at most {limit:.1%} of the images had to be taken out"
     rows = [replace(row, severity=settings.severity.get(row.name, row.severity)) for row in table]
-    return [replace(row, arguments=limit) if row.name == "quarantine" else row for row in rows]
+    return [replace(row, test=at_most(limit), expected=words) if row.name == "quarantine" else row for row in rows]
 
 
 Result = tuple[Expectation, dict[str, Any]]
@@ -133,19 +136,23 @@ class Session:
         self._context.build_data_docs(site_names=["gate"])
 
     def _build(self, expectation: Expectation) -> Any:
-        return getattr(self._gx.expectations, expectation.kind)(
+        return getattr(self._gx.expectations, expectation.test.kind)(
             column=expectation.column,
             severity="critical" if expectation.severity == "error" else "warning",
             meta={"name": expectation.name},
             notes=f"{expectation.name}: {expectation.expected}",
-            **expectation.arguments,
+            **expectation.test.arguments,
         )
 
 
 def _offenders(expectation: Expectation, result: dict[str, Any]) -> list[tuple[str, str]]:
     """Path and value of each offending image."""
     found = result["result"].get("unexpected_index_list") or []
-    return [(item["path"], str(item[expectation.column])) for item in found if item["path"] != "data set"]
+    return [(item["path"], _short(item[expectation.column])) for item in found if item["path"] != "data set"]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _quarantine(results: list[Result]) -> dict[str, str]:
@@ -163,7 +170,7 @@ def _gate_row(expectation: Expectation, result: dict[str, Any], figures: dict[st
     if expectation.column in figures:
         observed = f"{figures[expectation.column]:.3g}"
     else:
-        observed = f"{len(offenders)} of {result['result'].get('element_count', 0)} images"
+        observed = f"{len(offenders):,} of {result['result'].get('element_count', 0):,} images"
     return GateRow(
         name=expectation.name,
         severity=expectation.severity,

@@ -10,12 +10,14 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from pneumo.data.decode import decode, read_bytes
+from pneumo.data.files import tells_disk_errors
 from pneumo.data.manifest import workers
 from pneumo.data.shelf import BLOCK, IMAGES, Shelf
 from pneumo.errors import DataError
 from pneumo.stages import DatasetVersion, Fit, ImageStore, stage_key, written_once
 
 
+@tells_disk_errors
 def decode_all(version: DatasetVersion, home: Path, size: int, fit: Fit) -> ImageStore:
     """Decode a version's images to a memory map, uint8 (images, size, size), rows in manifest order.
 
@@ -58,19 +60,31 @@ def decode_missing(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> int:
     return len(missing)
 
 
+def read_rows(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> NDArray[np.uint8]:
+    """Pixels of some rows of a manifest, uint8 (rows, size, size), in memory."""
+    decode_missing(manifest, root, shelf)
+    rows = np.empty((len(manifest), shelf.size, shelf.size), dtype=np.uint8)
+    _copy(manifest["sha256"].tolist(), shelf, rows)
+    return rows
+
+
 def _gather(hashes: list[str], shelf: Shelf, folder: Path) -> None:
-    """Copy rows from the shelf into one array in the wanted order, one source at a time so that memory stays flat."""
+    shape = (len(hashes), shelf.size, shelf.size)
+    target = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+    _copy(hashes, shelf, target)
+    target.flush()
+    shelf.write_index(folder, hashes)
+
+
+def _copy(hashes: list[str], shelf: Shelf, target: NDArray[np.uint8]) -> None:
+    """Copy rows from the shelf in the wanted order, one source at a time so that memory stays flat."""
     places = shelf.find(set(hashes))
     by_source: dict[Path, list[tuple[int, int]]] = {}
     for row, sha256 in enumerate(hashes):
         source, place = places[sha256]
         by_source.setdefault(source, []).append((row, place))
-    shape = (len(hashes), shelf.size, shelf.size)
-    target = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
     for source, pairs in by_source.items():
         rows = np.load(source / IMAGES, mmap_mode="r")
         for start in range(0, len(pairs), BLOCK):
             to, take = zip(*pairs[start : start + BLOCK], strict=True)
             target[list(to)] = rows[list(take)]
-    target.flush()
-    shelf.write_index(folder, hashes)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pneumo.data import archives, kaggle, labels, packs, phantom
+from pneumo.data.files import tells_disk_errors
 from pneumo.data.folders import Listing, layout_root, list_folder
 from pneumo.data.manifest import build_manifest
 from pneumo.data.mirror import mirror
@@ -79,6 +80,7 @@ def _files(path: Path, request: Request) -> Listing:
     return list_folder(path)
 
 
+@tells_disk_errors
 def ingest(source: str, home: Path, settings: Data) -> Inventory:
     """Bring a source in and describe every image of it.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo.data.files import write_whole
+from pneumo.data.files import tells_disk_errors, write_whole
 from pneumo.data.folders import Entry
 from pneumo.data.splits import assign_splits
 from pneumo.errors import DataError
@@ -15,6 +15,7 @@ IDENTITY = ["path", "sha256", "label", "subtype", "patient", "split"]
 MANIFEST, RECORD = "manifest.parquet", "version.json"
 
 
+@tells_disk_errors
 def make_version(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersion:
     """Cut the accepted rows of an inventory into splits and fix them as a version.
 
