@@ -99,7 +99,7 @@ def _settled(futures: dict[str, PrefectFuture[Candidate]]) -> tuple[list[Candida
         if isinstance(result, Candidate):
             candidates.append(result)
         else:
-            failures[name] = str(result)
+            failures[name] = str(result).splitlines()[0]
     if not candidates:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise TrainingError(f"Expected at least one trained backbone, but all {len(failures)} failed: {reasons}")

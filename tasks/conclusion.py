@@ -14,7 +14,7 @@ from tasks import pages
 from tasks.tracking import tracker
 
 
-@task(name="summarize", cache_policy=NO_CACHE)
+@task(name="summarize", task_run_name="summarize", cache_policy=NO_CACHE)
 def summarize(
     evaluations: list[Evaluation],
     failures: dict[str, str],

@@ -15,19 +15,19 @@ from tasks.tracking import tracker
 
 
 # Never cached: only a look at the files tells whether they have changed, and an unchanged file is not read again.
-@task(name="ingest", cache_policy=NO_CACHE)
+@task(name="ingest", task_run_name="ingest", cache_policy=NO_CACHE)
 def ingest(source: str, home: Path, settings: Data) -> Inventory:
     """Bring in what the source holds and list it, bad files included."""
     return sources.ingest(source, home, settings)
 
 
-@task(name="validate", cache_key_fn=keyed("validate", "data"), persist_result=True)
+@task(name="validate", task_run_name="validate", cache_key_fn=keyed("validate", "data"), persist_result=True)
 def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path | None) -> GateReport:
     """Check the manifest against every expectation; a failed row is in the report, not an exception."""
     return gate.validate(inventory, home, settings, reference)
 
 
-@task(name="gate", cache_policy=NO_CACHE)
+@task(name="gate", task_run_name="gate", cache_policy=NO_CACHE)
 def require(report: GateReport, run_id: str) -> None:
     """Show the gate's rows in Prefect and MLflow, then stop the run if one of severity error failed."""
     tracker().log_artifacts(run_id, report.docs, "data_docs")
@@ -36,19 +36,19 @@ def require(report: GateReport, run_id: str) -> None:
     gate.require(report)
 
 
-@task(name="split", cache_key_fn=keyed("split", "data"), persist_result=True)
+@task(name="split", task_run_name="split", cache_key_fn=keyed("split", "data"), persist_result=True)
 def split(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersion:
     """Cut by patient and freeze the data set version."""
     return version.make_version(inventory, report, home)
 
 
-@task(name="explore", cache_key_fn=keyed("explore", "data"), persist_result=True)
+@task(name="explore", task_run_name="explore", cache_key_fn=keyed("explore", "data"), persist_result=True)
 def explore(version: DatasetVersion, report: GateReport, home: Path) -> Path:
     """Draw the exploration report."""
     return exploration.report(version, report, home)
 
 
-@task(name="describe data", cache_policy=NO_CACHE)
+@task(name="describe data", task_run_name="describe data", cache_policy=NO_CACHE)
 def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
     """Log the data set, its manifest and its report to the run, and show its counts in Prefect."""
     tracker().log_dataset(run_id, version)
@@ -57,7 +57,7 @@ def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
     pages.data_summary(version)
 
 
-@task(name="preprocess", cache_key_fn=keyed("preprocess", "data"), persist_result=True)
+@task(name="preprocess", task_run_name="preprocess", cache_key_fn=keyed("preprocess", "data"), persist_result=True)
 def preprocess(version: DatasetVersion, home: Path, size: int, fit: Fit) -> ImageStore:
     """Decode every image once."""
     return images.decode_all(version, home, size, fit)

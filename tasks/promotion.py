@@ -11,7 +11,7 @@ from pneumo.stages import DatasetVersion, Decision, Evaluation
 from tasks import pages
 
 
-@task(name="promote", cache_policy=NO_CACHE)
+@task(name="promote", task_run_name="promote", cache_policy=NO_CACHE)
 def promote(
     evaluations: list[Evaluation], version: DatasetVersion, settings: Settings, home: Path, run_id: str
 ) -> Decision:

@@ -73,7 +73,14 @@ def data_in_words(source: str, version: DatasetVersion) -> str:
 def show(summary: Summary, console: Console) -> None:
     """Print a summary: a row per candidate, the decision, the two pages."""
     table = Table(title=None, box=None, pad_edge=False, header_style="bold")
-    for column in ("candidate", "validation AUC", "test AUC (95 %)", "sensitivity", "specificity", "minutes"):
+    for column in (
+        "candidate",
+        "validation\nAUC",
+        "test AUC\n(95 % interval)",
+        "sensi-\ntivity",
+        "speci-\nficity",
+        "min",
+    ):
         table.add_column(column, justify="left" if column == "candidate" else "right", no_wrap=True)
     for row in summary.candidates:
         table.add_row(*_cells(row))
@@ -82,10 +89,10 @@ def show(summary: Summary, console: Console) -> None:
     console.print(table)
     for row in summary.candidates:
         if row.reason:
-            console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False)
+            console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
     verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
     name = f"{summary.decision.registered_model} version {summary.decision.version}"
-    console.print(f"\n{verdict}: {name}: {summary.decision.reason}", highlight=False)
+    console.print(f"\n{verdict}: {name}. {summary.decision.reason}", highlight=False)
     console.print(f"Prefect: {summary.prefect_url}\nMLflow:  {summary.mlflow_url}", highlight=False, soft_wrap=True)
 
 

@@ -51,7 +51,7 @@ def test_the_table_has_figures_decision_reason_and_both_addresses(result):
     for part in (
         "0.9500 (0.9000-0.9900)",
         "3.2",
-        "Promoted: pneumonia-classifier-phantom version 1",
+        "Promoted: pneumonia-classifier-phantom version 1. first champion",
         "first champion",
         ":4200/x",
         ":5000/y",
