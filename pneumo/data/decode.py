@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pneumo.data import dicom
 from pneumo.errors import DataError
@@ -16,6 +16,16 @@ from pneumo.stages import Fit
 SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
 MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit
 MAXIMUM_BYTES = 256 * 2**20
+ORIENTATION = 0x0112  # EXIF: how the camera was held
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -78,26 +88,26 @@ def read_bytes(path: Path, name: str) -> bytes:
 
 def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:
     """Decode an opened image to gray, uint8 (size, size); see `decode`."""
+    inner = _inner_size(picture, size, fit)
     try:
-        picture.image.draft("L", _draft_size(picture, size, fit))  # JPEG only: scales inside the decoder, luma only
-        image = ImageOps.exif_transpose(_as_gray(picture.image))
-        if fit == "pad":
-            scale = size / max(image.size)
-            inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-        else:
-            inner = size, size
-        image = image.resize(inner, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        # JPEG only: scales inside the decoder, luma only. The box is where the picture ends, in fractions of a pixel.
+        drafted = picture.image.draft("L", inner)
+        image = _as_gray(picture.image)
+        image = image.resize(inner, Image.Resampling.BILINEAR, box=drafted and drafted[1], reducing_gap=2.0)
+        turn = TURNS.get(picture.image.getexif().get(ORIENTATION, 1))
     except UNREADABLE as error:
         raise _unreadable(picture.name, error) from error
-    if inner == (size, size):
-        return np.array(image, dtype=np.uint8)
+    pixels = np.array(image if turn is None else image.transpose(turn), dtype=np.uint8)
+    if pixels.shape == (size, size):
+        return pixels
     square = np.zeros((size, size), dtype=np.uint8)
-    top, left = (size - inner[1]) // 2, (size - inner[0]) // 2
-    square[top : top + inner[1], left : left + inner[0]] = np.asarray(image)
+    top, left = (size - pixels.shape[0]) // 2, (size - pixels.shape[1]) // 2
+    square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return square
 
 
-def _draft_size(picture: Picture, size: int, fit: Fit) -> tuple[int, int]:
+def _inner_size(picture: Picture, size: int, fit: Fit) -> tuple[int, int]:
+    """Width and height of the picture inside the square."""
     if fit == "squash":
         return size, size
     scale = size / max(picture.width, picture.height)
@@ -119,10 +129,7 @@ def _from_deep(image: Image.Image) -> Image.Image:
     """16-bit gray to 8 bit by the bits in use, so that 12-bit pixels in a 16-bit file do not come out black."""
     pixels = np.asarray(image)
     bits = max(8, int(pixels.max()).bit_length())
-    gray = Image.fromarray((pixels * (255.0 / (2**bits - 1)) + 0.5).astype(np.uint8))
-    if orientation := image.getexif().get(0x0112):
-        gray.getexif()[0x0112] = orientation
-    return gray
+    return Image.fromarray((pixels * (255.0 / (2**bits - 1)) + 0.5).astype(np.uint8))
 
 
 def _unreadable(name: str, error: Exception) -> DataError:

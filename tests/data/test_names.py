@@ -1,0 +1,26 @@
+import pytest
+
+from pneumo.data.names import patient_of, subtype_of
+
+
+@pytest.mark.parametrize(
+    ("path", "patient"),
+    [
+        ("train/PNEUMONIA/person12_bacteria_3.jpeg", "bacteria-12"),
+        ("train/PNEUMONIA/person12_virus_4.jpeg", "virus-12"),
+        ("train/PNEUMONIA/person12_virus_4_2.jpeg", "virus-12"),
+        ("train/NORMAL/IM-0115-0001.jpeg", "IM-0115"),
+        ("test/NORMAL/NORMAL2-IM-0115-0001-0002.jpeg", "NORMAL2-IM-0115"),
+        ("NORMAL/00001315_006.png", "NIH-00001315"),
+        ("NORMAL/some scan (3).png", "some scan (3)"),
+        ("NORMAL/胸部-07.png", "胸部-07"),
+    ],
+)
+def test_patient_by_file_name(path, patient):
+    assert patient_of(path) == patient
+
+
+def test_only_a_pneumonia_has_a_subtype():
+    assert subtype_of("person1_virus_1.jpeg", "PNEUMONIA") == "virus"
+    assert subtype_of("person1_virus_1.jpeg", "NORMAL") == "none"
+    assert subtype_of("scan.jpeg", "PNEUMONIA") == "none"
