@@ -43,8 +43,24 @@ def summarize(
     log.log_text(run_id, json.dumps([row.model_dump(mode="json") for row in rows], indent=2), "leaderboard.json")
     best = next(row for row in ranked if row.name == decision.name)
     log.log_metrics(run_id, {"validation_auc": best.validation_auc, "test_auc": best.test_auc.value})
+    log.set_tags(run_id, {"mlflow.note.content": _note(result), "decision": _verdict(result)})
     pages.leaderboard(rows)
     return result
+
+
+def _verdict(result: Summary) -> str:
+    return "promoted" if result.decision.promoted else "not promoted"
+
+
+def _note(result: Summary) -> str:
+    """The leaderboard as the description of the MLflow run."""
+    head = "| candidate | validation AUC | test AUC (95 %) | sensitivity | specificity | minutes |"
+    body = "\n".join(f"| {' | '.join(summary.cells(row))} |" for row in result.candidates)
+    warning = (
+        "**Synthetic images, drawn by pneumo: the figures say nothing about patients.**\n\n" if result.synthetic else ""
+    )
+    decision = f"{_verdict(result).capitalize()}: {result.decision.reason}"
+    return f"{warning}{decision}\n\n{head}\n{'|---' * 6}|\n{body}\n\n[Prefect run]({result.prefect_url})"
 
 
 def _row(evaluation: Evaluation) -> CandidateRow:

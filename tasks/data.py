@@ -11,7 +11,7 @@ from pneumo.settings import Data, Gate
 from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory
 from tasks import pages
 from tasks.reuse import keyed
-from tasks.tracking import tracker
+from tasks.tracking import name_run, tracker
 
 
 # Never cached: only a look at the files tells whether they have changed, and an unchanged file is not read again.
@@ -32,7 +32,7 @@ def require(report: GateReport, run_id: str) -> None:
     """Show the gate's rows in Prefect and MLflow, then stop the run if one of severity error failed."""
     tracker().log_artifacts(run_id, report.docs, "data_docs")
     tracker().log_artifact(run_id, report.quarantine, "data")
-    pages.gate_table(report)
+    pages.gate_table(report, tracker().run_url(run_id))
     gate.require(report)
 
 
@@ -51,6 +51,7 @@ def explore(version: DatasetVersion, report: GateReport, home: Path) -> Path:
 @task(name="describe data", task_run_name="describe data", cache_policy=NO_CACHE)
 def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
     """Log the data set, its manifest and its report to the run, and show its counts in Prefect."""
+    name_run(run_id, version.source, version.digest)
     tracker().log_dataset(run_id, version)
     tracker().log_artifact(run_id, version.manifest, "data")
     tracker().log_artifact(run_id, report, "exploration")

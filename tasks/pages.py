@@ -20,7 +20,7 @@ def key(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def gate_table(report: GateReport) -> None:
+def gate_table(report: GateReport, mlflow_url: str) -> None:
     """One row per expectation."""
     rows = [
         {
@@ -32,7 +32,7 @@ def gate_table(report: GateReport) -> None:
         }
         for row in report.rows
     ]
-    words = f"{report.quarantined} files in quarantine; the Data Docs are among the artifacts of the MLflow run."
+    words = f"{report.quarantined} files in quarantine. [Data Docs]({mlflow_url}/artifacts/data_docs/index.html)"
     create_table_artifact(key="gate", table=rows, description=words)
 
 

@@ -3,7 +3,11 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect.runtime import flow_run
 
@@ -18,7 +22,12 @@ CANCELLED = (KeyboardInterrupt, SystemExit)
 def tracker() -> Tracker:
     """The tracker of the settings in force."""
     settings = load_settings()
-    return Tracker(settings.tracking_uri, settings.tracking.experiment)
+    return _tracker(settings.tracking_uri, settings.tracking.experiment)
+
+
+@cache
+def _tracker(uri: str, experiment: str) -> Tracker:
+    return Tracker(uri, experiment)
 
 
 @contextmanager
@@ -37,6 +46,17 @@ def parent_run(parameters: dict[str, Any]) -> Iterator[str]:
         tracker().finish(run_id, "KILLED", "the flow run was cancelled")
         raise
     tracker().finish(run_id)
+
+
+def name_run(run_id: str, source: str, digest: str) -> None:
+    """Name both runs by date, data and digest; the digest is known only once the data are in."""
+    from prefect.client.orchestration import get_client
+
+    name = f"{datetime.now():%Y-%m-%d %H:%M} {Path(source).name or source} {digest[:8]}"
+    tracker().set_tags(run_id, {"mlflow.runName": name})
+    if flow_run.id:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(UUID(flow_run.id), name=name)
 
 
 def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:

@@ -83,7 +83,7 @@ def show(summary: Summary, console: Console) -> None:
     ):
         table.add_column(column, justify="left" if column == "candidate" else "right", no_wrap=True)
     for row in summary.candidates:
-        table.add_row(*_cells(row))
+        table.add_row(*cells(row))
     warning = " [yellow](synthetic: drawn by pneumo)[/yellow]" if summary.synthetic else ""
     console.print(f"\nData: {summary.source}, {summary.images} images, data set {summary.digest[:12]}{warning}")
     console.print(table)
@@ -96,7 +96,8 @@ def show(summary: Summary, console: Console) -> None:
     console.print(f"Prefect: {summary.prefect_url}\nMLflow:  {summary.mlflow_url}", highlight=False, soft_wrap=True)
 
 
-def _cells(row: CandidateRow) -> tuple[str, ...]:
+def cells(row: CandidateRow) -> tuple[str, ...]:
+    """A candidate's line as text: name, validation AUC, test AUC, sensitivity, specificity, minutes."""
     if row.reason:
         return (row.name, *["failed"] * 5)
     interval = f"{row.test_auc.value:.4f} ({row.test_auc.low:.4f}-{row.test_auc.high:.4f})" if row.test_auc else "-"
