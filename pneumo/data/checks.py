@@ -23,8 +23,8 @@ def image_columns(manifest: pd.DataFrame) -> pd.DataFrame:
     table["name_conflict"] = _where(_names_pneumonia(table) & (table["label"] == "NORMAL"), "named as pneumonia")
     readable = table[table["error"].isna()]
     twins = readable.groupby("pixels")
-    table["label_conflict"] = _text(twins, readable, "label", lambda values: values.nunique() > 1)
-    table["duplicate"] = _text(twins, readable, "path", lambda values: len(values) > 1)
+    table["label_conflict"] = _alike(readable, twins["label"].transform("nunique") > 1)
+    table["duplicate"] = _alike(readable, twins["path"].transform("size") > 1)
     table["duplicate_across"] = _across(readable, "pixels", readable["split"])
     table["patient_across"] = _across(readable, "patient", readable["split"])
     pooled = readable[readable["split"] != "test"]
@@ -88,10 +88,10 @@ def _where(rows: pd.Series, text: Any) -> pd.Series:
     return pd.Series(text, index=rows.index, dtype="object").where(rows, None)
 
 
-def _text(groups: Any, table: pd.DataFrame, column: str, wrong: Any) -> pd.Series:
-    """For groups where `wrong` holds: the paths of the group."""
-    bad = groups[column].transform(wrong).astype(bool)
-    return _where(bad, groups["path"].transform(lambda paths: " = ".join(paths)))
+def _alike(table: pd.DataFrame, bad: pd.Series) -> pd.Series:
+    """For bad rows: the paths of all rows with the same pixels."""
+    paths = table[bad].groupby("pixels")["path"].agg(" = ".join)
+    return _where(bad, table["pixels"].map(paths))
 
 
 def _across(table: pd.DataFrame, key: str, place: pd.Series) -> pd.Series:

@@ -67,10 +67,6 @@ def manifest_row(entry: Entry, measured: Row) -> Row:
 
 def as_frame(rows: list[Row]) -> pd.DataFrame:
     """Manifest table with every column present; width and height are 0 where a file is unreadable."""
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame["mode"] = frame["mode"].fillna("")
-    return (
-        frame.astype({"width": "float64", "height": "float64"})
-        .fillna({"width": 0, "height": 0})
-        .astype({"width": "int64", "height": "int64", "bytes": "int64", "error": "object"})
-    )
+    frame = pd.DataFrame(rows, columns=COLUMNS).astype({"mode": "object", "error": "object"})
+    frame = frame.fillna({"width": 0, "height": 0, "mode": ""})
+    return frame.astype({"width": "int64", "height": "int64", "bytes": "int64", "mode": "str"})

@@ -96,7 +96,7 @@ def test_what_is_no_image_is_refused_by_name(data, text):
 
 
 def test_a_truncated_jpeg_is_refused_not_completed(make):
-    with pytest.raises(DataError, match="scan.jpeg cannot be decoded .*truncated"):
+    with pytest.raises(DataError, match=r"scan.jpeg cannot be decoded .*truncated"):
         decode(make.encoded(make.picture(4))[:900], 32, "squash", "scan.jpeg")
 
 

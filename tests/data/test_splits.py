@@ -1,0 +1,85 @@
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pneumo.data.splits import assign_splits
+from pneumo.errors import DataError
+
+
+def manifest(patients: dict[str, str], images: int = 2, split: str = "train") -> pd.DataFrame:
+    """Rows for patients by label; every picture is another one."""
+    rows = [
+        {
+            "path": f"{patient}-{image}",
+            "label": label,
+            "subtype": "none" if label == "NORMAL" else patient.split("-")[0],
+            "patient": patient,
+            "pixels": f"{patient}-{image}",
+            "split": split,
+        }
+        for patient, label in patients.items()
+        for image in range(images)
+    ]
+    return pd.DataFrame(rows)
+
+
+def people(count: int) -> dict[str, str]:
+    names = {"NORMAL": "IM-{}", "bacteria": "bacteria-{}", "virus": "virus-{}"}
+    return {
+        name.format(number): kind if kind == "NORMAL" else "PNEUMONIA"
+        for number in range(count)
+        for kind, name in names.items()
+    }
+
+
+def test_shares_hold_in_every_stratum():
+    rows = manifest(people(1000))
+    rows["new"] = assign_splits(rows)
+    shares = pd.crosstab(rows["subtype"], rows["new"], normalize="index")
+    assert ((shares - [0.15, 0.70, 0.15]).abs() < 0.03).all(axis=None)
+
+
+def test_own_test_folder_stays_and_nothing_is_added_to_it():
+    rows = pd.concat([manifest(people(60)), manifest({"IM-900": "NORMAL", "virus-901": "PNEUMONIA"}, split="test")])
+    rows = rows.reset_index(drop=True)
+    split = assign_splits(rows)
+    assert (split[rows["split"] == "test"] == "test").all()
+    assert set(split[rows["split"] != "test"]) == {"train", "validation"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(25, 60), st.integers(0, 60), st.booleans())
+def test_no_patient_crosses_and_growth_moves_nobody(count, more, own_test):
+    test = manifest({"IM-t": "NORMAL", "virus-t": "PNEUMONIA"}, split="test") if own_test else manifest({})
+    small, large = (pd.concat([manifest(people(size)), test], ignore_index=True) for size in (count, count + more))
+    small["new"], large["new"] = assign_splits(small), assign_splits(large)
+    assert (large.groupby("patient")["new"].nunique() == 1).all()
+    before = small.groupby("patient")["new"].first()
+    assert large.groupby("patient")["new"].first().loc[before.index].equals(before)
+
+
+def test_patients_who_share_a_picture_stay_together():
+    rows = manifest(people(200))
+    for number in range(0, 150, 3):
+        rows.loc[rows["path"] == f"bacteria-{number}-0", "pixels"] = f"virus-{number + 1}-1"
+    rows["new"] = assign_splits(rows)
+    assert (rows.groupby("pixels")["new"].nunique() == 1).all()
+    assert (rows.groupby("patient")["new"].nunique() == 1).all()
+
+
+def test_a_small_stratum_still_gives_a_patient_to_each_split():
+    rows = manifest({f"IM-{n}": "NORMAL" for n in range(3)} | {f"virus-{n}": "PNEUMONIA" for n in range(3)})
+    rows["new"] = assign_splits(rows)
+    assert (pd.crosstab(rows["label"], rows["new"]) > 0).all(axis=None)
+
+
+def test_a_patient_in_test_and_outside_is_refused():
+    rows = pd.concat([manifest(people(20)), manifest({"IM-3": "NORMAL"}, split="test")], ignore_index=True)
+    with pytest.raises(DataError, match=r"1 are \(IM-3\)"):
+        assign_splits(rows)
+
+
+def test_too_few_patients_are_refused():
+    with pytest.raises(DataError, match=r"at least 3 patients of NORMAL \(none\)"):
+        assign_splits(manifest({"IM-1": "NORMAL", **{f"virus-{n}": "PNEUMONIA" for n in range(5)}}))
