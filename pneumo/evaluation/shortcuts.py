@@ -71,9 +71,19 @@ SHORTCUTS: dict[str, Rule] = {
 }
 
 
-def try_shortcuts(images: Images, labels: ArrayLike, patients: ArrayLike, score: Score) -> tuple[Shortcut, ...]:
-    """Score changed copies of test images uint8 (n, size, size); the first row is the images as they are."""
-    plain = interval(auc_statistic(labels, score(images)), patients, resamples=500)
+def try_shortcuts(
+    images: Images, scores: ArrayLike, labels: ArrayLike, patients: ArrayLike, score: Score
+) -> tuple[Shortcut, ...]:
+    """Score changed copies of test images uint8 (n, size, size); the first row is the images as they are.
+
+    Args:
+        images: as the model sees them.
+        scores: (n,) of the images as they are.
+        labels: (n,) true for pneumonia.
+        patients: (n,).
+        score: scores of changed images.
+    """
+    plain = interval(auc_statistic(labels, scores), patients, resamples=500)
     rows = [Shortcut(name="as it is", auc=plain, warning="")]
     for name, (change, kind, limit) in SHORTCUTS.items():
         changed = change(images)

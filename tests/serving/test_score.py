@@ -38,9 +38,8 @@ def test_every_image_is_a_row_and_a_broken_one_has_an_error(folder, predict, bun
     table = read(out)
     assert (result.images, result.errors, result.resumed) == (6, 1, 0)
     assert list(table.columns) == ["path", "probability", "label", "error"]
-    assert [path.rsplit("/", 1)[1] for path in table["path"]] == [
-        *["0.png", "1.png", "2.png", "broken.jpeg", "3.png", "4.png"]
-    ]
+    names = ["0.png", "1.png", "2.png", "broken.jpeg", "3.png", "4.png"]
+    assert [path.rsplit("/", 1)[1] for path in table["path"]] == names
     good = table["error"].isna()
     np.testing.assert_allclose(table.loc[good, "probability"], bundle.score(tiny.pictures(5)).probability, atol=1e-6)
     assert "broken.jpeg cannot be decoded" in table.loc[~good, "error"].item()
