@@ -92,7 +92,7 @@ def test_parent_and_child_runs_hold_the_story(client):
     assert {child.info.run_name for child in children} == {"MobileNet 0.25", "MobileNetV2 0.35", "ensemble"}
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
     assert parent.inputs.dataset_inputs[0].dataset.digest
-    assert "/runs/flow-run/" in parent.data.tags["prefect.url"]
+    assert "/flow-run/" in parent.data.tags["prefect.url"]
     names = {item.path for item in client.list_artifacts(children[0].info.run_id, "figures")}
     assert {"figures/roc.png", "figures/confusion.png"} <= names, names
 
