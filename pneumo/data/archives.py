@@ -59,9 +59,13 @@ def extract(archive: Path, home: Path, limits: Limits | None = None) -> Path:
             except BROKEN as error:
                 raise DataError(
                     f"Expected a whole, unencrypted zip or tar archive, but {archive} cannot be unpacked"
-                    f" ({str(error) or type(error).__name__}): fetch it again."
+                    f" ({_reason(error)}): fetch it again."
                 ) from error
     return folder
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
 
 
 def _unpack(archive: Path, target: Path, limits: Limits) -> None:
@@ -94,9 +98,11 @@ def _safe(member: Member, archive: Path) -> PurePosixPath:
 
 
 def _members(archive: Path) -> Iterator[Member]:
-    if zipfile.is_zipfile(archive):
+    if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as packed:
             for entry in packed.infolist():
+                if entry.flag_bits & 1:
+                    raise zipfile.BadZipFile("it is encrypted")
                 if not entry.is_dir():
                     kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 where the archive was not made on Unix
                     yield Member(entry.filename, kind in (0, stat.S_IFREG), partial(packed.open, entry))

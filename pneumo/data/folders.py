@@ -11,6 +11,7 @@ from pneumo.errors import DataError
 from pneumo.stages import LABELS
 
 SPLITS = {"train": "train", "val": "train", "validation": "train", "test": "test"}  # val chooses nothing: pooled
+LABEL_FILES = ("labels.csv", "labels.parquet")
 LAYOUT = f"folders {{train,val,test}}/{{{','.join(LABELS)}}} or {{{','.join(LABELS)}}}"
 
 
@@ -57,7 +58,8 @@ def layout_root(root: Path) -> Path:
     current = root
     for _ in range(4):
         folders = [item for item in _scan(current) if item.is_dir() and not _foreign(item.name)]
-        if any(_is_layout_name(item.name) for item in folders) or len(folders) != 1:
+        labelled = any((current / name).is_file() for name in LABEL_FILES)
+        if labelled or len(folders) != 1 or any(_is_layout_name(item.name) for item in folders):
             return current
         current = current / folders[0].name
     return root

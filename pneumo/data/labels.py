@@ -12,7 +12,6 @@ from pneumo.data.folders import SPLITS, Entry, Listing, require_both_classes, wa
 from pneumo.errors import DataError
 
 SUFFIXES = (".csv", ".parquet")
-NAMES = ("labels.csv", "labels.parquet")
 REQUIRED, OPTIONAL = ("path", "label"), ("subtype", "patient", "split")
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pneumo.data import archives, kaggle, labels, packs, phantom
 from pneumo.data.files import tells_disk_errors
-from pneumo.data.folders import Listing, layout_root, list_folder
+from pneumo.data.folders import LABEL_FILES, Listing, layout_root, list_folder
 from pneumo.data.manifest import build_manifest
 from pneumo.data.mirror import mirror
 from pneumo.data.version import entries_of, find_version
@@ -74,7 +74,7 @@ def _files(path: Path, request: Request) -> Listing:
         path = archives.extract(path, request.home)
     if path.is_dir():
         root = layout_root(path)
-        path = next((root / name for name in labels.NAMES if (root / name).is_file()), root)
+        path = next((root / name for name in LABEL_FILES if (root / name).is_file()), root)
     if path.suffix.lower() in labels.SUFFIXES and path.is_file():
         return labels.list_labels(path, {})
     return list_folder(path)

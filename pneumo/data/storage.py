@@ -11,6 +11,7 @@ from pneumo.errors import DataError
 
 CONNECTIONS = 32
 ATTEMPTS = 5
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0  # seconds
 TRANSIENT = ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError", "ConnectionClosedError")
 ADVICE = {
     "403": "check the credentials and their rights",
@@ -41,8 +42,8 @@ class Bucket:
             raise DataError(f"Expected s3://<bucket>/<prefix>, but got {url!r}: correct it.")
         self.url, self.name, self.prefix, self._where = url, name, prefix, endpoint or "AWS"
         config = Config(
-            connect_timeout=10,
-            read_timeout=30,
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
             retries={"mode": "standard", "max_attempts": ATTEMPTS},
             max_pool_connections=CONNECTIONS,
             request_checksum_calculation="when_required",  # other servers than AWS refuse the newer checksums
