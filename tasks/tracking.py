@@ -6,17 +6,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
+from prefect import get_run_logger
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
+from pneumo.operations import reconcile
 from pneumo.settings import load_settings
 from pneumo.stages import Candidate
 from pneumo.tracking import Tracker
 
 PARENT_TAG = "mlflow.parentRunId"
-CANCELLED = (KeyboardInterrupt, SystemExit)
+CANCELLED = (KeyboardInterrupt, SystemExit, TerminationSignal)
 
 
 def tracker() -> Tracker:
@@ -32,20 +35,31 @@ def _tracker(uri: str, experiment: str) -> Tracker:
 
 @contextmanager
 def parent_run(parameters: dict[str, Any]) -> Iterator[str]:
-    """An MLflow run that ends as the flow run ends, and links to its page."""
-    tags = {"prefect.flow_run_id": flow_run.id or "", "prefect.url": flow_run.ui_url or "", "stage": "pipeline"}
-    tags["data.source"] = str(parameters.get("data", ""))
+    """An MLflow run that ends as the flow run ends, and links to its page; runs that died before are closed first."""
+    settings = load_settings()
+    for closed in reconcile.reconcile(settings):
+        get_run_logger().warning("flow run %s had died: closed it and its MLflow runs", closed.flow_run_id)
+    reconcile.claim(settings.home, str(flow_run.id))
+    tags = {**_origin(), "stage": "pipeline", "data.source": str(parameters.get("data", ""))}
     run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
     tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
     try:
         yield run_id
+        tracker().finish(run_id)
     except Exception as error:
-        tracker().finish(run_id, "FAILED", str(error))
+        _end_all("FAILED", str(error))
         raise
     except CANCELLED:
-        tracker().finish(run_id, "KILLED", "the flow run was cancelled")
+        _end_all("KILLED", "the flow run was cancelled")
         raise
-    tracker().finish(run_id)
+    finally:
+        reconcile.release(settings.home, str(flow_run.id))
+
+
+def _end_all(status: Literal["FAILED", "KILLED"], reason: str) -> None:
+    """End this flow run's MLflow runs that are still open, children included."""
+    for run_id in tracker().unfinished(_origin()):
+        tracker().finish(run_id, status, reason)
 
 
 def name_run(run_id: str, source: str, digest: str) -> None:
@@ -61,7 +75,7 @@ def name_run(run_id: str, source: str, digest: str) -> None:
 
 def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
     """A child run of a candidate."""
-    tags = {"candidate": name, "stage": "candidate", "prefect.url": flow_run.ui_url or ""}
+    tags = {"candidate": name, "stage": "candidate", **_origin()}
     run_id = tracker().start_run(name, parent=parent_run, tags=tags)
     tracker().log_params(run_id, parameters)
     return run_id
@@ -78,3 +92,7 @@ def adopt(candidate: Candidate, parent_run: str) -> Candidate:
         epoch = int(row["epoch"])
         tracker().log_metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
     return candidate.model_copy(update={"run_id": run_id})
+
+
+def _origin() -> dict[str, str]:
+    return {"prefect.flow_run_id": flow_run.id or "", "prefect.url": flow_run.ui_url or ""}

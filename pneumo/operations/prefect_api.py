@@ -73,6 +73,11 @@ class PrefectApi:
         """Ask the worker to end a run."""
         self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
 
+    def crash(self, run_id: str, message: str) -> None:
+        """Record that a run's process is gone; frees its place in the queue."""
+        state = {"type": "CRASHED", "message": message}
+        self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The task runs of a flow run, oldest first."""
         body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}

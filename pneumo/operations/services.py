@@ -15,6 +15,7 @@ import httpx
 from pneumo.errors import ServiceError
 from pneumo.operations import processes
 from pneumo.operations.prefect_api import POOL, PrefectApi
+from pneumo.operations.reconcile import reconcile
 from pneumo.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
@@ -118,6 +119,8 @@ def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, 
                     started.append(service.name)
                     _start(service, settings)
             _deploy(settings, say)
+            for closed in reconcile(settings):
+                say(f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs")
         except BaseException:
             # Ctrl-C included: nothing is left half-started.
             for name in reversed(started):

@@ -107,6 +107,13 @@ class Runs:
         return dict(self.client.get_run(run_id).data.tags)
 
     @asks
+    def unfinished(self, tags: Mapping[str, str]) -> list[str]:
+        """Ids of the runs with these tags that nobody has ended."""
+        words = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        found = self.client.search_runs([self.experiment_id], f"attributes.status = 'RUNNING' and {words}")
+        return [run.info.run_id for run in found]
+
+    @asks
     def finish(self, run_id: str, status: Status = "FINISHED", reason: str | None = None) -> None:
         """End a run; the reason becomes a tag."""
         if reason:
