@@ -42,7 +42,7 @@ class Models:
         run_id = self.client.get_logged_model(model_id).source_run_id
         description = description[:LONGEST_DESCRIPTION]
         made = self.client.create_model_version(
-            name, model_uri, run_id, dict(tags or {}), description=description, model_id=model_id
+            name, model_uri, run_id, dict(tags or {}), description=description, model_id=model_id, await_creation_for=0
         )
         return str(made.version)
 

@@ -1,0 +1,106 @@
+"""Champion and challenger on the same test images, without those that the champion was trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pneumo.errors import PromotionError
+from pneumo.evaluation.calibration import probability
+from pneumo.evaluation.comparison import Comparison, compare
+from pneumo.registry import records
+from pneumo.stages import DatasetVersion, Evaluation, PolicyRow, Record
+from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking.scoring import ask
+
+FEWEST = 10  # images of each class that a comparison needs
+
+
+class Contest(Record):
+    """`images` were compared, `seen` left out; no `comparison` when too few were left.
+
+    `rescored`: the champion scored the images now, else its kept scores of the same files were used.
+    """
+
+    champion: str
+    images: int
+    seen: int
+    trained_on_known: bool
+    rescored: bool
+    comparison: Comparison | None
+
+
+def contest(tracker: Tracker, champion: ModelVersion, evaluation: Evaluation, version: DatasetVersion) -> Contest:
+    """Compare on the data set's test images.
+
+    Raises:
+        PromotionError: the champion cannot read a test image.
+        TrackingError: it cannot be loaded.
+    """
+    test = test_rows(evaluation)
+    with records.kept(tracker, champion) as folder:
+        seen = _seen(test, folder)
+        fair = test[~seen] if seen is not None else test
+        facts = {"champion": champion.version, "images": len(fair), "trained_on_known": seen is not None}
+        facts["seen"] = len(test) - len(fair)
+        if fair["label"].value_counts().reindex(["NORMAL", "PNEUMONIA"], fill_value=0).min() < FEWEST:
+            return Contest(**facts, rescored=False, comparison=None)
+        kept = _kept_scores(fair, folder)
+        theirs = kept if kept is not None else _scores(tracker, champion, fair, version.root)
+    labels = (fair["label"] == "PNEUMONIA").to_numpy()
+    comparison = compare(labels, probability(fair["logit"], evaluation.temperature), theirs, fair["patient"])
+    return Contest(**facts, rescored=kept is None, comparison=comparison)
+
+
+def fairness_row(found: Contest) -> PolicyRow:
+    """Says which test images the champion was trained on; passes if enough others are left to compare on."""
+    if not found.trained_on_known:
+        value = f"unknown: version {found.champion} was not registered by pneumo; all {found.images} images compared"
+    elif found.seen:
+        value = f"version {found.champion} was trained on {found.seen} of them or their patients; {found.images} left"
+    else:
+        value = f"none of {found.images} images"
+    limit = f"at least {FEWEST} images of each class are left"
+    passed = found.comparison is not None
+    return PolicyRow(name="test images that the champion was trained on", limit=limit, value=value, passed=passed)
+
+
+def test_rows(evaluation: Evaluation) -> pd.DataFrame:
+    """A candidate's predictions on the test images, in a fixed order."""
+    rows = pd.read_parquet(evaluation.predictions)
+    return rows[rows["split"] == "test"].sort_values("sha256").reset_index(drop=True)
+
+
+def _seen(test: pd.DataFrame, folder: Path | None) -> NDArray[np.bool_] | None:
+    """Which rows show an image, or another image of a patient, that the champion learned or was tuned on."""
+    if folder is None:
+        return None
+    manifest = pd.read_parquet(folder / records.MANIFEST, columns=["sha256", "patient", "subtype", "split"])
+    used = manifest[manifest["split"] != "test"]
+    patients = set(zip(used["patient"], used["subtype"], strict=True))
+    same_patient = [pair in patients for pair in zip(test["patient"], test["subtype"], strict=True)]
+    same_image = test["sha256"].isin(set(used["sha256"])).to_numpy(bool)
+    either: NDArray[np.bool_] = np.logical_or(same_image, same_patient)
+    return either
+
+
+def _kept_scores(test: pd.DataFrame, folder: Path | None) -> NDArray[np.float64] | None:
+    """The champion's own test predictions if they are of these very files, by sha256."""
+    if folder is None:
+        return None
+    evaluation = Evaluation.model_validate_json((folder / records.EVALUATION).read_bytes())
+    rows = pd.read_parquet(folder / records.PREDICTIONS)
+    logits = rows.drop_duplicates("sha256").set_index("sha256")["logit"].reindex(test["sha256"])
+    return None if logits.isna().any() else probability(logits.to_numpy(), evaluation.temperature)
+
+
+def _scores(tracker: Tracker, champion: ModelVersion, test: pd.DataFrame, root: Path) -> NDArray[np.float64]:
+    answers = ask(tracker.uri, f"models:/{champion.name}/{champion.version}", [root / path for path in test["path"]])
+    bad = [(path, error) for path, error in zip(test["path"], answers.errors, strict=True) if error]
+    if bad:
+        raise PromotionError(
+            f"Expected champion version {champion.version} to read every test image, but {bad[0][0]} and "
+            f"{len(bad) - 1} more failed ({bad[0][1]}): roll back to a version that can, or take the images out."
+        )
+    return np.array(answers.probabilities)

@@ -1,0 +1,56 @@
+"""Load-and-query: the registered version, in a fresh process, must say what the candidate said."""
+
+import math
+
+import numpy as np
+
+from pneumo.errors import TrackingError
+from pneumo.evaluation.calibration import probability
+from pneumo.registry.contest import test_rows
+from pneumo.stages import DatasetVersion, Evaluation, PolicyRow
+from pneumo.tracking import Tracker
+from pneumo.tracking.scoring import Answers, ask
+
+IMAGES = 32
+TOLERANCE = 1e-4  # of a probability
+
+
+def query_row(
+    tracker: Tracker, registered: str, number: str, evaluation: Evaluation, version: DatasetVersion
+) -> PolicyRow:
+    """Score the input example and up to 32 test images with the registered version; a refusal to load does not pass."""
+    rows = test_rows(evaluation)[:IMAGES]
+    expected = probability(rows["logit"].to_numpy(), evaluation.temperature)
+    files = [version.root / path for path in rows["path"]]
+    try:
+        passed, value = _verdict(ask(tracker.uri, f"models:/{registered}/{number}", files), expected)
+    except TrackingError as error:
+        passed, value = False, str(error)
+    limit = f"within {TOLERANCE:g} of the candidate on {len(files)} test images"
+    return PolicyRow(name="registered version in a fresh process", limit=limit, value=value, passed=passed)
+
+
+def check_example(tracker: Tracker, registered: str, number: str) -> None:
+    """Load a version in a fresh process and score its input example.
+
+    Raises:
+        TrackingError: it cannot be loaded, or gives no probability.
+    """
+    answers = ask(tracker.uri, f"models:/{registered}/{number}")
+    if not _probabilities(answers.example):
+        raise TrackingError(f"models:/{registered}/{number}: expected a probability of its input example, got none.")
+
+
+def _verdict(answers: Answers, expected: np.ndarray) -> tuple[bool, str]:
+    if not _probabilities(answers.example):
+        return False, f"the input example gives {answers.example}"
+    if failed := next((error for error in answers.errors if error), None):
+        return False, f"an image cannot be scored: {failed}"
+    if not answers.from_model:
+        return False, "it ran this installation's code, not its own"
+    difference = float(np.abs(np.array(answers.probabilities) - expected).max(initial=0.0))
+    return difference <= TOLERANCE, f"largest difference {difference:.1e}"
+
+
+def _probabilities(values: tuple[float, ...]) -> bool:
+    return bool(values) and all(math.isfinite(value) and 0 <= value <= 1 for value in values)

@@ -1,0 +1,85 @@
+"""What is kept with a registered version, so that a later promotion can compare with it fairly."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pneumo.errors import PromotionError
+from pneumo.stages import DatasetVersion, Evaluation
+from pneumo.tracking import ModelVersion, Tracker
+
+FOLDER = "registered"  # of the version's run
+MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"
+KEY, DIGEST, FILES = "pneumo.key", "dataset.digest", "files.sha256"
+
+
+def keep(tracker: Tracker, evaluation: Evaluation, version: DatasetVersion) -> None:
+    """Log manifest, predictions and figures to the candidate's run."""
+    tracker.log_text(evaluation.run_id, evaluation.model_dump_json(indent=1), f"{FOLDER}/{EVALUATION}")
+    with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
+        for name, path in ((MANIFEST, version.manifest), (PREDICTIONS, evaluation.predictions)):
+            copy = Path(folder) / name
+            copy.write_bytes(path.read_bytes())
+            tracker.log_artifact(evaluation.run_id, copy, FOLDER)
+
+
+@contextmanager
+def kept(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
+    """The folder that `keep` logged for a version, during the block; None for a version registered by other hands."""
+    if KEY not in found.tags:
+        yield None
+        return
+    with tracker.downloaded(f"runs:/{found.run_id}/{FOLDER}") as folder:
+        yield folder
+
+
+def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: str) -> dict[str, str]:
+    """Tags of a version: what it is, in numbers that `pneumo champion` shows."""
+    numbers = {
+        "auc": evaluation.test_auc.value,
+        "auc.low": evaluation.test_auc.low,
+        "auc.high": evaluation.test_auc.high,
+        "sensitivity": evaluation.sensitivity.value,
+        "specificity": evaluation.specificity.value,
+        "threshold": evaluation.threshold,
+        "temperature": evaluation.temperature,
+    }
+    return {
+        KEY: evaluation.key,
+        "candidate": evaluation.name,
+        DIGEST: version.digest,
+        "dataset.source": version.source,
+        "synthetic": json.dumps(version.synthetic),
+        "pipeline.run": parent_run,
+        FILES: files_digest(evaluation.bundle),
+        **{name: repr(value) for name, value in numbers.items()},
+    }
+
+
+def files_digest(folder: Path) -> str:
+    """sha256 over names and contents of a bundle's files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with file.open("rb") as content:
+            line = f"{file.relative_to(folder).as_posix()}\0{hashlib.file_digest(content, 'sha256').hexdigest()}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def check_files(tracker: Tracker, found: ModelVersion) -> None:
+    """Whether the registry still holds the very bytes that were registered.
+
+    Raises:
+        PromotionError: a file was changed, added or removed.
+    """
+    with tracker.downloaded(f"models:/{found.name}/{found.version}") as folder:
+        bundle = next(iter(folder.glob("artifacts/*/serving.json")), folder / "serving.json").parent
+        digest = files_digest(bundle)
+    if digest != found.tags.get(FILES):
+        raise PromotionError(
+            f"{found.name} version {found.version}: expected the files with sha256 {found.tags.get(FILES)} that were "
+            f"registered, found {digest}: it was changed in the artifact store, choose another version."
+        )
