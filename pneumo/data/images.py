@@ -1,6 +1,7 @@
 """The image store: every accepted image decoded once, as one memory map that all backbones and later runs share."""
 
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def decode_all(version: DatasetVersion, home: Path, size: int, fit: Fit) -> Imag
             manifest = pd.read_parquet(version.manifest, columns=["path", "sha256"])
             decode_missing(manifest, version.root, shelf)
             with written_once(folder) as scratch:
-                _gather(manifest["sha256"].tolist(), shelf, scratch)
+                _write_store(manifest["sha256"].tolist(), shelf, scratch)
             shelf.tidy(set(manifest["sha256"]))
     return ImageStore(key=key, path=folder / IMAGES, size=size, fit=fit, images=version.images)
 
@@ -63,28 +64,28 @@ def decode_missing(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> int:
 def read_rows(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> NDArray[np.uint8]:
     """Pixels of some rows of a manifest, uint8 (rows, size, size), in memory."""
     decode_missing(manifest, root, shelf)
-    rows = np.empty((len(manifest), shelf.size, shelf.size), dtype=np.uint8)
-    _copy(manifest["sha256"].tolist(), shelf, rows)
-    return rows
+    return np.concatenate(list(_gather(manifest["sha256"].tolist(), shelf)))
 
 
-def _gather(hashes: list[str], shelf: Shelf, folder: Path) -> None:
-    shape = (len(hashes), shelf.size, shelf.size)
-    target = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
-    _copy(hashes, shelf, target)
-    target.flush()
+def _write_store(hashes: list[str], shelf: Shelf, folder: Path) -> None:
+    """Write rows in the wanted order, a block at a time; a memory map here would grow with the data set."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(hashes), shelf.size, shelf.size)}
+    with (folder / IMAGES).open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for rows in _gather(hashes, shelf):
+            rows.tofile(file)
     shelf.write_index(folder, hashes)
 
 
-def _copy(hashes: list[str], shelf: Shelf, target: NDArray[np.uint8]) -> None:
-    """Copy rows from the shelf in the wanted order, one source at a time so that memory stays flat."""
+def _gather(hashes: list[str], shelf: Shelf) -> Iterator[NDArray[np.uint8]]:
+    """Rows from the shelf in the order of the hashes, in blocks, uint8 (up to BLOCK, size, size)."""
     places = shelf.find(set(hashes))
-    by_source: dict[Path, list[tuple[int, int]]] = {}
-    for row, sha256 in enumerate(hashes):
-        source, place = places[sha256]
-        by_source.setdefault(source, []).append((row, place))
-    for source, pairs in by_source.items():
-        rows = np.load(source / IMAGES, mmap_mode="r")
-        for start in range(0, len(pairs), BLOCK):
-            to, take = zip(*pairs[start : start + BLOCK], strict=True)
-            target[list(to)] = rows[list(take)]
+    pixels = shelf.size * shelf.size
+    offsets = {folder: np.load(folder / IMAGES, mmap_mode="r").offset for folder, _ in places.values()}
+    for start in range(0, len(hashes), BLOCK):
+        found = [places[sha256] for sha256 in hashes[start : start + BLOCK]]
+        rows = [
+            np.fromfile(folder / IMAGES, np.uint8, pixels, offset=offsets[folder] + row * pixels)
+            for folder, row in found
+        ]
+        yield np.stack(rows).reshape(-1, shelf.size, shelf.size)

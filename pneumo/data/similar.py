@@ -3,7 +3,7 @@
 import numpy as np
 
 DISTANCE = 20  # of 256 bits
-CHUNK = 512
+PAIRS = 2_000_000  # compared at a time, to bound memory
 
 
 def near_pairs(hashes: list[str], distance: int = DISTANCE) -> list[tuple[int, int]]:
@@ -12,8 +12,9 @@ def near_pairs(hashes: list[str], distance: int = DISTANCE) -> list[tuple[int, i
         return []
     words = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint64).reshape(len(hashes), -1)
     pairs: list[tuple[int, int]] = []
-    for start in range(0, len(words), CHUNK):
-        rows, rest = words[start : start + CHUNK, None], words[None, start:]
+    chunk = max(1, PAIRS // len(words))
+    for start in range(0, len(words), chunk):
+        rows, rest = words[start : start + chunk, None], words[None, start:]
         bits = sum(
             np.bitwise_count(rows[..., word] ^ rest[..., word]).astype(np.uint16) for word in range(words.shape[1])
         )
