@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pneumo.data.similar import near_pairs
 
 MARKER = 0.0015
+SHOWN = 4  # of the copies of a picture
 
 
 def image_columns(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -89,9 +90,14 @@ def _where(rows: pd.Series, text: Any) -> pd.Series:
 
 
 def _alike(table: pd.DataFrame, bad: pd.Series) -> pd.Series:
-    """For bad rows: the paths of all rows with the same pixels."""
-    paths = table[bad].groupby("pixels")["path"].agg(" = ".join)
-    return _where(bad, table["pixels"].map(paths))
+    """For bad rows: the paths of rows with the same pixels."""
+    names = {pixels: _listed(paths) for pixels, paths in table[bad].groupby("pixels")["path"]}
+    return _where(bad, table["pixels"].map(names).astype("object"))
+
+
+def _listed(paths: pd.Series) -> str:
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    return " = ".join(paths.head(SHOWN)) + more
 
 
 def _across(table: pd.DataFrame, key: str, place: pd.Series) -> pd.Series:
@@ -100,20 +106,19 @@ def _across(table: pd.DataFrame, key: str, place: pd.Series) -> pd.Series:
 
 
 def _add_near_duplicates(table: pd.DataFrame, readable: pd.DataFrame) -> pd.DataFrame:
-    near: dict[Any, str] = {}
-    across: dict[Any, str] = {}
-    rows = readable[["path", "pixels", "split"]].to_dict("index")
-    for first, second in near_pairs(readable["phash"].tolist()):
-        index = readable.index[first]
-        one, other = rows[index], rows[readable.index[second]]
-        if one["pixels"] != other["pixels"]:
-            near[index] = f"{one['path']} ~ {other['path']}"
-            if (one["split"] == "test") != (other["split"] == "test"):
-                across[index] = near[index]
-    return table.assign(
-        near_duplicate=pd.Series(near, index=table.index, dtype="object"),
-        near_across=pd.Series(across, index=table.index, dtype="object"),
-    )
+    """Names one partner of each image that has almost identical ones; identical pixels are another check."""
+    pictures = readable.drop_duplicates("pixels")
+    pairs = pictures.index.to_numpy()[near_pairs(pictures["phash"].tolist())]
+    test = readable["split"] == "test"
+    crossing = pairs[test[pairs[:, 0]].to_numpy() != test[pairs[:, 1]].to_numpy()]
+    return table.assign(near_duplicate=_partners(pairs, table), near_across=_partners(crossing, table))
+
+
+def _partners(pairs: NDArray[np.intp], table: pd.DataFrame) -> pd.Series:
+    named = pd.Series(None, index=table.index, dtype="object")
+    first, second = table["path"][pairs[:, 0]], table["path"][pairs[:, 1]]
+    named[first.index] = (first.to_numpy() + " ~ " + second.to_numpy()).astype(object)
+    return named
 
 
 def _gap(table: pd.DataFrame, flag: pd.Series) -> float:
