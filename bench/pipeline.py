@@ -108,6 +108,13 @@ class Memory:
 def kind(command: list[str]) -> str:
     """What a process is, from its command line."""
     line = " ".join(command)
-    names = {"pneumo.training": "training", "prefect.engine": "flow run", "prefect server": "Prefect server",
-             "mlflow": "MLflow server", "prefect worker": "worker", "pneumo.cli": "command line", "fresh.py": "check of the registered model"}  # fmt: skip
+    names = {
+        "pneumo.training": "training",
+        "prefect.engine": "flow run",
+        "prefect server": "Prefect server",
+        "mlflow": "MLflow server",
+        "prefect worker": "worker",
+        "pneumo.cli": "command line",
+        "fresh.py": "check of the registered model",
+    }
     return next((name for part, name in names.items() if part in line), "other")

@@ -13,7 +13,7 @@ from prefect import get_run_logger
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
-from pneumo.operations import reconcile
+from pneumo.operations import processes, reconcile
 from pneumo.settings import load_settings
 from pneumo.stages import Candidate
 from pneumo.tracking import Tracker
@@ -50,6 +50,7 @@ def parent_run(parameters: dict[str, Any]) -> Iterator[str]:
         _end_all("FAILED", str(error))
         raise
     except CANCELLED:
+        processes.kill_children()  # else Prefect waits for the training, and then kills this process too
         _end_all("KILLED", "the flow run was cancelled")
         raise
     finally:

@@ -58,6 +58,12 @@ def stop(folder: Path, name: str, patience: float = 15) -> bool:
     return process is not None
 
 
+def kill_children() -> None:
+    """Kill every child of this process, so that threads which wait for one of them come to their end."""
+    for child in psutil.Process().children(recursive=True):
+        _signal(child, signal.SIGKILL)
+
+
 def require_free_port(host: str, port: int, what: str, setting: str) -> None:
     """Refuse to start a server where another one listens.
 
