@@ -1,5 +1,6 @@
 """The gate: the expectations on a manifest, checked with Great Expectations; the only door to it."""
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -33,7 +34,7 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
         SettingsError: a severity is set for an expectation that does not exist.
     """
     _require_known(settings)
-    then = reference.parent.name if reference else None  # a version's folder is named by its digest
+    then = hashlib.sha256(reference.read_bytes()).hexdigest() if reference else None
     code = code_version("data/gate.py", "data/checks.py", "data/similar.py", "data/expectations.py")
     key = stage_key("validate", inventory=inventory.key, settings=settings, reference=then, code=code)
     folder = home / "cache" / "validate" / key
@@ -151,6 +152,10 @@ def _offenders(expectation: Expectation, result: dict[str, Any]) -> list[tuple[s
     return [(item["path"], _short(item[expectation.column])) for item in found if item["path"] != "data set"]
 
 
+def _named_with(path: str, value: str) -> str:
+    return value if path in value else f"{path} ({value})"
+
+
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
@@ -177,5 +182,5 @@ def _gate_row(expectation: Expectation, result: dict[str, Any], figures: dict[st
         passed=bool(result["success"]),
         expected=expectation.expected,
         observed=observed,
-        files=tuple(path if path in value else f"{path} ({value})" for path, value in offenders[:SHOWN]),
+        files=tuple(dict.fromkeys(_named_with(path, value) for path, value in offenders))[:SHOWN],
     )
