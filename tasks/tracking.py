@@ -1,6 +1,7 @@
 """MLflow runs around the stages: one parent per flow run, one child per candidate."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,12 +14,14 @@ from prefect import get_run_logger
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
+from pneumo.errors import TrainingError
 from pneumo.operations import processes, reconcile
 from pneumo.settings import load_settings
 from pneumo.stages import Candidate
 from pneumo.tracking import Tracker
 
 PARENT_TAG = "mlflow.parentRunId"
+_cancelled = threading.Event()  # a flow run has its process for itself
 CANCELLED = (KeyboardInterrupt, SystemExit, TerminationSignal)
 
 
@@ -50,7 +53,9 @@ def parent_run(parameters: dict[str, Any]) -> Iterator[str]:
         _end_all("FAILED", str(error))
         raise
     except CANCELLED:
-        processes.kill_children()  # else Prefect waits for the training, and then kills this process too
+        # Prefect waits for its threads, which wait for a training: end that one, and let no other begin.
+        _cancelled.set()
+        processes.kill_children()
         _end_all("KILLED", "the flow run was cancelled")
         raise
     finally:
@@ -76,6 +81,8 @@ def name_run(run_id: str, source: str, digest: str) -> None:
 
 def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
     """A child run of a candidate."""
+    if _cancelled.is_set():
+        raise TrainingError(f"The flow run was cancelled before {name} began.")
     tags = {"candidate": name, "stage": "candidate", **_origin()}
     run_id = tracker().start_run(name, parent=parent_run, tags=tags)
     tracker().log_params(run_id, parameters)

@@ -3,6 +3,7 @@
 MLflow runs this file when the model is logged and when it is loaded; the weights are the artifact `bundle`.
 """
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Classifier(PythonModel):
     """Input: a data frame with a column `image` (see pneumo.serving.inputs), JPEG, PNG or DICOM.
 
-    Output: a row per image with probability (0 to 1, NaN when unreadable), label, error (None or a sentence) and
+    Output: a row per image with probability (0 to 1, None when unreadable), label, error (None or a sentence) and
     unlike (the image is unlike the training data, its probability means little).
     """
 
@@ -32,9 +33,16 @@ class Classifier(PythonModel):
         self, context: Any, model_input: "pd.DataFrame", params: dict[str, Any] | None = None
     ) -> "pd.DataFrame":
         """Score every row; `params={"threshold": 0.3}` labels at another threshold than the model's own."""
+        import pandas as pd
+
         if "image" not in model_input.columns:
             raise ModelError(f"Expected a column image, got the columns {', '.join(map(str, model_input.columns))}.")
-        return score_cells(self.bundle, model_input["image"].tolist(), _threshold(params))
+        table = score_cells(self.bundle, model_input["image"].tolist(), _threshold(params))
+        if table["error"].isna().all():
+            return table
+        # MLflow's server would write NaN, which is not JSON.
+        plain = [None if isnan(value) else value for value in table["probability"]]
+        return table.assign(probability=pd.Series(plain, dtype=object))
 
 
 def _threshold(params: dict[str, Any] | None) -> float | None:

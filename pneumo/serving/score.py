@@ -93,8 +93,9 @@ def score_cells(bundle: Bundle, cells: Sequence[Any], threshold: float | None = 
             scores, rows = bundle.score(decoded.images), decoded.rows + start
             probability[rows], unlike[rows] = scores.probability, scores.unlike
             label[rows] = bundle.label(scores.probability, threshold)
-    columns = {"probability": probability, "label": label, "error": errors, "unlike": unlike}
-    return pd.DataFrame(columns).astype({"label": object, "error": object})
+    # An explicit object type keeps None; pandas would make it NaN, which is not JSON.
+    texts = {"label": pd.Series(label, dtype=object), "error": pd.Series(errors, dtype=object)}
+    return pd.DataFrame({"probability": probability, **texts, "unlike": unlike})
 
 
 def _score_chunk(chunk: Sequence[Found], predict: Predict) -> list[Row]:

@@ -22,7 +22,10 @@ EVERY = 2.0  # seconds between two events within an epoch
 
 @dataclass
 class State:
-    """What grows from epoch to epoch; `best` are the network's values after its best epoch."""
+    """What grows from epoch to epoch; `best` are the network's values at its best.
+
+    The head on frozen features is epoch 0: fine-tuning that makes it worse is not kept.
+    """
 
     epoch: int = 0
     score: float = -math.inf
@@ -49,7 +52,7 @@ def fine_tune(
     steps = max(len(positions) // spec.batch_size, 1)
     freeze(network, spec.freeze)
     trainer = _trainer(spec, network, steps)
-    state = _restore(file, network, trainer.optimizer)
+    state = _restore(file, network, trainer.optimizer, judge)
     if state.epoch < spec.epochs and state.stale < spec.patience:
         end = _end_of_epoch(spec, network, judge, state, file, _Reporter(spec, steps, report))
         source = batches(spec, images, positions, state.epoch)
@@ -115,10 +118,10 @@ def _trainer(spec: CandidateSpec, network: Any, steps: int) -> Any:
     return model
 
 
-def _restore(file: Path, network: Any, optimizer: Any) -> State:
+def _restore(file: Path, network: Any, optimizer: Any, judge: Judge) -> State:
     stored = checkpoint.load(file)
     if stored is None:
-        return State(best=checkpoint.values(network.variables))
+        return State(score=judge.epoch(network)["score"], best=checkpoint.values(network.variables))
     arrays, state = stored
     checkpoint.assign(network.variables, arrays["network"])
     checkpoint.assign(optimizer.variables, arrays["optimizer"])

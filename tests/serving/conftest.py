@@ -73,3 +73,23 @@ def bundle(bundle_folder):
     from pneumo.serving.bundle import load_bundle
 
     return load_bundle(bundle_folder)
+
+
+@pytest.fixture(scope="session")
+def saved(bundle_folder, tiny, tmp_path_factory):
+    """The model's files as MLflow keeps them."""
+    from pneumo.tracking import Tracker
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "tests")
+    tracker.client.create_experiment("tests", artifact_location=(folder / "files").as_uri())
+    run_id = tracker.start_run("run")
+    uri = tracker.log_bundle(run_id, bundle_folder, "tiny", tiny.encoded(tiny.pictures(1)[0]))
+    return tracker.download(uri, folder / "model")
+
+
+@pytest.fixture(scope="session")
+def model(saved):
+    from mlflow.pyfunc import load_model
+
+    return load_model(str(saved))

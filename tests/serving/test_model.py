@@ -21,26 +21,6 @@ print(json.dumps({"rows": json.loads(table.to_json(orient="records")), "package"
 """
 
 
-@pytest.fixture(scope="module")
-def saved(bundle_folder, tiny, tmp_path_factory):
-    """The model's files as MLflow keeps them."""
-    from pneumo.tracking import Tracker
-
-    folder = tmp_path_factory.mktemp("mlflow")
-    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "tests")
-    tracker.client.create_experiment("tests", artifact_location=(folder / "files").as_uri())
-    run_id = tracker.start_run("run")
-    uri = tracker.log_bundle(run_id, bundle_folder, "tiny", tiny.encoded(tiny.pictures(1)[0]))
-    return tracker.download(uri, folder / "model")
-
-
-@pytest.fixture(scope="module")
-def model(saved):
-    from mlflow.pyfunc import load_model
-
-    return load_model(str(saved))
-
-
 @pytest.fixture
 def image(tiny):
     return tiny.pictures(1, seed=3)[0]

@@ -1,0 +1,186 @@
+"""A world just real enough for promotion: image files, predictions, models that MLflow loads, a real registry.
+
+A model here is a rule: brightness of the image plus noise of its own, so that better and worse ones are easy to make.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pneumo.evaluation.measure import apply_operating, fit_operating, measure
+from pneumo.evaluation.slices import measure_slices
+from pneumo.settings import Settings
+from pneumo.stages import DatasetVersion, Evaluation
+from pneumo.tracking import Tracker
+
+MODEL_FILE = """
+import hashlib
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pneumo.tracking.pyfunc import PythonModel, set_model
+
+
+def logit(image, noise, seed):
+    brightness = np.asarray(Image.open(io.BytesIO(image))).mean()
+    number = int(hashlib.sha256(image + str(seed).encode()).hexdigest()[:8], 16)
+    return (brightness - 128) / 16 + noise * np.random.default_rng(number).normal()
+
+
+class Rule(PythonModel):
+    def load_context(self, context):
+        self.spec = json.loads((Path(context.artifacts["bundle"]) / "serving.json").read_text())
+
+    def predict(self, context, model_input, params=None):
+        spec = self.spec
+        logits = [logit(image, spec["noise"], spec["seed"]) + spec["shift"] for image in model_input["image"]]
+        values = [1 / (1 + math.exp(-value / spec["temperature"])) for value in logits]
+        labels = ["PNEUMONIA" if value >= params["threshold"] else "NORMAL" for value in values]
+        return pd.DataFrame({"probability": values, "label": labels, "error": None, "unlike": False})
+
+
+set_model(Rule())
+"""
+
+
+@dataclass
+class World:
+    """A data set and a registry of its own name."""
+
+    folder: Path
+    settings: Settings
+    version: DatasetVersion
+    model_file: Path
+    tracker: Tracker
+    parent: str
+    made: dict[str, Evaluation] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.settings.home
+
+    @property
+    def name(self) -> str:
+        return self.settings.model_name(self.version.synthetic)
+
+    def candidate(self, name: str, noise: float, seed: int = 0, shift: float = 0.0) -> Evaluation:
+        """A logged candidate; less noise is a better model. `shift` spoils what is served, not the predictions."""
+        folder = self.folder / "candidates" / f"{name}-{noise}-{seed}-{shift}-{self.version.digest[:8]}"
+        (folder / "bundle").mkdir(parents=True)
+        rows = self._predict(noise, seed)
+        rows.to_parquet(folder / "predictions.parquet")
+        validation = rows[rows["split"] == "validation"]
+        operating = fit_operating(validation, 0.95)
+        spec = {"noise": noise, "seed": seed, "shift": shift, **operating._asdict()}
+        (folder / "bundle" / "serving.json").write_text(json.dumps(spec))
+        test = apply_operating(rows[rows["split"] == "test"], operating)
+        measures = measure(test, operating.temperature)
+        run_id = self.tracker.start_run(name, parent=self.parent)
+        example = self.version.root / str(test["path"].iloc[0])
+        auc = float(measures.intervals["auc"].value)
+        return Evaluation(
+            name=name,
+            key=hashlib.sha256(folder.name.encode()).hexdigest()[:16],
+            run_id=run_id,
+            model_uri=self.tracker.log_bundle(run_id, folder / "bundle", name, example, self.model_file),
+            bundle=folder / "bundle",
+            predictions=folder / "predictions.parquet",
+            minutes=0.0,
+            threshold=operating.threshold,
+            temperature=operating.temperature,
+            selection_score=-noise,
+            validation_auc=auc,
+            test_auc=measures.intervals["auc"],
+            sensitivity=measures.intervals["sensitivity"],
+            specificity=measures.intervals["specificity"],
+            metrics={f"test_{key}": value for key, value in measures.flat().items()}
+            | {"latency_ms": 5.0, "model_mb": 0.1, "shortcut_border_alone_auc": 0.52},
+            slices=measure_slices(test),
+        )
+
+    def _predict(self, noise: float, seed: int) -> pd.DataFrame:
+        rule: dict[str, Callable[[bytes, float, int], float]] = {}
+        exec(MODEL_FILE.split("class Rule")[0].replace("from pneumo.tracking.pyfunc", "#"), rule)
+        manifest = pd.read_parquet(self.version.manifest)
+        rows = manifest[manifest["split"] != "train"].copy()
+        images = [(self.version.root / path).read_bytes() for path in rows["path"]]
+        rows["logit"] = [rule["logit"](image, noise, seed) for image in images]
+        return rows.reset_index(drop=True)
+
+
+def draw_data(root: Path, images: int = 200, first: int = 0) -> DatasetVersion:
+    """Two images a patient; half of the patients have pneumonia, which is brighter; splits 1/4, 1/4, 1/2."""
+    rows = []
+    root.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + images):
+        random, patient = np.random.default_rng(number), number // 2
+        sick = patient % 2 == 1
+        pixels = random.normal(160 if sick else 96, 8, (8, 8)).clip(0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "png")
+        (root / f"{number}.png").write_bytes(buffer.getvalue())
+        rows.append(
+            {
+                "path": f"{number}.png",
+                "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+                "label": "PNEUMONIA" if sick else "NORMAL",
+                "subtype": ("bacteria", "virus")[patient // 2 % 2] if sick else "none",
+                "patient": f"person{patient}",
+                "width": 8,
+                "height": 8,
+                "mode": "L",
+                "split": ("train", "validation", "test", "test")[patient // 2 % 4],
+            }
+        )
+    return data_version(root, pd.DataFrame(rows))
+
+
+def data_version(root: Path, rows: pd.DataFrame) -> DatasetVersion:
+    digest = hashlib.sha256(rows.to_csv().encode()).hexdigest()
+    manifest = root / f"{digest[:8]}.parquet"
+    rows.to_parquet(manifest)
+    counts = {
+        str(split): {str(label): int(count) for label, count in part["label"].value_counts().items()}
+        for split, part in rows.groupby("split")
+    }
+    return DatasetVersion(
+        digest=digest, source="folder", synthetic=False, root=root, manifest=manifest, images=len(rows), counts=counts
+    )
+
+
+@pytest.fixture
+def world(mlflow_server: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    """A fresh registered model, home and data set; no champion yet."""
+    label = (
+        request.node.name.split("[")[0].replace("_", "-")[:80] + hashlib.sha256(str(tmp_path).encode()).hexdigest()[:6]
+    )
+    settings = Settings(
+        home=tmp_path / "home",
+        tracking={"uri": mlflow_server, "experiment": "registry"},
+        registry={"model": label, "phantom_model": f"{label}-phantom"},
+        promotion={
+            "minimum_auc": 0.7,
+            "minimum_specificity": 0.2,
+            "maximum_calibration_error": 0.3,
+            "maximum_slice_drop": 0.5,
+        },
+    )
+    model_file = tmp_path / "model.py"
+    model_file.write_text(MODEL_FILE)
+    tracker = Tracker(mlflow_server, "registry")
+    version = draw_data(tmp_path / "images")
+    yield World(tmp_path, settings, version, model_file, tracker, tracker.start_run("pipeline"))
