@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
 .PHONY: train test check bench lock up down status clean
@@ -15,35 +16,40 @@ train: $(STAMP)
 test: check
 	$(BIN)/python -m pytest -q $(ARGS)
 
-check: $(STAMP)
+check: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
+bench: $(DEVELOPMENT)
 	$(BIN)/python -m bench $(ARGS)
 
-# Resolve every package together, for all Pythons and systems, without the address of any index.
-lock: $(STAMP)
-	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header --upgrade --quiet --output-file requirements.lock
+# Resolve every package together, for all Pythons and systems, without the address of any index; what a user runs is a
+# part of what a developer has, at the same versions. UPGRADE=--upgrade moves to the newest.
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --no-header --quiet
+lock:
+	$(COMPILE) $(UPGRADE) --all-extras --group dev --output-file .ci/development.lock
+	$(COMPILE) --extra app --extra server --extra build --constraint .ci/development.lock --output-file requirements.lock
 
 up down status: $(STAMP)
 	$(BIN)/pneumo $@
 
-# The lock holds the hash of every package. Bytecode is compiled now, so that nobody waits for it later.
+# The locks hold the hash of every package. Bytecode is compiled now, so that nobody waits for it later.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Expected Python 3.11 to 3.13, got %d.%d: make PYTHON=python3.11" % sys.version_info[:2] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	if command -v uv >/dev/null; then \
-	    uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock && \
-	    uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; \
-	else \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . ; \
-	fi
-	touch $(STAMP)
+	$(call install,--require-hashes -r requirements.lock)
+	$(call install,--no-deps --no-build-isolation --editable .)
+	touch $@
+
+$(DEVELOPMENT): .ci/development.lock $(STAMP)
+	$(call install,--require-hashes -r .ci/development.lock)
+	touch $@
+
+install = if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1); \
+    else $(BIN)/python -m pip install --quiet --disable-pip-version-check $(1); fi
 
 clean:
 	if test -x $(BIN)/pneumo; then $(BIN)/pneumo down; fi
