@@ -21,6 +21,7 @@ check: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	PATH="$(CURDIR)/$(BIN):$$PATH" infra/dev/check.sh
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m bench $(ARGS)
@@ -29,9 +30,15 @@ bench: $(DEVELOPMENT)
 # part of what a developer has, at the same versions. UPGRADE=--upgrade moves to the newest.
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --no-header --quiet
+# The images run one Python on one system, so their locks are shorter.
+IMAGE := uv pip compile --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+    --no-emit-index-url --no-header --no-annotate --quiet --constraint .ci/development.lock
 lock:
 	$(COMPILE) $(UPGRADE) --all-extras --group dev --output-file .ci/development.lock
 	$(COMPILE) --extra app --extra server --extra build --constraint .ci/development.lock --output-file requirements.lock
+	$(IMAGE) infra/images/server.in --output-file infra/images/server.lock
+	$(IMAGE) pyproject.toml --extra server --extra ray --extra kubernetes --output-file infra/images/worker.lock
+	$(IMAGE) infra/images/gpu.in --constraint infra/images/worker.lock | awk '/^[a-z]/{gpu=/^nvidia-/} gpu' >infra/images/gpu.lock
 
 up down status: $(STAMP)
 	$(BIN)/pneumo $@

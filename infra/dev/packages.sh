@@ -1,0 +1,26 @@
+#!/bin/sh
+# Debian packages that the trial of the team server needs (infra/dev/services.sh): Postgres, an S3 server, nginx.
+# Run as root. What is there already is left alone, and nothing is started.
+set -eu
+
+missing=""
+need() { # program, packages
+    command -v "$1" >/dev/null || missing="$missing $2"
+}
+test -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" || missing="$missing postgresql"
+need swift-proxy-server "swift-account swift-container swift-object swift-proxy"
+need nginx nginx-light
+need openssl openssl
+need kubectl kubernetes-client
+
+test -n "$missing" || exit 0
+export DEBIAN_FRONTEND=noninteractive
+# Nothing that these packages bring shall run by itself.
+if ! test -e /usr/sbin/policy-rc.d; then
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+    chmod +x /usr/sbin/policy-rc.d
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
+apt-get update --quiet=2
+# shellcheck disable=SC2086 # a list of names
+apt-get install --quiet=2 --yes --no-install-recommends $missing

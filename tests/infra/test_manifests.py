@@ -1,0 +1,171 @@
+"""What the schemas do not say: no privilege, requests and limits, secrets by name only, doors shut."""
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+INFRA = Path(__file__).parents[2] / "infra"
+KUBECTL = shutil.which("kubectl")
+needs_kubectl = pytest.mark.skipif(not KUBECTL, reason="kubectl is not installed")
+
+
+def rendered(overlay):
+    command = [KUBECTL, "kustomize", INFRA / "kubernetes/overlays" / overlay]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [item for item in yaml.safe_load_all(text) if item]
+
+
+def filled(template, values):
+    """A job template as Prefect fills it: "{{ name }}" by its value, which may be no text at all."""
+    defaults = {name: row.get("default") for name, row in template["variables"]["properties"].items()}
+    known = {"command": ["prefect", "flow-run", "execute"], "env": [], "labels": {}, "name": "run"}
+
+    def fill(node):
+        if isinstance(node, dict):
+            return {key: fill(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [fill(value) for value in node]
+        if isinstance(node, str) and (whole := re.fullmatch(r"\{\{ (\w+) \}\}", node)):
+            return {**defaults, **known, **values}[whole[1]]
+        return node.replace("{{ name }}", "run") if isinstance(node, str) else node
+
+    return fill(copy.deepcopy(template["job_configuration"]["job_manifest"]))
+
+
+def of_kind(items, kind):
+    return {item["metadata"]["name"]: item for item in items if item["kind"] == kind}
+
+
+def job(items):
+    maps = {re.sub(r"-[a-z0-9]{10}$", "", name): item["data"] for name, item in of_kind(items, "ConfigMap").items()}
+    template = json.loads(maps["pneumo-job-template"]["job-template.json"])
+    return filled(template, json.loads(maps["pneumo-job"]["PNEUMO_POOL__VARIABLES"]))
+
+
+@pytest.fixture(scope="module", params=["cpu", "gpu"])
+def overlay(request):
+    return rendered(request.param)
+
+
+@needs_kubectl
+def test_no_pod_has_a_privilege_and_each_says_what_it_needs(overlay):
+    pods = [item["spec"]["template"]["spec"] for item in [*of_kind(overlay, "Deployment").values(), job(overlay)]]
+    assert len(pods) == 4
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert all("hostPath" not in volume for volume in pod["volumes"])
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+            assert "memory" in container["resources"]["limits"]
+            assert ":" in container["image"]
+
+
+@needs_kubectl
+def test_only_the_worker_has_a_token_and_it_may_only_start_jobs(overlay):
+    pods = {name: item["spec"]["template"]["spec"] for name, item in of_kind(overlay, "Deployment").items()}
+    assert [name for name, pod in pods.items() if pod.get("automountServiceAccountToken", True)] == ["worker"]
+    (role,) = of_kind(overlay, "Role").values()
+    assert not of_kind(overlay, "ClusterRole")
+    writable = {name for rule in role["rules"] for name in rule["resources"] if "create" in rule["verbs"]}
+    assert writable == {"jobs"}
+
+
+@needs_kubectl
+def test_no_secret_stands_in_a_manifest(overlay):
+    assert not of_kind(overlay, "Secret")
+    for deployment in of_kind(overlay, "Deployment").values():
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            for variable in container.get("env", []):
+                secret = re.search("PASSWORD|SECRET|AUTH_STRING|DATABASE|BACKEND_STORE|ACCESS_KEY", variable["name"])
+                assert bool(secret) == ("valueFrom" in variable), variable["name"]
+
+
+@needs_kubectl
+def test_everything_is_shut_before_anything_is_opened(overlay):
+    policies = of_kind(overlay, "NetworkPolicy")
+    assert policies["nothing"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    labels = {item["spec"]["template"]["metadata"]["labels"]["app"] for item in of_kind(overlay, "Deployment").values()}
+    assert job(overlay)["spec"]["template"]["metadata"]["labels"]["app"] == "run"
+    assert labels == {"prefect", "mlflow", "worker"}
+
+
+@needs_kubectl
+def test_the_gpu_overlay_asks_for_a_gpu_and_the_cpu_overlay_does_not():
+    limits = {
+        name: job(rendered(name))["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+        for name in ("cpu", "gpu")
+    }
+    assert limits == {"cpu": "0", "gpu": "1"}
+    assert job(rendered("gpu"))["spec"]["template"]["spec"]["tolerations"][0]["key"] == "nvidia.com/gpu"
+
+
+@needs_kubectl
+def test_the_job_of_a_flow_run_is_a_kubernetes_job(overlay, tmp_path):
+    manifest = job(overlay)
+    manifest["metadata"]["name"] = "run"
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(manifest))
+    done = subprocess.run(
+        ["kubernetes-validate", "--strict", tmp_path / "job.yaml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def services():
+    return yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
+
+
+def test_containers_have_no_privilege_and_are_watched():
+    for name, service in services().items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "restart" in service, name
+        assert "privileged" not in service, name
+
+
+def test_ports_are_published_on_loopback_and_stores_not_at_all():
+    for name, service in services().items():
+        for port in service.get("ports", []):
+            assert port.startswith(("127.0.0.1:", "${PROXY_ADDRESS:-127.0.0.1}:")), (name, port)
+    assert not [name for name in ("postgres", "storage") if services()[name].get("ports")]
+
+
+def test_compose_refuses_to_start_without_each_secret():
+    text = (INFRA / "compose.yaml").read_text()
+    example = (INFRA / "team.env.example").read_text()
+    needed = set(re.findall(r"\$\{(\w+):\?", text))
+    given = set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
+    assert needed == given
+    assert not re.search(r"(PASSWORD|SECRET\w*|KEY|LOGIN)\w*: (?!\$\{)[^\s]+", text)
+
+
+def test_images_are_built_in_stages_for_a_user_that_is_not_root():
+    text = (INFRA / "images/Dockerfile").read_text()
+    final = {
+        name: block
+        for name, block in re.findall(r"FROM \S+ AS (server|worker|worker-gpu)\n(.*?)(?=FROM|\Z)", text, re.S)
+    }
+    assert final.keys() == {"server", "worker", "worker-gpu"}
+    for name, block in final.items():
+        assert block.rfind("USER 10001:10001") > block.rfind("COPY"), name
+    assert "--require-hashes" in text
+
+
+def test_no_file_names_a_package_registry():
+    for path in INFRA.rglob("*"):
+        if path.is_file():
+            found = re.search(r"(?i)\b(pypi|docker\.io|quay\.io|gcr\.io|ghcr\.io|index-url)\b", path.read_text())
+            assert found is None, (path, found)
