@@ -55,20 +55,23 @@ def test_brier_is_scikit_learn_s():
     assert brier_score(labels, expit(logits)) == pytest.approx(brier_score_loss(labels, expit(logits)))
 
 
-def test_the_threshold_has_the_best_youden_index_among_those_that_reach_the_target():
+@pytest.mark.parametrize("target", [0.5, 0.9, 0.95, 0.99])
+def test_the_threshold_is_the_highest_that_reaches_the_target(target):
     random = np.random.default_rng(3)
     labels = random.random(300) < 0.5
-    scores = expit(random.normal(size=300) + 1.5 * labels)
-    threshold = pick_threshold(labels, scores, 0.95)
-
-    def youden(limit):
-        called = scores >= limit
-        return called[labels].mean() - called[~labels].mean()
-
-    reaching = [limit for limit in np.unique(scores) if (scores[labels] >= limit).mean() >= 0.95]
-    assert (scores[labels] >= threshold).mean() >= 0.95
-    assert youden(threshold) == pytest.approx(max(youden(limit) for limit in reaching))
+    scores = np.round(expit(random.normal(size=300) + 1.5 * labels), 2)  # with ties
+    threshold = pick_threshold(labels, scores, target)
+    sensitivity = (scores[labels] >= threshold).mean()
+    assert sensitivity >= target
+    higher = min(scores[scores >= threshold].min() + 0.001, 1)
+    assert (scores[labels] >= higher).mean() < target
     assert threshold not in scores
+
+
+def test_a_target_that_some_positives_reach_exactly_is_met_by_them():
+    scores = np.linspace(0.9, 0.1, 20)  # nineteen of twenty are 95 %
+    labels = np.r_[np.ones(20, bool), np.zeros(1, bool)]
+    assert (scores >= pick_threshold(labels, np.r_[scores, 0.0], 0.95)).sum() == 19
 
 
 def test_a_target_that_only_calling_everything_reaches_is_reached():
