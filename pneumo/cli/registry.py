@@ -44,6 +44,25 @@ def champion(
         console.print(table, highlight=False, soft_wrap=True)
 
 
+@app.command()
+def rollback(
+    to: Annotated[str | None, typer.Option(help="Version to go back to; default: the one before.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
+    phantom: Phantom = False,
+    as_json: AsJson = False,
+) -> None:
+    """Undo a promotion: an earlier champion serves again, after checking its files and asking it once."""
+    from pneumo.registry.rollback import rollback as undo
+
+    settings = load_settings()
+    done = undo(settings, settings.home, to, reason, phantom)
+    if as_json:
+        console.print_json(done.model_dump_json())
+    else:
+        words = f"{done.registered_model} version {done.version} is champion again: {done.reason}"
+        console.print(words, highlight=False, soft_wrap=True)
+
+
 def _history(phantom: bool, as_json: bool) -> None:
     from pneumo.registry.history import history
 

@@ -10,7 +10,7 @@ from pneumo.evaluation import figures
 from pneumo.evaluation.measure import is_pneumonia, measure
 from pneumo.evaluation.slices import measure_slices
 from pneumo.serving.bundle import Bundle, load_bundle
-from pneumo.serving.score import score_cells
+from pneumo.serving.cells import score_cells
 from pneumo.stages import (
     Evaluation,
     Interval,

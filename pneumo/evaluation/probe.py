@@ -13,9 +13,9 @@ from pneumo.evaluation.figures import save
 from pneumo.evaluation.measure import Operating, is_pneumonia
 from pneumo.evaluation.shortcuts import Shortcut, try_shortcuts
 from pneumo.serving.bundle import MODEL, Bundle, load_network, run_network, write_bundle
+from pneumo.serving.cells import score_cells
 from pneumo.serving.familiarity import learn_familiarity
 from pneumo.serving.network import embedding_network
-from pneumo.serving.score import score_cells
 from pneumo.stages import LABELS, Candidate, DatasetVersion, ImageStore
 
 # Numbers of images; whole batches, for Keras traces a network anew for another batch size. A forward pass of all

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from pneumo.errors import PromotionError
 from pneumo.registry import history, records
 from pneumo.settings import Settings
 from pneumo.stages import Interval, Record
@@ -50,6 +51,24 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
         registered=datetime.fromtimestamp(found.created, UTC),
         run_url=tracker.run_url(found.run_id),
     )
+
+
+def chosen(tracker: Tracker, settings: Settings, model: str | None = None, synthetic: bool = False) -> ModelVersion:
+    """The version that somebody wants to use: "models:/name/3", "models:/name@alias", or by default the champion.
+
+    Raises:
+        PromotionError: there is no champion.
+        TrackingError: there is no such version, or MLflow does not answer.
+    """
+    if model:
+        return tracker.resolve(model)
+    name = settings.model_name(synthetic)
+    if tracker.alias(name, settings.registry.champion) is None:
+        raise PromotionError(
+            f"Expected a champion of {name}, but there is none yet: promote one with `pneumo train`, "
+            "or name a version, such as models:/name/1."
+        )
+    return tracker.resolve(f"models:/{name}@{settings.registry.champion}")
 
 
 def _auc(found: ModelVersion) -> Interval | None:

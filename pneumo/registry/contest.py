@@ -96,11 +96,11 @@ def _kept_scores(test: pd.DataFrame, folder: Path | None) -> NDArray[np.float64]
 
 
 def _scores(tracker: Tracker, champion: ModelVersion, test: pd.DataFrame, root: Path) -> NDArray[np.float64]:
-    answers = ask(tracker.uri, f"models:/{champion.name}/{champion.version}", [root / path for path in test["path"]])
-    bad = [(path, error) for path, error in zip(test["path"], answers.errors, strict=True) if error]
+    answers = ask(tracker.uri, champion.uri, [root / path for path in test["path"]])
+    bad = [(path, row.error) for path, row in zip(test["path"], answers.rows, strict=True) if row.error]
     if bad:
         raise PromotionError(
             f"Expected champion version {champion.version} to read every test image, but {bad[0][0]} and "
             f"{len(bad) - 1} more failed ({bad[0][1]}): roll back to a version that can, or take the images out."
         )
-    return np.array(answers.probabilities)
+    return np.array([row.probability for row in answers.rows], np.float64)

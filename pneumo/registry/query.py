@@ -44,11 +44,13 @@ def check_example(tracker: Tracker, registered: str, number: str) -> None:
 def _verdict(answers: Answers, expected: np.ndarray) -> tuple[bool, str]:
     if not _probabilities(answers.example):
         return False, f"the input example gives {answers.example}"
-    if failed := next((error for error in answers.errors if error), None):
+    if failed := next((row.error for row in answers.rows if row.error), None):
         return False, f"an image cannot be scored: {failed}"
     if not answers.from_model:
         return False, "it ran this installation's code, not its own"
-    difference = float(np.abs(np.array(answers.probabilities) - expected).max(initial=0.0))
+    found = np.array([row.probability for row in answers.rows], np.float64)
+    # A probability that is not a number must not pass as a small difference.
+    difference = float(np.nan_to_num(np.abs(found - expected), nan=np.inf).max(initial=0.0))
     return difference <= TOLERANCE, f"largest difference {difference:.1e}"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pneumo.errors import PromotionError
 from pneumo.stages import DatasetVersion, Evaluation
 from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking.bundles import find_bundle
 
 FOLDER = "registered"  # of the version's run
 MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"
@@ -75,9 +76,8 @@ def check_files(tracker: Tracker, found: ModelVersion) -> None:
     Raises:
         PromotionError: a file was changed, added or removed.
     """
-    with tracker.downloaded(f"models:/{found.name}/{found.version}") as folder:
-        bundle = next(iter(folder.glob("artifacts/*/serving.json")), folder / "serving.json").parent
-        digest = files_digest(bundle)
+    with tracker.downloaded(found.uri) as folder:
+        digest = files_digest(find_bundle(folder))
     if digest != found.tags.get(FILES):
         raise PromotionError(
             f"{found.name} version {found.version}: expected the files with sha256 {found.tags.get(FILES)} that were "

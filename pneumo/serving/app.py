@@ -52,7 +52,7 @@ def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
     Raises:
         ServiceError: Gradio is not installed.
     """
-    gradio = _gradio()
+    gradio = require_gradio()
 
     def show(path: str | None) -> tuple[Any, str]:
         if path is None:
@@ -82,7 +82,7 @@ def open_page(bundle: Bundle, version: str, host: str = "127.0.0.1", port: int =
     Raises:
         ServiceError: Gradio is not installed, or the port is taken.
     """
-    gradio = _gradio()
+    gradio = require_gradio()
     page = build_page(bundle, version)
     # Gradio's own themes fetch their fonts from elsewhere.
     theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
@@ -109,9 +109,14 @@ def _synthetic(bundle: Bundle) -> str:
     return ", trained on SYNTHETIC drawings" if bundle.spec.synthetic else ""
 
 
-def _gradio() -> Any:
+def require_gradio() -> Any:
+    """Gradio, which is optional and takes seconds to import.
+
+    Raises:
+        ServiceError: it is not installed.
+    """
     try:
         import gradio
     except ModuleNotFoundError:
-        raise ServiceError("Expected Gradio for the page, it is not installed: run `make setup EXTRAS=app`.") from None
+        raise ServiceError("Expected Gradio for the page, but it is not installed: run `pip install gradio`.") from None
     return gradio

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,18 +24,39 @@ NEEDED: dict[Form, tuple[str, ...]] = {"litert": (), "onnx": ("tf2onnx", "onnx",
 
 
 class Exported(Record):
-    """A written file; `gap` is the largest difference of a probability to the bundle's."""
+    """A written file; `spec` says how to use it, `gap` is the largest difference of a probability to the bundle's."""
 
     form: Form
     path: Path
+    spec: Path
     megabytes: float
     gap: float
+
+
+def comparison_images(example: Images) -> Images:
+    """An X-ray uint8 (1, size, size) also mirrored, turned, darker, lighter and without contrast: (6, size, size)."""
+    wide = example.astype(np.float32)
+    changed = (example, example[..., ::-1], example[:, ::-1], wide * 0.6, wide * 0.6 + 100, wide * 0.1 + 100)
+    return np.concatenate([item.astype(np.uint8) for item in changed])
+
+
+def require_packages(form: Form) -> None:
+    """Say that a package is missing before anything is fetched.
+
+    Raises:
+        ServiceError: naming it.
+    """
+    missing = [name for name in NEEDED[form] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ServiceError(
+            f"Expected {', '.join(missing)} for {form}, not installed: `pip install {' '.join(missing)}`."
+        )
 
 
 def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
     """Write the network (float32 (n, size, size, 1) in 0..255 -> logit (n, 1)) in another form and check it.
 
-    Temperature, threshold and preprocessing are not part of it: see serving.json.
+    Temperature, threshold and preprocessing are not part of it: they are in the JSON file beside it.
 
     Args:
         bundle: to take the network from.
@@ -46,11 +68,7 @@ def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
         ServiceError: a package that the form needs is missing.
         ModelError: a probability differs by more than 0.001; nothing is left at `path`.
     """
-    missing = [name for name in NEEDED[form] if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ServiceError(
-            f"Expected {', '.join(missing)} for {form}, not installed: `pip install {' '.join(missing)}`."
-        )
+    require_packages(form)
     write, load = FORMS[form]
     scratch = path.with_name(f".{path.name}")
     try:
@@ -63,15 +81,19 @@ def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
                 f"Expected {form} to give the same probabilities within {TOLERANCE}, the gap is {gap:.2g}."
             )
         scratch.replace(path)
+        spec = path.with_suffix(".json")
+        spec.write_text(bundle.spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
     finally:
         scratch.unlink(missing_ok=True)
-    return Exported(form=form, path=path, megabytes=path.stat().st_size / 1e6, gap=gap)
+    return Exported(form=form, path=path, spec=spec, megabytes=path.stat().st_size / 1e6, gap=gap)
 
 
 def _write_litert(model: "keras.Model", path: Path) -> None:
-    import tensorflow
-
-    path.write_bytes(tensorflow.lite.TFLiteConverter.from_keras_model(model).convert())
+    # Keras insists on its suffix, and without a signature on a model that was called before.
+    with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
+        written = Path(folder) / "model.tflite"
+        model.export(written, format="litert", verbose=False, input_signature=model.inputs)
+        path.write_bytes(written.read_bytes())
 
 
 def _load_litert(path: Path) -> Callable[[Floats], Floats]:
@@ -91,7 +113,7 @@ def _load_litert(path: Path) -> Callable[[Floats], Floats]:
 
 
 def _write_onnx(model: "keras.Model", path: Path) -> None:
-    model.export(path, format="onnx", verbose=False)
+    model.export(path, format="onnx", verbose=False, input_signature=model.inputs)
 
 
 def _load_onnx(path: Path) -> Callable[[Floats], Floats]:

@@ -1,4 +1,8 @@
-"""What a caller may give as an image: encoded bytes, base64 text, a file's path or an array of pixels."""
+"""What a caller may give as an image: encoded bytes, base64 text, a path or an array of pixels.
+
+Text is always base64 and never the name of a file: text is what arrives over a network, and a served model must not
+read, or tell of, the server's files. A path is a pathlib.Path, which only code in this process can make.
+"""
 
 import base64
 import binascii
@@ -16,7 +20,7 @@ from pneumo.data.decode import decode
 from pneumo.errors import DataError
 from pneumo.stages import Fit
 
-ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a file's path, or an array of pixels in 0..255"
+ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a pathlib.Path, or an array of pixels in 0..255"
 
 
 class Decoded(NamedTuple):
@@ -71,18 +75,16 @@ def source_of(cell: Any, name: str) -> bytes | Path:
     raise DataError(f"Expected {ACCEPTED}, but {name} holds {_kind(cell)}.")
 
 
-def _from_text(text: str, name: str) -> bytes | Path:
-    if os.path.isfile(text):
-        return Path(text)
+def _from_text(text: str, name: str) -> bytes:
     content = text.split(",", 1)[1] if text.startswith("data:") and "," in text else text
     try:
         data = base64.b64decode("".join(content.split()), validate=True)
     except (binascii.Error, ValueError):
         data = b""
-    # No image is shorter: a short text is a mistyped path, even where its letters happen to be base64.
+    # No image is shorter: a short text is a file's name, even where its letters happen to be base64.
     if len(data) >= 64:
         return data
-    raise DataError(f"Expected {ACCEPTED}, but {name} holds a text that is neither a file here nor base64: {text[:80]}")
+    raise DataError(f"Expected {ACCEPTED}, but {name} holds a text that is not base64: {text[:80]}")
 
 
 def _from_pixels(cell: Any, name: str) -> bytes:

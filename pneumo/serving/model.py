@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import ModelError
 from pneumo.serving.bundle import Bundle, load_bundle
-from pneumo.serving.score import score_cells
+from pneumo.serving.cells import score_cells
 from pneumo.tracking.pyfunc import PythonModel, set_model
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ class Found:
     bucket: Bucket | None = None
     key: str = ""
 
-    def cell(self) -> str | bytes:
+    def cell(self) -> Path | bytes:
         """What the model takes: the file's path, or the object's bytes."""
-        return self.bucket.get(self.key) if self.bucket else self.path
+        return self.bucket.get(self.key) if self.bucket else Path(self.path)
 
 
 def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found]:
@@ -44,7 +44,7 @@ def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found
     return list(found.values())
 
 
-def fetch(batch: Sequence[Found]) -> list[str | bytes]:
+def fetch(batch: Sequence[Found]) -> list[Path | bytes]:
     """Cells of a batch, several objects at a time."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         return list(pool.map(Found.cell, batch))

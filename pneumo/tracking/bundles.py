@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo.errors import TrackingError
 from pneumo.tracking.connection import asks
 from pneumo.tracking.system import installed
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 PACKAGE = Path(__file__).parents[1]
+SPEC = "serving.json"
 MODEL_FILE = PACKAGE / "serving" / "model.py"
 # What pneumo.serving and what it imports needs; given by name, or MLflow would run the model to find out.
 REQUIREMENTS = (
@@ -56,6 +58,26 @@ class Bundles:
         return f"models:/{logged.model_id}"
 
 
+def find_bundle(folder: Path) -> Path:
+    """The bundle among a downloaded model's files.
+
+    Raises:
+        TrackingError: there is none, as in a model that other software has registered.
+    """
+    found = sorted(folder.rglob(SPEC))
+    if not found:
+        raise TrackingError(f"Expected a model of pneumo, but it has no {SPEC}: choose another version.")
+    return found[0].parent
+
+
+def input_example(folder: Path) -> bytes:
+    """The image that a model was logged with, from its downloaded files."""
+    from mlflow.models import Model
+
+    example: Any = Model.load(str(folder)).load_input_example(str(folder))
+    return bytes(example["image"][0])
+
+
 def requirements() -> list[str]:
     """The installed versions of what the model needs."""
     return [f"{name}=={version}" for name in REQUIREMENTS if (version := installed(name))]
@@ -67,7 +89,7 @@ def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Path | by
     from mlflow.pyfunc import save_model
 
     image = example.read_bytes() if isinstance(example, Path) else example
-    threshold = json.loads((bundle / "serving.json").read_bytes())["threshold"]
+    threshold = json.loads((bundle / SPEC).read_bytes())["threshold"]
     model = Model(
         artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
     )

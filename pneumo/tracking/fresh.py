@@ -1,51 +1,57 @@
-"""A program of its own: load a registered model as any user would, score images, write what it answered.
+"""A program of its own: load a registered model as any user would, and score images for whoever started it.
 
 It is run by path and imports nothing of this package, so the only pneumo it can see is the code kept in the model.
-Arguments: a JSON file {uri, model, files, answer}; the answer is JSON {probabilities, errors, example, code}.
+Arguments: MLflow's address, "models:/name/version", a folder for the model's files. It writes a line of JSON when the
+model is loaded, {example: probabilities of the input example, from_model}, and then one for each line that it reads:
+{cells: [{path} or {data: base64}], threshold or null} -> [{probability, label, error, unlike}, ...].
 """
 
+import base64
 import json
+import math
+import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-BATCH = 64
-
 
 def main() -> None:
-    """Read the request, answer it."""
-    request = json.loads(Path(sys.argv[1]).read_text())
-    with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
-        answer = score(request, folder)
-    Path(request["answer"]).write_text(json.dumps(answer))
+    """Load, then answer until the input ends."""
+    # What libraries print must not mix with the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    uri, name, folder = sys.argv[1:]
+    model = load(uri, name, folder)
+    code = str(getattr(sys.modules.get("pneumo"), "__file__", ""))
+    example = [] if model.input_example is None else model.predict(model.input_example)["probability"].tolist()
+    print(json.dumps({"example": example, "from_model": code.startswith(folder)}), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(score(model, json.loads(line))), file=answers, flush=True)
 
 
-def score(request: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Load "models:/name/version" and score files; an unreadable image has probability NaN and an error."""
+def load(uri: str, name: str, folder: str) -> Any:
+    """The model, its files in a folder."""
     import mlflow
 
-    mlflow.set_tracking_uri(request["uri"])
-    model = mlflow.pyfunc.load_model(request["model"], dst_path=folder)
-    example = model.predict(model.input_example)
-    probabilities, errors = [], []
-    for start in range(0, len(request["files"]), BATCH):
-        rows = model.predict(_frame(request["files"][start : start + BATCH]))
-        probabilities += rows["probability"].tolist()
-        errors += [None if rows["error"].isna()[number] else str(rows["error"][number]) for number in range(len(rows))]
-    code = str(sys.modules["pneumo"].__file__)
-    return {
-        "probabilities": probabilities,
-        "errors": errors,
-        "example": example["probability"].tolist(),
-        "from_model": code.startswith(folder),
-    }
+    mlflow.set_tracking_uri(uri)
+    return mlflow.pyfunc.load_model(name, dst_path=folder)
 
 
-def _frame(files: list[str]) -> Any:
+def score(model: Any, request: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row per image; an unreadable one has no probability and an error."""
     import pandas as pd
 
-    return pd.DataFrame({"image": [Path(file).read_bytes() for file in files]})
+    if not request["cells"]:
+        return []
+    images = [Path(cell["path"]) if "path" in cell else base64.b64decode(cell["data"]) for cell in request["cells"]]
+    params = None if request["threshold"] is None else {"threshold": request["threshold"]}
+    table = model.predict(pd.DataFrame({"image": pd.Series(images, dtype=object)}), params=params)
+    return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """NaN is not JSON."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo.errors import TrackingError
 from pneumo.stages import Record
 from pneumo.tracking.connection import EXISTS, MISSING, asks
 
@@ -26,6 +27,11 @@ class ModelVersion(Record):
     tags: dict[str, str]
     description: str
     created: float
+
+    @property
+    def uri(self) -> str:
+        """Its address in MLflow."""
+        return f"models:/{self.name}/{self.version}"
 
 
 class Models:
@@ -113,6 +119,22 @@ class Models:
             if error.error_code == MISSING:
                 return None
             raise
+
+    def resolve(self, uri: str) -> ModelVersion:
+        """The version behind "models:/name/version" or "models:/name@alias".
+
+        Raises:
+            TrackingError: the address is of another form, or there is no such version.
+        """
+        name, at, alias = uri.removeprefix("models:/").partition("@")
+        name, _, number = (name, "", self.alias(name, alias)) if at else name.rpartition("/")
+        found = self.version(name, number) if name and number else None
+        if found is None or not uri.startswith("models:/"):
+            raise TrackingError(
+                f"Expected models:/name/version or models:/name@alias of a model in {self.uri}, but there is no {uri}: "
+                "see its page, or `pneumo champion --history`."
+            )
+        return found
 
     @asks
     def download(self, uri: str, folder: Path) -> Path:

@@ -1,60 +1,122 @@
-"""Ask a registered model in a fresh process: what a user will get, not what this process has in memory."""
+"""Score with a registered model in a fresh process: what a user will get, not what this process has in memory."""
 
+import base64
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pneumo.errors import TrackingError
 from pneumo.stages import Record
 from pneumo.tracking.connection import configure
 
 PROGRAM = Path(__file__).with_name("fresh.py")
-LIMIT_SECONDS = 1800
+LIMIT_SECONDS = 1800  # of one answer
+Cell = Path | bytes
+
+
+class Answer(Record):
+    """What a model says of one image; `probability` and `label` are None for one that cannot be read."""
+
+    probability: float | None
+    label: str | None
+    error: str | None
+    unlike: bool
 
 
 class Answers(Record):
     """What a registered model said; `from_model`: it ran the code kept with it, not that of this installation."""
 
-    probabilities: tuple[float, ...]
-    errors: tuple[str | None, ...]
+    rows: tuple[Answer, ...]
     example: tuple[float, ...]
     from_model: bool
 
 
-def ask(uri: str, model_uri: str, files: Sequence[Path] = ()) -> Answers:
-    """Load "models:/name/version" in a new process and score its input example and some image files.
+class Served:
+    """A loaded registered model in a process of its own; `example`: probabilities of its input example."""
+
+    def __init__(self, model_uri: str, process: "subprocess.Popen[str]", log: Path) -> None:
+        self.model_uri = model_uri
+        self._process, self._log = process, log
+        loaded = self._read()
+        self.example: tuple[float, ...] = tuple(loaded["example"])
+        self.from_model: bool = loaded["from_model"]
+
+    def score(self, cells: Sequence[Cell], threshold: float | None = None) -> list[Answer]:
+        """One answer per image file or its bytes; labels at another threshold than the model's own if one is given.
+
+        Raises:
+            TrackingError: the model fails; the message ends with its last words.
+        """
+        request = {"cells": [_sent(cell) for cell in cells], "threshold": threshold}
+        assert self._process.stdin  # noqa: S101 - a pipe was asked for
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has died: reading its answer tells why
+        return [Answer.model_validate(row) for row in self._read()]
+
+    def _read(self) -> Any:
+        assert self._process.stdout  # noqa: S101 - a pipe was asked for
+        watch = threading.Timer(LIMIT_SECONDS, self._process.kill)
+        watch.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            watch.cancel()
+        if not line.endswith("\n"):
+            raise TrackingError(f"{self.model_uri} cannot be used in a fresh process: {self._last_words()}")
+        return json.loads(line)
+
+    def _last_words(self) -> str:
+        status = self._process.wait()
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with status {status}"
+
+
+@contextmanager
+def served(uri: str, model_uri: str) -> Iterator[Served]:
+    """Load "models:/name/version" in a process of its own for the time of the block.
 
     Raises:
-        TrackingError: the model cannot be loaded or fails; the message ends with the process's last line.
+        TrackingError: it cannot be loaded; the message ends with the process's last line.
     """
     configure()
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
-        request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
-        request.write_text(_request(uri, model_uri, files, answer), encoding="utf-8")
+        log = Path(folder) / "log"
         # -P: the program's own folder holds files named like packages. The folder's pneumo must not be found either.
-        command = [sys.executable, "-P", str(PROGRAM), str(request)]
+        command = [sys.executable, "-P", str(PROGRAM), uri, model_uri, folder]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        with log.open("wb") as errors:
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                command, cwd=folder, env=environment, text=True, encoding="utf-8",
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
         try:
-            ended = subprocess.run(  # noqa: S603
-                command, cwd=folder, env=environment, capture_output=True, timeout=LIMIT_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise TrackingError(f"{model_uri} did not answer within {LIMIT_SECONDS} s in a fresh process.") from None
-        if ended.returncode or not answer.is_file():
-            raise TrackingError(f"{model_uri} cannot be used in a fresh process: {_last_line(ended)}")
-        return Answers.model_validate_json(answer.read_bytes())
+            yield Served(model_uri, process, log)
+        finally:
+            process.kill()
+            process.communicate()
 
 
-def _request(uri: str, model_uri: str, files: Sequence[Path], answer: Path) -> str:
-    import json
+def ask(uri: str, model_uri: str, files: Sequence[Path] = ()) -> Answers:
+    """Score the input example and some image files once, in a fresh process.
 
-    paths = [str(file.absolute()) for file in files]
-    return json.dumps({"uri": uri, "model": model_uri, "files": paths, "answer": str(answer)})
+    Raises:
+        TrackingError: the model cannot be loaded or fails.
+    """
+    with served(uri, model_uri) as model:
+        return Answers(rows=tuple(model.score(files)), example=model.example, from_model=model.from_model)
 
 
-def _last_line(ended: "subprocess.CompletedProcess[bytes]") -> str:
-    lines = ended.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"it ended with status {ended.returncode}"
+def _sent(cell: Cell) -> dict[str, str]:
+    if isinstance(cell, Path):
+        return {"path": str(cell.absolute())}
+    return {"data": base64.b64encode(cell).decode()}

@@ -44,7 +44,7 @@ def available() -> dict[str, str]:
     """Backbone names and their module, read from the source of keras.applications: importing Keras takes seconds."""
     package = importlib.util.find_spec("keras")
     if package is None or package.origin is None:
-        raise TrainingError("Expected Keras to be installed, found none: run `make setup`.")
+        raise TrainingError("Expected Keras to be installed, found none: run `make train`.")
     source = Path(package.origin).with_name("applications") / "__init__.py"
     pairs = re.findall(r"keras\.src\.applications\.(\w+) import \(?\s*(\w+) as", source.read_text(encoding="utf-8"))
     return {name: module for module, name in pairs if module in SCALING}

@@ -47,7 +47,8 @@ class Rule(PythonModel):
 
     def predict(self, context, model_input, params=None):
         spec = self.spec
-        logits = [logit(image, spec["noise"], spec["seed"]) + spec["shift"] for image in model_input["image"]]
+        images = [image.read_bytes() if isinstance(image, Path) else image for image in model_input["image"]]
+        logits = [logit(image, spec["noise"], spec["seed"]) + spec["shift"] for image in images]
         values = [1 / (1 + math.exp(-value / spec["temperature"])) for value in logits]
         labels = ["PNEUMONIA" if value >= params["threshold"] else "NORMAL" for value in values]
         return pd.DataFrame({"probability": values, "label": labels, "error": None, "unlike": False})

@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ def test_bytes_text_path_and_pixels_give_the_same(model, bundle, tiny, image, tm
     data = tiny.encoded(image)
     (tmp_path / "image.png").write_bytes(data)
     text = base64.b64encode(data).decode()
-    cells = [data, text, f"data:image/png;base64,{text}", str(tmp_path / "image.png"), image, image.tolist()]
+    cells = [data, text, f"data:image/png;base64,{text}", tmp_path / "image.png", image, image.tolist()]
     table = model.predict(pd.DataFrame({"image": pd.Series(cells, dtype=object)}))
     assert list(table.columns) == ["probability", "label", "error", "unlike"]
     np.testing.assert_allclose(table["probability"], bundle.score(image[None]).probability[0], atol=1e-6)
@@ -40,13 +41,22 @@ def test_bytes_text_path_and_pixels_give_the_same(model, bundle, tiny, image, tm
 def test_a_bad_image_is_a_row_with_an_error_and_the_others_are_scored(model, tiny, image):
     good = tiny.encoded(image)
     bad = {"nothing": None, "empty": b"", "text": b"this is no image" * 9, "half": good[: len(good) // 2]}
-    cells = [good, *bad.values(), "no/such/file.png", np.zeros((2, 2, 7)), image.astype(float) - 300, 3.5, good]
+    cells = [good, *bad.values(), Path("no/such/row 6.png"), np.zeros((2, 2, 7)), image.astype(float) - 300, 3.5, good]
     table = model.predict(pd.DataFrame({"image": pd.Series(cells, dtype=object)}))
     scored = table["error"].isna()
     assert scored.tolist() == [True, *[False] * 8, True]
     assert table.loc[scored, "probability"].between(0, 1).all()
     assert table.loc[~scored, ["probability", "label"]].isna().all(axis=None)
     assert table.loc[~scored, "error"].str.contains(r"row \d").all()
+
+
+def test_a_text_never_opens_a_file_nor_tells_whether_there_is_one(model, tiny, image, tmp_path):
+    (tmp_path / "there.png").write_bytes(tiny.encoded(image))
+    cells = [str(tmp_path / name) for name in ("there.png", "gone.png")]
+    errors = model.predict(pd.DataFrame({"image": cells}))["error"]
+    assert errors.str.contains("a pathlib.Path").all()
+    there, gone = (errors[row].replace(cells[row], "").replace(f"row {row}", "") for row in range(2))
+    assert there == gone
 
 
 def test_the_threshold_is_a_parameter_of_inference(model, image, tiny):

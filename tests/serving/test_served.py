@@ -76,12 +76,21 @@ def test_the_threshold_is_a_parameter(address, tiny):
     assert ask(address, [image], threshold=1.0)[0]["label"] == "NORMAL"
 
 
-def test_a_path_sent_over_http_does_not_open_a_file_of_the_server(address, tiny, tmp_path):
-    (tmp_path / "secret.png").write_bytes(tiny.encoded(tiny.pictures(1)[0]))
-    data = json.dumps({"dataframe_split": {"columns": ["image"], "data": [[str(tmp_path / "secret.png") + "AAA"]]}})
-    request = urllib.request.Request(f"{address}/invocations", data.encode(), {"Content-Type": "application/json"})
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_path_sent_over_http_does_not_open_a_file_of_the_server(address, tiny, tmp_path, form):
+    there, gone = tmp_path / "there.png", tmp_path / "never.png"
+    there.write_bytes(tiny.encoded(tiny.pictures(1)[0]))
+    answers = [post(address, form, str(path)).replace(path.name, "") for path in (there, gone)]
+    assert answers[0] == answers[1] and '"probability": 0' not in answers[0]
+
+
+def post(address: str, form: str, cell: str) -> str:
+    """The answer to one cell as plain text, also when it is a refusal."""
+    frame = {"dataframe_split": {"columns": ["image"], "data": [[cell]]}}
+    body, kind = (f"image\n{cell}\n", "text/csv") if form == "csv" else (json.dumps(frame), "application/json")
+    request = urllib.request.Request(f"{address}/invocations", body.encode(), {"Content-Type": kind})
     try:
-        answer = urllib.request.urlopen(request, timeout=60).read().decode()
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read().decode()
     except urllib.error.HTTPError as error:
-        answer = error.read().decode()
-    assert '"probability": 0' not in answer
+        return error.read().decode()

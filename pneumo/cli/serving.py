@@ -1,0 +1,109 @@
+"""`pneumo predict | app | export`: using the champion."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pneumo.settings import load_settings
+from pneumo.tracking import ModelVersion, Tracker
+
+app = typer.Typer()
+console = Console()
+quiet = Console(stderr=True)
+Model = Annotated[str | None, typer.Option(help="models:/name/version or models:/name@alias; default: the champion.")]
+Phantom = Annotated[bool, typer.Option("--phantom", help="The champion of the drawn images instead of real ones.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Form = StrEnum("Form", {"litert": "litert", "onnx": "onnx"})
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[str], typer.Argument(help="Image files, folders (searched below), s3://bucket/prefix.")],
+    out: Annotated[Path, typer.Option(help="Table to write: .csv or .parquet.")] = Path("predictions.csv"),
+    model: Model = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Of the label; default: the model's.")] = None,
+    phantom: Phantom = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score X-rays: a row per image with path, probability, label, error. Cut off and run again, it goes on."""
+    from pneumo.serving import score
+
+    settings = load_settings()
+    tracker, version = _chosen(model, phantom)
+    words = TextColumn("[progress.description]{task.description}")
+    with Progress(words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=quiet) as bar:
+        task = bar.add_task(f"loading {version.name} version {version.version}", total=None)
+
+        def follow(done: int, total: int) -> None:
+            bar.update(task, description="scoring", completed=done, total=total)
+
+        done = score.predict(
+            tracker.uri, version, paths, out.absolute(), threshold, settings.data.s3_endpoint, on_progress=follow
+        )
+    if as_json:
+        console.print_json(data={"model": version.uri, **done.model_dump(mode="json")})
+        return
+    console.print(
+        f"{done.out}: {done.images} images by {version.name} version {version.version}, {done.positive} PNEUMONIA, "
+        f"{done.errors} unreadable, {done.unlike} unlike the training data",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command("app")
+def open_app(
+    model: Model = None,
+    phantom: Phantom = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; the page has no login.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+) -> None:
+    """Open a web page on which one drops an X-ray. Ctrl-C ends it."""
+    from pneumo.serving.app import open_page, require_gradio
+    from pneumo.serving.registered import load_registered
+
+    require_gradio()
+    tracker, version = _chosen(model, phantom)
+    console.print(f"loading {version.name} version {version.version}", highlight=False)
+    bundle = load_registered(tracker, version).bundle
+    console.print(f"http://{host}:{port}", highlight=False)
+    open_page(bundle, f"{version.name} version {version.version}", host, port)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="File to write, such as model.tflite or model.onnx.")],
+    form: Annotated[Form, typer.Option(help="LiteRT (TFLite) or ONNX.")] = Form.litert,
+    model: Model = None,
+    phantom: Phantom = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the network for another runtime, after checking that it gives the same probabilities."""
+    from pneumo.serving import export as exporting
+    from pneumo.serving.registered import load_registered
+
+    exporting.require_packages(form.value)
+    tracker, version = _chosen(model, phantom)
+    bundle, example = load_registered(tracker, version)
+    done = exporting.export(bundle, form.value, out.absolute(), exporting.comparison_images(example))
+    if as_json:
+        console.print_json(data={"model": version.uri, **done.model_dump(mode="json")})
+        return
+    console.print(
+        f"{done.path}: {version.name} version {version.version}, {done.megabytes:.1f} MB, probabilities within "
+        f"{done.gap:.1g}; how to use it is in {done.spec.name}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _chosen(model: str | None, phantom: bool) -> tuple[Tracker, ModelVersion]:
+    from pneumo.registry.champion import chosen
+
+    settings = load_settings()
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    return tracker, chosen(tracker, settings, model, phantom)
