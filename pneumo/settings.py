@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -67,9 +67,19 @@ class Data(Section):
 class Services(Section):
     """Addresses of the embedded servers."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", description="Other than loopback: logins are required")
+    names: tuple[str, ...] = Field((), description="Other names by which this machine is reached")
     prefect_port: int = Field(4200, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
+
+
+class Pool(Section):
+    """Where flow runs start."""
+
+    type: Literal["process", "kubernetes"] = "process"
+    runs_at_once: int = Field(1, ge=1, description="Trainings that run at the same time, over all workers")
+    template: Path | None = Field(None, description="Base job template of a Kubernetes pool")
+    variables: dict[str, Any] = Field({}, description="Values for the template's variables")
 
 
 class Settings(BaseSettings):
@@ -87,6 +97,7 @@ class Settings(BaseSettings):
     data: Data = Data()
     external: tuple[str, ...] = ()
     services: Services = Services()
+    pool: Pool = Pool()
 
     @classmethod
     def settings_customise_sources(

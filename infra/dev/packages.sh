@@ -9,6 +9,7 @@ need() { # program, packages
 }
 test -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" || missing="$missing postgresql"
 need swift-proxy-server "swift-account swift-container swift-object swift-proxy"
+need memcached memcached
 need nginx nginx-light
 need openssl openssl
 need kubectl kubernetes-client

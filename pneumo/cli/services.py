@@ -23,6 +23,14 @@ def up() -> None:
 
 
 @app.command()
+def deploy(
+    bucket: Annotated[bool, typer.Option("--bucket", help="Make the bucket of data.storage first.")] = False,
+) -> None:
+    """Tell a Prefect server that runs elsewhere (PREFECT_API_URL) of work pool, results and deployments."""
+    services.deploy_to_server(load_settings(), bucket, console.print)
+
+
+@app.command()
 def down() -> None:
     """Stop what `up` started."""
     stopped = services.down(load_settings())

@@ -73,6 +73,19 @@ class Bucket:
         digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         self._call(key, lambda: self._client.put_object(Bucket=self.name, Key=key, Body=data, ContentMD5=digest))
 
+    def make(self) -> None:
+        """Make the bucket; nothing happens where it is ours already."""
+        owned = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+
+        def create() -> None:
+            try:
+                self._client.create_bucket(Bucket=self.name)
+            except self._client.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] not in owned:
+                    raise
+
+        self._call("", create)
+
     def _call(self, key: str, action: Callable[[], Value]) -> Value:
         """Run a request; boto3 retries requests, but not a body that breaks off while it is read."""
         from botocore.exceptions import BotoCoreError, ClientError

@@ -34,11 +34,16 @@ class PrefectApi:
         except httpx.TransportError:
             return False
 
-    def ensure_pool(self) -> None:
-        """Create the work pool for local processes, and its queue that runs one training at a time."""
-        self._ask("POST", "/work_pools/", {"name": POOL, "type": "process"}, accepted={httpx.codes.CONFLICT})
-        queue = {"name": TRAINING_QUEUE, "concurrency_limit": 1}
-        self._ask("POST", f"/work_pools/{POOL}/queues", queue, accepted={httpx.codes.CONFLICT})
+    def ensure_pool(self, kind: str = "process", runs_at_once: int = 1, template: dict[str, Any] | None = None) -> None:
+        """Create or renew the work pool, and its queue for trainings, which runs so many at once."""
+        pool = {"base_job_template": template} if template else {}
+        self._ask("POST", "/work_pools/", {"name": POOL, "type": kind, **pool}, accepted={httpx.codes.CONFLICT})
+        if pool:
+            self._ask("PATCH", f"/work_pools/{POOL}", pool)
+        limit = {"concurrency_limit": runs_at_once}
+        body = {"name": TRAINING_QUEUE, **limit}
+        self._ask("POST", f"/work_pools/{POOL}/queues", body, accepted={httpx.codes.CONFLICT})
+        self._ask("PATCH", f"/work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
 
     def worker_online(self, name: str) -> bool:
         """Whether the worker of that name has sent its heartbeat lately."""

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
-import httpx
 
 from pneumo.errors import ServiceError
-from pneumo.operations import processes
-from pneumo.operations.prefect_api import POOL, PrefectApi
+from pneumo.operations import access, deploy, processes
+from pneumo.operations.prefect_api import POOL, PrefectApi, address
 from pneumo.operations.reconcile import reconcile
 from pneumo.settings import Settings
+from pneumo.tracking import healthy
 
 PROJECT = Path(__file__).parents[2]
 WORKER = "pneumo-local"
@@ -59,7 +59,7 @@ class Status:
 
 def environment(settings: Settings) -> dict[str, str]:
     """Environment of every process that pneumo starts: where the servers are, and telemetry off."""
-    base = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    base = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", *access.SERVER_ONLY}}
     return (
         base
         | QUIET
@@ -67,7 +67,7 @@ def environment(settings: Settings) -> dict[str, str]:
             "PNEUMO_HOME": str(settings.home),
             "PNEUMO_PROJECT": str(PROJECT),
             "PREFECT_HOME": str(settings.home / "prefect"),
-            "PREFECT_API_URL": settings.prefect_api,
+            "PREFECT_API_URL": address(settings),
             "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
@@ -109,6 +109,7 @@ def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, 
     Raises:
         ServiceError: a port is taken, or a service died or did not answer; what this call started is stopped again.
     """
+    access.require_logins(settings)
     folder = _folder(settings)
     with _alone(folder):
         started: list[str] = []
@@ -150,26 +151,9 @@ def _mlflow(settings: Settings, url: str) -> Service:
     home, host, port = settings.home, settings.services.host, settings.services.mlflow_port
     # The lean form: without job execution and with one worker, 0.5 GB and one process family instead of fifteen.
     command = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
-    store = (
-        "--backend-store-uri",
-        f"sqlite:///{home / 'mlflow.db'}",
-        "--artifacts-destination",
-        str(home / "artifacts"),
-    )
-    hosts = ",".join(f"{name}:{port}" for name in {"localhost", "127.0.0.1", host})
-    return Service(
-        "mlflow", (*command, *store, "--allowed-hosts", hosts), lambda: _answers(url), url, port, "services.mlflow_port"
-    )
-
-
-def _answers(url: str) -> bool:
-    try:
-        # /health says yes even where the API refuses the host name: ask the API itself.
-        return (
-            httpx.get(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=5).status_code == httpx.codes.OK
-        )
-    except httpx.TransportError:
-        return False
+    artifacts = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", str(home / "artifacts"))
+    options = ("--artifacts-destination", artifacts, *access.mlflow_options(settings))
+    return Service("mlflow", (*command, *options), lambda: healthy(url), url, port, "services.mlflow_port")
 
 
 def _start(service: Service, settings: Settings) -> None:
@@ -177,10 +161,24 @@ def _start(service: Service, settings: Settings) -> None:
     if service.port is not None:
         processes.require_free_port(settings.services.host, service.port, service.name, service.setting)
     if service.name == "worker":
-        PrefectApi(settings.prefect_api).ensure_pool()
-    extra = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    process = processes.start(service.name, service.command, environment(settings) | extra, folder, PROJECT)
+        _lay(settings)
+    own = environment(settings) | access.own_environment(service.name, settings)
+    process = processes.start(service.name, service.command, own, folder, PROJECT)
     processes.wait_until_healthy(process, service.name, service.healthy, folder / f"{service.name}.log")
+
+
+def deploy_to_server(settings: Settings, bucket: bool, say: Callable[[str], None]) -> None:
+    """Lay pool, place of results and deployments on the Prefect server in force; `bucket` makes that first."""
+    _folder(settings).mkdir(parents=True, exist_ok=True)
+    if bucket:
+        deploy.make_bucket(settings)
+    _lay(settings)
+    _deploy(settings, say)
+
+
+def _lay(settings: Settings) -> None:
+    deploy.lay_pool(settings)
+    deploy.lay_results(settings, environment(settings), PROJECT)
 
 
 def _deploy(settings: Settings, say: Callable[[str], None]) -> None:
@@ -188,7 +186,7 @@ def _deploy(settings: Settings, say: Callable[[str], None]) -> None:
     sources = [PROJECT / DEPLOYMENTS, *sorted((PROJECT / "flows").glob("*.py"))]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in sources)).hexdigest()
     laid = _folder(settings) / "deployed"
-    present = PrefectApi(settings.prefect_api).deployment("pneumonia/train") is not None
+    present = PrefectApi(address(settings)).deployment("pneumonia/train") is not None
     if present and laid.is_file() and laid.read_text() == digest:
         return
     say("laying the deployments")

@@ -96,10 +96,19 @@ def _complaint(uri: str) -> str | None:
 
     try:
         # /health answers 200 even when the API answers 403.
-        answer = httpx.get(f"{uri}/api/2.0/mlflow/experiments/search?max_results=1", timeout=PROBE_SECONDS)
+        address = f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
+        answer = httpx.get(address, timeout=PROBE_SECONDS, auth=_login())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"it does not answer ({error})"
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return "it refuses the login of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     return None if answer.status_code == httpx.codes.OK else f"it answered with HTTP status {answer.status_code}"
+
+
+def _login() -> tuple[str, str] | None:
+    """The login as MLflow's own client reads it."""
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
+    return (user, password) if user else None
 
 
 def _sentence(uri: str, asked: str, message: str) -> str:

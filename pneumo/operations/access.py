@@ -1,0 +1,90 @@
+"""Who may reach the servers: this machine only, or whoever has a login."""
+
+import os
+import secrets
+from pathlib import Path
+
+from pneumo.errors import ServiceError
+from pneumo.settings import Settings
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+PREFECT_LOGIN, MLFLOW_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
+DATABASE, SESSIONS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"
+SERVER_ONLY = frozenset(
+    {"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL", PREFECT_LOGIN, DATABASE, SESSIONS,
+     MLFLOW_LOGIN, "MLFLOW_AUTH_ADMIN_USERNAME"}
+)  # fmt: skip
+
+
+def require_logins(settings: Settings) -> None:
+    """Refuse to open a server to other machines that asks nobody who they are.
+
+    Raises:
+        ServiceError: services.host is not loopback and a login is missing.
+    """
+    missing = [name for name in (PREFECT_LOGIN, MLFLOW_LOGIN) if not os.environ.get(name)]
+    if settings.services.host not in LOOPBACK and missing:
+        raise ServiceError(
+            f"Expected logins for servers that other machines can reach (services.host is {settings.services.host}), "
+            f"but {' and '.join(missing)} is not set: set it, or services.host to 127.0.0.1."
+        )
+
+
+def mlflow_options(settings: Settings) -> tuple[str, ...]:
+    """Options of `mlflow server`: the names it answers to, the pages that may ask it, and its login if there is one."""
+    port = settings.services.mlflow_port
+    hosts = ",".join(f"{name}:{port}" for name in _names(settings))
+    doors = ("--allowed-hosts", hosts, "--cors-allowed-origins", ",".join(_origins(settings, port)))
+    return (*doors, "--app-name", "basic-auth") if os.environ.get(MLFLOW_LOGIN) else doors
+
+
+def own_environment(service: str, settings: Settings) -> dict[str, str]:
+    """What a server alone may know: databases and logins, and which pages may ask it.
+
+    By the environment, since a command line can be read by every user of the machine.
+    """
+    given = {name: os.environ[name] for name in SERVER_ONLY if name in os.environ}
+    if service == "prefect":
+        origins = ",".join(_origins(settings, settings.services.prefect_port))
+        own = {name: value for name, value in given.items() if name.startswith("PREFECT_")}
+        return own | {"PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origins}
+    if service == "mlflow":
+        own = {name: value for name, value in given.items() if name.startswith("MLFLOW_")}
+        return own | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | _mlflow_environment(settings)
+    return {}
+
+
+def _mlflow_environment(settings: Settings) -> dict[str, str]:
+    store = os.environ.get(DATABASE, f"sqlite:///{settings.home / 'mlflow.db'}")
+    if not os.environ.get(MLFLOW_LOGIN):
+        return {DATABASE: store}
+    file = settings.home / "services" / "mlflow-auth.ini"
+    _write_private(file, _authorisation(store))
+    key = os.environ.get(SESSIONS) or secrets.token_hex(32)
+    return {DATABASE: store, "MLFLOW_AUTH_CONFIG_PATH": str(file), SESSIONS: key}
+
+
+def _authorisation(database: str) -> str:
+    """MLflow reads this with configparser, where a percent sign is doubled; everyone with a login may read."""
+    return (
+        "[mlflow]\n"
+        "default_permission = READ\n"
+        f"database_uri = {database.replace('%', '%%')}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "admin_username = admin\n"
+    )
+
+
+def _write_private(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_text(text)
+
+
+def _names(settings: Settings) -> list[str]:
+    return sorted({"localhost", "127.0.0.1", settings.services.host, *settings.services.names})
+
+
+def _origins(settings: Settings, port: int) -> list[str]:
+    return [f"http://{name}:{port}" for name in _names(settings)]

@@ -1,0 +1,72 @@
+"""What a Prefect server must know of this project: bucket, place of results, work pool, deployments."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pneumo.data.storage import Bucket
+from pneumo.errors import ServiceError, SettingsError
+from pneumo.operations.prefect_api import PrefectApi, address
+from pneumo.settings import Pool, Settings
+
+RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
+FOLDER = "results"
+
+
+def make_bucket(settings: Settings) -> None:
+    """Make the bucket of data.storage, if it is not there."""
+    if settings.data.storage:
+        Bucket(settings.data.storage, settings.data.s3_endpoint).make()
+
+
+def lay_pool(settings: Settings) -> None:
+    """Make the work pool as the settings say; one that is there gets their limit and template."""
+    PrefectApi(address(settings)).ensure_pool(
+        settings.pool.type, settings.pool.runs_at_once, _template(settings.pool) if settings.pool.template else None
+    )
+
+
+def lay_results(settings: Settings, environment: Mapping[str, str], project: Path) -> None:
+    """Tell Prefect where results lie, if PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names a block of an S3 bucket.
+
+    Raises:
+        ServiceError: Prefect refused.
+        SettingsError: there is no data.storage whose bucket could hold them.
+    """
+    kind, _, name = os.environ.get(RESULTS, "").partition("/")
+    if kind != "s3-bucket":
+        return
+    if not settings.data.storage:
+        raise SettingsError(f"Expected data.storage, whose bucket {RESULTS} is about, but it is empty: set s3://...")
+    bucket = settings.data.storage.removeprefix("s3://").partition("/")[0]
+    command = [sys.executable, "-m", "tasks.results", name, bucket, FOLDER]
+    done = subprocess.run(  # noqa: S603 - our own module
+        command, env=dict(environment), cwd=project, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise ServiceError(f"Expected Prefect to take the block {kind}/{name}, but it refused: {last[0]}")
+
+
+def _template(pool: Pool) -> dict[str, Any]:
+    """A base job template with the settings' values as its defaults.
+
+    Raises:
+        SettingsError: no such file, or it has no variable of that name.
+    """
+    assert pool.template is not None  # noqa: S101 - asked by the caller
+    if not pool.template.is_file():
+        raise SettingsError(f"Expected a job template in {pool.template}, found no file: correct pool.template.")
+    template: dict[str, Any] = json.loads(pool.template.read_text(encoding="utf-8"))
+    known = template["variables"]["properties"]
+    if unknown := sorted(pool.variables.keys() - known.keys()):
+        raise SettingsError(
+            f"Expected pool.variables among {', '.join(known)}, but {', '.join(unknown)} is not: correct it."
+        )
+    for name, value in pool.variables.items():
+        known[name]["default"] = value
+    return template

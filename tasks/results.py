@@ -1,0 +1,14 @@
+"""Where Prefect keeps results: `python -m tasks.results NAME BUCKET FOLDER` makes the block that says so."""
+
+import sys
+
+
+def lay(name: str, bucket: str, folder: str) -> None:
+    """Make or renew a block; it holds no credentials, so whoever uses it has those of its environment."""
+    from prefect_aws import S3Bucket
+
+    S3Bucket(bucket_name=bucket, bucket_folder=folder).save(name, overwrite=True)
+
+
+if __name__ == "__main__":
+    lay(*sys.argv[1:])
