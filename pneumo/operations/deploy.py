@@ -10,7 +10,7 @@ from typing import Any
 
 from pneumo.data.storage import Bucket
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.operations.prefect_api import PrefectApi, address
+from pneumo.operations.prefect_api import PrefectApi
 from pneumo.settings import Pool, Settings
 
 RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
@@ -23,11 +23,9 @@ def make_bucket(settings: Settings) -> None:
         Bucket(settings.data.storage, settings.data.s3_endpoint).make()
 
 
-def lay_pool(settings: Settings) -> None:
+def lay_pool(pool: Pool, api: PrefectApi) -> None:
     """Make the work pool as the settings say; one that is there gets their limit and template."""
-    PrefectApi(address(settings)).ensure_pool(
-        settings.pool.type, settings.pool.runs_at_once, _template(settings.pool) if settings.pool.template else None
-    )
+    api.ensure_pool(pool.type, pool.runs_at_once, _template(pool, pool.template) if pool.template else None)
 
 
 def lay_results(settings: Settings, environment: Mapping[str, str], project: Path) -> None:
@@ -52,16 +50,15 @@ def lay_results(settings: Settings, environment: Mapping[str, str], project: Pat
         raise ServiceError(f"Expected Prefect to take the block {kind}/{name}, but it refused: {last[0]}")
 
 
-def _template(pool: Pool) -> dict[str, Any]:
+def _template(pool: Pool, file: Path) -> dict[str, Any]:
     """A base job template with the settings' values as its defaults.
 
     Raises:
         SettingsError: no such file, or it has no variable of that name.
     """
-    assert pool.template is not None  # noqa: S101 - asked by the caller
-    if not pool.template.is_file():
-        raise SettingsError(f"Expected a job template in {pool.template}, found no file: correct pool.template.")
-    template: dict[str, Any] = json.loads(pool.template.read_text(encoding="utf-8"))
+    if not file.is_file():
+        raise SettingsError(f"Expected a job template in {file}, found no file: correct pool.template.")
+    template: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     known = template["variables"]["properties"]
     if unknown := sorted(pool.variables.keys() - known.keys()):
         raise SettingsError(

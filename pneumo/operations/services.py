@@ -57,8 +57,11 @@ class Status:
     log: Path
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Environment of every process that pneumo starts: where the servers are, and telemetry off."""
+def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
+    """Environment of every process that pneumo starts: where the servers are, and telemetry off.
+
+    `api` is a Prefect server other than the embedded one.
+    """
     base = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", *access.SERVER_ONLY}}
     return (
         base
@@ -67,7 +70,7 @@ def environment(settings: Settings) -> dict[str, str]:
             "PNEUMO_HOME": str(settings.home),
             "PNEUMO_PROJECT": str(PROJECT),
             "PREFECT_HOME": str(settings.home / "prefect"),
-            "PREFECT_API_URL": address(settings),
+            "PREFECT_API_URL": api or settings.prefect_api,
             "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
@@ -119,7 +122,7 @@ def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, 
                     say(f"starting {service.name} ({service.url})")
                     started.append(service.name)
                     _start(service, settings)
-            _deploy(settings, say)
+            _deploy(settings, say, settings.prefect_api)
             for closed in reconcile(settings):
                 say(f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs")
         except BaseException:
@@ -161,7 +164,7 @@ def _start(service: Service, settings: Settings) -> None:
     if service.port is not None:
         processes.require_free_port(settings.services.host, service.port, service.name, service.setting)
     if service.name == "worker":
-        _lay(settings)
+        _lay(settings, settings.prefect_api)
     own = environment(settings) | access.own_environment(service.name, settings)
     process = processes.start(service.name, service.command, own, folder, PROJECT)
     processes.wait_until_healthy(process, service.name, service.healthy, folder / f"{service.name}.log")
@@ -172,27 +175,27 @@ def deploy_to_server(settings: Settings, bucket: bool, say: Callable[[str], None
     _folder(settings).mkdir(parents=True, exist_ok=True)
     if bucket:
         deploy.make_bucket(settings)
-    _lay(settings)
-    _deploy(settings, say)
+    _lay(settings, address(settings))
+    _deploy(settings, say, address(settings))
 
 
-def _lay(settings: Settings) -> None:
-    deploy.lay_pool(settings)
-    deploy.lay_results(settings, environment(settings), PROJECT)
+def _lay(settings: Settings, api: str) -> None:
+    deploy.lay_pool(settings.pool, PrefectApi(api))
+    deploy.lay_results(settings, environment(settings, api), PROJECT)
 
 
-def _deploy(settings: Settings, say: Callable[[str], None]) -> None:
+def _deploy(settings: Settings, say: Callable[[str], None], api: str) -> None:
     """Lay the deployments of infra/prefect.yaml, unless that was done for this very code and server."""
     sources = [PROJECT / DEPLOYMENTS, *sorted((PROJECT / "flows").glob("*.py"))]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in sources)).hexdigest()
     laid = _folder(settings) / "deployed"
-    present = PrefectApi(address(settings)).deployment("pneumonia/train") is not None
+    present = PrefectApi(api).deployment("pneumonia/train") is not None
     if present and laid.is_file() and laid.read_text() == digest:
         return
     say("laying the deployments")
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
     result = subprocess.run(  # noqa: S603 - our own command
-        command, env=environment(settings), cwd=PROJECT, capture_output=True, text=True, check=False
+        command, env=environment(settings, api), cwd=PROJECT, capture_output=True, text=True, check=False
     )
     log = _folder(settings) / "deploy.log"
     log.write_text(result.stdout + result.stderr)
