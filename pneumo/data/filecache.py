@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +49,9 @@ class FileCache:
                     found[stamp.path] = json.loads(hit[0])
         return found
 
-    def put(self, rows: Iterable[tuple[Stamp, Row]]) -> None:
+    def put(self, rows: Mapping[Stamp, Row]) -> None:
         """Remember measurements, all of them or none."""
-        values = [(stamp.path, stamp.size, stamp.mtime_ns, self._code, json.dumps(row)) for stamp, row in rows]
+        values = [(stamp.path, stamp.size, stamp.mtime_ns, self._code, json.dumps(row)) for stamp, row in rows.items()]
         with closing(self._open()) as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", values)
 

@@ -114,7 +114,7 @@ def _place(folders: list[str], listing: Listing) -> tuple[str, str] | None:
 def _belongs(name: str, skipped: Counter[str]) -> bool:
     if _foreign(name):
         skipped["system file"] += 1
-    elif not name.isprintable() or any(0xD800 <= ord(letter) <= 0xDFFF for letter in name):
+    elif not name.isprintable():  # control characters, and surrogates: bytes that are no text
         skipped["name is not valid Unicode text"] += 1
     elif os.path.splitext(name)[1].lower() not in SUFFIXES:
         skipped["not an image file"] += 1

@@ -1,8 +1,7 @@
 """The image store: every accepted image decoded once, as one memory map that all backbones and later runs share."""
 
 import hashlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from pneumo.data.decode import decode, read_bytes
 from pneumo.data.files import tells_disk_errors
-from pneumo.data.manifest import workers
-from pneumo.data.shelf import BLOCK, IMAGES, Shelf
+from pneumo.data.parallel import BLOCK, in_blocks
+from pneumo.data.shelf import IMAGES, Shelf
 from pneumo.errors import DataError
 from pneumo.stages import DatasetVersion, Fit, ImageStore, stage_key, written_once
 
@@ -47,18 +46,21 @@ def decode_missing(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> int:
     known = shelf.find(set(manifest["sha256"]))
     missing = manifest[~manifest["sha256"].isin(known.keys())].drop_duplicates("sha256")
 
-    def decode_row(path: str, sha256: str) -> NDArray[np.uint8]:
-        data = read_bytes(root / path, path)
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise DataError(f"Expected {path} as it was brought in, but its content changed: run again.")
-        return decode(data, shelf.size, shelf.fit, path)
+    files = list(zip(missing["path"], missing["sha256"], strict=True))
 
-    with ThreadPoolExecutor(workers()) as pool:
-        for start in range(0, len(missing), BLOCK):
-            block = missing[start : start + BLOCK]
-            rows = list(pool.map(decode_row, block["path"], block["sha256"]))
-            shelf.put(block["sha256"].tolist(), np.stack(rows))
-    return len(missing)
+    def work(some: Sequence[tuple[str, str]]) -> list[NDArray[np.uint8]]:
+        return [_decode_file(root, path, sha256, shelf) for path, sha256 in some]
+
+    for block, rows in in_blocks(work, files, BLOCK):
+        shelf.put({sha256: row for (_, sha256), row in zip(block, rows, strict=True)})
+    return len(files)
+
+
+def _decode_file(root: Path, path: str, sha256: str, shelf: Shelf) -> NDArray[np.uint8]:
+    data = read_bytes(root / path, path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"Expected {path} as it was brought in, but its content changed: run again.")
+    return decode(data, shelf.size, shelf.fit, path)
 
 
 def read_rows(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> NDArray[np.uint8]:
@@ -81,11 +83,24 @@ def _gather(hashes: list[str], shelf: Shelf) -> Iterator[NDArray[np.uint8]]:
     """Rows from the shelf in the order of the hashes, in blocks, uint8 (up to BLOCK, size, size)."""
     places = shelf.find(set(hashes))
     pixels = shelf.size * shelf.size
-    offsets = {folder: np.load(folder / IMAGES, mmap_mode="r").offset for folder, _ in places.values()}
+    offsets = {
+        folder: np.load(folder / IMAGES, mmap_mode="r").offset for folder in {place[0] for place in places.values()}
+    }
     for start in range(0, len(hashes), BLOCK):
-        found = [places[sha256] for sha256 in hashes[start : start + BLOCK]]
+        runs = _runs([places[sha256] for sha256 in hashes[start : start + BLOCK]])
         rows = [
-            np.fromfile(folder / IMAGES, np.uint8, pixels, offset=offsets[folder] + row * pixels)
-            for folder, row in found
+            np.fromfile(folder / IMAGES, np.uint8, count * pixels, offset=offsets[folder] + first * pixels)
+            for folder, first, count in runs
         ]
-        yield np.stack(rows).reshape(-1, shelf.size, shelf.size)
+        yield np.concatenate(rows).reshape(-1, shelf.size, shelf.size)
+
+
+def _runs(places: list[tuple[Path, int]]) -> list[tuple[Path, int, int]]:
+    """Neighbouring rows as one: folder, first row, how many."""
+    runs: list[tuple[Path, int, int]] = []
+    for folder, row in places:
+        if runs and runs[-1][0] == folder and sum(runs[-1][1:]) == row:
+            runs[-1] = (folder, runs[-1][1], runs[-1][2] + 1)
+        else:
+            runs.append((folder, row, 1))
+    return runs

@@ -1,19 +1,20 @@
 """The manifest: one row per image, from a listing of files."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pneumo.data.dicom import patient_secret
 from pneumo.data.filecache import FileCache, Stamp
 from pneumo.data.folders import Entry, Listing
-from pneumo.data.measure import SIZE, Row, measure
+from pneumo.data.measure import SIZE, Row, measure, statistics
 from pneumo.data.names import patient_of, subtype_of
-from pneumo.data.shelf import BLOCK, Shelf
+from pneumo.data.parallel import BLOCK, in_blocks
+from pneumo.data.shelf import Shelf
 from pneumo.stages import code_version
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
@@ -21,9 +22,7 @@ STATISTICS = ("mean", "std", "dark", "bright", "border", "symmetry", "marker", "
 COLUMNS = [*FIXED, "bytes", "error", *STATISTICS]
 
 
-def workers() -> int:
-    """Threads for reading and decoding; Pillow and hashlib release the interpreter lock."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+Measured = tuple[Row, NDArray[np.uint8] | None]
 
 
 def build_manifest(listing: Listing, home: Path) -> pd.DataFrame:
@@ -37,21 +36,27 @@ def build_manifest(listing: Listing, home: Path) -> pd.DataFrame:
     stamps = {entry.path: Stamp.of(listing.root / entry.path) for entry in listing.entries}
     known = cache.get(stamps.values())
     missing = [entry for entry in listing.entries if stamps[entry.path].path not in known]
-    with ThreadPoolExecutor(workers()) as pool:
-        for start in range(0, len(missing), BLOCK):
-            block = missing[start : start + BLOCK]
-            rows = _measure_block(block, listing.root, home, secret, pool)
-            cache.put((stamps[entry.path], row) for entry, row in zip(block, rows, strict=True))
-            known |= {stamps[entry.path].path: row for entry, row in zip(block, rows, strict=True)}
+    shelf = Shelf(home, SIZE, "squash")
+
+    def work(entries: Sequence[Entry]) -> list[Measured]:
+        return measure_all(entries, listing.root, secret)
+
+    for block, measured in in_blocks(work, missing, BLOCK):
+        shelf.put({row["sha256"]: pixels for row, pixels in measured if pixels is not None})
+        rows = {stamps[entry.path]: row for entry, (row, _) in zip(block, measured, strict=True)}
+        cache.put(rows)
+        known |= {stamp.path: row for stamp, row in rows.items()}
     return as_frame([manifest_row(entry, known[stamps[entry.path].path]) for entry in listing.entries])
 
 
-def _measure_block(block: list[Entry], root: Path, home: Path, secret: bytes, pool: ThreadPoolExecutor) -> list[Row]:
-    measured = list(pool.map(lambda entry: measure(root / entry.path, entry.path, secret), block))
-    rows = {row["sha256"]: pixels for row, pixels in measured if pixels is not None}
-    if rows:
-        Shelf(home, SIZE, "squash").put(list(rows), np.stack(list(rows.values())))
-    return [row for row, _ in measured]
+def measure_all(entries: Sequence[Entry], root: Path, secret: bytes) -> list[Measured]:
+    """A row and the pixels of each entry; see `measure` and `statistics`."""
+    measured = [measure(root / entry.path, entry.path, secret) for entry in entries]
+    readable = [(row, pixels) for row, pixels in measured if pixels is not None]
+    if readable:
+        for (row, _), found in zip(readable, statistics(np.stack([pixels for _, pixels in readable])), strict=True):
+            row |= found
+    return measured
 
 
 def manifest_row(entry: Entry, measured: Row) -> Row:

@@ -1,7 +1,7 @@
 """Who is on the picture: patient and subtype from file names of known sets."""
 
 import re
-from pathlib import PurePosixPath
+from posixpath import basename, splitext
 
 # Kaggle numbers bacterial, viral and two series of normal patients separately: the number alone collides.
 PATTERNS = (
@@ -14,7 +14,7 @@ PATTERNS = (
 
 def patient_of(path: str) -> str:
     """Patient of an image by its file name; a name of no known pattern is a patient of its own."""
-    stem = PurePosixPath(path).stem
+    stem = _stem(path)
     for pattern, key in PATTERNS:
         if found := pattern.match(stem):
             return key.format(*(part.lower() for part in found.groups()))
@@ -23,5 +23,9 @@ def patient_of(path: str) -> str:
 
 def subtype_of(path: str, label: str) -> str:
     """Subtype of a pneumonia by its file name: bacteria, virus or none."""
-    found = PATTERNS[0][0].match(PurePosixPath(path).stem)
+    found = PATTERNS[0][0].match(_stem(path))
     return found.group(2).lower() if found and label == "PNEUMONIA" else "none"
+
+
+def _stem(path: str) -> str:
+    return splitext(basename(path))[0]

@@ -2,7 +2,7 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pneumo.stages import Fit, code_version, written_once
 
-BLOCK = 512  # images per block: what a killed run loses at most, and the memory that decoding holds
 IMAGES = "images.npy"
 
 
@@ -31,11 +30,12 @@ class Shelf:
         """Name of the index file; it carries the form, so that a look at the names finds the right blocks."""
         return f"{self.size}-{self.fit}-{code_version('data/decode.py', 'data/dicom.py')[:8]}.sha256"
 
-    def put(self, hashes: Sequence[str], rows: NDArray[np.uint8]) -> None:
-        """Add rows as one block, complete or absent."""
-        with written_once(self.home / "cache" / "pixels" / uuid.uuid4().hex[:12]) as folder:
-            np.save(folder / IMAGES, rows)
-            self.write_index(folder, hashes)
+    def put(self, rows: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Add rows by their file's sha256 as one block, complete or absent."""
+        if rows:
+            with written_once(self.home / "cache" / "pixels" / uuid.uuid4().hex[:12]) as folder:
+                np.save(folder / IMAGES, np.stack(list(rows.values())))
+                self.write_index(folder, list(rows))
 
     def write_index(self, folder: Path, hashes: Sequence[str]) -> None:
         """Name the file behind each row of a folder's images.npy."""
