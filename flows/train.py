@@ -60,10 +60,12 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
     with parent_run(parameters) as run_id:
         pages.links(tracker().run_url(run_id))
         inventory = data_tasks.ingest(data, home, settings.data)
-        report = data_tasks.validate(inventory, home, settings.gate, None)
+        reference = promotion.reference(settings, inventory.synthetic, home)
+        report = data_tasks.validate(inventory, home, settings.gate, reference)
         data_tasks.require(report, run_id)
         version = data_tasks.split(inventory, report, home)
         data_tasks.describe(version, data_tasks.explore(version, report, home), run_id)
+        data_tasks.push(version, settings.data)
         default = defaults(version.synthetic)
         specs = candidate_specs(
             backbones or default.backbones,

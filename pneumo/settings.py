@@ -57,11 +57,15 @@ class Gate(Section):
     severity: dict[str, Literal["error", "warning"]] = {}
 
 
+Column = Literal["path", "label", "subtype", "patient", "split"]
+
+
 class Data(Section):
-    """Where data versions are kept beside the state folder."""
+    """Where data versions are kept beside the state folder, and how label files call their columns."""
 
     storage: str | None = Field(None, pattern="^s3://[^/]+")
     s3_endpoint: str | None = None
+    columns: dict[Column, str] = {}
 
 
 class Services(Section):

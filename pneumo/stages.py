@@ -26,7 +26,10 @@ class Record(BaseModel):
 
 
 class Inventory(Record):
-    """What ingestion brought in: one manifest row per image found, bad ones included."""
+    """What ingestion brought in: one manifest row per image found, bad ones included.
+
+    `version` is the digest that these images must give again, where the source was a version.
+    """
 
     key: str
     source: str
@@ -35,6 +38,7 @@ class Inventory(Record):
     manifest: Path
     images: int
     skipped: dict[str, int]
+    version: str | None = None
 
 
 class GateRow(Record):

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.data import explore as exploration
-from pneumo.data import gate, images, sources, version
+from pneumo.data import gate, images, packs, sources, version
 from pneumo.settings import Data, Gate
 from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory
 from tasks import pages
@@ -56,6 +56,13 @@ def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
     tracker().log_artifact(run_id, version.manifest, "data")
     tracker().log_artifact(run_id, report, "exploration")
     pages.data_summary(version)
+
+
+@task(name="push", task_run_name="push", cache_policy=NO_CACHE)
+def push(version: DatasetVersion, settings: Data) -> None:
+    """Put the data set on the storage under its digest, where one is set and it is not there yet."""
+    if settings.storage:
+        packs.push(version, settings)
 
 
 @task(name="preprocess", task_run_name="preprocess", cache_key_fn=keyed("preprocess", "data"), persist_result=True)

@@ -28,12 +28,17 @@ class Entry:
 
 @dataclass
 class Listing:
-    """Labelled files below `root`, sorted by path, and counts of what was skipped by reason."""
+    """Labelled files below `root`, sorted by path, and counts of what was skipped by reason.
+
+    `source` where it is told more exactly than it was asked for, `version` as in `Inventory`.
+    """
 
     root: Path
     entries: list[Entry] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     synthetic: bool = False
+    source: str | None = None
+    version: str | None = None
 
 
 def list_folder(root: Path) -> Listing:

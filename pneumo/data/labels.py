@@ -10,13 +10,15 @@ import pandas as pd
 from pneumo.data.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.data.folders import SPLITS, Entry, Listing, require_both_classes, walk
 from pneumo.errors import DataError
+from pneumo.settings import Column
 
 SUFFIXES = (".csv", ".parquet")
-REQUIRED, OPTIONAL = ("path", "label"), ("subtype", "patient", "split")
+REQUIRED: tuple[Column, ...] = ("path", "label")
+OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 
 
-def list_labels(file: Path, columns: Mapping[str, str]) -> Listing:
+def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
     """Images named in a label file, which lies in the folder of the images.
 
     Args:
@@ -43,7 +45,7 @@ def list_labels(file: Path, columns: Mapping[str, str]) -> Listing:
     return listing
 
 
-def _read(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     try:
         raw = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file, dtype=str)
     except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas and Arrow errors are ValueErrors

@@ -25,15 +25,17 @@ Files = list[tuple[str, int]]  # sha256 and length
 
 
 def push(version: DatasetVersion, settings: Data) -> int:
-    """Put a version on the storage; images that are there already are not sent. Returns how many were sent.
+    """Put a version on the storage, once; images that are there already are not sent. Returns how many were sent.
 
     Raises:
         DataError: no storage configured or reachable, or a file changed since it was brought in.
     """
+    if stored(settings, version.digest):
+        return 0
     bucket = _bucket(settings)
     manifest = pd.read_parquet(version.manifest, columns=["path", "sha256", "bytes"])
-    stored = {sha256 for files in _indexes(bucket).values() for sha256, _ in files}
-    missing = manifest[~manifest["sha256"].isin(stored)].drop_duplicates("sha256")
+    there = {sha256 for files in _indexes(bucket).values() for sha256, _ in files}
+    missing = manifest[~manifest["sha256"].isin(there)].drop_duplicates("sha256")
     shard_of = missing["bytes"].cumsum() // SHARD
     shards = [rows for _, rows in missing.groupby(shard_of)]
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -44,13 +46,26 @@ def push(version: DatasetVersion, settings: Data) -> int:
     return len(missing)
 
 
+def stored(settings: Data, digest: str = "") -> list[str]:
+    """Digests of the complete versions on the storage that begin with `digest`."""
+    bucket = _bucket(settings)
+    keys = [item.key for item in bucket.list(_below(bucket, f"versions/{digest}"))]
+    return [key.split("/")[-2] for key in keys if key.endswith(f"/{MANIFEST}")]
+
+
 def pull(digest: str, home: Path, settings: Data) -> DatasetVersion:
-    """Reproduce a version from its digest alone: manifest and images, every byte verified.
+    """Reproduce a version from the beginning of its digest alone: manifest and images, every byte verified.
 
     Raises:
-        DataError: no such version there, or what is there does not match its hashes.
+        DataError: not one such version there, or what is there does not match its hashes.
     """
-    bucket = _bucket(settings)
+    bucket, found = _bucket(settings), stored(settings, digest)
+    if len(found) != 1:
+        raise DataError(
+            f"Expected one version {digest!r} in {bucket.url}, but {len(found)} match: push it where it was made,"
+            " or give more of its digest."
+        )
+    digest = found[0]
     content = bucket.get(_key(bucket, "versions", digest, MANIFEST))
     record = json.loads(bucket.get(_key(bucket, "versions", digest, RECORD)))
     root = home / "cache" / "pulled" / digest[:16]
@@ -71,6 +86,8 @@ def _pull_files(manifest: pd.DataFrame, root: Path, bucket: Bucket) -> None:
         target = root / _inside(path)
         if not (target.is_file() and target.stat().st_size == size):
             wanted.setdefault(sha256, []).append(target)
+    if not wanted:
+        return
     shards = {name: files for name, files in _indexes(bucket).items() if any(sha in wanted for sha, _ in files)}
     if lost := wanted.keys() - {sha256 for files in shards.values() for sha256, _ in files}:
         raise DataError(

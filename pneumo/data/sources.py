@@ -43,11 +43,13 @@ def _s3(request: Request) -> Listing:
 
 
 def _version(request: Request) -> Listing:
-    if request.settings.storage:
-        version = packs.pull(request.rest, request.home, request.settings)
-    else:
-        version = find_version(request.home, request.rest)
-    return Listing(version.root, entries_of(version), synthetic=version.synthetic)
+    """A version by the beginning of its digest: from the storage, else as it was made here."""
+    digest, home, settings = request.rest, request.home, request.settings
+    stored = settings.storage and packs.stored(settings, digest)
+    version = packs.pull(digest, home, settings) if stored else find_version(home, digest)
+    return Listing(
+        version.root, entries_of(version), synthetic=version.synthetic, source=version.source, version=version.digest
+    )
 
 
 def _local(request: Request) -> Listing:
@@ -57,7 +59,7 @@ def _local(request: Request) -> Listing:
             f"Expected a folder, an archive, a label file or one of {', '.join(f'{name}:' for name in SCHEMES)},"
             f" but {request.source!r} does not exist: check the path."
         )
-    return _files(path.resolve(), request)
+    return replace(_files(path.resolve(), request), source=str(path.resolve()))
 
 
 SCHEMES: dict[str, Callable[[Request], Listing]] = {
@@ -76,7 +78,7 @@ def _files(path: Path, request: Request) -> Listing:
         root = layout_root(path)
         path = next((root / name for name in LABEL_FILES if (root / name).is_file()), root)
     if path.suffix.lower() in labels.SUFFIXES and path.is_file():
-        return labels.list_labels(path, {})
+        return labels.list_labels(path, request.settings.columns)
     return list_folder(path)
 
 
@@ -88,7 +90,7 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
         source: a folder, zip or tar archive in Kaggle's layout or of two class folders; a CSV or Parquet label file;
             "phantom", "phantom:500", "kaggle:owner/name", "s3://bucket/prefix", "version:<digest>".
         home: state folder.
-        settings: storage and endpoint.
+        settings: storage, endpoint, columns of label files.
 
     Raises:
         DataError: nothing usable there; unreadable images are rows with an `error`, not exceptions.
@@ -103,10 +105,11 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
             frame.to_parquet(scratch / MANIFEST, index=False)
     return Inventory(
         key=folder.name,
-        source=source,
+        source=listing.source or source,
         synthetic=listing.synthetic,
         root=listing.root,
         manifest=folder / MANIFEST,
         images=len(frame),
         skipped=dict(listing.skipped),
+        version=listing.version,
     )

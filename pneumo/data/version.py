@@ -20,7 +20,7 @@ def make_version(inventory: Inventory, report: GateReport, home: Path) -> Datase
     """Cut the accepted rows of an inventory into splits and fix them as a version.
 
     Raises:
-        DataError: a patient would be in two splits, or too few patients to cut.
+        DataError: a patient would be in two splits, too few patients to cut, or another version than was asked for.
     """
     manifest = pd.read_parquet(inventory.manifest)
     quarantined = set(pd.read_csv(report.quarantine, dtype=str, keep_default_na=False)["path"])
@@ -28,7 +28,16 @@ def make_version(inventory: Inventory, report: GateReport, home: Path) -> Datase
     accepted = accepted.drop(columns="error")
     accepted["folder"] = accepted["split"]
     accepted["split"] = assign_splits(accepted)
+    _require_same(inventory, digest_of(accepted))
     return keep_version(accepted, inventory.source, inventory.synthetic, inventory.root, home)
+
+
+def _require_same(inventory: Inventory, digest: str) -> None:
+    if inventory.version not in (None, digest):
+        raise DataError(
+            f"Expected version {inventory.version} again, but its images in {inventory.root} give {digest[:12]}: they"
+            " or the gate's settings were changed; bring in the original source anew, or restore them."
+        )
 
 
 def keep_version(manifest: pd.DataFrame, source: str, synthetic: bool, root: Path, home: Path) -> DatasetVersion:

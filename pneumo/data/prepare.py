@@ -1,0 +1,47 @@
+"""All that is done with data before a training: brought in, checked, cut, described, stored."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pneumo.data import explore, gate, packs, sources, version
+from pneumo.settings import Data, Gate
+from pneumo.stages import DatasetVersion, GateReport, Inventory, Record
+
+
+class Prepared(Record):
+    """`version` and `report` (a page) are None where the gate stopped the data; `sent` images, None without storage."""
+
+    inventory: Inventory
+    gate: GateReport
+    version: DatasetVersion | None = None
+    report: Path | None = None
+    sent: int | None = None
+
+
+def prepare(
+    source: str,
+    home: Path,
+    data: Data,
+    limits: Gate,
+    reference: Callable[[Inventory], Path | None] = lambda _: None,
+) -> Prepared:
+    """Make a dataset version of a source, with its gate report and its page; push it where a storage is set.
+
+    Args:
+        source: see `sources.ingest`.
+        home: state folder.
+        data: storage, endpoint, columns of label files.
+        limits: of the gate.
+        reference: gives the manifest that drift is measured against, or None.
+
+    Raises:
+        DataError: nothing usable there; a failed expectation is in `gate`, see `gate.require`.
+    """
+    inventory = sources.ingest(source, home, data)
+    report = gate.validate(inventory, home, limits, reference(inventory))
+    if not report.passed:
+        return Prepared(inventory=inventory, gate=report)
+    made = version.make_version(inventory, report, home)
+    page = explore.report(made, report, home)
+    sent = packs.push(made, data) if data.storage else None
+    return Prepared(inventory=inventory, gate=report, version=made, report=page, sent=sent)
