@@ -1,0 +1,24 @@
+from typing import Any
+
+import pytest
+
+from pneumo.registry.promote import promote
+from pneumo.registry.reference import champion_manifest
+from pneumo.tracking import Tracker
+
+
+def test_new_data_is_compared_with_the_champions_and_with_nothing_on_a_first_run(world: Any, monkeypatch: Any) -> None:
+    assert champion_manifest(world.settings, False, world.home) is None
+    assert promote([world.candidate("good", 2.0)], world.version, world.settings, world.home, world.parent).promoted
+    found = champion_manifest(world.settings, False, world.home)
+    assert found is not None
+    assert found.read_bytes() == world.version.manifest.read_bytes()
+    assert champion_manifest(world.settings, True, world.home) is None
+    monkeypatch.setattr(Tracker, "downloaded", lambda *_: pytest.fail("fetched twice"))
+    assert champion_manifest(world.settings, False, world.home) == found
+
+
+def test_a_champion_of_other_hands_has_no_data_to_compare_with(world: Any) -> None:
+    number = world.tracker.register(world.candidate("foreign", 1.0).model_uri, world.name)
+    world.tracker.set_alias(world.name, "champion", number)
+    assert champion_manifest(world.settings, False, world.home) is None
