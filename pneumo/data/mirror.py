@@ -54,7 +54,7 @@ def _update(bucket: Bucket, items: list[Item], folder: Path) -> list[Path]:
 
     def fetch(item: Item) -> Item:
         data = bucket.get(item.key, item.etag)
-        _require_same(item, data, bucket)
+        require_same(item, data, bucket)
         write_whole(paths[item.key], data)
         return item
 
@@ -90,7 +90,7 @@ def _safe(key: str, bucket: Bucket) -> str:
     return key
 
 
-def _require_same(item: Item, data: bytes, bucket: Bucket) -> None:
+def require_same(item: Item, data: bytes, bucket: Bucket) -> None:
     """Verify size, and MD5 where the ETag is one (it is not for objects put in parts or encrypted with a key)."""
     plain_md5 = len(item.etag) == 32 and hashlib.md5(data, usedforsecurity=False).hexdigest()
     if len(data) != item.size or (plain_md5 and plain_md5 != item.etag):

@@ -47,8 +47,7 @@ def apply(images: Any, parameters: Any) -> Any:
     )
     value = ops.clip((moved / 255 - 0.5) * contrast + 0.5 + brightness, 1e-4, 1)
     value = ops.power(value, gamma)
-    smooth = ops.average_pool(value, 5, strides=1, padding="same")
-    value = value + smoothing * (smooth - value) + noise * _grain(images, parameters)
+    value = value + smoothing * (_smooth(value) - value) + noise * _grain(images, parameters)
     return 255 * ops.clip(value, 0, 1)
 
 
@@ -60,6 +59,16 @@ def _transform(angle: np.ndarray, zoom: np.ndarray, shift: np.ndarray, centre: f
     f = centre + shift[1] - (d + e) * centre
     zero = np.zeros_like(angle)
     return [a, b, c, d, e, f, zero, zero]
+
+
+def _smooth(value: Any, reach: int = 2) -> Any:
+    """Mean over a square of 2 reach + 1 pixels, by sums of moved copies: pooling one channel takes 20 times as long."""
+    from keras import ops
+
+    for axis in (1, 2):
+        moved = [ops.roll(value, step, axis=axis) for step in range(-reach, reach + 1)]
+        value = sum(moved[1:], moved[0]) / len(moved)
+    return value
 
 
 def _grain(images: Any, parameters: Any) -> Any:

@@ -46,7 +46,9 @@ def load(file: Path) -> tuple[Arrays, dict[str, Any]] | None:
 
 def values(variables: list[Any]) -> list[np.ndarray]:
     """Copies of Keras variables as arrays."""
-    return [np.array(variable) for variable in variables]
+    from keras import ops
+
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def assign(variables: list[Any], arrays: list[np.ndarray]) -> None:

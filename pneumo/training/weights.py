@@ -1,10 +1,16 @@
 """Pretrained weights: found, checked and loaded, or an error; never a silent random start."""
 
+import fnmatch
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pneumo.errors import WeightsError
+from pneumo.data.mirror import require_same
+from pneumo.data.storage import Bucket
+from pneumo.errors import DataError, WeightsError
+from pneumo.settings import load_settings
+from pneumo.stages import stage_key, written_once
 from pneumo.training.backbones import build
 from pneumo.training.spec import Backbone, CandidateSpec
 
@@ -23,19 +29,14 @@ def locate(backbone: Backbone, weights: str, home: Path) -> Path | None:
     """
     if weights in (KERAS, NONE):
         return None
-    folder = _fetched(backbone, weights, home) if weights.startswith("s3://") else Path(weights)
+    if weights.startswith("s3://"):
+        return _fetched(backbone, weights, home)
+    folder = Path(weights)
     if not folder.is_dir():
         raise WeightsError(
             f'Expected a folder of weight files, "imagenet" or "none", got {weights!r}: correct weights.'
         )
-    for pattern in patterns(backbone):
-        found = sorted(folder.glob(pattern))
-        if found:
-            return found[0]
-    raise WeightsError(
-        f"Expected weights of {backbone} in {weights}, found no file {' or '.join(patterns(backbone))}: "
-        'put it there, or choose other weights ("imagenet" lets Keras fetch them, "none" starts at random).'
-    )
+    return folder / _choose(backbone, [file.name for file in folder.iterdir()], weights)
 
 
 def patterns(backbone: Backbone) -> tuple[str, ...]:
@@ -47,6 +48,17 @@ def patterns(backbone: Backbone) -> tuple[str, ...]:
         f"{backbone.name}_{backbone.alpha}_[0-9][0-9][0-9]_no_top.weights.h5",
         f"{backbone.name}_{backbone.alpha}_no_top.weights.h5",
         *(plain if backbone.alpha == 1.0 else ()),
+    )
+
+
+def _choose(backbone: Backbone, names: Iterable[str], place: str) -> str:
+    known = sorted(names)
+    for pattern in patterns(backbone):
+        if found := fnmatch.filter(known, pattern):
+            return found[0]
+    raise WeightsError(
+        f"Expected weights of {backbone} in {place}, found no file {' or '.join(patterns(backbone))}: "
+        'put it there, or choose other weights ("imagenet" lets Keras fetch them, "none" starts at random).'
     )
 
 
@@ -88,4 +100,17 @@ def _from_keras(spec: CandidateSpec) -> Any:
 
 
 def _fetched(backbone: Backbone, address: str, home: Path) -> Path:
-    raise WeightsError(f"Expected weights as a folder, got {address}: weights from S3 are not supported yet.")
+    """A local copy of the backbone's weight file in a bucket, verified; fetched again only when it changed there."""
+    try:
+        bucket = Bucket(address.rstrip("/") + "/", load_settings().data.s3_endpoint)
+        items = {item.key.removeprefix(bucket.prefix): item for item in bucket.list()}
+        name = _choose(backbone, items, address)
+        folder = home / "cache" / "weights" / stage_key("weights", address=address, etag=items[name].etag)
+        if not folder.is_dir():
+            data = bucket.get(items[name].key, items[name].etag)
+            require_same(items[name], data, bucket)
+            with written_once(folder) as scratch:
+                (scratch / name).write_bytes(data)
+    except DataError as error:
+        raise WeightsError(f"Expected weights of {backbone} from {address}, but: {error}") from error
+    return folder / name

@@ -1,7 +1,6 @@
 """Tiny drawn sets and shared helpers of the data tests."""
 
 import io
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,40 +112,3 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[DatasetVersion, Path
 def version_of(source: str, home: Path, data: Data | None = None, gate: Gate | None = None) -> DatasetVersion:
     inventory = ingest(source, home, data or Data())
     return make_version(inventory, validate(inventory, home, gate or Gate(), None), home)
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """Address of a local S3 server with an empty bucket called hospital."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="hospital")
-        yield f"http://{host}:{port}"
-    server.stop()
-
-
-Upload = Callable[[Path, str], None]
-
-
-@pytest.fixture
-def upload(s3_server: str) -> Upload:
-    """Puts every file of a folder below a prefix of the bucket, one object a file."""
-    import boto3
-
-    client = boto3.client("s3", endpoint_url=s3_server)
-
-    def put(folder: Path, prefix: str) -> None:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                key = f"{prefix}/{path.relative_to(folder).as_posix()}"
-                client.put_object(Bucket="hospital", Key=key, Body=path.read_bytes())
-
-    return put

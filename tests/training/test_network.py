@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from pneumo.training import checkpoint, network
+from pneumo.training.weights import load_backbone
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def built(make_spec, home):
+    spec = make_spec()
+    return network.build(spec, load_backbone(spec, home))
+
+
+@pytest.fixture(scope="module")
+def batch(images):
+    return images.pixels[:4][..., None].astype("float32")
+
+
+def test_the_saved_network_loads_in_safe_mode_and_says_the_same(built, batch, tmp_path):
+    import keras
+
+    built.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(np.asarray(loaded(batch)), np.asarray(built(batch)), atol=1e-6)
+
+
+def test_it_takes_gray_pixels_and_gives_a_logit(built, batch):
+    assert built.input_shape == (None, 32, 32, 1)
+    logits = np.asarray(built(batch))
+    assert logits.shape == (4, 1) and logits.dtype == np.float32
+
+
+def test_pretrained_batch_statistics_never_move(built, batch):
+    """Within fit, Keras overrides a training=False that was given when the backbone was called."""
+    before = checkpoint.values(built.non_trainable_variables)
+    built(batch, training=True)
+    assert all(map(np.array_equal, before, checkpoint.values(built.non_trainable_variables)))
+
+
+def test_from_scratch_they_follow_quickly(make_spec, batch, home):
+    spec = make_spec(weights="none")
+    built = network.build(spec, load_backbone(spec, home))
+    before = checkpoint.values(built.non_trainable_variables)
+    built(batch, training=True)
+    assert not all(map(np.array_equal, before, checkpoint.values(built.non_trainable_variables)))
+
+
+def test_the_ensemble_is_the_mean_logit_of_members_of_any_size(built, make_spec, batch, home, tmp_path):
+    import keras
+
+    spec = make_spec(size=64)
+    large = network.build(spec, load_backbone(spec, home))
+    network.combine({"small": built, "large": large}).save(tmp_path / "both.keras")
+    both = keras.saving.load_model(tmp_path / "both.keras", safe_mode=True)
+    grown = np.asarray(keras.layers.Resizing(64, 64)(batch))
+    shrunk = np.asarray(keras.layers.Resizing(32, 32)(grown))
+    expected = (np.asarray(built(shrunk)) + np.asarray(large(grown))) / 2
+    np.testing.assert_allclose(np.asarray(both(grown)), expected, atol=1e-5)
