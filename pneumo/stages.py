@@ -42,13 +42,14 @@ class Inventory(Record):
 
 
 class GateRow(Record):
-    """One expectation and its outcome; `files` names the offenders (at most 20)."""
+    """One expectation and its outcome; `files` names the offenders (at most 20), `meaning` what it does to a model."""
 
     name: str
     severity: Literal["error", "warning"]
     passed: bool
     expected: str
     observed: str
+    meaning: str = ""
     files: tuple[str, ...] = ()
 
 

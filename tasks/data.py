@@ -55,7 +55,7 @@ def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
     tracker().log_dataset(run_id, version)
     tracker().log_artifact(run_id, version.manifest, "data")
     tracker().log_artifact(run_id, report, "exploration")
-    pages.data_summary(version)
+    pages.data_summary(version, tracker().run_url(run_id))
 
 
 @task(name="push", task_run_name="push", cache_policy=NO_CACHE)

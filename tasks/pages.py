@@ -14,10 +14,17 @@ from pneumo.operations.summary import CandidateRow
 from pneumo.stages import DatasetVersion, Decision, GateReport
 from pneumo.training.progress import OnProgress, Progress, describe
 
+DATA_DOCS, EXPLORATION = "data_docs/index.html", "exploration/report.html"
+
 
 def key(text: str) -> str:
     """An artifact key: lowercase letters, digits and dashes only."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def artifact(mlflow_url: str, path: str) -> str:
+    """The page that shows an artifact of a run; MLflow opens it in a frame of its own, cut off from other files."""
+    return f"{mlflow_url}/artifacts/{path}"
 
 
 def gate_table(report: GateReport, mlflow_url: str) -> None:
@@ -32,12 +39,12 @@ def gate_table(report: GateReport, mlflow_url: str) -> None:
         }
         for row in report.rows
     ]
-    words = f"{report.quarantined} files in quarantine. [Data Docs]({mlflow_url}/artifacts/data_docs/index.html)"
+    words = f"{report.quarantined} files in quarantine. [Data Docs]({artifact(mlflow_url, DATA_DOCS)})"
     create_table_artifact(key="gate", table=rows, description=words)
 
 
-def data_summary(version: DatasetVersion) -> None:
-    """Counts by split and class."""
+def data_summary(version: DatasetVersion, mlflow_url: str) -> None:
+    """Counts by split and class, and the way to the exploration report."""
     warning = (
         "**Synthetic images, drawn by pneumo: figures say nothing about patients.**\n\n" if version.synthetic else ""
     )
@@ -47,7 +54,8 @@ def data_summary(version: DatasetVersion) -> None:
     ]
     table = "\n".join(["| split | NORMAL | PNEUMONIA |", "|---|---|---|", *lines])
     head = f"{warning}{version.images} images from `{version.source}`, data set `{version.digest[:12]}`\n\n"
-    create_markdown_artifact(key="data", markdown=head + table)
+    report = f"\n\n[What is in this data set]({artifact(mlflow_url, EXPLORATION)})"
+    create_markdown_artifact(key="data", markdown=head + table + report)
 
 
 def progress_bar(name: str) -> OnProgress:

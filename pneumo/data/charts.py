@@ -27,8 +27,10 @@ def counts_chart(manifest: pd.DataFrame) -> str:
         values = table[kind].to_numpy(dtype=float)
         name = {"NORMAL": "normal", "none": "pneumonia"}.get(kind, f"pneumonia, {kind}")
         bars = axes.barh(table.index, values, left=left, color=COLOURS[kind], label=name)
-        wide = [f"{int(value):,}" if value > 0.04 * table.to_numpy().sum(axis=1).max() else "" for value in values]
-        axes.bar_label(bars, labels=wide, label_type="center", color="white", fontsize=9)
+        wide = [f"{int(value):,}" if value > 0.033 * table.to_numpy().sum(axis=1).max() else "" for value in values]
+        axes.bar_label(
+            bars, labels=wide, label_type="center", color="black" if kind == "virus" else "white", fontsize=8
+        )
         left += values
     axes.invert_yaxis()
     axes.set_xlabel("images")
@@ -39,13 +41,13 @@ def counts_chart(manifest: pd.DataFrame) -> str:
 def patients_chart(manifest: pd.DataFrame) -> str:
     """How many patients have 1, 2, 3 ... images, by class."""
     figure, (axes,) = _figure(1, 2.6)
-    most = 8
+    most = min(8, int(manifest["patient"].value_counts().max()))
     for offset, (label, rows) in zip((-0.2, 0.2), manifest.groupby("label"), strict=False):
         images = rows.groupby("patient").size().clip(upper=most)
         numbers = [int((images == number).sum()) for number in range(1, most + 1)]
         colour, name = COLOURS[str(label)], str(label).lower()
         axes.bar(np.arange(1, most + 1) + offset, numbers, width=0.4, color=colour, label=name)
-    axes.set_xticks(range(1, most + 1), [*map(str, range(1, most)), f"{most}+"])
+    axes.set_xticks(range(1, most + 1), [*map(str, range(1, most)), f"{most}+" if most == 8 else str(most)])
     axes.set(xlabel="images of one patient", ylabel="patients")
     axes.legend(frameon=False)
     return _png(figure)
@@ -69,9 +71,10 @@ def size_chart(manifest: pd.DataFrame) -> str:
     """Width against height, and the aspect, by class."""
     figure, (left, right) = _figure(2, 3.0)
     edges = np.linspace(0.5, 2.5, 41)
+    dot = min(16.0, max(4.0, 4000 / len(manifest)))  # square points
     for label, rows in manifest.groupby("label"):
         colour, name = COLOURS[str(label)], str(label).lower()
-        left.scatter(rows["width"], rows["height"], s=4, alpha=0.35, color=colour, label=name, linewidths=0)
+        left.scatter(rows["width"], rows["height"], s=dot, alpha=0.5, color=colour, label=name, linewidths=0)
         aspect = np.clip(rows["width"] / rows["height"], edges[0], edges[-1])
         right.hist(aspect, bins=edges.tolist(), weights=np.full(len(rows), 100 / len(rows)), alpha=0.6, color=colour)
     left.set(xlabel="width, pixels", ylabel="height, pixels", xlim=(0, None), ylim=(0, None))

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo.data.expectations import MARKER
 from pneumo.data.similar import near_pairs
 
-MARKER = 0.0015
 SHOWN = 4  # of the copies of a picture
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pneumo.stages import LABELS, SUBTYPES
 
 SMALLEST, LARGEST = 64, 10_000  # pixels
+MARKER = 0.0015  # share of the picture
 STOP: Literal["error"] = "error"
 WARN: Literal["warning"] = "warning"
 
@@ -25,7 +26,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One row of the gate: a test of a column, and what it means in words.
+    """One row of the gate: a test of a column, what it says in words, and what a failure means for a model.
 
     `quarantine` takes the offending images out of the data set, with the reason; the share of such images is limited.
     """
@@ -35,6 +36,7 @@ class Expectation:
     column: str
     test: Test
     expected: str
+    meaning: str = ""
     quarantine: bool = False
 
 
@@ -54,43 +56,111 @@ def at_most(limit: float) -> Test:
 EMPTY = Test("ExpectColumnValuesToBeNull", {})
 SIZE = f"{SMALLEST} to {LARGEST:,} pixels"
 AWAY = "alone does not give the label away (AUC at most 0.65; 0.5 is chance, 1 is certainty)"
+OUT = "They were taken out."
+LEAK = "Results on such images are better than they will be on new patients."
+SHORTCUT = "A model can learn this instead of the lungs, and fails where it is otherwise."
 
 E = Expectation
 IMAGES = (
-    E("readable", WARN, "error", EMPTY, "every file can be decoded", quarantine=True),
+    E("readable", WARN, "error", EMPTY, "every file can be decoded", OUT, quarantine=True),
     E("labels", STOP, "label", _in(LABELS), f"labels are {' or '.join(LABELS)}"),
     E("subtypes", STOP, "subtype", _in(SUBTYPES), f"subtypes are {', '.join(SUBTYPES)}"),
-    E("width", WARN, "width", _between(SMALLEST, LARGEST), f"width {SIZE}", quarantine=True),
-    E("height", WARN, "height", _between(SMALLEST, LARGEST), f"height {SIZE}", quarantine=True),
-    E("aspect", WARN, "aspect", _between(1 / 3, 3), "width is a third to three times the height"),
-    E("not blank", WARN, "std", _between(5, None), "gray values vary (standard deviation at least 5)", quarantine=True),
-    E("not dark", WARN, "dark", at_most(0.6), "at most 60 % of the picture is black"),
+    E("width", WARN, "width", _between(SMALLEST, LARGEST), f"width {SIZE}", OUT, quarantine=True),
+    E("height", WARN, "height", _between(SMALLEST, LARGEST), f"height {SIZE}", OUT, quarantine=True),
+    E(
+        "aspect",
+        WARN,
+        "aspect",
+        _between(1 / 3, 3),
+        "width is a third to three times the height",
+        "Cropped, or half a chest?",
+    ),
+    E("not blank", WARN, "std", _between(5, None), "gray values vary (deviation at least 5)", OUT, quarantine=True),
+    E("not dark", WARN, "dark", at_most(0.6), "at most 60 % of the picture is black", "Collimated, or underexposed?"),
     E("not overexposed", WARN, "bright", at_most(0.2), "at most 20 % of the picture is white"),
     E("not inverted", WARN, "border_excess", at_most(25), "the border is at most 25 gray values above the mean"),
-    E("chest-like", WARN, "symmetry", _between(0, None), "left and right resemble each other (correlation above 0)"),
-    E("no markers", WARN, "marker", at_most(0.0015), "no bright letters or arrows near the edge"),
-    E("one label per picture", WARN, "label_conflict", EMPTY, "identical pictures have one label", quarantine=True),
-    E("name agrees with label", WARN, "name_conflict", EMPTY, "file names do not contradict the label"),
-    E("no duplicates across splits", STOP, "duplicate_across", EMPTY, "no picture both in test and outside"),
-    E("no duplicates", WARN, "duplicate", EMPTY, "no picture twice"),
-    E("no near-duplicates across splits", WARN, "near_across", EMPTY, "no picture in test almost as one outside"),
-    E("no near-duplicates", WARN, "near_duplicate", EMPTY, "no two almost identical pictures"),
-    E("no patient across splits", STOP, "patient_across", EMPTY, "no patient both in test and outside"),
-    E("no patient in train and val", WARN, "patient_in_val", EMPTY, "no patient in both (they are pooled and recut)"),
+    E(
+        "chest-like",
+        WARN,
+        "symmetry",
+        _between(0, None),
+        "left and right resemble each other (correlation above 0)",
+        "They are turned or cropped, one side is opaque, or they show no chest from the front.",
+    ),
+    E("no markers", WARN, "marker", at_most(MARKER), "no bright letters or arrows near the edge", SHORTCUT),
+    E(
+        "one label per picture",
+        WARN,
+        "label_conflict",
+        EMPTY,
+        "identical pictures have one label",
+        "Nobody knows which label is right, so all of them were taken out.",
+        quarantine=True,
+    ),
+    E(
+        "name agrees with label",
+        WARN,
+        "name_conflict",
+        EMPTY,
+        "file names do not contradict the label",
+        "A wrong label?",
+    ),
+    E("no duplicates across splits", STOP, "duplicate_across", EMPTY, "no picture both in test and outside", LEAK),
+    E("no duplicates", WARN, "duplicate", EMPTY, "no picture twice", "Copies weigh twice; they stay in one split."),
+    E(
+        "no near-duplicates across splits",
+        WARN,
+        "near_across",
+        EMPTY,
+        "no picture in test almost as one outside",
+        LEAK,
+    ),
+    E(
+        "no near-duplicates",
+        WARN,
+        "near_duplicate",
+        EMPTY,
+        "no two almost identical pictures",
+        "The same picture, saved twice?",
+    ),
+    E("no patient across splits", STOP, "patient_across", EMPTY, "no patient both in test and outside", LEAK),
+    E(
+        "no patient in train and val",
+        WARN,
+        "patient_in_val",
+        EMPTY,
+        "no patient in both",
+        "They are pooled and cut anew by patient.",
+    ),
 )
 
 FIGURES = (
     E("both classes", STOP, "classes", _between(2, 2), "images of both classes"),
     E("both classes in test", STOP, "classes_in_test", _between(2, 2), "both classes in the test folder, if any"),
     E("class balance", STOP, "rarer_class", _between(0.05, None), "the rarer class has at least 5 % of the images"),
-    E("patients per class", WARN, "patients_per_class", _between(50, None), "at least 50 patients in each class"),
-    E("class share per split", WARN, "share_gap", at_most(0.1), "pneumonia share in test within 0.1 of the rest"),
+    E(
+        "patients per class",
+        WARN,
+        "patients_per_class",
+        _between(50, None),
+        "at least 50 patients in each class",
+        "With so few, chance decides much of every result.",
+    ),
+    E(
+        "class share per split",
+        WARN,
+        "share_gap",
+        at_most(0.1),
+        "pneumonia share in test within 0.1 of the rest",
+        "Accuracy in test does not tell what to expect elsewhere.",
+    ),
     E(
         "colour tells no label",
         WARN,
         "colour_gap",
         at_most(0.02),
         "share of colour files by class differs by at most 0.02",
+        "Every image is made gray before a model sees it.",
     ),
     E(
         "markers tell no label",
@@ -98,13 +168,29 @@ FIGURES = (
         "marker_gap",
         at_most(0.05),
         "share of marked images by class differs by at most 0.05",
+        SHORTCUT,
     ),
-    E("size tells no label", WARN, "size_auc", at_most(0.65), f"the size {AWAY}"),
-    E("aspect tells no label", WARN, "aspect_auc", at_most(0.65), f"the shape {AWAY}"),
-    E("brightness tells no label", WARN, "brightness_auc", at_most(0.65), f"the mean brightness {AWAY}"),
+    E(
+        "size tells no label",
+        WARN,
+        "size_auc",
+        at_most(0.65),
+        f"the size {AWAY}",
+        "All images are brought to one size, but sharpness may still tell.",
+    ),
+    E(
+        "aspect tells no label",
+        WARN,
+        "aspect_auc",
+        at_most(0.65),
+        f"the shape {AWAY}",
+        "Squashing to a square leaves it visible: see image fit.",
+    ),
+    E("brightness tells no label", WARN, "brightness_auc", at_most(0.65), f"the mean brightness {AWAY}", SHORTCUT),
     E("quarantine", STOP, "quarantined", at_most(0.01), "few images had to be taken out"),
 )
 
+OTHER = "The champion's results on its own data say less about these images."
 DRIFT = (
     E(
         "intensities as before",
@@ -112,6 +198,14 @@ DRIFT = (
         "intensity_drift",
         at_most(0.2),
         "stability index against the champion's at most 0.2",
+        OTHER,
     ),
-    E("sizes as before", WARN, "size_drift", at_most(0.2), "stability index against the champion's at most 0.2"),
+    E(
+        "sizes as before",
+        WARN,
+        "size_drift",
+        at_most(0.2),
+        "stability index against the champion's at most 0.2",
+        OTHER,
+    ),
 )

@@ -14,14 +14,14 @@ from pneumo.data.similar import near_pairs
 EDGE = 176  # pixels of a picture in the page
 # Column, whether the largest is odd, how many, and what a reader should know of it.
 ODD = (
-    ("marker", True, 3, "bright letters or arrows at the edge"),
-    ("symmetry", False, 3, "left and right differ most: turned, cropped, or one side opaque"),
-    ("excess", True, 2, "border brighter than the picture: inverted or unusually framed?"),
-    ("mean", False, 2, "darkest"),
-    ("mean", True, 2, "brightest"),
-    ("std", False, 2, "least contrast"),
-    ("aspect", True, 1, "widest for its height"),
-    ("aspect", False, 1, "tallest for its width"),
+    ("marker", True, 3, "Bright letters or arrows at the edge"),
+    ("symmetry", False, 3, "Left and right differ most: turned, cropped, or one side opaque"),
+    ("excess", True, 2, "Border brighter than the picture: inverted?"),
+    ("mean", False, 2, "Darkest"),
+    ("mean", True, 2, "Brightest"),
+    ("std", False, 2, "Least contrast"),
+    ("aspect", True, 1, "Widest"),
+    ("aspect", False, 1, "Tallest"),
 )
 
 
@@ -44,16 +44,16 @@ def examples(manifest: pd.DataFrame, root: Path, each: int = 6) -> dict[str, lis
     }
 
 
-def oddest(manifest: pd.DataFrame, root: Path) -> list[Shown]:
-    """The extremes of every measure, each picture once."""
+def oddest(manifest: pd.DataFrame, root: Path) -> dict[str, list[Shown]]:
+    """The extremes of every measure by what is odd about them, each picture once."""
     table = manifest.assign(excess=manifest["border"] - manifest["mean"], aspect=manifest["width"] / manifest["height"])
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for column, largest, number, note in ODD:
         if table[column].nunique() > 1:
             ordered = table.sort_values([column, "path"], ascending=not largest)
-            for path in ordered["path"].head(number):
-                found.setdefault(path, note)
-    return [_shown(path, root, f"{_label(table, path)}: {note}") for path, note in found.items()]
+            known = {path for paths in found.values() for path in paths}
+            found[note] = [path for path in ordered["path"].head(number) if path not in known]
+    return {note: [_shown(path, root, _label(table, path)) for path in paths] for note, paths in found.items() if paths}
 
 
 def duplicates(manifest: pd.DataFrame, root: Path, most: int = 4) -> tuple[list[list[Shown]], int, int]:

@@ -37,6 +37,7 @@ class Outcome:
             passed=self.passed,
             expected=expectation.expected,
             observed=observed,
+            meaning=expectation.meaning,
             files=tuple(dict.fromkeys(_named_with(path, value) for path, value in self.offenders))[:SHOWN],
         )
 
@@ -47,10 +48,14 @@ class Session:
     def __init__(self) -> None:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the package is imported
         import great_expectations
+        from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
         self._gx = great_expectations
         self.version = str(great_expectations.__version__)
-        context = great_expectations.get_context(mode="ephemeral")
+        config = DataContextConfig(
+            store_backend_defaults=InMemoryStoreBackendDefaults()
+        )  # the default one leaves files
+        context = great_expectations.get_context(mode="ephemeral", project_config=config)
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}
         self._source = context.data_sources.add_pandas("manifest")
 

@@ -37,7 +37,8 @@ def test_the_page_says_what_is_in_the_set_and_what_is_wrong(page):
     assert "1 file was taken out" in text
     assert "broken.jpeg: readable: expected every file can be decoded" in text
     assert "1 picture is there more than once" in text
-    assert "Patients per class." in text
+    assert "<strong>Patients per class.</strong> Expected: at least 50 patients in each class." in text
+    assert "With so few, chance decides much of every result." in text
 
 
 def test_names_are_escaped(page):

@@ -33,7 +33,7 @@ def test_data_docs_are_one_page_with_every_expectation(spoiled):
     page = (report.docs / "index.html").read_text()
     assert all(f"<strong>{name[0].upper()}{name[1:]}.</strong>" in page for name in rows)
     assert "Great Expectations 1." in page
-    assert "ExpectColumnValuesToBeNull(column=patient_across), severity error" in page
+    assert "ExpectColumnValuesToBeNull(column=patient_across), suite &ldquo;images&rdquo;, severity error" in page
     assert "train/NORMAL/tiny.png: 30" in page
 
 

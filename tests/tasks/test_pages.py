@@ -1,0 +1,51 @@
+"""What the links of Prefect's pages open, in a real browser on a real MLflow server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from pneumo.data import docs
+from pneumo.data.expectations import FIGURES, IMAGES
+from pneumo.data.suites import WHOLE, Outcome
+from pneumo.tracking import Tracker
+from tasks import pages
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason="needs Debian's chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    yield page
+    page.close()
+
+
+def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_server, page, tmp_path):
+    images = [Outcome(row, row.name != "no duplicates", 9, []) for row in IMAGES]
+    copies = [(f"train/{number}.jpeg", "a.jpeg = b.jpeg") for number in range(30)]
+    images = [Outcome(row.expectation, row.passed, 99, [] if row.passed else copies) for row in images]
+    whole = [Outcome(row, True, 1, []) for row in FIGURES]
+    text = docs.page({"images": images, WHOLE: whole}, {row.column: 0.0 for row in FIGURES}, "1.0")
+    (tmp_path / docs.PAGE).write_text(text)
+    tracker = Tracker(mlflow_server, "pages")
+    run_id = tracker.start_run("pipeline")
+    tracker.log_artifacts(run_id, tmp_path, Path(pages.DATA_DOCS).parent.name)
+    page.goto(pages.artifact(tracker.run_url(run_id), pages.DATA_DOCS))
+    shown = page.frame_locator("iframe")
+    assert "19 of 20 expectations met in suite “images”" in shown.locator("p.sub").inner_text()
+    assert shown.locator(".row.passed").count() == len(IMAGES) + len(FIGURES) - 1
+    assert not shown.locator("li").first.is_visible()
+    shown.get_by_text("30 images").click()
+    assert shown.get_by_text("train/29.jpeg").is_visible()
