@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train test check bench lock up down status clean
+.PHONY: train test test-services check bench lock up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [WEIGHTS=imagenet|folder|s3://...|none] [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
@@ -15,6 +15,10 @@ train: $(STAMP)
 
 test: check
 	$(BIN)/python -m pytest -q $(ARGS)
+
+# The team server for real: Postgres, an S3 server, logins (infra/dev/packages.sh installs them).
+test-services: $(DEVELOPMENT)
+	$(BIN)/python -m pytest -q -m team tests/team $(ARGS)
 
 check: $(DEVELOPMENT)
 	$(BIN)/ruff check .

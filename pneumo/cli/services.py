@@ -8,26 +8,32 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo.operations import services
+from pneumo.operations.deploy import make_bucket
 from pneumo.settings import load_settings
 
 app = typer.Typer()
 console = Console()
+Bucket = Annotated[bool, typer.Option("--bucket", help="Make the bucket of data.storage first.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command()
-def up() -> None:
+def up(bucket: Bucket = False) -> None:
     """Start the local Prefect server, MLflow server and worker, and lay the deployments."""
-    services.up(load_settings(), console.print)
+    settings = load_settings()
+    if bucket:
+        make_bucket(settings)
+    services.up(settings, console.print)
     status()
 
 
 @app.command()
-def deploy(
-    bucket: Annotated[bool, typer.Option("--bucket", help="Make the bucket of data.storage first.")] = False,
-) -> None:
+def deploy(bucket: Bucket = False) -> None:
     """Tell a Prefect server that runs elsewhere (PREFECT_API_URL) of work pool, results and deployments."""
-    services.deploy_to_server(load_settings(), bucket, console.print)
+    settings = load_settings()
+    if bucket:
+        make_bucket(settings)
+    services.deploy_to_server(settings, console.print)
 
 
 @app.command()
@@ -38,7 +44,8 @@ def down() -> None:
 
 
 @app.command()
-def status(as_json: AsJson = False) -> None:
+def status(as_json: Bucket = Annotated[bool, typer.Option("--bucket", help="Make the bucket of data.storage first.")]
+AsJson = False) -> None:
     """Show what runs, where it answers and where its log is."""
     rows = services.status(load_settings())
     if as_json:

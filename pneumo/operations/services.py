@@ -170,11 +170,9 @@ def _start(service: Service, settings: Settings) -> None:
     processes.wait_until_healthy(process, service.name, service.healthy, folder / f"{service.name}.log")
 
 
-def deploy_to_server(settings: Settings, bucket: bool, say: Callable[[str], None]) -> None:
-    """Lay pool, place of results and deployments on the Prefect server in force; `bucket` makes that first."""
+def deploy_to_server(settings: Settings, say: Callable[[str], None]) -> None:
+    """Lay pool, place of results and deployments on the Prefect server in force."""
     _folder(settings).mkdir(parents=True, exist_ok=True)
-    if bucket:
-        deploy.make_bucket(settings)
     _lay(settings, address(settings))
     _deploy(settings, say, address(settings))
 
