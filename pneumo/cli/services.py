@@ -44,8 +44,7 @@ def down() -> None:
 
 
 @app.command()
-def status(as_json: Bucket = Annotated[bool, typer.Option("--bucket", help="Make the bucket of data.storage first.")]
-AsJson = False) -> None:
+def status(as_json: AsJson = False) -> None:
     """Show what runs, where it answers and where its log is."""
     rows = services.status(load_settings())
     if as_json:

@@ -1,4 +1,4 @@
-"""The main job on Postgres and S3, on DICOM files whose headers name patients; then what it left is searched for them."""
+"""The main job on Postgres and S3, on DICOM files that name patients; then all that it left is searched for them."""
 
 import io
 import json
