@@ -1,17 +1,14 @@
 """The main job: from a data source to a champion."""
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from prefect import flow
-from prefect.futures import PrefectFuture
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from pneumo.errors import TrainingError
 from pneumo.settings import load_settings
-from pneumo.stages import Candidate, Fit
+from pneumo.stages import Fit
 from pneumo.training.spec import candidate_specs, defaults
-from tasks import conclusion, evaluation, pages, promotion, training
+from tasks import conclusion, engine, evaluation, pages, promotion, training
 from tasks import data as data_tasks
 from tasks.tracking import parent_run, tracker
 
@@ -35,11 +32,7 @@ Batch = Annotated[int | None, Field(ge=1, le=1024, description="Images in a batc
 Seed = Annotated[int, Field(ge=0, description="Same seed, same machine, same weights")]
 
 
-# Each training uses every core, so two at once would take as long and twice the memory.
-ONE_AT_A_TIME = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=1))
-
-
-@flow(name="pneumonia", task_runner=ONE_AT_A_TIME)
+@flow(name="pneumonia")
 def train(  # noqa: PLR0913 - the flow's form: one field each
     data: Source = "phantom",
     weights: Weights = None,
@@ -76,8 +69,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
             **_given(learning_rate=learning_rate, augmentation=augmentation, batch_size=batch_size),
         )
         store = data_tasks.preprocess(version, home, specs[0].size, fit)
-        futures = {spec.name: training.train.submit(spec, version, store, home, run_id) for spec in specs}
-        candidates, failures = _settled(futures)
+        candidates, failures = engine.train_all(specs, version, store, settings, run_id)
         if ensemble and len(candidates) > 1:
             candidates.append(training.combine(candidates, version, store, home, run_id))
         evaluations = [
@@ -89,20 +81,3 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
 
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _settled(futures: dict[str, PrefectFuture[Candidate]]) -> tuple[list[Candidate], dict[str, str]]:
-    """The candidates that came to their end, and why the others did not; all failing fails the run."""
-    candidates: list[Candidate] = []
-    failures: dict[str, str] = {}
-    for name, future in futures.items():
-        future.wait()
-        result = future.state.result(raise_on_failure=False)
-        if isinstance(result, Candidate):
-            candidates.append(result)
-        else:
-            failures[name] = str(result).splitlines()[0]
-    if not candidates:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise TrainingError(f"Expected at least one trained backbone, but all {len(failures)} failed: {reasons}")
-    return candidates, failures

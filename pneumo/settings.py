@@ -86,6 +86,20 @@ class Pool(Section):
     variables: dict[str, Any] = Field({}, description="Values for the template's variables")
 
 
+class Engine(Section):
+    """Where trainings run, and what each of them is given by a cluster."""
+
+    address: str = Field("processes", pattern=r"^(processes|auto|ray://[^/]+)$")
+    cpus: int = Field(1, ge=1)
+    gpus: float = Field(0, ge=0)
+    memory_gib: float = Field(3, gt=0)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether trainings run on a cluster."""
+        return self.address != "processes"
+
+
 class Settings(BaseSettings):
     """Everything that is the same for every run; what differs from run to run is a flow parameter."""
 
@@ -102,6 +116,7 @@ class Settings(BaseSettings):
     external: tuple[str, ...] = ()
     services: Services = Services()
     pool: Pool = Pool()
+    engine: Engine = Engine()
 
     @classmethod
     def settings_customise_sources(

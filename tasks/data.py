@@ -42,6 +42,12 @@ def split(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersio
     return version.make_version(inventory, report, home)
 
 
+@task(name="share data", task_run_name="share data", cache_policy=NO_CACHE)
+def share(version: DatasetVersion, settings: Data) -> None:
+    """Put the version where the machines of a cluster find it."""
+    packs.push(version, settings)
+
+
 @task(name="explore", task_run_name="explore", cache_key_fn=keyed("explore", "data"), persist_result=True)
 def explore(version: DatasetVersion, report: GateReport, home: Path) -> Path:
     """Draw the exploration report."""

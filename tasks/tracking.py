@@ -80,9 +80,12 @@ def name_run(run_id: str, source: str, digest: str) -> None:
 
 
 def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
-    """A child run of a candidate."""
+    """A child run of a candidate; one that a lost machine left open goes on."""
     if _cancelled.is_set():
         raise TrainingError(f"The flow run was cancelled before {name} began.")
+    begun = tracker().unfinished({PARENT_TAG: parent_run, "candidate": name})
+    if begun:
+        return begun[0]
     tags = {"candidate": name, "stage": "candidate", **_origin()}
     run_id = tracker().start_run(name, parent=parent_run, tags=tags)
     tracker().log_params(run_id, parameters)

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from pneumo.errors import PneumoError
-from pneumo.stages import Candidate, DatasetVersion, ImageStore
+from pneumo.settings import load_settings
+from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore
 from pneumo.training import candidate as candidates
+from pneumo.training import travel
 from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.spec import CandidateSpec
 from tasks.pages import progress_bar
@@ -20,6 +23,24 @@ def train(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home:
     """Train one backbone in its own process, with its curve in MLflow while it grows."""
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
     return _recorded(run_id, spec.name, lambda follow: candidates.train(spec, version, store, run_id, home, follow))
+
+
+@task(name="train", task_run_name="train {spec.name}", cache_policy=NO_CACHE)
+def train_elsewhere(spec: CandidateSpec, digest: str, fit: Fit, parent_run: str) -> Candidate:
+    """`train` on whatever machine this is, with its own settings, and data that are known by their digest."""
+    settings = load_settings()
+    run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
+
+    def work(follow: OnProgress) -> Candidate:
+        version, store = travel.settle(digest, spec.size, fit, settings)
+        key = candidates.train_key(spec, version, store, settings.home)
+        travel.resume(key, settings)
+        follow = travel.mirrored(key, settings, follow)
+        done = candidates.train(spec, version, store, run_id, settings.home, follow, settings.engine.cpus)
+        travel.send(done, settings)
+        return done
+
+    return _recorded(run_id, spec.name, work)
 
 
 @task(name="combine", task_run_name="combine", cache_key_fn=keyed("combine", "training"), persist_result=True)

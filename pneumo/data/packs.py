@@ -41,15 +41,15 @@ def push(version: DatasetVersion, settings: Data) -> int:
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda rows: _put_shard(rows, version.root, bucket), shards))
     record = {"source": version.source, "synthetic": version.synthetic}
-    bucket.put(_key(bucket, "versions", version.digest, RECORD), json.dumps(record).encode())
-    bucket.put(_key(bucket, "versions", version.digest, MANIFEST), version.manifest.read_bytes())
+    bucket.put(bucket.key("versions", version.digest, RECORD), json.dumps(record).encode())
+    bucket.put(bucket.key("versions", version.digest, MANIFEST), version.manifest.read_bytes())
     return len(missing)
 
 
 def stored(settings: Data, digest: str = "") -> list[str]:
     """Digests of the complete versions on the storage that begin with `digest`."""
     bucket = _bucket(settings)
-    keys = [item.key for item in bucket.list(_below(bucket, f"versions/{digest}"))]
+    keys = [item.key for item in bucket.list(bucket.below(f"versions/{digest}"))]
     return [key.split("/")[-2] for key in keys if key.endswith(f"/{MANIFEST}")]
 
 
@@ -66,8 +66,8 @@ def pull(digest: str, home: Path, settings: Data) -> DatasetVersion:
             " or give more of its digest."
         )
     digest = found[0]
-    content = bucket.get(_key(bucket, "versions", digest, MANIFEST))
-    record = json.loads(bucket.get(_key(bucket, "versions", digest, RECORD)))
+    content = bucket.get(bucket.key("versions", digest, MANIFEST))
+    record = json.loads(bucket.get(bucket.key("versions", digest, RECORD)))
     root = home / "cache" / "pulled" / digest[:16]
     write_whole(root.with_suffix(".parquet"), content)
     manifest = pd.read_parquet(root.with_suffix(".parquet"))
@@ -104,12 +104,12 @@ def _put_shard(rows: pd.DataFrame, root: Path, bucket: Bucket) -> None:
     content = b"".join(files)
     name = hashlib.sha256(content).hexdigest()
     index = "\n".join(f"{sha256} {len(data)}" for sha256, data in zip(rows["sha256"], files, strict=True))
-    bucket.put(_key(bucket, "shards", name), content)
-    bucket.put(_key(bucket, "index", name), index.encode())
+    bucket.put(bucket.key("shards", name), content)
+    bucket.put(bucket.key("index", name), index.encode())
 
 
 def _get_shard(name: str, files: Files, wanted: dict[str, list[Path]], bucket: Bucket) -> None:
-    content, offset = bucket.get(_key(bucket, "shards", name)), 0
+    content, offset = bucket.get(bucket.key("shards", name)), 0
     for sha256, length in files:
         data, offset = content[offset : offset + length], offset + length
         for target in wanted.get(sha256, ()):
@@ -119,7 +119,7 @@ def _get_shard(name: str, files: Files, wanted: dict[str, list[Path]], bucket: B
 
 def _indexes(bucket: Bucket) -> dict[str, Files]:
     """What every shard holds, in order."""
-    keys = [item.key for item in bucket.list(_below(bucket, "index/"))]
+    keys = [item.key for item in bucket.list(bucket.below("index/"))]
     with ThreadPoolExecutor(WORKERS) as pool:
         contents = pool.map(lambda key: bucket.get(key).decode(), keys)
     return {
@@ -132,14 +132,6 @@ def _bucket(settings: Data) -> Bucket:
     if not settings.storage:
         raise DataError("Expected a place for dataset versions, but data.storage in mlflow.yaml is empty: set s3://...")
     return Bucket(settings.storage, settings.s3_endpoint)
-
-
-def _below(bucket: Bucket, name: str) -> str:
-    return name if not bucket.prefix or bucket.prefix.endswith("/") else f"/{name}"
-
-
-def _key(bucket: Bucket, *parts: str) -> str:
-    return bucket.prefix + _below(bucket, "/".join(parts))
 
 
 def _inside(path: str) -> str:

@@ -51,6 +51,23 @@ class Bucket:
         )
         self._client = boto3.client("s3", endpoint_url=endpoint, config=config)
 
+    def key(self, *parts: str) -> str:
+        """A key below the prefix."""
+        return self.prefix + self.below("/".join(parts))
+
+    def below(self, name: str) -> str:
+        """A name as it continues the prefix."""
+        return name if not self.prefix or self.prefix.endswith("/") else f"/{name}"
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object with this key."""
+        found = self._call(key, lambda: self._client.list_objects_v2(Bucket=self.name, Prefix=key, MaxKeys=1))
+        return any(item["Key"] == key for item in found.get("Contents", ()))
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+        self._call(key, lambda: self._client.delete_object(Bucket=self.name, Key=key))
+
     def list(self, below: str = "") -> Iterator[Item]:
         """Objects below the prefix, sorted by key; keys are relative to the bucket."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=self.prefix + below)

@@ -37,12 +37,22 @@ class Job(Record):
     @property
     def folder(self) -> Path:
         """Where the result lies."""
-        return self.home / "cache" / "train" / self.key
+        return result_folder(self.home, self.key)
 
     @property
     def checkpoint(self) -> Path:
         """Where an unfinished training is kept."""
-        return self.home / "checkpoints" / self.key / "checkpoint.npz"
+        return checkpoint_file(self.home, self.key)
+
+
+def result_folder(home: Path, key: str) -> Path:
+    """Where a finished training with this key lies."""
+    return home / "cache" / "train" / key
+
+
+def checkpoint_file(home: Path, key: str) -> Path:
+    """Where an unfinished training with this key is kept."""
+    return home / "checkpoints" / key / "checkpoint.npz"
 
 
 def perform(job: Job, report: OnProgress) -> Candidate:

@@ -1,0 +1,83 @@
+"""Where trainings run: processes of this machine, or a Ray cluster; Prefect's task runners do the scheduling."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from pneumo.errors import TrainingError
+from pneumo.settings import Engine, Settings
+from pneumo.stages import Candidate, DatasetVersion, ImageStore
+from pneumo.training import travel
+from pneumo.training.spec import CandidateSpec
+from tasks import data, training
+
+PROJECT = Path(__file__).parents[1]
+# What a machine of the cluster needs of this project is its code.
+NOT_CODE = [".git", ".venv", ".pneumo", "tests", "bench", "docs", "infra", "*.lock", "*.md", "**/__pycache__"]
+RETRIES = 3  # of a training whose machine was lost; each goes on from its last checkpoint
+Runner = TaskRunner[PrefectFuture[Any]]
+Futures = dict[str, PrefectFuture[Candidate]]
+
+
+def train_all(
+    specs: Sequence[CandidateSpec], version: DatasetVersion, store: ImageStore, settings: Settings, parent_run: str
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Train every backbone where the settings say; returns the candidates, and why others failed.
+
+    Raises:
+        TrainingError: all failed.
+    """
+    if not settings.engine.elsewhere:
+        common = {"version": version, "store": store, "home": settings.home, "parent_run": parent_run}
+        with _processes() as runner:
+            return _settled({spec.name: runner.submit(training.train, {"spec": spec, **common}) for spec in specs})
+    data.share(version, settings.data)
+    known = {"digest": version.digest, "fit": store.fit, "parent_run": parent_run}
+    with _cluster(settings.engine) as runner:
+        futures = {spec.name: runner.submit(training.train_elsewhere, {"spec": spec, **known}) for spec in specs}
+        candidates, failures = _settled(futures)
+    return [travel.bring(candidate, settings) for candidate in candidates], failures
+
+
+def _processes() -> Runner:
+    """A pool with one place, whose thread waits for a process of its own (`pneumo.training.isolate`).
+
+    Each training uses every core, so two at once would take as long and twice the memory.
+    """
+    return cast(Runner, ThreadPoolTaskRunner(max_workers=1))
+
+
+@contextmanager
+def _cluster(engine: Engine) -> Iterator[Runner]:
+    """A Ray cluster's runner; what is submitted gets the share of a machine that the settings declare."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported
+    from prefect_ray import RayTaskRunner
+    from prefect_ray.context import remote_options
+
+    code = {"working_dir": str(PROJECT), "excludes": NOT_CODE}
+    runner = RayTaskRunner(engine.address, {"runtime_env": code, "logging_level": "WARNING"})
+    memory = int(engine.memory_gib * 2**30)
+    share = remote_options(num_cpus=engine.cpus, num_gpus=engine.gpus, memory=memory, max_retries=RETRIES)
+    with share, runner:
+        yield cast(Runner, runner)
+
+
+def _settled(futures: Futures) -> tuple[list[Candidate], dict[str, str]]:
+    candidates: list[Candidate] = []
+    failures: dict[str, str] = {}
+    for name, future in futures.items():
+        future.wait()
+        result = future.state.result(raise_on_failure=False)
+        if isinstance(result, Candidate):
+            candidates.append(result)
+        else:
+            failures[name] = str(result).splitlines()[0]
+    if not candidates:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise TrainingError(f"Expected at least one trained backbone, but all {len(failures)} failed: {reasons}")
+    return candidates, failures
