@@ -2,6 +2,7 @@
 
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -9,15 +10,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TypeVar
 
 from pneumo.data.filecache import Stamp
 from pneumo.errors import DataError
 from pneumo.stages import stage_key, written_once
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+CLASH = (NotADirectoryError, IsADirectoryError, FileExistsError)  # a file and a folder of the same name
+BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error,
+    *CLASH,
+)  # fmt: skip
 CHUNK = 2**20
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -71,14 +77,14 @@ def _reason(error: Exception) -> str:
 def _unpack(archive: Path, target: Path, limits: Limits) -> None:
     total, files = 0, 0
     allowed = max(limits.ratio_from, archive.stat().st_size * limits.ratio)
-    for member in _members(archive):
+    for member in _told(_members(archive)):
         files += 1
         path = target / _safe(member, archive)
         if "__MACOSX" in path.parts:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        with member.open() as source, path.open("wb") as sink:
-            while chunk := source.read(CHUNK):
+        with path.open("wb") as sink:
+            for chunk in _told(_chunks(member)):
                 total += len(chunk)
                 if files > limits.files or total > min(limits.total, allowed):
                     raise DataError(
@@ -88,11 +94,29 @@ def _unpack(archive: Path, target: Path, limits: Limits) -> None:
                 sink.write(chunk)
 
 
+def _told(parts: Iterator[Part]) -> Iterator[Part]:
+    """What a broken archive's file gives as an error of the disk is one of the archive; writing is not in here."""
+    while True:
+        try:
+            part = next(parts, None)
+        except OSError as error:
+            raise zipfile.BadZipFile(error.strerror or str(error)) from error
+        if part is None:
+            return
+        yield part
+
+
+def _chunks(member: Member) -> Iterator[bytes]:
+    with member.open() as source:
+        while chunk := source.read(CHUNK):
+            yield chunk
+
+
 def _safe(member: Member, archive: Path) -> PurePosixPath:
     path = PurePosixPath(member.name.replace("\\", "/"))
     if not member.plain:
         raise DataError(f"Expected only files in {archive}, but {member.name!r} is a link or a device: remove it.")
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in member.name:
+    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in member.name:
         raise DataError(f"Expected paths inside {archive}, but {member.name!r} leads outside: do not trust this file.")
     return path
 

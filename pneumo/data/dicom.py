@@ -43,16 +43,23 @@ def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
 
 
 def patient_key(data: bytes, secret: bytes) -> str | None:
-    """Keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer; None where the file names no patient."""
+    """Keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer; None where the file names no patient.
+
+    Raises:
+        DataError: the header is broken.
+    """
     import pydicom
 
-    dataset = pydicom.dcmread(
-        io.BytesIO(data), stop_before_pixels=True, specific_tags=["PatientID", "IssuerOfPatientID"]
-    )
-    identifier = str(dataset.get("PatientID") or "").strip()
-    if not identifier:
+    wanted = ["PatientID", "IssuerOfPatientID"]
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=wanted)
+        identifier, issuer = (str(dataset.get(name) or "") for name in wanted)
+    # As in `render`: almost anything is raised on a broken file, and the texts quote what must not be told.
+    except Exception as error:  # noqa: BLE001
+        raise DataError(f"Expected a DICOM header, but it cannot be read ({type(error).__name__}).") from None
+    if not identifier.strip():
         return None
-    text = f"{dataset.get('IssuerOfPatientID') or ''}\0{identifier}"
+    text = f"{issuer}\0{identifier.strip()}"
     return f"dicom-{hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:24]}"
 
 

@@ -145,8 +145,9 @@ def load_network(path: Path) -> "keras.Model":
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    # On a broken or hostile file Keras, h5py and zipfile raise almost anything.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path}: expected a .keras file that loads in safe mode, but Keras says: {reason}") from error
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ def load(file: Path) -> tuple[Arrays, dict[str, Any]] | None:
             for name in stored.files:
                 if "/" in name:
                     groups.setdefault(name.split("/")[0], []).append(stored[name])
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except (ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainingError(f"Expected a checkpoint in {file}, found a damaged file ({error}): remove it.") from error
     return groups, state
 

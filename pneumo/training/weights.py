@@ -81,7 +81,7 @@ def load_backbone(spec: CandidateSpec, home: Path) -> Any:
     if file is not None:
         try:
             model.load_weights(file)
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, OSError, RuntimeError, TypeError) as error:  # h5py's on a broken file
             reason = str(error).strip().splitlines()[0]
             raise WeightsError(f"Expected weights of {backbone} in {file}, but they do not fit: {reason}") from error
     return model

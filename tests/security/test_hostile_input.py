@@ -1,0 +1,336 @@
+"""Files from outside, broken on purpose: either they are read or an error of ours is raised, and nothing else happens.
+
+A fixed budget: PNEUMO_FUZZ examples a target, 60 unless set; the same examples at every run. For a long search:
+PNEUMO_FUZZ=20000 make test ARGS=tests/security
+"""
+
+import contextlib
+import csv
+import io
+import os
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pneumo.data import archives, decode, dicom, labels
+from pneumo.data.measure import measure
+from pneumo.errors import DataError, ModelError, PneumoError, WeightsError
+from pneumo.serving.inputs import read_images
+
+BUDGET = int(os.environ.get("PNEUMO_FUZZ", "60"))
+fuzz = settings(
+    max_examples=BUDGET, deadline=None, derandomize=BUDGET == 60, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+LIMITS = archives.Limits(files=50, total=1 << 20, ratio_from=1 << 18)
+
+
+def picture(kind: str, mode: str = "L", **options) -> bytes:
+    coarse = np.random.default_rng(3).integers(0, 256, (24, 20), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(coarse).convert(mode).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def radiograph() -> bytes:
+    import pydicom
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    dataset = pydicom.Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.PatientID = "1.2.840.10008.5.1.4.1.1.1", "1.2.3", "MUSTERMANN"
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel, dataset.Rows, dataset.Columns = "MONOCHROME1", 1, 12, 10
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.RescaleSlope, dataset.RescaleIntercept, dataset.WindowCenter, dataset.WindowWidth = 2, -5, 900, 1200
+    dataset.PixelData = np.random.default_rng(4).integers(0, 4096, (12, 10), dtype=np.uint16).tobytes()
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("set/NORMAL/a.jpeg", picture("JPEG"))
+        packed.writestr("set/PNEUMONIA/b.png", picture("PNG"))
+    return buffer.getvalue()
+
+
+def taped(mode: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as tape:
+        for name in ("set/NORMAL/a.jpeg", "set/PNEUMONIA/b.jpeg"):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(picture("JPEG"))
+            tape.addfile(entry, io.BytesIO(picture("JPEG")))
+    return buffer.getvalue()
+
+
+IMAGES = [
+    picture("JPEG"), picture("JPEG", "RGB", progressive=True), picture("PNG"), picture("PNG", "RGBA"), radiograph(),
+    picture("PNG", "P"),
+]  # fmt: skip
+ARCHIVES = {
+    ".zip": zipped(),
+    ".tar": taped("w"),
+    ".tar.gz": taped("w:gz"),
+    ".tar.bz2": taped("w:bz2"),
+    ".tar.xz": taped("w:xz"),
+}
+TABLE = b"path,label,patient,split\nNORMAL/a.jpeg,NORMAL,p1,train\nPNEUMONIA/b.jpeg,1,p2,test\n"
+
+
+@st.composite
+def broken(draw, *wholes: bytes):
+    """A valid file with a few bytes changed, cut out, doubled, inserted, or its end missing."""
+    data = bytearray(draw(st.sampled_from(wholes)))
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, max(len(data) - 1, 0)))
+        kind = draw(st.sampled_from(("flip", "set", "cut", "double", "insert", "number", "end")))
+        length = draw(st.integers(1, 24))
+        if kind == "flip" and data:
+            data[at] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "set":
+            data[at : at + length] = bytes([draw(st.sampled_from((0, 1, 127, 128, 255)))]) * length
+        elif kind == "cut":
+            del data[at : at + length]
+        elif kind == "double":
+            data[at:at] = data[at : at + length]
+        elif kind == "insert":
+            data[at:at] = draw(st.binary(min_size=1, max_size=24))
+        elif kind == "number":
+            data[at : at + 4] = draw(st.sampled_from((0, 1, 2**31 - 1, 2**32 - 1, 65535))).to_bytes(4, "little")
+        else:
+            del data[at:]
+    return bytes(data)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("hostile")
+
+
+@fuzz
+@given(broken(*IMAGES), st.sampled_from(("squash", "pad")))
+def test_an_image_is_decoded_whole_or_refused(data, fit):
+    try:
+        pixels = decode.decode(data, 16, fit, "image")
+    except DataError:
+        return
+    assert pixels.shape == (16, 16)
+    assert pixels.dtype == np.uint8
+
+
+@fuzz
+@given(broken(radiograph()))
+def test_a_dicom_file_is_measured_or_refused_and_never_names_its_patient(data):
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        Path(file.name).write_bytes(data)
+        row, pixels = measure(Path(file.name), "file", b"secret")
+    assert (pixels is None) == (row["error"] is not None)
+    assert "MUSTERMANN" not in repr(row)
+
+
+@fuzz
+@given(broken(radiograph()))
+def test_who_is_on_a_broken_dicom_file_is_a_hash_or_nobody(data):
+    try:
+        found = dicom.patient_key(data, b"secret")
+    except DataError:
+        return
+    assert found is None or found.startswith("dicom-")
+
+
+@pytest.mark.parametrize("suffix", ARCHIVES)
+def test_an_archive_is_unpacked_inside_its_folder_or_refused(suffix, scratch):
+    @fuzz
+    @given(broken(ARCHIVES[suffix]))
+    def unpack(data):
+        with tempfile.TemporaryDirectory(dir=scratch) as name:
+            folder = Path(name)
+            (folder / f"set{suffix}").write_bytes(data)
+            try:
+                archives.extract(folder / f"set{suffix}", folder / "home", LIMITS)
+            except DataError:
+                assert not list(folder.glob("home/cache/archives/*"))
+            assert {path.name for path in folder.iterdir()} <= {f"set{suffix}", "home"}
+            written = sum(path.stat().st_size for path in folder.glob("home/**/*") if path.is_file())
+            assert written <= LIMITS.total
+            assert not [path for path in folder.glob("home/**/*") if path.is_symlink()]
+
+    unpack()
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+PIECES = st.sampled_from(("..", ".", "/", "\\", "a", "C:", "NORMAL", "~", " ", "\n"))
+
+
+@fuzz
+@given(st.lists(st.one_of(PIECES, NAMES), min_size=1, max_size=5), st.sampled_from((b"x", b"")))
+def test_no_name_in_an_archive_leads_outside(parts, content):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with zipfile.ZipFile(folder / "set.zip", "w") as packed:
+            packed.writestr(zipfile.ZipInfo("/".join(parts)), content)
+        with contextlib.suppress(DataError):
+            archives.extract(folder / "set.zip", folder / "home", LIMITS)
+        assert {path.name for path in folder.iterdir()} <= {"set.zip", "home"}
+
+
+@fuzz
+@given(broken(TABLE))
+def test_a_label_file_is_read_or_refused(
+    data,
+):
+    check_labels(data, "labels.csv")
+
+
+@fuzz
+@given(
+    st.lists(
+        st.lists(st.one_of(st.text(max_size=12), st.just("NORMAL/a.jpeg"), st.just("PNEUMONIA")), max_size=6),
+        max_size=6,
+    )
+)
+def test_any_table_is_read_or_refused(rows):
+    text = io.StringIO()
+    csv.writer(text).writerows([["path", "label", "patient", "split"], *rows])
+    check_labels(text.getvalue().encode("utf-8", "surrogatepass"), "labels.csv")
+
+
+def parquet() -> bytes:
+    import pandas as pd
+
+    buffer = io.BytesIO()
+    pd.read_csv(io.BytesIO(TABLE), dtype=str).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+@fuzz
+@given(broken(parquet()))
+def test_a_parquet_label_file_is_read_or_refused(data):
+    check_labels(data, "labels.parquet")
+
+
+def check_labels(data: bytes, name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for path in ("NORMAL/a.jpeg", "PNEUMONIA/b.jpeg"):
+            (root / path).parent.mkdir(exist_ok=True)
+            (root / path).write_bytes(b"image")
+        (root / name).write_bytes(data)
+        try:
+            listing = labels.list_labels(root / name, {})
+        except DataError:
+            return
+        assert {entry.label for entry in listing.entries} == {"NORMAL", "PNEUMONIA"}
+        assert all((root / entry.path).is_file() for entry in listing.entries)
+
+
+CELLS = st.one_of(
+    st.none(), st.booleans(), st.floats(), st.text(max_size=200), st.binary(max_size=200), broken(*IMAGES),
+    st.lists(
+        st.one_of(st.integers(), st.floats(), st.text(max_size=3), st.lists(st.integers(-9, 300), max_size=4)),
+        max_size=4,
+    ),
+)  # fmt: skip
+
+
+@fuzz
+@given(st.lists(CELLS, min_size=1, max_size=4))
+def test_whatever_a_caller_sends_each_row_has_pixels_or_an_error(cells):
+    found = read_images(cells, 16, "squash")
+    assert len(found.errors) == len(cells)
+    assert len(found.images) == len(found.rows) == sum(error is None for error in found.errors)
+
+
+@pytest.fixture(scope="module")
+def saved(scratch):
+    """A tiny network as a .keras file and its weights as .h5."""
+    import keras
+
+    image = keras.Input((8, 8, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(image))
+    model = keras.Model(image, keras.layers.Dense(1, name="logit")(pooled))
+    model.save(scratch / "model.keras")
+    model.save_weights(scratch / "model.weights.h5")
+    return model, (scratch / "model.keras").read_bytes(), (scratch / "model.weights.h5").read_bytes()
+
+
+def test_a_model_file_is_loaded_or_refused(saved, scratch):
+    from pneumo.serving.bundle import load_network
+
+    _, whole, _ = saved
+
+    @settings(fuzz, max_examples=max(BUDGET // 2, 20))
+    @given(broken(whole))
+    def load(data):
+        (scratch / "broken.keras").write_bytes(data)
+        with contextlib.suppress(ModelError):
+            load_network(scratch / "broken.keras")
+
+    load()
+
+
+def test_a_model_file_with_another_configuration_is_loaded_or_refused(saved, scratch):
+    """What a bit cannot reach: the text inside the archive, changed and packed again."""
+    from pneumo.serving.bundle import load_network
+
+    _, whole, _ = saved
+    with zipfile.ZipFile(io.BytesIO(whole)) as packed:
+        members = {name: packed.read(name) for name in packed.namelist()}
+
+    @settings(fuzz, max_examples=max(BUDGET // 2, 20))
+    @given(broken(members["config.json"]))
+    def load(text):
+        with zipfile.ZipFile(scratch / "changed.keras", "w") as packed:
+            for name, content in members.items():
+                packed.writestr(name, text if name == "config.json" else content)
+        with contextlib.suppress(ModelError):
+            load_network(scratch / "changed.keras")
+
+    load()
+
+
+def test_a_weight_file_is_loaded_or_refused(saved, scratch, monkeypatch):
+    from pneumo.training import weights
+    from pneumo.training.spec import CandidateSpec, parse_backbones
+
+    model, _, whole = saved
+    monkeypatch.setattr(weights, "build", lambda *_args, **_named: model)
+    (scratch / "weights").mkdir()
+    spec = CandidateSpec(backbone=parse_backbones("MobileNet:0.25")[0], weights=str(scratch / "weights"), size=32)
+
+    @settings(fuzz, max_examples=max(BUDGET // 2, 20))
+    @given(broken(whole))
+    def load(data):
+        (scratch / "weights/MobileNet_0.25_no_top.weights.h5").write_bytes(data)
+        with contextlib.suppress(WeightsError):
+            weights.load_backbone(spec, scratch)
+
+    load()
+
+
+def test_a_checkpoint_is_loaded_or_refused(scratch):
+    from pneumo.training import checkpoint
+
+    checkpoint.save(scratch / "checkpoint.npz", {"network": [np.arange(6.0)]}, {"epoch": 1})
+    whole = (scratch / "checkpoint.npz").read_bytes()
+
+    @fuzz
+    @given(broken(whole))
+    def load(data):
+        (scratch / "checkpoint.npz").write_bytes(data)
+        with contextlib.suppress(PneumoError):
+            checkpoint.load(scratch / "checkpoint.npz")
+
+    load()
