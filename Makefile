@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train test test-services check bench lock up down status clean
+.PHONY: train test test-services check bench lock sbom up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [WEIGHTS=imagenet|folder|s3://...|none] [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
@@ -43,6 +43,11 @@ lock:
 	$(IMAGE) infra/images/server.in --output-file infra/images/server.lock
 	$(IMAGE) pyproject.toml --extra server --extra ray --extra kubernetes --output-file infra/images/worker.lock
 	$(IMAGE) infra/images/gpu.in --constraint infra/images/worker.lock | awk '/^[a-z]/{gpu=/^nvidia-/} gpu' >infra/images/gpu.lock
+
+# Everything that is installed, with versions and licences, in CycloneDX's form.
+sbom: $(DEVELOPMENT)
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.json $(BIN)/python
 
 up down status: $(STAMP)
 	$(BIN)/pneumo $@
