@@ -37,7 +37,8 @@ def settings(tmp_path, monkeypatch, s3_server, mlflow_server, request):
         "PNEUMO_PROMOTION__MAXIMUM_LATENCY_MS": "60000",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": "180",  # a busy machine
+        "RAY_raylet_start_wait_time_s": "300",  # a busy machine
+        "RAY_agent_register_timeout_ms": "300000",
         **{f"PNEUMO_PROMOTION__{name}": "1" if name.startswith("MAXIMUM") else "0" for name in OPEN},
     }
     for name, value in given.items():
