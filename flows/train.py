@@ -32,7 +32,7 @@ Batch = Annotated[int | None, Field(ge=1, le=1024, description="Images in a batc
 Seed = Annotated[int, Field(ge=0, description="Same seed, same machine, same weights")]
 
 
-@flow(name="pneumonia")
+@flow(name="pneumonia", task_runner=engine.ONE_AT_A_TIME)
 def train(  # noqa: PLR0913 - the flow's form: one field each
     data: Source = "phantom",
     weights: Weights = None,

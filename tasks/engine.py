@@ -22,6 +22,9 @@ NOT_CODE = [".git", ".venv", ".pneumo", "tests", "bench", "docs", "infra", "*.lo
 RETRIES = 3  # of a training whose machine was lost; each goes on from its last checkpoint
 Runner = TaskRunner[PrefectFuture[Any]]
 Futures = dict[str, PrefectFuture[Candidate]]
+# Of a flow whose trainings run on this machine: its one thread waits for a process (`pneumo.training.isolate`). Each
+# training uses every core, so two at once would take as long and twice the memory.
+ONE_AT_A_TIME = cast(Runner, ThreadPoolTaskRunner(max_workers=1))
 
 
 def train_all(
@@ -29,27 +32,20 @@ def train_all(
 ) -> tuple[list[Candidate], dict[str, str]]:
     """Train every backbone where the settings say; returns the candidates, and why others failed.
 
+    On this machine the flow's own task runner does it, which is `ONE_AT_A_TIME`.
+
     Raises:
         TrainingError: all failed.
     """
     if not settings.engine.elsewhere:
-        common = {"version": version, "store": store, "home": settings.home, "parent_run": parent_run}
-        with _processes() as runner:
-            return _settled({spec.name: runner.submit(training.train, {"spec": spec, **common}) for spec in specs})
+        known = (version, store, settings.home, parent_run)
+        return _settled({spec.name: training.train.submit(spec, *known) for spec in specs})
     data.share(version, settings.data)
-    known = {"digest": version.digest, "fit": store.fit, "parent_run": parent_run}
+    names = {"digest": version.digest, "fit": store.fit, "parent_run": parent_run}
     with _cluster(settings.engine) as runner:
-        futures = {spec.name: runner.submit(training.train_elsewhere, {"spec": spec, **known}) for spec in specs}
+        futures = {spec.name: runner.submit(training.train_elsewhere, {"spec": spec, **names}) for spec in specs}
         candidates, failures = _settled(futures)
     return [travel.bring(candidate, settings) for candidate in candidates], failures
-
-
-def _processes() -> Runner:
-    """A pool with one place, whose thread waits for a process of its own (`pneumo.training.isolate`).
-
-    Each training uses every core, so two at once would take as long and twice the memory.
-    """
-    return cast(Runner, ThreadPoolTaskRunner(max_workers=1))
 
 
 @contextmanager

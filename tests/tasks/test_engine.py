@@ -1,0 +1,92 @@
+"""Trainings on this machine by Prefect's task runner: one after another, one failure does not end the others."""
+
+import threading
+import time
+
+import pytest
+from prefect import flow
+from prefect.testing.utilities import prefect_test_harness
+
+from pneumo.errors import TrainingError
+from pneumo.settings import Engine, Settings
+from pneumo.stages import Candidate, DatasetVersion, ImageStore
+from pneumo.training.spec import candidate_specs
+from tasks import engine, training
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect_server():
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+@pytest.fixture
+def things(tmp_path):
+    version = DatasetVersion(
+        digest="d" * 64, source="s", synthetic=True, root=tmp_path, manifest=tmp_path, images=1, counts={}
+    )
+    store = ImageStore(key="k", path=tmp_path, size=32, fit="squash", images=1)
+    specs = candidate_specs("MobileNet:0.25,MobileNetV2:0.35", "none", 32, 1)
+    return specs, version, store, Settings(home=tmp_path)
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """Stands in for the training itself: says how many ran at once, and fails for the names that are told to."""
+    state = {"now": 0, "most": 0, "fail": set()}
+    lock = threading.Lock()
+
+    def stand_in(spec, *_):
+        with lock:
+            state["now"] += 1
+            state["most"] = max(state["most"], state["now"])
+        time.sleep(0.1)
+        with lock:
+            state["now"] -= 1
+        if spec.name in state["fail"]:
+            raise TrainingError(f"no weights for {spec.name}\nand more lines")
+        return Candidate(
+            name=spec.name, key=spec.name, run_id="r", model=tmp_path, predictions=tmp_path, validation_auc=1,
+            shifted_auc=1, selection_score=1, minutes=1,
+        )  # fmt: skip
+
+    monkeypatch.setattr(training, "start_child", lambda *_: "run")
+    monkeypatch.setattr(training, "_recorded", lambda _run, _name, work: work(lambda _event: None))
+    monkeypatch.setattr(training.candidates, "train", stand_in)
+    return state
+
+
+def train_all(things):
+    specs, version, store, settings = things
+
+    @flow(task_runner=engine.ONE_AT_A_TIME)
+    def main():
+        return engine.train_all(specs, version, store, settings, "parent")
+
+    return main()
+
+
+def test_every_backbone_is_trained_one_after_another(things, trained):
+    candidates, failures = train_all(things)
+    assert [candidate.name for candidate in candidates] == ["MobileNet 0.25", "MobileNetV2 0.35"]
+    assert failures == {}
+    assert trained["most"] == 1
+
+
+def test_one_that_fails_is_told_and_the_other_goes_on(things, trained):
+    trained["fail"] = {"MobileNet 0.25"}
+    candidates, failures = train_all(things)
+    assert [candidate.name for candidate in candidates] == ["MobileNetV2 0.35"]
+    assert failures == {"MobileNet 0.25": "no weights for MobileNet 0.25"}
+
+
+def test_all_failing_is_an_error_that_names_each_reason(things, trained):
+    trained["fail"] = {"MobileNet 0.25", "MobileNetV2 0.35"}
+    with pytest.raises(TrainingError, match=r"all 2 failed: MobileNet 0\.25: no weights .*; MobileNetV2 0\.35: no"):
+        train_all(things)
+
+
+@pytest.mark.parametrize("address", ["ray:/head:10001", "dask://head", "", "ray://head/path"])
+def test_an_address_that_is_no_engine_is_refused(address):
+    with pytest.raises(ValueError, match="address"):
+        Engine(address=address)
