@@ -1,6 +1,7 @@
 """Zip and tar archives, taken as hostile: nothing is written outside the target, and what comes out is limited."""
 
 import lzma
+import os
 import stat
 import struct
 import tarfile
@@ -23,6 +24,7 @@ BROKEN = (
     *CLASH,
 )  # fmt: skip
 CHUNK = 2**20
+LONGEST_NAME = 255  # bytes, of common file systems
 Part = TypeVar("Part")
 
 
@@ -71,6 +73,8 @@ def extract(archive: Path, home: Path, limits: Limits | None = None) -> Path:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, CLASH):  # without the path of the scratch folder
+        return f"{error.strerror}: a file and a folder of one name"
     return str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
 
 
@@ -118,6 +122,8 @@ def _safe(member: Member, archive: Path) -> PurePosixPath:
         raise DataError(f"Expected only files in {archive}, but {member.name!r} is a link or a device: remove it.")
     if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in member.name:
         raise DataError(f"Expected paths inside {archive}, but {member.name!r} leads outside: do not trust this file.")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        raise DataError(f"Expected names of at most {LONGEST_NAME} bytes in {archive}, but one is longer: rename it.")
     return path
 
 

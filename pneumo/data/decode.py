@@ -1,6 +1,7 @@
 """The one place that decodes pixels, for training and for serving alike."""
 
 import io
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +80,11 @@ def open_picture(source: bytes | Path, name: str | None = None) -> Picture:
 def read_bytes(path: Path, name: str) -> bytes:
     """Content of a file of bounded size; DataError when it cannot be read."""
     try:
-        if path.stat().st_size > MAXIMUM_BYTES:
-            raise DataError(f"Expected an image of at most {MAXIMUM_BYTES >> 20} MiB, but {name} is larger.")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            raise DataError(f"Expected a file, but {name} is a pipe or a device: take it out.")
+        if status.st_size > MAXIMUM_BYTES:
+            raise DataError(f"Expected an image of at most {MAXIMUM_BYTES >> 20} MiB, but {name} is larger: reduce it.")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"Expected a readable file, but {name} gives: {error.strerror}; check it.") from error
@@ -129,7 +133,8 @@ def _from_deep(image: Image.Image) -> Image.Image:
     """16-bit gray to 8 bit by the bits in use, so that 12-bit pixels in a 16-bit file do not come out black."""
     pixels = np.asarray(image)
     bits = max(8, int(pixels.max()).bit_length())
-    return Image.fromarray((pixels * (255.0 / (2**bits - 1)) + 0.5).astype(np.uint8))
+    grays = (np.arange(2**bits) * (255.0 / (2**bits - 1)) + 0.5).astype(np.uint8)
+    return Image.fromarray(grays[pixels])
 
 
 def _unreadable(name: str, error: Exception) -> DataError:

@@ -120,7 +120,7 @@ def _belongs(name: str, skipped: Counter[str]) -> bool:
     if _foreign(name):
         skipped["system file"] += 1
     elif not name.isprintable():  # control characters, and surrogates: bytes that are no text
-        skipped["name is not valid Unicode text"] += 1
+        skipped["name is not printable text"] += 1
     elif os.path.splitext(name)[1].lower() not in SUFFIXES:
         skipped["not an image file"] += 1
     else:

@@ -1,12 +1,13 @@
 """Every bad input that was thought of, and its one clear outcome."""
 
 import io
+import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,14 +29,32 @@ from pneumo.settings import Data
 TARGET = "train/NORMAL/IM-0042-0001.jpeg"
 
 
-def reads_everything() -> bool:
-    """Whether rights are of no effect, as for the superuser."""
-    with tempfile.NamedTemporaryFile() as file:
-        os.chmod(file.name, 0)
-        return os.access(file.name, os.R_OK)
+INGEST = """
+import json, sys
+from pathlib import Path
+import pandas as pd
+from pneumo.data.sources import ingest
+from pneumo.errors import DataError
+from pneumo.settings import Data
+try:
+    rows = pd.read_parquet(ingest(sys.argv[1], Path(sys.argv[2]), Data()).manifest)
+    print(json.dumps(dict(rows.loc[rows["error"].notna(), ["path", "error"]].values.tolist())))
+except DataError as error:
+    print(json.dumps(str(error)))
+"""
 
 
-needs_rights = pytest.mark.skipif(reads_everything(), reason="the superuser may read everything")
+def ingest_with_rights(source: Path, home: Path) -> str | dict[str, str]:
+    """Errors by path, or the one that stopped it, as a user sees them to whom rights apply, also where root tests."""
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.getuid() == 0 else []
+    command = [*bound, sys.executable, "-c", INGEST, str(source), str(home)]
+    found: str | dict[str, str] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+needs_rights = pytest.mark.skipif(
+    os.getuid() == 0 and not shutil.which("setpriv"), reason="rights do not apply to root without setpriv"
+)
 
 
 @dataclass
@@ -91,11 +110,6 @@ def unknown_scheme(place: Place) -> str:
     return "ftp://example/set"
 
 
-def unreadable_folder(place: Place) -> str:
-    (place.root / "train").chmod(0)
-    return str(place.root)
-
-
 def zip_of(place: Place, name: str, data: bytes = b"x", size: int = 1) -> str:
     with zipfile.ZipFile(place.top / "a.zip", "w", zipfile.ZIP_DEFLATED) as packed:
         for number in range(size):
@@ -109,6 +123,17 @@ def zip_outside(place: Place) -> str:
 
 def zip_bomb(place: Place) -> str:
     return zip_of(place, "NORMAL/{}.jpeg", bytes(10 * 2**20), 8)
+
+
+def zip_of_a_file_and_a_folder(place: Place) -> str:
+    with zipfile.ZipFile(place.top / "a.zip", "w") as packed:
+        packed.writestr("NORMAL", b"x")
+        packed.writestr("NORMAL/a.jpeg", b"x")
+    return str(place.top / "a.zip")
+
+
+def zip_long_name(place: Place) -> str:
+    return zip_of(place, f"NORMAL/{'a' * 300}.jpeg")
 
 
 def zip_truncated(place: Place) -> str:
@@ -179,6 +204,20 @@ def labels_outside(place: Place) -> str:
     return labels_of(place, "path,label\n../a.jpeg,0\nb.jpeg,1\n")
 
 
+def labels_empty(place: Place) -> str:
+    return labels_of(place, "")
+
+
+def labels_without_label(place: Place) -> str:
+    return labels_of(place, "path,label\na.jpeg,0\nb.jpeg,\n")
+
+
+def labels_in_many_folders(place: Place) -> str:
+    for folder in "xy":
+        place.make.write(place.top / f"scans/{folder}/c.jpeg", place.jpeg())
+    return labels_of(place, "path,label\na.jpeg,0\nc.jpeg,1\n")
+
+
 def labels_not_text(place: Place) -> str:
     return labels_of(place, "path,label\nä.jpeg,0\n", "utf-16")
 
@@ -211,9 +250,10 @@ REFUSED: list[tuple[Callable[[Place], str], str]] = [
     (unknown_class, "has a folder 'train/COVID'"),
     (a_text_file, "notes.txt is not a folder"),
     (unknown_scheme, "'ftp://example/set' does not exist"),
-    pytest.param(unreadable_folder, "train gives: Permission denied", marks=needs_rights),
     (zip_outside, r"'../evil.jpeg' leads outside"),
     (zip_bomb, "as a decompression bomb does"),
+    (zip_of_a_file_and_a_folder, r"a.zip cannot be unpacked \(File exists: a file and a folder of one name\)"),
+    (zip_long_name, "names of at most 255 bytes in .*a.zip"),
     (zip_truncated, "a.zip cannot be unpacked"),
     (zip_encrypted, r"a.zip cannot be unpacked \(it is encrypted\)"),
     (zip_that_is_text, "a.zip cannot be unpacked"),
@@ -225,6 +265,9 @@ REFUSED: list[tuple[Callable[[Place], str], str]] = [
     (labels_without_column, "Expected a column path"),
     (labels_unknown, "1 labels other than .*'maybe'"),
     (labels_outside, "1 paths that lead outside"),
+    (labels_empty, "labels.csv cannot be read"),
+    (labels_without_label, r"1 rows without path or label \('1'\)"),
+    (labels_in_many_folders, r"1 rows whose image is not there \('c.jpeg'\)"),
     (labels_not_text, "labels.csv cannot be read"),
     (labels_broken_parquet, "labels.parquet cannot be read"),
     (phantom_of_letters, "phantom:<number of images>, but got 'phantom:many'"),
@@ -268,6 +311,9 @@ UNREADABLE: list[tuple[str, Callable[[Place], bytes], str]] = [
     ("image larger than any radiograph", lambda place: png(9_400, 9_400, b""), "declares 9400 x 9400"),
     ("truncated DICOM", lambda place: place.make.dicom(pixels(place))[:900], "cannot be decoded"),
     ("colour DICOM", lambda place: place.make.dicom(pixels(place), PhotometricInterpretation="RGB"), "gray pixels"),
+    ("DICOM film loop", lambda place: place.make.dicom(np.stack([pixels(place)] * 2), NumberOfFrames=2), "one frame"),
+    ("DICOM bomb", lambda place: place.make.dicom(pixels(place), Rows=60_000, Columns=60_000), "3,600,000,000 pixels"),
+    ("DICOM cut short", lambda place: place.make.dicom(pixels(place), PixelData=b"\0" * 100), "cannot be decoded"),
     ("DICOM without an image", lambda place: place.make.dicom(pixels(place), Rows=0), "0 pixels declared"),
 ]
 
@@ -288,19 +334,76 @@ def test_a_dangling_link_is_a_row_with_the_reason(place, home):
     assert "No such file" in rows.loc[TARGET, "error"]
 
 
+def test_a_pipe_is_a_row_with_the_reason_and_is_not_waited_for(place, home):
+    os.mkfifo(place.root / TARGET)
+    rows = pd.read_parquet(ingest(str(place.root), home, Data()).manifest).set_index("path")
+    assert "is a pipe or a device" in rows.loc[TARGET, "error"]
+
+
+def test_a_file_too_large_for_a_radiograph_is_a_row_with_the_reason(place, home):
+    with (place.root / TARGET).open("wb") as file:
+        file.truncate(300 * 2**20)
+    rows = pd.read_parquet(ingest(str(place.root), home, Data()).manifest).set_index("path")
+    assert "at most 256 MiB" in rows.loc[TARGET, "error"]
+
+
 @needs_rights
 def test_a_file_without_permission_is_a_row_with_the_reason(place, home):
     place.put(TARGET, place.jpeg())
     (place.root / TARGET).chmod(0)
-    rows = pd.read_parquet(ingest(str(place.root), home, Data()).manifest).set_index("path")
-    assert "Permission denied" in rows.loc[TARGET, "error"]
+    found = ingest_with_rights(place.root, home)
+    assert list(found) == [TARGET]
+    assert f"{TARGET} gives: Permission denied" in found[TARGET]
+
+
+@needs_rights
+def test_a_folder_without_permission_is_refused_by_name(place, home):
+    (place.root / "train").chmod(0)
+    found = ingest_with_rights(place.root, home)
+    (place.root / "train").chmod(0o700)
+    assert f"Expected a readable folder, but {place.root / 'train'} gives: Permission denied" in found
+
+
+@needs_rights
+def test_a_state_folder_without_permission_is_named(place, home):
+    home.mkdir()
+    home.chmod(0o500)
+    assert f"the disk refuses at {home}" in ingest_with_rights(place.root, home)
+
+
+def test_a_directory_loop_is_entered_once_and_counted(place, home):
+    (place.root / "train/NORMAL/again").symlink_to(place.root)
+    found = ingest(str(place.root), home, Data())
+    assert (found.images, found.skipped) == (48, {"directory loop": 1})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["two words", "Röntgen Thorax", "снимок 1", "胸部エックス線", "صدر", "a'b\"c;$(d)&e", "x" * 240, "-rf", "%2e%2e"],
+)
+def test_names_in_any_alphabet_and_with_any_signs_are_kept(place, home, name):
+    path = f"train/NORMAL/{name}.jpeg"
+    rows = pd.read_parquet(ingest(place.put(path, place.jpeg()), home, Data()).manifest).set_index("path")
+    assert rows.loc[path, "error"] is None
+    assert rows.loc[path, "patient"] == name
+
+
+def test_names_in_any_alphabet_come_out_of_archives(place, home):
+    place.put("train/NORMAL/胸部 снимок.jpeg", place.jpeg())
+    shutil.make_archive(str(place.top / "архив 1"), "zip", place.root.parent, place.root.name)
+    found = ingest(str(place.top / "архив 1.zip"), home, Data())
+    assert "train/NORMAL/胸部 снимок.jpeg" in set(pd.read_parquet(found.manifest)["path"])
+
+
+def test_a_name_with_line_breaks_is_skipped_and_counted(place, home):
+    assert ingest(place.put("train/NORMAL/a\nb.jpeg", b"x"), home, Data()).skipped == {"name is not printable text": 1}
 
 
 def test_a_name_that_is_not_unicode_is_skipped_and_counted(place, home):
     (Path(os.fsdecode(os.fsencode(place.root / "train/NORMAL")) + "/" + os.fsdecode(b"\xff\xfe.jpeg"))).write_bytes(
         b"x"
     )
-    assert ingest(str(place.root), home, Data()).skipped == {"name is not valid Unicode text": 1}
+    assert ingest(str(place.root), home, Data()).skipped == {"name is not printable text": 1}
 
 
 def test_a_state_folder_that_cannot_be_written_is_named(place):
@@ -334,8 +437,21 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(place, home):
     assert ingest(str(place.root), home, Data()).images == 48
 
 
-LISTING = """<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated><Contents>
+LISTING = b"""<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated><Contents>
 <Key>set/NORMAL/a.jpeg</Key><Size>100</Size><ETag>"e"</ETag></Contents></ListBucketResult>"""
+
+
+ALWAYS = {
+    "403": (403, b"<Error><Code>AccessDenied</Code></Error>"),
+    "500": (500, b"<Error><Code>InternalError</Code></Error>"),
+    "no S3": (200, b"<html>It works!</html>"),
+}
+MIDWAY = {
+    "403 midway": (403, b"<Error><Code>AccessDenied</Code></Error>"),
+    "changed": (412, b"<Error><Code>PreconditionFailed</Code></Error>"),
+    "gone": (404, b"<Error><Code>NoSuchKey</Code></Error>"),
+    "other size": (200, b"too short"),
+}
 
 
 class Faulty(BaseHTTPRequestHandler):
@@ -344,18 +460,14 @@ class Faulty(BaseHTTPRequestHandler):
     fault = ""
 
     def do_GET(self) -> None:
-        if self.fault == "403":
-            self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+        if self.fault in ALWAYS or ("list-type" not in self.path and self.fault in MIDWAY):
+            self._answer(*{**ALWAYS, **MIDWAY}[self.fault])
         elif "list-type" in self.path:
-            self._answer(200, LISTING.encode())
+            self._answer(200, LISTING)
         elif self.fault == "breaks off":
             self._answer(200, b"half", length=100)
         elif self.fault == "hangs":
             self.server.stop.wait(5)  # type: ignore[attr-defined]
-        elif self.fault == "other size":
-            self._answer(200, b"too short")
-        elif self.fault == "gone":
-            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
     def _answer(self, status: int, body: bytes, length: int | None = None) -> None:
         self.send_response(status)
@@ -392,6 +504,10 @@ def faulty(s3_server, monkeypatch) -> Iterator[Callable[[str], str]]:
     ("fault", "text"),
     [
         ("403", "answers 403 AccessDenied: check the credentials"),
+        ("403 midway", r"set/NORMAL/a.jpeg .* answers 403 AccessDenied: check the credentials"),
+        ("changed", r"a.jpeg .* answers 412 PreconditionFailed: it changed while it was read, run again"),
+        ("500", r"answers 500 InternalError: run again, or ask who runs it"),
+        ("no S3", "Expected images below s3://bucket/set, but there are none: check bucket, prefix and endpoint"),
         ("gone", "answers 404 NoSuchKey: check bucket and prefix"),
         ("breaks off", r"after 2 attempts"),
         ("hangs", r"Read timeout .*after 2 attempts"),
@@ -408,6 +524,16 @@ def test_an_s3_server_that_is_not_there_is_told(home, s3_server, monkeypatch):
     monkeypatch.setattr(storage, "ATTEMPTS", 1)
     with pytest.raises(DataError, match=r"Expected to reach s3://bucket/.*check endpoint, network"):
         ingest("s3://bucket/set", home, Data(s3_endpoint="http://127.0.0.1:9"))
+
+
+def test_missing_credentials_are_told(home, s3_server, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers them
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "none"))
+    with pytest.raises(DataError, match=r"Unable to locate credentials .*: check endpoint, network and credentials"):
+        ingest("s3://hospital/set", home, Data(s3_endpoint=s3_server))
 
 
 def test_a_bucket_that_is_not_there_is_told(home, s3_server):

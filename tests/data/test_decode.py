@@ -36,6 +36,14 @@ def test_every_encoding_of_a_picture_gives_the_same_gray_array(make):
         assert np.abs(decoded - reference).mean() < 4, name
 
 
+@pytest.mark.parametrize("size", [(127, 131), (445, 140), (1349, 953), (3000, 2713)])
+def test_a_picture_of_any_size_gives_the_same_gray_array(make, size):
+    expected = decode(make.encoded(make.picture(1, (448, 448)), "PNG"), 64, "squash").astype(int)
+    for kind in ("PNG", "JPEG"):
+        decoded = decode(make.encoded(make.picture(1, (448, 448)).resize(size), kind), 64, "squash")
+        assert np.abs(decoded - expected).mean() < 2, kind
+
+
 def test_twelve_bits_in_a_deep_png_use_the_full_range():
     ramp = np.tile(np.linspace(0, 4095, 64).astype(np.uint16), (64, 1))
     buffer = io.BytesIO()
