@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import io
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -42,25 +43,31 @@ def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
         raise DataError(f"Expected a DICOM radiograph, but {name} cannot be decoded ({kind}): take it out.") from None
 
 
-def patient_key(data: bytes, secret: bytes) -> str | None:
-    """Keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer; None where the file names no patient.
+def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
+    """Who is on the picture, and whether the file's own path gives it away.
+
+    The first is a keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer, None where the file names no
+    patient. The second is true where a word of the patient's name, or a number that identifies, is part of `name`,
+    and the header does not say that identities were removed.
 
     Raises:
         DataError: the header is broken.
     """
     import pydicom
 
-    wanted = ["PatientID", "IssuerOfPatientID"]
+    wanted = ["PatientID", "IssuerOfPatientID", "PatientName", "PatientIdentityRemoved"]
     try:
         dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=wanted)
-        identifier, issuer = (str(dataset.get(name) or "") for name in wanted)
+        identifier, issuer, person, removed = (str(dataset.get(tag) or "").strip() for tag in wanted)
     # As in `render`: almost anything is raised on a broken file, and the texts quote what must not be told.
     except Exception as error:  # noqa: BLE001
         raise DataError(f"Expected a DICOM header, but it cannot be read ({type(error).__name__}).") from None
-    if not identifier.strip():
-        return None
-    text = f"{issuer}\0{identifier.strip()}"
-    return f"dicom-{hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:24]}"
+    words = [word for word in re.split(r"[\W_]+", person.lower()) if len(word) >= 3 and word.isalpha()]
+    words += [identifier] if identifier.isdecimal() and len(identifier) >= 5 else []
+    named = removed.upper() != "YES" and any(word in name.lower() for word in words)
+    text = f"{issuer}\0{identifier}"
+    key = f"dicom-{hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:24]}"
+    return key if identifier else None, named
 
 
 def patient_secret(home: Path) -> bytes:

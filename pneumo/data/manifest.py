@@ -15,6 +15,7 @@ from pneumo.data.measure import SIZE, Row, measure, statistics
 from pneumo.data.names import patient_of, subtype_of
 from pneumo.data.parallel import BLOCK, in_blocks
 from pneumo.data.shelf import Shelf
+from pneumo.errors import DataError
 from pneumo.stages import code_version
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
@@ -46,7 +47,16 @@ def build_manifest(listing: Listing, home: Path) -> pd.DataFrame:
         rows = {stamps[entry.path]: row for entry, (row, _) in zip(block, measured, strict=True)}
         cache.put(rows)
         known |= {stamp.path: row for stamp, row in rows.items()}
+    _refuse_names(listing.root, [known[stamp.path] for stamp in stamps.values()])
     return as_frame([manifest_row(entry, known[stamps[entry.path].path]) for entry in listing.entries])
+
+
+def _refuse_names(root: Path, rows: list[Row]) -> None:
+    if named := sum(bool(row.get("named")) for row in rows):
+        raise DataError(
+            f"Expected paths that identify nobody, but {named} DICOM files in {root} are called after their patient:"
+            " rename files and folders, since paths go into manifests and logs."
+        )
 
 
 def measure_all(entries: Sequence[Entry], root: Path, secret: bytes) -> list[Measured]:

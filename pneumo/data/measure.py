@@ -33,7 +33,7 @@ def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8
         picture = decode.open_picture(data, name)
         row |= {"width": picture.width, "height": picture.height, "mode": picture.mode}
         if picture.mode == "DICOM":
-            row["patient"] = dicom.patient_key(data, secret)
+            row["patient"], row["named"] = dicom.identify(data, name, secret)
         return row, decode.to_gray(picture, SIZE, "squash")
     except DataError as error:
         return row | {"error": str(error)}, None

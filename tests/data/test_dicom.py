@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pneumo.data.decode import decode
-from pneumo.data.dicom import patient_key, patient_secret
+from pneumo.data.dicom import identify, patient_secret
 from pneumo.data.sources import ingest
 from pneumo.errors import DataError
 from pneumo.settings import Data
@@ -28,12 +28,42 @@ def test_window_and_rescale_are_applied(make):
     assert np.abs(decode(shifted, 64, "squash").astype(int) - windowed).max() <= 1
 
 
+def patient_key(data, secret):
+    return identify(data, "x.dcm", secret)[0]
+
+
 def test_patient_is_a_keyed_hash_of_the_identifier(make):
     one, other = make.dicom(RAMP, "A-1"), make.dicom(RAMP, "A-2")
     key = patient_key(one, b"secret")
     assert key == patient_key(make.dicom(RAMP[::-1], "A-1"), b"secret")
     assert key not in (patient_key(other, b"secret"), patient_key(one, b"another secret"))
     assert patient_key(make.dicom(RAMP, ""), b"secret") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "attributes", "named"),
+    [
+        ("NORMAL/Mustermann_Erika/1.dcm", {}, True),
+        ("NORMAL/ERIKA 2.dcm", {}, True),
+        ("NORMAL/4711001/1.dcm", {"PatientID": "4711001"}, True),
+        ("NORMAL/mustermann.dcm", {"PatientIdentityRemoved": "YES"}, False),
+        ("NORMAL/1.dcm", {"PatientID": "1"}, False),
+        ("NORMAL/0004cfab-14fd.dcm", {"PatientID": "0004cfab-14fd", "PatientName": "0004cfab-14fd"}, False),
+    ],
+)
+def test_a_path_that_names_the_patient_is_noticed(make, path, attributes, named):
+    assert identify(make.dicom(RAMP, **{"patient": "A-1"} | attributes), path, b"secret")[1] is named
+
+
+def test_files_called_after_their_patient_are_refused_without_saying_the_name(make, tmp_path, home):
+    for label in ("NORMAL", "PNEUMONIA"):
+        make.write(tmp_path / f"set/{label}/1.dcm", make.dicom(RAMP))
+    make.write(tmp_path / "set/NORMAL/Mustermann/2.dcm", make.dicom(RAMP))
+    for _ in range(2):  # also when it was read before
+        with pytest.raises(DataError, match=r"1 DICOM files in .*set are called after their patient") as caught:
+            ingest(str(tmp_path / "set"), home, Data())
+        assert "ustermann" not in str(caught.value)
+    assert not (home / "cache" / "ingest").exists()
 
 
 def test_key_file_is_made_once_and_for_the_owner_only(home, monkeypatch):
