@@ -14,6 +14,9 @@ pytestmark = pytest.mark.team
 SMALL = {"data": "phantom:96", "backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "epochs": 3, "image_size": 32}
 OPEN = ("MINIMUM_AUC", "MINIMUM_SENSITIVITY", "MINIMUM_SPECIFICITY", "MAXIMUM_CALIBRATION_ERROR", "MAXIMUM_SLICE_DROP")
 
+# Ray takes the address of a network card unless told, and 150 MB of memory a node.
+COMMON = {"node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
+
 
 @pytest.fixture
 def prefect_server():
@@ -51,7 +54,7 @@ def cluster(settings, monkeypatch):
     """A head without room for trainings, and two machines with one place each."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80 << 20})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **COMMON})
     monkeypatch.setenv("RAY_ADDRESS", made.address)
     made.machines = [add(made, settings / name) for name in ("one", "two")]
     yield made
@@ -60,8 +63,7 @@ def cluster(settings, monkeypatch):
 
 def add(cluster, home):
     own = {"PNEUMO_HOME": str(home)}
-    memory = {"object_store_memory": 80 << 20, "memory": 1 << 30}
-    return cluster.add_node(num_cpus=1, env_vars=own, **memory)
+    return cluster.add_node(num_cpus=1, memory=1 << 30, env_vars=own, **COMMON)
 
 
 def champion(home):
