@@ -14,7 +14,6 @@ pytestmark = pytest.mark.team
 SMALL = {"data": "phantom:96", "backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "epochs": 3, "image_size": 32}
 OPEN = ("MINIMUM_AUC", "MINIMUM_SENSITIVITY", "MINIMUM_SPECIFICITY", "MAXIMUM_CALIBRATION_ERROR", "MAXIMUM_SLICE_DROP")
 
-# Ray takes the address of a network card unless told, and 150 MB of memory a node.
 COMMON = {"node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
 
 
@@ -41,6 +40,7 @@ def settings(tmp_path, monkeypatch, s3_server, mlflow_server, request):
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_raylet_start_wait_time_s": "60",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray puts the network card's address in the place of loopback's
         **{f"PNEUMO_PROMOTION__{name}": "1" if name.startswith("MAXIMUM") else "0" for name in OPEN},
     }
     for name, value in given.items():
