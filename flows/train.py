@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from pneumo.registry.promote import choose
 from pneumo.settings import load_settings
 from pneumo.stages import Fit
 from pneumo.training.spec import candidate_specs, defaults
@@ -59,6 +60,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         version = data_tasks.split(inventory, report, home)
         data_tasks.describe(version, data_tasks.explore(version, report, home), run_id)
         data_tasks.push(version, settings.data)
+        external = data_tasks.external_sets(version, settings)
         default = defaults(version.synthetic)
         specs = candidate_specs(
             backbones or default.backbones,
@@ -75,8 +77,10 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         evaluations = [
             evaluation.evaluate(candidate, version, store, settings.promotion, home, run_id) for candidate in candidates
         ]
-        decision = promotion.promote(evaluations, version, settings, home, run_id)
-        conclusion.summarize(evaluations, failures, version, decision, home, run_id)
+        best = choose(evaluations)
+        elsewhere = [evaluation.score_external(best, inventory, home) for inventory in external]
+        decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id)
+        conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Promotion(Section):
     maximum_model_mb: float = Field(500, gt=0)
     tie: Literal["keep", "promote"] = "keep"
     approval: bool = False
+    approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
 
 
 class Gate(Section):

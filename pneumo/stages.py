@@ -113,7 +113,12 @@ class Interval(Record):
 
 
 class Evaluation(Record):
-    """A candidate's figures; `bundle` is the folder that is registered (model.keras, serving.json)."""
+    """A candidate's figures; `bundle` is the folder that is registered (model.keras, serving.json).
+
+    Beside the bundle lies the folder `figures` with PNG files.
+
+    `warnings` are sentences on what it seems to read other than the lungs.
+    """
 
     name: str
     key: str
@@ -131,6 +136,28 @@ class Evaluation(Record):
     specificity: Interval
     metrics: dict[str, float]
     slices: dict[str, dict[str, float]]
+    warnings: tuple[str, ...] = ()
+
+
+class External(Record):
+    """A candidate on a set from elsewhere; `unlike` is the share of images flagged as unlike the training data.
+
+    `verdict` says in a sentence whether the model travels there. Figures lie in `folder`/figures.
+    """
+
+    name: str
+    source: str
+    folder: Path
+    images: int
+    errors: int
+    auc: Interval
+    sensitivity: Interval
+    specificity: Interval
+    unlike: float
+    metrics: dict[str, float]
+    slices: dict[str, dict[str, float]]
+    travels: bool
+    verdict: str
 
 
 class PolicyRow(Record):

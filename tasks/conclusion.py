@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
-from pneumo.stages import DatasetVersion, Decision, Evaluation
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External
 from tasks import pages
 from tasks.tracking import tracker
 
@@ -19,6 +19,7 @@ def summarize(
     evaluations: list[Evaluation],
     failures: dict[str, str],
     version: DatasetVersion,
+    external: list[External],
     decision: Decision,
     home: Path,
     run_id: str,
@@ -35,6 +36,7 @@ def summarize(
         digest=version.digest,
         images=version.images,
         candidates=rows,
+        external=tuple(f"{item.name}: {item.verdict}" for item in external),
         decision=Outcome(**decision.model_dump(include={"promoted", "reason", "registered_model", "version"})),
         prefect_url=flow_run.ui_url or "",
         mlflow_url=log.run_url(run_id),
@@ -60,7 +62,9 @@ def _note(result: Summary) -> str:
         "**Synthetic images, drawn by pneumo: the figures say nothing about patients.**\n\n" if result.synthetic else ""
     )
     decision = f"{_verdict(result).capitalize()}: {result.decision.reason}"
-    return f"{warning}{decision}\n\n{head}\n{'|---' * 6}|\n{body}\n\n[Prefect run]({result.prefect_url})"
+    external = "".join(f"Elsewhere: {line}\n\n" for line in result.external)
+    table = f"{head}\n{'|---' * 6}|\n{body}"
+    return f"{warning}{decision}\n\n{table}\n\n{external}[Prefect run]({result.prefect_url})"
 
 
 def _row(evaluation: Evaluation) -> CandidateRow:

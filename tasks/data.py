@@ -7,7 +7,8 @@ from prefect.cache_policies import NO_CACHE
 
 from pneumo.data import explore as exploration
 from pneumo.data import gate, images, packs, sources, version
-from pneumo.settings import Data, Gate
+from pneumo.evaluation import external as elsewhere
+from pneumo.settings import Data, Gate, Settings
 from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory
 from tasks import pages
 from tasks.reuse import keyed
@@ -69,6 +70,12 @@ def push(version: DatasetVersion, settings: Data) -> None:
     """Put the data set on the storage under its digest, where one is set and it is not there yet."""
     if settings.storage:
         packs.push(version, settings)
+
+
+@task(name="bring in external sets", task_run_name="bring in external sets", cache_policy=NO_CACHE)
+def external_sets(version: DatasetVersion, settings: Settings) -> list[Inventory]:
+    """Bring in the sets that are scored at the end, so that a wrong one stops the run before any training."""
+    return [elsewhere.bring_in(source, version, settings.home, settings.data) for source in settings.external]
 
 
 @task(name="preprocess", task_run_name="preprocess", cache_key_fn=keyed("preprocess", "data"), persist_result=True)

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.evaluation import evaluate as evaluation
+from pneumo.evaluation import external
 from pneumo.settings import Promotion
-from pneumo.stages import Candidate, DatasetVersion, Evaluation, ImageStore
+from pneumo.stages import Candidate, DatasetVersion, Evaluation, External, ImageStore, Inventory
+from tasks import pages
 from tasks.tracking import adopt, tracker
 
 
@@ -26,8 +28,24 @@ def evaluate(
     log.log_artifacts(run_id, result.bundle.with_name("figures"), "figures")
     log.log_artifact(run_id, result.predictions, "predictions")
     model_uri = log.log_bundle(run_id, result.bundle, candidate.name, _example(version))
+    for number, warning in enumerate(result.warnings, start=1):
+        log.set_tags(run_id, {f"warning.{number}": warning})
+        get_run_logger().warning("%s: %s", candidate.name, warning)
     log.finish(run_id)
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
+
+
+@task(name="external", task_run_name="external {inventory.source}", cache_policy=NO_CACHE)
+def score_external(best: Evaluation, inventory: Inventory, home: Path) -> External:
+    """Score a set from elsewhere with the candidate that is decided on; reported, never chosen by."""
+    found = external.evaluate_external(best, inventory, home)
+    log, place = tracker(), f"external/{found.name}"
+    numbers = {**found.metrics, "unlike": found.unlike, "unreadable": float(found.errors)}
+    log.log_metrics(best.run_id, {f"{place}/{name}": value for name, value in numbers.items()})
+    log.log_artifacts(best.run_id, found.folder, place)
+    log.set_tags(best.run_id, {place: found.verdict})
+    pages.external_set(found)
+    return found
 
 
 def _example(version: DatasetVersion) -> Path:

@@ -11,7 +11,7 @@ from prefect.artifacts import (
 )
 
 from pneumo.operations.summary import CandidateRow
-from pneumo.stages import DatasetVersion, Decision, GateReport
+from pneumo.stages import DatasetVersion, Decision, External, GateReport
 from pneumo.training.progress import OnProgress, Progress, describe
 
 DATA_DOCS, EXPLORATION = "data_docs/index.html", "exploration/report.html"
@@ -80,6 +80,21 @@ def share(event: Progress) -> float:
 def leaderboard(rows: tuple[CandidateRow, ...]) -> None:
     """The candidates side by side."""
     create_table_artifact(key="leaderboard", table=[_plain(row) for row in rows], description="Ranked by validation.")
+
+
+def external_set(found: External) -> None:
+    """Whether the candidate travels to another hospital, and its figures there."""
+    lines = [
+        f"| {name} | {item.value:.3f} ({item.low:.3f} to {item.high:.3f}) |"
+        for name, item in (
+            ("ROC AUC", found.auc),
+            ("sensitivity", found.sensitivity),
+            ("specificity", found.specificity),
+        )
+    ]
+    table = "\n".join(["| | value (95 %) |", "|---|---|", *lines])
+    words = f"{found.images} images, {found.unlike:.0%} of them unlike the training data, {found.errors} unreadable."
+    create_markdown_artifact(key=key(f"external-{found.name}"), markdown=f"**{found.verdict}**\n\n{words}\n\n{table}")
 
 
 def decision_table(decision: Decision) -> None:

@@ -1,4 +1,4 @@
-"""Promotion stage: who becomes champion, and why."""
+"""Promotion stage: who becomes champion, and why; and back."""
 
 from pathlib import Path
 
@@ -6,10 +6,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.registry import promote as registry
+from pneumo.registry import rollback as undo
 from pneumo.registry.reference import champion_manifest
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External
 from tasks import pages
+from tasks.approval import asking
 
 
 @task(name="reference", task_run_name="reference", cache_policy=NO_CACHE)
@@ -20,9 +22,23 @@ def reference(settings: Settings, synthetic: bool, home: Path) -> Path | None:
 
 @task(name="promote", task_run_name="promote", cache_policy=NO_CACHE)
 def promote(
-    evaluations: list[Evaluation], version: DatasetVersion, settings: Settings, home: Path, run_id: str
+    evaluations: list[Evaluation],
+    version: DatasetVersion,
+    external: list[External],
+    settings: Settings,
+    home: Path,
+    run_id: str,
 ) -> Decision:
     """Register the best candidate by validation, and make it champion if it passes every gate."""
-    decision = registry.promote(evaluations, version, settings, home, run_id)
+    approve = asking(settings.promotion.approval_hours)
+    decision = registry.promote(evaluations, version, settings, home, run_id, approve, external)
+    pages.decision_table(decision)
+    return decision
+
+
+@task(name="rollback", task_run_name="rollback", cache_policy=NO_CACHE)
+def rollback(settings: Settings, to: str | None, reason: str, synthetic: bool) -> Decision:
+    """Make an earlier champion the champion again."""
+    decision = undo.rollback(settings, settings.home, to, reason, synthetic)
     pages.decision_table(decision)
     return decision

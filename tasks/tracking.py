@@ -37,13 +37,13 @@ def _tracker(uri: str, experiment: str) -> Tracker:
 
 
 @contextmanager
-def parent_run(parameters: dict[str, Any]) -> Iterator[str]:
+def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[str]:
     """An MLflow run that ends as the flow run ends, and links to its page; runs that died before are closed first."""
     settings = load_settings()
     for closed in reconcile.reconcile(settings):
         get_run_logger().warning("flow run %s had died: closed it and its MLflow runs", closed.flow_run_id)
     reconcile.claim(settings.home, str(flow_run.id))
-    tags = {**_origin(), "stage": "pipeline", "data.source": str(parameters.get("data", ""))}
+    tags = {**_origin(), "stage": stage, "data.source": str(parameters.get("data", ""))}
     run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
     tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
     try:

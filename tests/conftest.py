@@ -1,6 +1,7 @@
 """Fixtures for every wing's tests."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumo.operations.prefect_api import PrefectApi
 from pneumo.tracking import healthy
 
 
@@ -57,6 +59,33 @@ class MlflowControl:
 @pytest.fixture(scope="session")
 def mlflow_control() -> MlflowControl:
     return MlflowControl()
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """API address of a real Prefect server with SQLite, for the whole session."""
+    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    api = f"http://127.0.0.1:{port}/api"
+    own = {"PREFECT_HOME": str(folder), "PREFECT_API_URL": api, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    with (folder / "prefect.log").open("ab") as log:
+        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + 180
+    while not PrefectApi(api).healthy():
+        if server.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"Prefect did not start, see {folder}/prefect.log")
+        time.sleep(0.2)
+    yield api
+    stop(server)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A real browser."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas
 import pytest
+from PIL import Image
 
 PROJECT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -42,12 +45,23 @@ def user(tmp_path_factory):
         "PNEUMO_SERVICES__MLFLOW_PORT": str(mlflow_port),
         "PREFECT_API_URL": f"http://127.0.0.1:{prefect_port}/api",
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow_port}",
+        "PNEUMO_EXTERNAL": json.dumps([str(elsewhere(tmp_path_factory.mktemp("other hospital")))]),
         **{f"PNEUMO_PROMOTION__{name}": value for name, value in OPEN.items()},
     }
     started = call(environment, "pneumo", "up")
     assert started.returncode == 0, started.stderr
     yield environment
     call(environment, "pneumo", "down")
+
+
+def elsewhere(folder):
+    """A set of another hospital: gray noise in two class folders."""
+    for label in ("NORMAL", "PNEUMONIA"):
+        (folder / label).mkdir()
+        for number in range(12):
+            pixels = np.random.default_rng(100 * len(label) + number).integers(0, 256, (80, 96), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    return folder
 
 
 def call(environment, *command):
@@ -106,7 +120,6 @@ def test_synthetic_data_is_registered_apart_and_announced(client):
 
 def test_the_champion_scores_an_image_file(user, client, monkeypatch):
     import mlflow
-    import pandas
 
     image = next(Path(user["PNEUMO_HOME"]).glob("cache/phantom/**/test/PNEUMONIA/*.jpeg"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", user["MLFLOW_TRACKING_URI"])
@@ -115,6 +128,38 @@ def test_the_champion_scores_an_image_file(user, client, monkeypatch):
     row = model.predict(pandas.DataFrame({"image": [image.read_bytes()]})).iloc[0]
     assert 0 <= row["probability"] <= 1
     assert row["label"] in ("NORMAL", "PNEUMONIA")
+
+
+def test_the_candidate_that_is_decided_on_is_scored_elsewhere(client):
+    parent = newest_parent(client)
+    children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    (scored,) = (run for run in children if any(name.startswith("external/") for name in run.data.metrics))
+    assert client.get_model_version_by_alias(PHANTOM, "champion").run_id == scored.info.run_id
+    (place,) = {name.rpartition("/")[0] for name in scored.data.metrics if name.startswith("external/")}
+    assert scored.data.tags[place].split()[0] in ("Travels:", "Does")
+    assert f"{place}/scored.parquet" in {item.path for item in client.list_artifacts(scored.info.run_id, place)}
+    assert "Elsewhere: " in parent.data.tags["mlflow.note.content"]
+    assert place.removeprefix("external/") in client.get_model_version_by_alias(PHANTOM, "champion").description
+
+
+def test_a_folder_is_scored_as_a_deployment_that_says_which_version_did_it(user, client, tmp_path):
+    folder, out = next(Path(user["PNEUMO_HOME"]).glob("cache/phantom/**/test/PNEUMONIA")), tmp_path / "scores.parquet"
+    values = {"paths": [str(folder)], "out": str(out), "synthetic": True}
+    pairs = [part for name, value in values.items() for part in ("--param", f"{name}={json.dumps(value)}")]
+    done = call(user, "prefect", "deployment", "run", "pneumonia-predict/batch", "--watch", *pairs)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert list(pandas.read_parquet(out).columns) == ["path", "probability", "label", "error"]
+    experiment = client.get_experiment_by_name("pneumonia").experiment_id
+    (run,) = client.search_runs([experiment], "tags.stage = 'predict'")
+    assert run.data.tags["model"] == f"models:/{PHANTOM}/1"
+    assert run.data.metrics["images"] == len(list(folder.iterdir()))
+    assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["scores.parquet"]
+
+
+def test_a_rollback_with_nothing_to_go_back_to_fails_with_one_sentence(user, first_run):
+    done = call(user, "prefect", "deployment", "run", "pneumonia/rollback", "--watch", "--param", "synthetic=true")
+    assert done.returncode == 1
+    assert "there was none: promote one" in done.stdout + done.stderr
 
 
 def test_a_second_run_reuses_what_has_not_changed_and_keeps_the_champion(user, client):

@@ -87,6 +87,7 @@ def _write(
         specificity=measures.intervals["specificity"],
         metrics=facts,
         slices=slices,
+        warnings=tuple(row.warning for row in shortcuts if row.warning),
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
     report = {"metrics": facts, "slices": slices, "shortcuts": [row.model_dump() for row in shortcuts]}

@@ -5,17 +5,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pneumo.data import sources
 from pneumo.errors import DataError
 from pneumo.evaluation import figures
 from pneumo.evaluation.measure import is_pneumonia, measure
 from pneumo.evaluation.slices import measure_slices
 from pneumo.serving.bundle import Bundle, load_bundle
 from pneumo.serving.cells import score_cells
+from pneumo.settings import Data
 from pneumo.stages import (
+    LABELS,
+    DatasetVersion,
     Evaluation,
+    External,
     Interval,
     Inventory,
-    Record,
     code_version,
     stage_key,
     written_once,
@@ -25,25 +29,32 @@ RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"
 TRAVELS = 0.05  # loss of AUC that is still called travelling; the usual gap between two hospitals is larger
 
 
-class External(Record):
-    """A model on a set from elsewhere; `unlike` is the share of images flagged as unlike the training data.
+def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -> Inventory:
+    """Ingest an external set and check that it can serve as one, before hours of training.
 
-    `verdict` says in a sentence whether the model travels there. Figures lie in `folder`/figures.
+    Raises:
+        DataError: it lacks a class, or shows images that are in the data set.
     """
+    inventory = sources.ingest(source, home, settings)
+    manifest = pd.read_parquet(inventory.manifest)
+    if missing := set(LABELS) - set(manifest["label"]):
+        raise DataError(
+            f"Expected both classes in the external set {source}, but {', '.join(sorted(missing))} is missing: "
+            "add it, or take the set out of `external` in mlflow.yaml."
+        )
+    known = set(pd.read_parquet(version.manifest, columns=["sha256"])["sha256"])
+    if shared := int(manifest["sha256"].isin(known).sum()):
+        raise DataError(
+            f"Expected images from elsewhere in the external set {source}, but {shared} of them are in the data set: "
+            "take them out of one of the two."
+        )
+    return inventory
 
-    name: str
-    source: str
-    folder: Path
-    images: int
-    errors: int
-    auc: Interval
-    sensitivity: Interval
-    specificity: Interval
-    unlike: float
-    metrics: dict[str, float]
-    slices: dict[str, dict[str, float]]
-    travels: bool
-    verdict: str
+
+def set_name(source: str) -> str:
+    """A short name of a source for pages and metrics: its last part, in letters that MLflow takes."""
+    last = source.rstrip("/").rsplit("/", 1)[-1]
+    return "".join(sign if sign.isalnum() or sign in "_-. " else "_" for sign in last)
 
 
 def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) -> External:
@@ -71,7 +82,8 @@ def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) 
         with written_once(folder) as scratch:
             _write(scratch, evaluation, inventory)
     kept = External.model_validate_json((folder / RECORD).read_bytes())
-    return kept.model_copy(update={"folder": folder, "source": inventory.source})
+    named = {"name": set_name(inventory.source), "source": inventory.source}
+    return kept.model_copy(update={"folder": folder, **named})
 
 
 def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
@@ -87,7 +99,7 @@ def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
     _draw(folder / FIGURES, good, area)
     scored.to_parquet(folder / SCORED, index=False)
     record = External(
-        name=evaluation.name,
+        name=set_name(inventory.source),
         source=inventory.source,
         folder=folder,
         images=len(good),

@@ -47,15 +47,29 @@ def precision_recall(labels: Booleans, scores: Floats, area: Interval) -> "Figur
 
 
 def reliability(labels: Booleans, probabilities: dict[str, Floats]) -> "Figure":
-    """Share of pneumonia over predicted probability, a line per entry such as before and after calibration."""
-    from sklearn.calibration import calibration_curve
+    """Share of pneumonia over predicted probability, with Wilson's (1927) 95 % intervals; below, how many images.
 
-    figure, axes = _square("predicted probability", "share of pneumonia")
+    A line per entry, such as before and after calibration; a bin without images has no point.
+    """
+    from matplotlib.figure import Figure
+    from scipy.stats import binomtest
+
+    figure = Figure(figsize=(5.5, 6.2), layout="constrained")
+    axes, counts = figure.subplots(2, height_ratios=(5, 1), sharex=True)
     axes.plot([0, 1], [0, 1], ":", color="gray")
-    for name, values in probabilities.items():
-        share, mean = calibration_curve(labels, values, n_bins=BINS)
-        axes.plot(mean, share, "o-", label=name)
-    axes.legend(loc="upper left")
+    edges = np.linspace(0, 1, BINS + 1)
+    for number, (name, values) in enumerate(probabilities.items()):
+        place = np.clip((values * BINS).astype(int), 0, BINS - 1)
+        found, sick = np.bincount(place, minlength=BINS), np.bincount(place, weights=labels, minlength=BINS).astype(int)
+        filled = np.flatnonzero(found)
+        share, mean = sick[filled] / found[filled], np.bincount(place, weights=values)[filled] / found[filled]
+        ends = [binomtest(sick[bin], found[bin]).proportion_ci(method="wilson") for bin in filled]
+        reach = np.abs(np.array([(end.low, end.high) for end in ends]).T - share)
+        axes.errorbar(mean, share, yerr=reach, fmt="o-", capsize=2, elinewidth=1, color=f"C{number}", label=name)
+        counts.stairs(found, edges, fill=number == 0, alpha=0.5 if number == 0 else 1, color=f"C{number}")
+    axes.set(ylabel="share of pneumonia", xlim=(-0.01, 1.01), ylim=(-0.02, 1.02))
+    axes.legend(loc="lower right")
+    counts.set(xlabel="predicted probability", ylabel="images", yscale="log")
     return figure
 
 
@@ -72,6 +86,7 @@ def confusion(labels: Booleans, called: Booleans) -> "Figure":
         axes.text(column, row, f"{count}\n{shares[row, column]:.1%}", ha="center", va="center", color=color)
     axes.set_xticks((0, 1), LABELS)
     axes.set_yticks((0, 1), LABELS, rotation=90, va="center")
+    axes.tick_params(length=0)
     return figure
 
 

@@ -1,5 +1,6 @@
 """Sheets of heat maps: per class the surest hits and the worst errors."""
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,17 +26,19 @@ def sheet(label: str, hits: pd.DataFrame, errors: pd.DataFrame, pictures: dict[i
     """One figure of a class: hits above, errors below; `pictures` has each row's overlay by the row's position."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.3 * TILES, 5.6), layout="constrained")
-    figure.suptitle(f"{label}: surest hits above, worst errors below (red speaks for pneumonia, blue against)")
-    for axes_row, chosen in zip(figure.subplots(2, TILES), (hits, errors), strict=True):
+    rows = [(name, chosen) for name, chosen in (("surest hits", hits), ("worst errors", errors)) if not chosen.empty]
+    figure = Figure(figsize=(2.3 * TILES, 2.65 * len(rows) + 0.4), layout="constrained")
+    missing = "" if len(rows) == 2 else f"; no {'hits' if hits.empty else 'errors'}"
+    figure.suptitle(f"{label}{missing}: red speaks for pneumonia, blue against it")
+    for axes_row, (name, chosen) in zip(figure.subplots(len(rows), TILES, squeeze=False), rows, strict=True):
         for axes in axes_row:
-            axes.set_axis_off()
+            axes.set(xticks=(), yticks=())
+            axes.spines[:].set_visible(False)
+        axes_row[0].set_ylabel(name)
         tiles = zip(axes_row, chosen["position"], chosen["path"], chosen["probability"], strict=False)
         for axes, position, path, probability in tiles:
             axes.imshow(pictures[position])
-            axes.set_title(f"{path.rsplit('/', 1)[-1][:26]}\np = {probability:.3f}", fontsize=7)
-        if chosen.empty:
-            axes_row[0].text(0, 0.5, "none")
+            axes.set_title(f"{PurePosixPath(path).stem[:30]}\np = {probability:.3f}", fontsize=7)
     return figure
 
 

@@ -30,7 +30,7 @@ class Outcome(Record):
 
 
 class Summary(Record):
-    """The end of one flow run."""
+    """The end of one flow run; `external` has a sentence on each set from elsewhere."""
 
     flow_run_id: str
     source: str
@@ -38,6 +38,7 @@ class Summary(Record):
     digest: str
     images: int
     candidates: tuple[CandidateRow, ...]
+    external: tuple[str, ...] = ()
     decision: Outcome
     prefect_url: str
     mlflow_url: str
@@ -90,6 +91,8 @@ def show(summary: Summary, console: Console) -> None:
     for row in summary.candidates:
         if row.reason:
             console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
+    for line in summary.external:
+        console.print(f"Elsewhere: {line}", highlight=False, soft_wrap=True)
     verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
     name = f"{summary.decision.registered_model} version {summary.decision.version}"
     console.print(f"\n{verdict}: {name}. {summary.decision.reason}", highlight=False)

@@ -1,30 +1,26 @@
 """The model card: what a version is for and not for, in plain language, as Markdown and as an HTML page."""
 
 import base64
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pneumo.evaluation import figures
-from pneumo.evaluation.calibration import probability
-from pneumo.registry.contest import test_rows
-from pneumo.stages import LABELS, DatasetVersion, Decision, Evaluation
+from pneumo.stages import LABELS, DatasetVersion, Decision, Evaluation, External, Interval
 
-INTERVALS = {
-    "ROC AUC": "auc",
-    "PR AUC": "pr_auc",
+NUMBERS = {
+    "auc": "ROC AUC",
+    "pr_auc": "PR AUC",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
-    "positive predictive value": "ppv",
-    "negative predictive value": "npv",
+    "ppv": "positive predictive value",
+    "npv": "negative predictive value",
+    "f1": "F1",
     "accuracy": "accuracy",
+    "brier": "Brier score (0 is perfect)",
+    "calibration_error": "calibration error (0 is perfect)",
+    "calibration_slope": "calibration slope (1 is right, below it the model is too sure)",
+    "prevalence": "share of pneumonia among these images",
 }
-PLAIN = {
-    "Brier score": "brier",
-    "calibration error": "calibration_error",
-    "calibration slope (1 is right)": "calibration_slope",
-    "share of pneumonia": "prevalence",
-}
+SLICES = {"bacteria": "bacterial pneumonia and normal", "virus": "viral pneumonia and normal"}
 WORDS = {
     "purpose": "It estimates how likely a frontal chest X-ray shows pneumonia. It is for research and teaching, and "
     "for checking data and methods.",
@@ -38,6 +34,8 @@ WORDS = {
         "Predictive values hold for the share of pneumonia in the test images and change with it.",
     ),
 }
+# So that the Markdown fits a version's description.
+LONGEST_REASON, LONGEST_SOURCE, MOST_SLICES, MOST_SETS, MOST_WARNINGS = 500, 200, 4, 3, 3
 
 
 class Card(NamedTuple):
@@ -50,67 +48,87 @@ class Card(NamedTuple):
 def short(evaluation: Evaluation, data: DatasetVersion) -> str:
     """A version's description until its card is written."""
     kind = "Synthetic: drawn images. " if data.synthetic else ""
-    return f"{kind}{evaluation.name} on {data.source}, under evaluation. Not a medical device."
+    return f"{kind}{evaluation.name} on {data.source[:LONGEST_SOURCE]}, under evaluation. Not a medical device."
 
 
-def write(evaluation: Evaluation, data: DatasetVersion, decision: Decision, uri: str) -> Card:
-    """The card of a version that was decided on; `uri`: where the registry is."""
+def write(
+    evaluation: Evaluation, data: DatasetVersion, decision: Decision, external: Sequence[External], uri: str, url: str
+) -> Card:
+    """The card of a version that was decided on.
+
+    Args:
+        evaluation: its figures.
+        data: what it was trained and tested on.
+        decision: the gates and their outcome.
+        external: its figures elsewhere.
+        uri: of the MLflow server.
+        url: of its run's page.
+    """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     facts = {
         "evaluation": evaluation,
         "data": data,
         "decision": decision,
+        "reason": _cut(decision.reason, LONGEST_REASON),
+        "source": _cut(data.source, LONGEST_SOURCE),
         "uri": uri,
+        "url": url,
         "words": WORDS,
         "labels": LABELS,
-        "facts": {name: f"{evaluation.metrics.get(f'test_{name}', 0):.0f}" for name in ("images", "patients")},
+        "images": f"{evaluation.metrics.get('test_images', 0):.0f}",
+        "patients": f"{evaluation.metrics.get('test_patients', 0):.0f}",
         "numbers": list(_numbers(evaluation.metrics)),
         "slices": _slices(evaluation),
-        "shortcuts": _areas(evaluation.metrics, "shortcut_"),
-        "external": _areas(evaluation.metrics, "external_"),
-        "calibration": _calibration(evaluation),
+        "shortcuts": _shortcuts(evaluation.metrics),
+        "external": external,
+        "most": {"slices": MOST_SLICES, "sets": MOST_SETS, "warnings": MOST_WARNINGS},
+        "pictures": {name: _picture(evaluation, name) for name in ("roc", "reliability")},
     }
     # Markdown is shown by MLflow, which escapes it itself.
-    pages = Environment(loader=PackageLoader("pneumo.registry"), autoescape=select_autoescape(("html.j2",)))
+    pages = Environment(
+        loader=PackageLoader("pneumo.registry"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
+    )
     return Card(*(pages.get_template(f"card.{kind}.j2").render(facts) for kind in ("md", "html")))
 
 
-def _numbers(metrics: dict[str, float]) -> Iterator[dict[str, str]]:
-    for shown, name in INTERVALS.items():
-        if f"test_{name}" in metrics:
-            low, high = metrics[f"test_{name}_low"], metrics[f"test_{name}_high"]
-            yield {"name": shown, "value": f"{metrics[f'test_{name}']:.3f}", "interval": f"{low:.3f} to {high:.3f}"}
-    for shown, name in PLAIN.items():
-        if f"test_{name}" in metrics:
-            yield {"name": shown, "value": f"{metrics[f'test_{name}']:.3f}", "interval": ""}
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _numbers(metrics: dict[str, float]) -> Iterator[dict[str, Any]]:
+    for name, shown in NUMBERS.items():
+        value = metrics.get(f"test_{name}")
+        if value is not None:
+            ends = {"low": metrics.get(f"test_{name}_low"), "high": metrics.get(f"test_{name}_high")}
+            yield {"key": name, "name": shown, "value": value, **ends}
 
 
 def _slices(evaluation: Evaluation) -> list[dict[str, Any]]:
-    measured = {name: item for name, item in evaluation.slices.items() if "auc" in item}
-    return [
-        {
-            "name": name,
-            "images": f"{item['images']:.0f}",
-            "auc": f"{item['auc']:.3f}",
-            "interval": f"{item['auc_low']:.3f} to {item['auc_high']:.3f}",
-        }
-        for name, item in sorted(measured.items(), key=lambda pair: pair[1]["auc"])
+    """Parts of the test images, the worst one first."""
+    measured = [
+        {"name": _slice_in_words(name), "images": f"{item['images']:.0f}", "auc": _interval(item)}
+        for name, item in evaluation.slices.items()
+        if "auc" in item
     ]
+    return sorted(measured, key=lambda row: row["auc"].value)
 
 
-def _areas(metrics: dict[str, float], prefix: str) -> list[dict[str, str]]:
-    return [
-        {"name": name.removeprefix(prefix).removesuffix("_auc").replace("_", " "), "auc": f"{value:.3f}"}
-        for name, value in metrics.items()
-        if name.startswith(prefix) and name.endswith("_auc")
-    ]
+def _slice_in_words(name: str) -> str:
+    kind, _, third = name.rpartition(" ")
+    order = {"low": "lowest", "middle": "middle", "high": "highest"}.get(third)
+    return SLICES.get(name, f"{kind}, {order} third" if order else name)
 
 
-def _calibration(evaluation: Evaluation) -> str:
-    """The reliability figure as base64 PNG."""
-    rows = test_rows(evaluation)
-    scores = {"this version": probability(rows["logit"].to_numpy(), evaluation.temperature)}
-    buffer = io.BytesIO()
-    figures.reliability((rows["label"] == LABELS[1]).to_numpy(), scores).savefig(buffer, dpi=90)
-    return base64.b64encode(buffer.getvalue()).decode()
+def _interval(item: dict[str, float]) -> Interval:
+    return Interval(value=item["auc"], low=item["auc_low"], high=item["auc_high"])
+
+
+def _shortcuts(metrics: dict[str, float]) -> list[dict[str, Any]]:
+    names = [name for name in metrics if name.startswith("shortcut_") and name.endswith("_auc")]
+    return [{"name": name[len("shortcut_") : -len("_auc")].replace("_", " "), "auc": metrics[name]} for name in names]
+
+
+def _picture(evaluation: Evaluation, name: str) -> str:
+    """One of the evaluation's figures as base64 PNG."""
+    return base64.b64encode((evaluation.bundle.with_name("figures") / f"{name}.png").read_bytes()).decode()

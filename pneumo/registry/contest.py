@@ -18,16 +18,12 @@ FEWEST = 10  # images of each class that a comparison needs
 
 
 class Contest(Record):
-    """`images` were compared, `seen` left out; no `comparison` when too few were left.
-
-    `rescored`: the champion scored the images now, else its kept scores of the same files were used.
-    """
+    """`images` were compared, `seen` left out; no `comparison` when too few were left."""
 
     champion: str
     images: int
     seen: int
     trained_on_known: bool
-    rescored: bool
     comparison: Comparison | None
 
 
@@ -45,12 +41,11 @@ def contest(tracker: Tracker, champion: ModelVersion, evaluation: Evaluation, ve
         facts = {"champion": champion.version, "images": len(fair), "trained_on_known": seen is not None}
         facts["seen"] = len(test) - len(fair)
         if fair["label"].value_counts().reindex(["NORMAL", "PNEUMONIA"], fill_value=0).min() < FEWEST:
-            return Contest(**facts, rescored=False, comparison=None)
-        kept = _kept_scores(fair, folder)
-        theirs = kept if kept is not None else _scores(tracker, champion, fair, version.root)
+            return Contest(**facts, comparison=None)
+    theirs = _scores(tracker, champion, fair, version.root)
     labels = (fair["label"] == "PNEUMONIA").to_numpy()
     comparison = compare(labels, probability(fair["logit"], evaluation.temperature), theirs, fair["patient"])
-    return Contest(**facts, rescored=kept is None, comparison=comparison)
+    return Contest(**facts, comparison=comparison)
 
 
 def fairness_row(found: Contest) -> PolicyRow:
@@ -83,16 +78,6 @@ def _seen(test: pd.DataFrame, folder: Path | None) -> NDArray[np.bool_] | None:
     same_image = test["sha256"].isin(set(used["sha256"])).to_numpy(bool)
     either: NDArray[np.bool_] = np.logical_or(same_image, same_patient)
     return either
-
-
-def _kept_scores(test: pd.DataFrame, folder: Path | None) -> NDArray[np.float64] | None:
-    """The champion's own test predictions if they are of these very files, by sha256."""
-    if folder is None:
-        return None
-    evaluation = Evaluation.model_validate_json((folder / records.EVALUATION).read_bytes())
-    rows = pd.read_parquet(folder / records.PREDICTIONS)
-    logits = rows.drop_duplicates("sha256").set_index("sha256")["logit"].reindex(test["sha256"])
-    return None if logits.isna().any() else probability(logits.to_numpy(), evaluation.temperature)
 
 
 def _scores(tracker: Tracker, champion: ModelVersion, test: pd.DataFrame, root: Path) -> NDArray[np.float64]:

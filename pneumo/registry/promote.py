@@ -1,7 +1,7 @@
 """The stage `promote`: the best candidate by validation becomes champion if it passes every gate."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +13,18 @@ from pneumo.registry import card, gates, history, records, switch
 from pneumo.registry.contest import Contest, contest, fairness_row
 from pneumo.registry.query import query_row
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, PolicyRow
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record
 from pneumo.tracking import Tracker
 
-Approve = Callable[[list[PolicyRow], Evaluation], bool]
+
+class Word(Record):
+    """What a person said, with the name and the reason."""
+
+    approved: bool
+    said: str
+
+
+Approve = Callable[[list[PolicyRow], Evaluation], Word]
 
 
 @dataclass
@@ -34,6 +42,7 @@ class Course:
     undo: ExitStack
     name: str
     standing: switch.Standing
+    external: Sequence[External] = ()
     version: str = ""
     contest: Contest | None = None
     rows: list[PolicyRow] = field(default_factory=list)
@@ -57,6 +66,7 @@ def promote(
     home: Path,
     parent_run: str,
     approve: Approve | None = None,
+    external: Sequence[External] = (),
 ) -> Decision:
     """Register the best candidate as challenger, and make it champion if every gate holds.
 
@@ -70,6 +80,7 @@ def promote(
         home: state folder, for the lock.
         parent_run: MLflow run that keeps the decision.
         approve: asked for a person's word when promotion.approval is set and every other gate holds.
+        external: the candidate on sets from elsewhere, for the model card; nothing is decided by them.
 
     Raises:
         PromotionError: no candidate, somebody else promoted at the same time, or nobody to ask.
@@ -86,7 +97,7 @@ def promote(
     with switch.exclusive(home, name) as lock, ExitStack() as undo:
         standing = switch.standing(tracker, name, settings.registry, home)
         course = Course(
-            tracker, settings, home, best, version, parent_run, approve, lock, undo, name, standing
+            tracker, settings, home, best, version, parent_run, approve, lock, undo, name, standing, external
         )  # fmt: skip
         decision = _already_champion(course) or _run(course)
         undo.pop_all()
@@ -141,11 +152,10 @@ def ask_person(course: Course) -> None:
         return
     course.lock.release()
     try:
-        approved = course.approve(list(course.rows), course.evaluation)
+        word = course.approve(list(course.rows), course.evaluation)
     finally:
         switch.acquire(course.lock)
-    value = "approved" if approved else "rejected"
-    course.rows.append(PolicyRow(name="a person's approval", limit="approved", value=value, passed=approved))
+    course.rows.append(PolicyRow(name="a person's word", limit="approved", value=word.said, passed=word.approved))
 
 
 def record(course: Course) -> None:
@@ -155,11 +165,19 @@ def record(course: Course) -> None:
         "decision": decision.model_dump(mode="json"),
         "evaluation": course.evaluation.model_dump(mode="json"),
         "contest": course.contest.model_dump(mode="json") if course.contest else None,
+        "external": [item.model_dump(mode="json") for item in course.external],
         "policy": course.settings.promotion.model_dump(mode="json"),
         "dataset": course.data.digest,
     }
     tracker.log_text(course.parent_run, json.dumps(evidence, indent=1), "promotion/decision.json")
-    written = card.write(course.evaluation, course.data, decision, tracker.uri)
+    written = card.write(
+        course.evaluation,
+        course.data,
+        decision,
+        course.external,
+        tracker.uri,
+        tracker.run_url(course.evaluation.run_id),
+    )
     tracker.log_text(course.parent_run, written.html, "promotion/card.html")
     tracker.log_text(course.evaluation.run_id, written.html, "card.html")
     tracker.describe_version(course.name, course.version, written.markdown)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], strength: float = 0.45) -> NDArray[np.uint8]:
+def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], strength: float = 0.55) -> NDArray[np.uint8]:
     """Colour an image by a heat map: red speaks for pneumonia, blue against it, nothing where it is undecided.
 
     Args:

@@ -1,6 +1,7 @@
 """Log a serving bundle as a model that MLflow can load anywhere: the code beside the weights, nothing pickled."""
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1]
 SPEC = "serving.json"
 MODEL_FILE = PACKAGE / "serving" / "model.py"
+# The code that is kept with a model: what serving stands on. Every file is one upload.
+CODE = ("__init__.py", "errors.py", "stages.py", "settings.py", "data", "serving", "tracking")
 # What pneumo.serving and what it imports needs; given by name, or MLflow would run the model to find out.
 REQUIREMENTS = (
     "mlflow", "tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scipy", "pillow", "pydicom", "pydantic",
@@ -96,13 +99,23 @@ def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Path | by
     save_model(
         path,
         python_model=str(model_file),
-        code_paths=[str(PACKAGE)],
+        code_paths=[str(_code(path.with_name(PACKAGE.name)))],
         artifacts={"bundle": str(bundle)},
         signature=_signature(threshold),
         input_example=pd.DataFrame({"image": [image]}),
         pip_requirements=requirements(),
         mlflow_model=model,
     )
+
+
+def _code(target: Path) -> Path:
+    target.mkdir()
+    for name in CODE:
+        if (part := PACKAGE / name).is_dir():
+            shutil.copytree(part, target / name, ignore=shutil.ignore_patterns("__pycache__", "templates"))
+        else:
+            shutil.copyfile(part, target / name)
+    return target
 
 
 def _signature(threshold: float) -> "ModelSignature":

@@ -23,6 +23,8 @@ def test_figures_numbers_and_bundle_are_written(evaluation):
     ]  # fmt: skip
     report = json.loads((folder / "metrics.json").read_text())
     assert report["metrics"] == evaluation.metrics and len(report["shortcuts"]) == 6
+    warned = [row["warning"] for row in report["shortcuts"] if row["warning"]]
+    assert list(evaluation.warnings) == warned and len(warned) == evaluation.metrics["shortcut_warnings"]
 
 
 def test_measures_are_those_of_the_test_images(evaluation, candidate):

@@ -1,5 +1,4 @@
 import re
-import shutil
 import socket
 
 import numpy as np
@@ -41,12 +40,9 @@ def address(bundle):
 
 
 @pytest.fixture
-def browser():
+def browser(chromium):
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
 

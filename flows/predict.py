@@ -1,0 +1,38 @@
+"""Batch prediction: X-rays in, a table of probabilities out, and a record of which version scored what."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from pydantic import Field
+
+from pneumo.settings import load_settings
+from tasks import pages, serving
+from tasks.tracking import parent_run, tracker
+
+Paths = Annotated[
+    list[str], Field(min_length=1, description="Image files, folders (searched below), s3://bucket/prefix")
+]
+Out = Annotated[
+    str | None, Field(pattern=r"\.(csv|parquet)$", description="Table to write; empty: predictions.csv in MLflow alone")
+]
+Model = Annotated[str | None, Field(description="models:/name/version or models:/name@alias; empty: the champion")]
+Threshold = Annotated[float | None, Field(ge=0, le=1, description="Of the label; empty: the model's own")]
+Synthetic = Annotated[bool, Field(description="The champion of the drawn images instead of real ones")]
+
+
+@flow(name="pneumonia-predict")
+def predict(
+    paths: Paths, out: Out = None, model: Model = None, threshold: Threshold = None, synthetic: Synthetic = False
+) -> State[Any]:
+    """Score every image; a run that was cut off goes on when it is run again with the same table."""
+    parameters = dict(locals())
+    settings = load_settings()
+    table = Path(out) if out else settings.home / "runs" / str(flow_run.id) / "predictions.csv"
+    with parent_run(parameters, stage="predict") as run_id:
+        pages.links(tracker().run_url(run_id))
+        done = serving.predict(paths, table, model, threshold, synthetic, settings, run_id)
+    return Completed(message=f"{done.images} images, {done.positive} PNEUMONIA, {done.errors} unreadable: {done.out}")

@@ -1,0 +1,59 @@
+"""A person's word before a promotion: the flow run pauses with the evidence and a form on its page."""
+
+from typing import Literal
+
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from prefect.runtime import flow_run
+from prefect.states import Running
+from pydantic import Field
+
+from pneumo.registry.promote import Approve, Word
+from pneumo.stages import Evaluation, PolicyRow
+from tasks.tracking import tracker
+
+LOOK_SECONDS = 5
+
+
+class Approval(RunInput):
+    """The form on Prefect's page."""
+
+    decision: Literal["approve", "reject"]
+    name: str = Field(min_length=1, description="Yours; kept in the history")
+    reason: str = Field("", description="Kept in the history")
+
+
+def asking(hours: float) -> Approve:
+    """Ask on the page of this flow run, and wait for the answer; silence is a rejection."""
+
+    def ask(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+        form = Approval.with_initial_data(description=evidence(rows, evaluation, tracker().run_url(evaluation.run_id)))
+        get_run_logger().info("waiting %g h for a person's approval: %s", hours, flow_run.ui_url)
+        try:
+            answer = pause_flow_run(wait_for_input=form, timeout=int(hours * 3600), poll_interval=LOOK_SECONDS)
+        except FlowPauseTimeout:
+            _go_on()
+            return Word(approved=False, said=f"nobody answered within {hours:g} h")
+        verb = "approved" if answer.decision == "approve" else "rejected"
+        because = f": {answer.reason}" if answer.reason else ""
+        return Word(approved=answer.decision == "approve", said=f"{verb} by {answer.name}{because}")
+
+    return ask
+
+
+def evidence(rows: list[PolicyRow], evaluation: Evaluation, mlflow_url: str) -> str:
+    """What the person decides on, as Markdown."""
+    auc = evaluation.test_auc
+    head = f"**{evaluation.name}**: test ROC AUC {auc.value:.4f} ({auc.low:.4f} to {auc.high:.4f})"
+    gates = "\n".join(f"| {row.name} | {row.limit} | {row.value} |" for row in rows)
+    table = f"| gate | limit | value |\n|---|---|---|\n{gates}"
+    return f"{head}. All gates hold.\n\n{table}\n\n[Figures and heat maps in MLflow]({mlflow_url})"
+
+
+def _go_on() -> None:
+    """Back from a pause that has run out, which Prefect would call a failure: here it is an answer."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run.id, Running(), force=True)

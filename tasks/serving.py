@@ -1,0 +1,41 @@
+"""Batch prediction with a registered version, and which version scored what."""
+
+from pathlib import Path
+from uuid import UUID
+
+from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+
+from pneumo.registry.champion import chosen
+from pneumo.serving import score
+from pneumo.serving.score import Scored
+from pneumo.settings import Settings
+from tasks.tracking import tracker
+
+
+@task(name="predict", task_run_name="predict", cache_policy=NO_CACHE)
+def predict(
+    paths: list[str],
+    out: Path,
+    model: str | None,
+    threshold: float | None,
+    synthetic: bool,
+    settings: Settings,
+    run_id: str,
+) -> Scored:
+    """Score images with a registered version, with a bar in Prefect and the table in MLflow."""
+    log = tracker()
+    version = chosen(log, settings, model, synthetic)
+    log.set_tags(run_id, {"model": version.uri, "model.name": version.name, "model.version": version.version})
+    bar = create_progress_artifact(progress=0.0, key="predict", description=version.uri)
+    assert isinstance(bar, UUID)  # noqa: S101 - in a synchronous task the call is synchronous
+
+    def follow(done: int, total: int) -> None:
+        update_progress_artifact(bar, progress=100 * done / total, description=f"{version.uri}: {done} of {total}")
+
+    done = score.predict(log.uri, version, paths, out, threshold, settings.data.s3_endpoint, follow)
+    counts = done.model_dump(include={"images", "errors", "positive", "unlike", "resumed"})
+    log.log_metrics(run_id, {name: float(value) for name, value in counts.items()})
+    log.log_artifact(run_id, done.out)
+    return done

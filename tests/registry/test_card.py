@@ -1,0 +1,86 @@
+"""The model card says what a version is for, what it is not for, and how sure its numbers are."""
+
+import re
+from typing import Any
+
+import pytest
+
+from pneumo.registry import card
+from pneumo.stages import External, Interval
+from pneumo.tracking.models import LONGEST_DESCRIPTION
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def elsewhere(world: Any, name: str = "north") -> External:
+    interval = Interval(value=0.42, low=0.36, high=0.48)
+    return External(
+        name=name, source=f"/data/{name}", folder=world.folder, images=200, errors=0, auc=interval,
+        sensitivity=interval, specificity=interval, unlike=0.9, metrics={}, slices={}, travels=False,
+        verdict="Does not travel: AUC 0.420 (0.360 to 0.480), 0.970 at home.",
+    )  # fmt: skip
+
+
+def written(world: Any, **changes: Any) -> card.Card:
+    evaluation = world.candidate("candidate", noise=1.0)
+    decision = world.promote(evaluation)
+    return card.write(evaluation, world.version, decision, [elsewhere(world)], "http://mlflow", "http://mlflow/run")
+
+
+def test_both_forms_say_what_matters(world: Any) -> None:
+    for text in written(world):
+        words = re.sub(r"<[^>]+>|\*", "", text)
+        for part in (
+            "Not a medical device.",
+            "Not for:",
+            "Does not travel: AUC 0.420",
+            "bacterial pneumonia and normal",
+            world.version.digest,
+            "passed all 8 gates",
+            "95 %",
+            "Elsewhere it can fall to chance",
+            f"models:/{world.name}/1",
+        ):
+            assert part in words, part
+
+
+def test_every_number_comes_with_its_interval(world: Any) -> None:
+    evaluation = world.candidate("candidate", noise=1.0)
+    text = card.write(evaluation, world.version, world.promote(evaluation), [], "http://mlflow", "http://run").markdown
+    auc = evaluation.test_auc
+    assert f"| ROC AUC | {auc.value:.3f} | {auc.low:.3f} to {auc.high:.3f} |" in text
+    assert "It was not measured on images of another hospital." in text
+
+
+def test_the_longest_description_fits_and_keeps_its_end(world: Any) -> None:
+    evaluation = world.candidate("candidate", noise=1.0)
+    decision = world.promote(evaluation)
+    part = {"images": 100.0, "auc": 0.9, "auc_low": 0.8, "auc_high": 0.95}
+    evaluation = evaluation.model_copy(
+        update={
+            "slices": {f"brightness of the whole image {number} low": part for number in range(40)},
+            "warnings": ("it looks at something other than the lungs, " * 3,) * 9,
+            "metrics": evaluation.metrics | {f"shortcut_name_{number}_auc": 0.5 for number in range(6)},
+        }
+    )
+    data = world.version.model_copy(update={"source": "/long" * 300, "synthetic": True})
+    decision = decision.model_copy(update={"reason": "because " * 400, "registered_model": "m" * 200})
+    sets = [elsewhere(world, f"{'hospital' * 6} {number}") for number in range(9)]
+    text = card.write(evaluation, data, decision, sets, "http://mlflow", "http://mlflow/" + "r" * 120).markdown
+    assert len(text) <= LONGEST_DESCRIPTION
+    assert "card.html" in text.splitlines()[-1]
+    assert text.startswith("**Synthetic")
+
+
+def test_hostile_text_stays_text(world: Any) -> None:
+    evaluation = world.candidate("candidate", noise=1.0)
+    decision = world.promote(evaluation)
+    data = world.version.model_copy(update={"source": "<script>alert(1)</script>"})
+    page = card.write(evaluation, data, decision, [], "http://mlflow", "http://run").html
+    assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+def test_the_page_needs_nothing_from_elsewhere(world: Any) -> None:
+    page = written(world).html
+    assert not re.findall(r"""(?:src|@import|<link[^>]+href)=?["'(\s]*https?:""", page)
+    assert "data:image/png;base64," in page

@@ -1,0 +1,137 @@
+"""Back to an earlier champion, bit for bit."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pneumo.cli import app
+from pneumo.errors import PromotionError, TrackingError
+from pneumo.registry.history import history, read
+from pneumo.registry.promote import Word
+from pneumo.registry.records import files_digest
+from pneumo.registry.rollback import rollback
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def three(world: Any) -> Any:
+    """Champions 1, 2 and 3, each better than the one before."""
+    for name, noise in (("weak", 4.0), ("fair", 1.5), ("good", 0.2)):
+        assert world.promote(world.candidate(name, noise=noise)).promoted
+    return world
+
+
+def served(world: Any, folder: Path) -> str:
+    """Digest of all that is downloaded for the champion."""
+    return files_digest(world.tracker.download(f"models:/{world.name}@champion", folder))
+
+
+def test_the_previous_champion_serves_again_bit_for_bit(world: Any, tmp_path: Path) -> None:
+    world.promote(world.candidate("weak", noise=4.0))
+    before = served(world, tmp_path / "before")
+    world.promote(world.candidate("good", noise=0.5))
+    assert served(world, tmp_path / "between") != before
+    decision = rollback(world.settings, world.home, reason="too many false alarms")
+    assert (decision.version, decision.champion_before) == ("1", "2")
+    assert served(world, tmp_path / "after") == before
+    assert world.aliases() == {"champion": "1", "challenger": "2", "previous": "2"}
+    assert world.moves()[-1] == ("rollback", "1", True)
+    assert history(world.settings)[-1].reason == "too many false alarms"
+
+
+def test_a_rollback_can_be_undone(three: Any) -> None:
+    rollback(three.settings, three.home)
+    assert three.aliases()["champion"] == "2"
+    rollback(three.settings, three.home)
+    assert three.aliases() == {"champion": "3", "challenger": "3", "previous": "2"}
+
+
+def test_any_earlier_champion_can_be_named_in_the_command(three: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PNEUMO_HOME", str(three.home))
+    monkeypatch.setenv("PNEUMO_TRACKING__URI", three.tracker.uri)
+    monkeypatch.setenv("PNEUMO_REGISTRY__MODEL", three.name)
+    done = CliRunner().invoke(app, ["rollback", "--to", "1", "--reason", "the second was wrong, too", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["version"] == "1"
+    assert three.aliases()["champion"] == "1"
+    done = CliRunner().invoke(app, ["champion", "--history", "--json"])
+    assert json.loads(done.stdout)[-1]["reason"] == "the second was wrong, too"
+
+
+def test_a_flow_does_the_same_and_says_why(three: Any, prefect_server: str) -> None:
+    program = "from flows.rollback import rollback; print(rollback('1', 'by night', return_state=True).message)"
+    environment = os.environ | {
+        "PREFECT_API_URL": prefect_server,
+        "PREFECT_HOME": str(three.folder / "prefect"),
+        "PNEUMO_HOME": str(three.home),
+        "PNEUMO_TRACKING__URI": three.tracker.uri,
+        "PNEUMO_REGISTRY__MODEL": three.name,
+    }
+    project = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=project, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith(f"{three.name} version 1: by night"), done.stderr
+    assert three.aliases() == {"champion": "1", "challenger": "3", "previous": "3"}
+
+
+def test_what_was_never_champion_is_refused(three: Any) -> None:
+    three.policy(approval=True)
+    refused = three.candidate("refused", noise=0.1)
+    three.promote(refused, approve=lambda rows, best: Word(approved=False, said="no"))
+    with pytest.raises(PromotionError, match=r"that was champion before \(1, 2\), got 4"):
+        rollback(three.settings, three.home, to=4)
+    with pytest.raises(PromotionError, match="version 3 is the champion already"):
+        rollback(three.settings, three.home, to=3)
+
+
+def test_without_an_earlier_champion_there_is_nothing_to_go_back_to(world: Any) -> None:
+    world.promote(world.candidate("only", noise=1.0))
+    with pytest.raises(PromotionError, match=r"an earlier champion of .* to go back to, but there was none"):
+        rollback(world.settings, world.home)
+
+
+def test_files_that_were_changed_in_the_store_are_refused(world: Any) -> None:
+    weak = world.candidate("weak", noise=4.0)
+    world.promote(weak)
+    world.promote(world.candidate("good", noise=0.5))
+    store = world.tracker.client.get_logged_model(weak.model_uri.removeprefix("models:/")).artifact_location
+    (kept,) = Path(store.removeprefix("file://")).rglob("serving.json")
+    kept.write_text(kept.read_text().replace("4.0", "0.0"))
+    with pytest.raises(PromotionError, match="it was changed in the artifact store"):
+        rollback(world.settings, world.home)
+    assert world.aliases()["champion"] == "2"
+
+
+def test_an_error_on_the_way_leaves_everything_as_it_was(three: Any) -> None:
+    before, real = three.aliases(), type(three.tracker).set_alias
+    for fails in ("previous", "champion"):
+
+        def set_alias(self: Any, name: str, alias: str, version: str, fails: str = fails) -> None:
+            if alias == fails and version != before[fails]:
+                raise TrackingError("the network is gone")
+            real(self, name, alias, version)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(TrackingError, match="the network is gone"):
+            patch.setattr(type(three.tracker), "set_alias", set_alias)
+            rollback(three.settings, three.home)
+        assert three.aliases() == before
+        assert three.moves()[-1][2] is False
+
+
+def test_the_history_is_only_ever_added_to(three: Any) -> None:
+    before = read(three.tracker, three.name)
+    rollback(three.settings, three.home)
+    three.promote(three.candidate("worse", noise=9.0))
+    after = read(three.tracker, three.name)
+    assert after[: len(before)] == before
+    assert [entry.action for entry in after[len(before) :]] == ["rollback", "rejection"]
+    assert [entry.number for entry in after] == [1, 2, 3, 4, 5]
+    assert all(entry.who and entry.reason and entry.evidence for entry in after)
