@@ -1,7 +1,5 @@
 """A person's word before a promotion: the flow run pauses with the evidence and a form on its page."""
 
-from typing import Literal
-
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.exceptions import FlowPauseTimeout
@@ -21,7 +19,7 @@ LOOK_SECONDS = 5
 class Approval(RunInput):
     """The form on Prefect's page."""
 
-    decision: Literal["approve", "reject"]
+    approve: bool = Field(False, description="Off: rejected")
     name: str = Field(min_length=1, description="Yours; kept in the history")
     reason: str = Field("", description="Kept in the history")
 
@@ -37,9 +35,9 @@ def asking(hours: float) -> Approve:
         except FlowPauseTimeout:
             _go_on()
             return Word(approved=False, said=f"nobody answered within {hours:g} h")
-        verb = "approved" if answer.decision == "approve" else "rejected"
+        verb = "approved" if answer.approve else "rejected"
         because = f": {answer.reason}" if answer.reason else ""
-        return Word(approved=answer.decision == "approve", said=f"{verb} by {answer.name}{because}")
+        return Word(approved=answer.approve, said=f"{verb} by {answer.name}{because}")
 
     return ask
 
@@ -48,8 +46,8 @@ def evidence(rows: list[PolicyRow], evaluation: Evaluation, mlflow_url: str) -> 
     """What the person decides on, as Markdown."""
     auc = evaluation.test_auc
     head = f"**{evaluation.name}**: test ROC AUC {auc.value:.4f} ({auc.low:.4f} to {auc.high:.4f})"
-    gates = "\n".join(f"| {row.name} | {row.limit} | {row.value} |" for row in rows)
-    table = f"| gate | limit | value |\n|---|---|---|\n{gates}"
+    gates = "\n".join(f"| {row.name} | {row.value} | {row.limit} |" for row in rows)
+    table = f"| gate | value | limit |\n|---|---|---|\n{gates}"
     return f"{head}. All gates hold.\n\n{table}\n\n[Figures and heat maps in MLflow]({mlflow_url})"
 
 

@@ -185,7 +185,7 @@ def record(course: Course) -> None:
 
 def announce(course: Course) -> None:
     """Write the decision into the history; a promotion is announced before it happens."""
-    entry = history.new_entry(
+    entry = course.entry = history.new_entry(
         course.standing.number,
         course.home,
         "promotion" if course.passed else "rejection",
@@ -202,10 +202,12 @@ def announce(course: Course) -> None:
 
 
 def keep_previous(course: Course) -> None:
-    """Point the alias `previous` at the champion that is about to go."""
-    alias, before = course.settings.registry.previous, course.standing
+    """Look once more whether nobody else is at it, and point `previous` at the champion that is about to go."""
+    names, before = course.settings.registry, course.standing
+    if course.passed and course.entry:
+        switch.require_alone(course.tracker, course.name, course.entry, names)
     if course.passed and before.champion:
-        switch.move(course.tracker, course.name, alias, before.previous, before.champion, course.undo)
+        switch.move(course.tracker, course.name, names.previous, before.previous, before.champion, course.undo)
 
 
 def crown(course: Course) -> None:

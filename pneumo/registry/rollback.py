@@ -45,6 +45,7 @@ def rollback(
         )
         switch.claim(tracker, name, entry, names, undo)
         tracker.finish(run_id)
+        switch.require_alone(tracker, name, entry, names)
         if standing.champion:
             switch.move(tracker, name, names.previous, standing.previous, standing.champion, undo)
         switch.move(tracker, name, names.champion, standing.champion, target.version, undo)

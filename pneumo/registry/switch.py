@@ -87,8 +87,23 @@ def claim(tracker: Tracker, registered: str, entry: history.Entry, names: Regist
     withdrawn = entry.model_copy(update={"action": "withdrawal", "number": entry.number + 1, "evidence": ""})
     undo.callback(history.append, tracker, registered, withdrawn)
     history.append(tracker, registered, entry)
+    require_alone(tracker, registered, entry, names)
+
+
+def require_alone(tracker: Tracker, registered: str, entry: history.Entry, names: Registry) -> None:
+    """Look again whether the announced move is the only one; a process that slept for long must not win after all.
+
+    Raises:
+        PromotionError: somebody else is moving the alias, or has moved it.
+    """
     others = [item for item in history.read(tracker, registered) if item.id != entry.id]
-    rivals = [item for item in others if item.number >= entry.number and item.action in history.MOVES]
+    # A withdrawal is written when all else has been undone, so it frees the way.
+    withdrawn = {item.id for item in others if item.action == "withdrawal"}
+    rivals = [
+        item
+        for item in others
+        if item.number >= entry.number and item.action in history.MOVES and item.id not in withdrawn
+    ]
     now = tracker.alias(registered, names.champion)
     if rivals or now != entry.champion:
         raise PromotionError(

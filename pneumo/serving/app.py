@@ -11,6 +11,7 @@ from pneumo.data.decode import SUFFIXES, decode
 from pneumo.errors import DataError, ServiceError
 from pneumo.serving.bundle import Bundle
 from pneumo.serving.overlay import overlay
+from pneumo.stages import LABELS
 
 if TYPE_CHECKING:
     import gradio
@@ -60,15 +61,20 @@ def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
         try:
             found = answer(bundle, Path(path))
         except DataError as error:
-            return None, f"**This file cannot be scored.** {html.escape(str(error))}"
+            return None, f"<p><strong>This file cannot be scored.</strong> {html.escape(str(error))}</p>"
         return found.picture, _text(found, bundle.spec.threshold)
 
     with gradio.Blocks(title="pneumo", analytics_enabled=False) as page:
         gradio.Markdown(f"# Pneumonia on a chest X-ray\n{INTRODUCTION}")
         with gradio.Row():
-            file = gradio.File(label="X-ray", file_types=list(SUFFIXES), type="filepath")
-            picture = gradio.Image(label="Red speaks for pneumonia, blue against it", interactive=False, format="png")
-        result = gradio.Markdown(elem_id="result")
+            with gradio.Column(scale=2):
+                file = gradio.File(label="X-ray", file_types=list(SUFFIXES), type="filepath")
+                result = gradio.HTML(elem_id="result")
+            with gradio.Column(scale=3):
+                picture = gradio.Image(
+                    label="Red speaks for pneumonia, blue against it", interactive=False, format="png",
+                    buttons=["download", "fullscreen"],
+                )  # fmt: skip
         gradio.Markdown(
             f"Model: {html.escape(version)} ({html.escape(bundle.spec.name)}){_synthetic(bundle)}. {LIMITS}"
         )
@@ -98,11 +104,20 @@ def open_page(bundle: Bundle, version: str, host: str = "127.0.0.1", port: int =
     return str(address)
 
 
+BAR = """<h2>{label}</h2>
+<p>Probability of pneumonia <strong>{probability:.1%}</strong>, threshold {threshold:.1%}</p>
+<div style="position: relative; height: 14px; background: #e5e7eb; border-radius: 7px">
+<div style="width: {probability:.1%}; height: 14px; background: {colour}; border-radius: 7px"></div>
+<div style="position: absolute; left: {threshold:.1%}; top: -4px; width: 2px; height: 22px; background: #111"></div>
+</div>{warning}"""
+
+
 def _text(found: Answer, threshold: float) -> str:
-    warning = "\n\n**Unlike the training data: the probability means little.**" if found.unlike else ""
-    return (
-        f"## {found.label}\nProbability of pneumonia **{found.probability:.1%}**, threshold {threshold:.1%}.{warning}"
-    )
+    """A bar with the threshold as a mark."""
+    warning = "<p><strong>Unlike the training data: the probability means little.</strong></p>" if found.unlike else ""
+    colour = "#b91c1c" if found.label == LABELS[1] else "#1d4ed8"
+    label, probability = html.escape(found.label), found.probability
+    return BAR.format(label=label, probability=probability, threshold=threshold, colour=colour, warning=warning)
 
 
 def _synthetic(bundle: Bundle) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from pneumo.errors import PromotionError
+from pneumo.registry import promote as module
+from pneumo.registry import switch
 from pneumo.registry.promote import STEPS
 from pneumo.stages import Evaluation
 
@@ -120,3 +123,21 @@ def test_two_promotions_at_the_same_time_cannot_both_win(
             assert len(won) <= 1, answers
             assert world.aliases()["champion"] == (won[0] if won else before), answers
             assert any("at the same time" in answer for answer in answers), answers
+
+
+def test_a_promotion_that_slept_through_another_one_does_not_win_after_all(world: Any) -> None:
+    world.promote(world.candidate("weak", noise=4.0))
+    slow, quick = world.candidate("slow", noise=1.0), world.candidate("quick", noise=1.0, seed=1)
+
+    def sleep(course: Any) -> None:
+        if course.evaluation.name == "slow":
+            patch.setattr(switch, "CLAIM_SECONDS", 0)  # as if it had slept for longer
+            elsewhere = world.home / "elsewhere"
+            assert module.promote([quick], world.version, world.settings, elsewhere, world.parent).promoted
+
+    place = module.STEPS.index(module.keep_previous)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError, match="at the same time"):
+        patch.setattr(module, "STEPS", (*module.STEPS[:place], sleep, *module.STEPS[place:]))
+        world.promote(slow)
+    assert world.aliases()["champion"] == "3" and world.aliases()["previous"] == "1"
+    assert world.row(world.promote(slow), "ROC AUC against the champion").limit.startswith("better than version 3")
