@@ -5,10 +5,9 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from pneumo.settings import load_settings
 from pneumo.stages import Fit
 from pneumo.training.spec import candidate_specs, defaults
-from tasks import conclusion, engine, evaluation, pages, promotion, training
+from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
 from tasks.tracking import parent_run, tracker
 
@@ -47,10 +46,9 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
     seed: Seed = 0,
 ) -> None:
     """Ingest, validate, split, preprocess, train every backbone, evaluate, and promote the best on evidence."""
-    parameters = dict(locals())
-    settings = load_settings()
-    home = settings.home
-    with parent_run(parameters) as run_id:
+    recipe = dict(locals())
+    with operations.guard() as settings, parent_run(recipe) as run_id:
+        home = settings.home
         pages.links(tracker().run_url(run_id))
         inventory = data_tasks.ingest(data, home, settings.data)
         reference = promotion.reference(settings, inventory.synthetic, home)
@@ -68,6 +66,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
             seed,
             **_given(learning_rate=learning_rate, augmentation=augmentation, batch_size=batch_size),
         )
+        operations.require_space(version, specs, home)
         store = data_tasks.preprocess(version, home, specs[0].size, fit)
         candidates, failures = engine.train_all(specs, version, store, settings, run_id)
         if ensemble and len(candidates) > 1:
@@ -76,7 +75,8 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
             evaluation.evaluate(candidate, version, store, settings.promotion, home, run_id) for candidate in candidates
         ]
         decision = promotion.promote(evaluations, version, settings, home, run_id)
-        conclusion.summarize(evaluations, failures, version, decision, home, run_id)
+        summary = conclusion.summarize(evaluations, failures, version, decision, home, run_id)
+        operations.conclude(summary, recipe, settings, run_id)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The only door to S3: list, get and put objects of any S3 server, retried, with errors that say what to do."""
 
 import base64
+import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pneumo.errors import DataError
@@ -28,12 +30,13 @@ class Item:
     key: str
     size: int
     etag: str
+    changed: datetime
 
 
 class Bucket:
     """A bucket with a prefix; credentials come from the environment as boto3 reads them."""
 
-    def __init__(self, url: str, endpoint: str | None) -> None:
+    def __init__(self, url: str, endpoint: str | None, attempts: int = ATTEMPTS, timeout: float = READ_TIMEOUT) -> None:
         import boto3
         from botocore.config import Config
 
@@ -41,10 +44,11 @@ class Bucket:
         if not url.startswith("s3://") or not name:
             raise DataError(f"Expected s3://<bucket>/<prefix>, but got {url!r}: correct it.")
         self.url, self.name, self.prefix, self._where = url, name, prefix, endpoint or "AWS"
+        self._attempts = attempts
         config = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"mode": "standard", "max_attempts": ATTEMPTS},
+            connect_timeout=min(CONNECT_TIMEOUT, timeout),
+            read_timeout=timeout,
+            retries={"mode": "standard", "max_attempts": attempts},
             max_pool_connections=CONNECTIONS,
             request_checksum_calculation="when_required",  # other servers than AWS refuse the newer checksums
             response_checksum_validation="when_required",
@@ -73,7 +77,7 @@ class Bucket:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=self.prefix + below)
         for page in self._call(below, lambda: list(pages)):
             for item in page.get("Contents", ()):
-                yield Item(item["Key"], item["Size"], item["ETag"].strip('"'))
+                yield Item(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
     def get(self, key: str, etag: str | None = None) -> bytes:
         """Content of an object; with `etag` only if it is still that one.
@@ -103,17 +107,22 @@ class Bucket:
 
         self._call("", create)
 
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; those that are not there are no error."""
+        for key in keys:  # one by one: not every S3 server takes lists
+            self._call(key, functools.partial(self._client.delete_object, Bucket=self.name, Key=key))
+
     def _call(self, key: str, action: Callable[[], Value]) -> Value:
         """Run a request; boto3 retries requests, but not a body that breaks off while it is read."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             try:
                 return action()
             except ClientError as error:
                 raise self._error(key, error.response) from error
             except BotoCoreError as error:
-                if type(error).__name__ not in TRANSIENT or attempt == ATTEMPTS:
+                if type(error).__name__ not in TRANSIENT or attempt == self._attempts:
                     raise DataError(
                         f"Expected to reach s3://{self.name}/{key} at {self._where}, but it gives: {error}"
                         f" (after {attempt} attempts): check endpoint, network and credentials."

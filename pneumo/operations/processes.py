@@ -11,7 +11,11 @@ from pathlib import Path
 
 import psutil
 
+from pneumo.data.files import write_whole
 from pneumo.errors import ServiceError
+
+# Start times are counted from the boot time, which moves when the clock is set; a pid is not used again so soon.
+CLOCK_STEP = 30.0
 
 
 def start(name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, cwd: Path) -> psutil.Process:
@@ -29,7 +33,8 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], fol
             preexec_fn=_default_signals,
         )
     process = psutil.Process(child.pid)
-    _record(folder, name).write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
+    record = {"pid": process.pid, "created": process.create_time()}
+    write_whole(_record(folder, name), json.dumps(record).encode())
     return process
 
 
@@ -37,11 +42,18 @@ def find(folder: Path, name: str) -> psutil.Process | None:
     """The running process that `start` recorded under this name; a reused pid is not mistaken for it."""
     try:
         record = json.loads(_record(folder, name).read_text())
-        process = psutil.Process(record["pid"])
-        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() == record["created"]
-    except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
+    except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return process if alive else None
+    return psutil.Process(record["pid"]) if alive(record["pid"], record["created"]) else None
+
+
+def alive(pid: int, created: float) -> bool:
+    """Whether the process that was noted with this pid and start time still runs."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - created) < CLOCK_STEP and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stop(folder: Path, name: str, patience: float = 15) -> bool:
