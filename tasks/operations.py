@@ -9,7 +9,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from pneumo.operations import cause, doctor, estimate, reconcile, schedule
+from pneumo.operations import cause, doctor, estimate, reconcile, retention, schedule
 from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
@@ -87,6 +87,18 @@ def source_of_last_success() -> str | None:
 def say(words: str) -> None:
     """A line in the run's log."""
     get_run_logger().info(words)
+
+
+@task(name="clean", task_run_name="clean", cache_policy=NO_CACHE)
+def clean(settings: Settings, apply: bool) -> str:
+    """Show what is old and needed by nobody, and take it away if told so; returns the outcome in words."""
+    found = retention.plan(settings)
+    items = [item for item, _ in found]
+    pages.clean_table(items)
+    if apply:
+        retention.apply(found, settings)
+    words = f"{len(items)} things, {sum(item.bytes for item in items) / estimate.MIB:.1f} MiB"
+    return f"{words}: deleted." if apply else f"{words}: nothing was touched, retention.apply is false."
 
 
 def conclude(result: Summary, recipe: dict[str, Any], settings: Settings, run_id: str) -> None:

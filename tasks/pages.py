@@ -12,6 +12,7 @@ from prefect.artifacts import (
 )
 
 from pneumo.operations.doctor.row import Row
+from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
 from pneumo.stages import DatasetVersion, Decision, GateReport
 from pneumo.training.progress import OnProgress, Progress, describe
@@ -32,6 +33,11 @@ def artifact(mlflow_url: str, path: str) -> str:
 def doctor_table(rows: Sequence[Row]) -> None:
     """The checks before the work, with what to do."""
     create_table_artifact(key="doctor", table=[row.model_dump() for row in rows], description="Before the work.")
+
+
+def clean_table(items: Sequence[Item]) -> None:
+    """What house-keeping found."""
+    create_table_artifact(key="clean", table=[item.model_dump() for item in items], description="Old and not needed.")
 
 
 def gate_table(report: GateReport, mlflow_url: str) -> None:

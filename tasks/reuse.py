@@ -6,6 +6,7 @@ file that fails every later run.
 
 import functools
 import inspect
+import os
 import typing
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -99,7 +100,18 @@ def read(file: Path, form: TypeAdapter[Result]) -> Result | None:
         kept = form.validate_json(file.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-    return kept if all(path.exists() for path in _paths(kept)) else None
+    places = [file, *_paths(kept)]
+    if not all(place.exists() for place in places):
+        return None
+    for place in places:
+        _mark_used(place, file.parents[1])
+    return kept
+
+
+def _mark_used(place: Path, cache: Path) -> None:
+    """House-keeping goes by the time of the last change; what lies outside the cache is not ours to touch."""
+    if place.is_relative_to(cache):
+        os.utime(place)
 
 
 def _paths(value: object) -> Iterator[Path]:

@@ -64,6 +64,11 @@ def artifact_store(settings: Settings) -> str | None:
     return given or (None if settings.tracking.uri else str(settings.home / "artifacts"))
 
 
+def database(settings: Settings) -> str:
+    """Address of the MLflow server's database; it may hold a password."""
+    return os.environ.get(DATABASE, f"sqlite:///{settings.home / 'mlflow.db'}?timeout={LOCK_SECONDS}")
+
+
 def prepare_database(settings: Settings) -> None:
     """Put MLflow's own SQLite file in write-ahead mode, in which readers and a writer do not wait for each other."""
     if os.environ.get(DATABASE):
@@ -74,7 +79,7 @@ def prepare_database(settings: Settings) -> None:
 
 
 def _mlflow_environment(settings: Settings) -> dict[str, str]:
-    store = os.environ.get(DATABASE, f"sqlite:///{settings.home / 'mlflow.db'}?timeout={LOCK_SECONDS}")
+    store = database(settings)
     if not os.environ.get(MLFLOW_LOGIN):
         return {DATABASE: store}
     file = settings.home / "services" / "mlflow-auth.ini"

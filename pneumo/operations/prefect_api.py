@@ -17,6 +17,7 @@ FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
 LONGEST_PAUSE = 16.0
+UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # of an id that is none
 PAGE = 200  # the server's limit
 
 
@@ -91,6 +92,11 @@ class PrefectApi:
         """A flow run as the server sees it."""
         found: dict[str, Any] = self._ask("GET", f"/flow_runs/{run_id}")
         return found
+
+    def find_run(self, run_id: str) -> dict[str, Any] | None:
+        """A flow run, None if the server does not know it."""
+        found = self._ask("GET", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND, UNREADABLE})
+        return found if "id" in found else None
 
     def runs(self, states: Iterable[str], deployment: str | None = None) -> list[dict[str, Any]]:
         """Flow runs of the pool, or of one deployment (its id), in states of these types, in the order they are due."""

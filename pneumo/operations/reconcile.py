@@ -14,7 +14,7 @@ import psutil
 from pydantic import ValidationError
 
 from pneumo.data.files import write_whole
-from pneumo.errors import ServiceError, TrackingError
+from pneumo.errors import TrackingError
 from pneumo.operations import processes
 from pneumo.operations.prefect_api import FINAL_STATES, UNDER_WAY, PrefectApi, address
 from pneumo.settings import Settings
@@ -22,6 +22,8 @@ from pneumo.stages import Record
 from pneumo.tracking import Tracker
 
 REASON = "its process died; the next run goes on from caches and checkpoints"
+ORIGIN = "prefect.flow_run_id"  # tag of every MLflow run
+OPEN = 500  # runs that are looked at for one that was abandoned
 BEAT = 30.0  # seconds between two signs of life, for those who cannot see the process
 SILENCE = 300.0  # without a sign of life from another machine
 START = 120.0  # within which a run that a worker took has noted its process
@@ -87,8 +89,9 @@ def reconcile(settings: Settings, patience: float = 0) -> list[Closed]:
         TrackingError: MLflow does not answer.
     """
     api = PrefectApi(address(settings), patience=patience)
-    found = dict.fromkeys([*dead(settings.home), *lost(settings, api)])
-    return [_close(flow_run_id, settings, api) for flow_run_id in found]
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, patience)
+    found = dict.fromkeys([*dead(settings.home), *lost(settings, api), *abandoned(settings.home, api, tracker)])
+    return [_close(flow_run_id, settings.home, api, tracker) for flow_run_id in found]
 
 
 def dead(home: Path) -> list[str]:
@@ -111,6 +114,23 @@ def lost(settings: Settings, api: PrefectApi) -> list[str]:
     worker = processes.find(settings.home / "services", "worker")
     since = worker.create_time() if worker else time.time()
     return [run["id"] for run in runs if run["id"] not in here and _overdue(run, alone, since)]
+
+
+def abandoned(home: Path, api: PrefectApi, tracker: Tracker) -> list[str]:
+    """Flow runs that Prefect knows to have ended and MLflow shows as running, such as those of a job that is gone.
+
+    A run that has ended by itself a moment ago may be telling MLflow just now, so its note counts.
+    """
+    known = {file.parent.name for file in _claims(home)}
+    open_runs = {run.tags.get(ORIGIN, "") for run in tracker.newest({}, "RUNNING", limit=OPEN)} - known - {""}
+    return [flow_run_id for flow_run_id in sorted(open_runs) if _ended(flow_run_id, api)]
+
+
+def _ended(flow_run_id: str, api: PrefectApi) -> bool:
+    run = api.find_run(flow_run_id)  # None: of another Prefect server, and none of our business
+    if run is None or run["state_type"] not in FINAL_STATES:
+        return False
+    return time.time() - datetime.fromisoformat(run["state"]["timestamp"]).timestamp() > START
 
 
 def _overdue(run: dict[str, Any], alone: bool, worker_since: float) -> bool:
@@ -144,22 +164,18 @@ def _is_dead(file: Path) -> bool:
     return silent if process.host != socket.gethostname() else not processes.alive(process.pid, process.created)
 
 
-def _close(flow_run_id: str, settings: Settings, api: PrefectApi) -> Closed:
-    try:
-        if api.run(flow_run_id)["state_type"] not in FINAL_STATES:
-            api.crash(flow_run_id, f"Crashed: {REASON}")
-        for task in api.tasks(flow_run_id):
-            if task["state_type"] not in FINAL_STATES:
-                api.crash_task(task["id"], REASON)
-    except ServiceError:
-        if not api.healthy():
-            raise  # else Prefect has forgotten this run: a new database
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
-    runs = tracker.unfinished({"prefect.flow_run_id": flow_run_id})
+def _close(flow_run_id: str, home: Path, api: PrefectApi, tracker: Tracker) -> Closed:
+    run = api.find_run(flow_run_id)  # None: Prefect has forgotten it, a new database
+    if run and run["state_type"] not in FINAL_STATES:
+        api.crash(flow_run_id, f"Crashed: {REASON}")
+    for task in api.tasks(flow_run_id) if run else ():
+        if task["state_type"] not in FINAL_STATES:
+            api.crash_task(task["id"], REASON)
+    runs = tracker.unfinished({ORIGIN: flow_run_id})
     tracker.fail_pending_models(runs)
     for run_id in runs:
         tracker.finish(run_id, "KILLED", REASON)
-    release(settings.home, flow_run_id)
+    release(home, flow_run_id)
     return Closed(flow_run_id=flow_run_id, mlflow_runs=tuple(runs))
 
 

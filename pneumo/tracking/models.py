@@ -60,6 +60,12 @@ class Models:
         return str(version) if version is not None else None
 
     @asks
+    def aliases(self, name: str) -> dict[str, str]:
+        """Version by alias; empty without model."""
+        found = self._registered(name)
+        return {alias: str(version) for alias, version in found.aliases.items()} if found else {}
+
+    @asks
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Move an alias, in one step of the registry's database."""
         self.client.set_registered_model_alias(name, alias, version)

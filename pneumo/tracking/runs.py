@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pneumo.stages import DatasetVersion, Record
-from pneumo.tracking.connection import EXISTS, asks, connect
+from pneumo.tracking.connection import EXISTS, asks, connect, pages
 from pneumo.tracking.datasets import dataset_input
 from pneumo.tracking.system import system_tags
 
@@ -30,6 +30,7 @@ class Run(Record):
     run_id: str
     name: str
     started: float
+    ended: bool
     tags: dict[str, str]
 
 
@@ -118,21 +119,32 @@ class Runs:
     @asks
     def unfinished(self, tags: Mapping[str, str]) -> list[str]:
         """Ids of the runs with these tags that nobody has ended."""
-        words = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-        found = self.client.search_runs([self.experiment_id], f"attributes.status = 'RUNNING' and {words}")
-        return [run.info.run_id for run in found]
+        return [run.run_id for run in self.newest(tags, "RUNNING", limit=1000)]
 
     @asks
     def newest(self, tags: Mapping[str, str], status: str = "FINISHED", limit: int = 1) -> list[Run]:
         """Runs with these tags that ended in this way, newest first."""
-        words = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        words = [f"attributes.status = '{status}'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())]
         found = self.client.search_runs(
             [self.experiment_id],
-            f"attributes.status = '{status}' and {words}",
+            " and ".join(words),
             order_by=["attributes.start_time DESC"],
             max_results=limit,
         )
         return [_record(run) for run in found]
+
+    @asks
+    def all_runs(self) -> list[Run]:
+        """Every run of the experiment, newest first."""
+        ordered = ["attributes.start_time DESC"]
+        return [
+            _record(run)
+            for run in pages(
+                lambda token: self.client.search_runs(
+                    [self.experiment_id], "", max_results=1000, order_by=ordered, page_token=token
+                )
+            )
+        ]
 
     @asks
     def series(self, run_id: str, metric: str) -> list[tuple[float, float]]:
@@ -166,7 +178,13 @@ class Runs:
 
 def _record(found: Any) -> Run:
     info = found.info
-    return Run(run_id=info.run_id, name=info.run_name, started=info.start_time / 1000, tags=dict(found.data.tags))
+    return Run(
+        run_id=info.run_id,
+        name=info.run_name,
+        started=info.start_time / 1000,
+        ended=info.status != "RUNNING",
+        tags=dict(found.data.tags),
+    )
 
 
 def _text(value: Any) -> str:
