@@ -76,7 +76,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         ]
         decision = promotion.promote(evaluations, version, settings, home, run_id)
         summary = conclusion.summarize(evaluations, failures, version, decision, home, run_id)
-        operations.conclude(summary, recipe, settings, run_id)
+        operations.conclude(summary, inventory, recipe, settings, run_id)
 
 
 def _given(**options: Any) -> dict[str, Any]:

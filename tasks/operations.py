@@ -14,7 +14,7 @@ from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
 from pneumo.settings import Settings, load_settings
-from pneumo.stages import DatasetVersion
+from pneumo.stages import DatasetVersion, Inventory
 from pneumo.training.spec import CandidateSpec
 from tasks import pages
 from tasks.notification import notify
@@ -101,10 +101,10 @@ def clean(settings: Settings, apply: bool) -> str:
     return f"{words}: deleted." if apply else f"{words}: nothing was touched, retention.apply is false."
 
 
-def conclude(result: Summary, recipe: dict[str, Any], settings: Settings, run_id: str) -> None:
+def conclude(result: Summary, inventory: Inventory, recipe: dict[str, Any], settings: Settings, run_id: str) -> None:
     """Leave with the MLflow run what the next retraining asks for, unless a backbone failed, and tell the outcome."""
     if not any(row.reason for row in result.candidates):
-        tracker().set_tags(run_id, cause.tags(result.digest, recipe, settings))
+        tracker().set_tags(run_id, cause.tags(result.digest, inventory.key, recipe, settings))
     decision = result.decision
     title = f"{decision.registered_model} version {decision.version} " + (
         "is champion" if decision.promoted else "was not promoted"

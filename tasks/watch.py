@@ -10,7 +10,8 @@ from prefect.events import emit_event
 from pneumo.operations import drift
 from pneumo.operations.drift import Announced, Look
 from pneumo.operations.notify import Message
-from pneumo.registry.champion import champion, manifest_of
+from pneumo.registry.champion import champion
+from pneumo.registry.reference import champion_manifest
 from pneumo.settings import Settings
 from pneumo.stages import Inventory
 from tasks.notification import notify
@@ -24,11 +25,11 @@ STAGE = "watch"
 def look(inventory: Inventory, settings: Settings) -> Look | None:
     """Compare what is there now with the champion's data set; None without a champion to compare with."""
     found = champion(settings, inventory.synthetic)
-    reference = manifest_of(settings, inventory.synthetic) if found else None
+    reference = champion_manifest(settings, inventory.synthetic, settings.home)
     if found is None or reference is None:
         return None
-    now = pd.read_parquet(inventory.manifest)
-    return drift.look(now, found.version, reference, settings.watch.fewest)
+    now, then = pd.read_parquet(inventory.manifest), pd.read_parquet(reference)
+    return drift.look(now, found.version, then, settings.watch.fewest)
 
 
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE)

@@ -1,16 +1,12 @@
 """Who is champion now."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from pneumo.errors import PromotionError
 from pneumo.registry import history, records
 from pneumo.settings import Settings
 from pneumo.stages import Interval, Record
 from pneumo.tracking import ModelVersion, Tracker
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class ChampionInfo(Record):
@@ -73,24 +69,6 @@ def chosen(tracker: Tracker, settings: Settings, model: str | None = None, synth
             "or name a version, such as models:/name/1."
         )
     return tracker.resolve(f"models:/{name}@{settings.registry.champion}")
-
-
-def manifest_of(settings: Settings, synthetic: bool = False) -> "pd.DataFrame | None":
-    """Manifest of the data set that the champion was trained and tested on; None without one that is kept.
-
-    Raises:
-        TrackingError: MLflow does not answer.
-    """
-    import pandas as pd
-
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
-    name = settings.model_name(synthetic)
-    number = tracker.alias(name, settings.registry.champion)
-    found = tracker.version(name, number) if number else None
-    if found is None:
-        return None
-    with records.kept(tracker, found) as folder:
-        return pd.read_parquet(folder / records.MANIFEST) if folder else None
 
 
 def _auc(found: ModelVersion) -> Interval | None:

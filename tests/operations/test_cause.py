@@ -9,8 +9,9 @@ RECIPE = {"data": "/images", "seed": 0, "backbones": None}
 @pytest.fixture
 def last():
     def made(digest="d", recipe=RECIPE, settings=None):
-        parts = cause.tags(digest, recipe, settings or Settings())
-        return cause.Success(run_id="1", name="first", recipe=recipe, parts={name: parts[name] for name in cause.PARTS})
+        parts = cause.tags(digest, "i", recipe, settings or Settings())
+        parts = {name: parts[name] for name in cause.PARTS}
+        return cause.Success(run_id="1", name="first", inventory="i", recipe=recipe, parts=parts)
 
     return made
 
@@ -40,7 +41,7 @@ def test_the_last_success_is_of_the_source_asked_for_and_prefers_real_images(tra
         tags = {"stage": "pipeline", "data.source": source, "synthetic": synthetic}
         run_id = tracker.start_run(source, tags=tags)
         if succeeded:
-            tracker.set_tags(run_id, cause.tags("d", {**RECIPE, "data": source}, Settings()))
+            tracker.set_tags(run_id, cause.tags("d", "i", {**RECIPE, "data": source}, Settings()))
         tracker.finish(run_id)
         return run_id
 
