@@ -16,6 +16,7 @@ from pneumo.errors import ServiceError
 
 # Start times are counted from the boot time, which moves when the clock is set; a pid is not used again so soon.
 CLOCK_STEP = 30.0
+MARK = "PNEUMO_SERVICE"
 
 
 def start(name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, cwd: Path) -> psutil.Process:
@@ -27,7 +28,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], fol
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=dict(environment),
+            env={**environment, MARK: str(_record(folder, name))},
             cwd=cwd,
             start_new_session=True,
             preexec_fn=_default_signals,
@@ -57,17 +58,29 @@ def alive(pid: int, created: float) -> bool:
 
 
 def stop(folder: Path, name: str, patience: float = 15) -> bool:
-    """Terminate a process and its children, by force after `patience` seconds; True if it was running."""
-    process = find(folder, name)
+    """Terminate a process and all that descend from it, by force after `patience` seconds; True if any was running."""
+    process, family = find(folder, name), descended(folder, name)
     if process is not None:
-        family = [process, *process.children(recursive=True)]
         _signal(process, signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=patience)
-        for survivor in alive:
-            _signal(survivor, signal.SIGKILL)
-        psutil.wait_procs(alive, timeout=5)
+        _, family = psutil.wait_procs(family, timeout=patience)
+    for survivor in family:
+        _signal(survivor, signal.SIGKILL)
+    psutil.wait_procs(family, timeout=5)
     _record(folder, name).unlink(missing_ok=True)
-    return process is not None
+    return process is not None or bool(family)
+
+
+def descended(folder: Path, name: str) -> list[psutil.Process]:
+    """A started process and whatever came of it, also if it was killed itself or never got into its record.
+
+    They are known by a variable that each inherits from the first.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # another user's, or gone by now
+            if process.environ().get(MARK) == str(_record(folder, name)) and process.pid != os.getpid():
+                found.append(process)
+    return found
 
 
 def kill_children() -> None:

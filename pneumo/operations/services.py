@@ -143,13 +143,20 @@ def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, 
 
 
 def _missing(service: Service, folder: Path, say: Callable[[str], None]) -> bool:
-    """Whether a service has to be started; a server that runs and does not answer for a minute is stopped first."""
-    if processes.find(folder, service.name) is None:
-        return True
-    if service.port is None or _answers_within(service, SILENCE):
+    """Whether a service has to be started.
+
+    A server that runs and does not answer for a minute is stopped first, and what a killed one has left: MLflow's
+    parent process can die and leave its child with the port. Flow runs outlive their worker and are left alone.
+    """
+    running = processes.find(folder, service.name) is not None
+    if service.port is None:
+        return not running
+    if running and _answers_within(service, SILENCE):
         return False
-    say(f"{service.name} has not answered for {SILENCE:.0f} s: starting it again")
-    return processes.stop(folder, service.name)
+    if running:
+        say(f"{service.name} has not answered for {SILENCE:.0f} s: starting it again")
+    processes.stop(folder, service.name)
+    return True
 
 
 def _answers_within(service: Service, seconds: float) -> bool:
