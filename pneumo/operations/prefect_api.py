@@ -17,6 +17,7 @@ FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
 LONGEST_PAUSE = 16.0
+BUSY = frozenset({408, 429, 502, 503})  # a locked SQLite database is a 503
 UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # of an id that is none
 PAGE = 200  # the server's limit
 
@@ -29,13 +30,14 @@ def address(settings: Settings) -> str:
 class PrefectApi:
     """A thin client; every refusal is a ServiceError with the server's own words.
 
-    `patience` is for how many seconds a server that does not answer is asked again, with growing pauses.
+    `patience` is for how many seconds a server that does not answer is asked again, `busy` the same for one that says
+    it is too busy, as when another writer has its database; the pauses grow.
     """
 
-    def __init__(self, url: str, timeout: float = 30, patience: float = 0) -> None:
+    def __init__(self, url: str, timeout: float = 30, patience: float = 0, busy: float = 60) -> None:
         login = os.environ.get("PREFECT_API_AUTH_STRING", "")
         user, _, password = login.partition(":")
-        self.url, self.patience = url, patience
+        self.url, self.patience, self.busy = url, patience, busy
         self._client = httpx.Client(base_url=url, timeout=timeout, auth=(user, password) if login else None)
 
     def healthy(self) -> bool:
@@ -174,12 +176,15 @@ class PrefectApi:
         return answer.json() if answer.content else None
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        deadline, pause = time.monotonic() + self.patience, 0.5
+        """One answer; a server that is silent or too busy is asked again, each for its time."""
+        begun, pause = time.monotonic(), 0.5
         while True:
             try:
-                return self._client.request(method, path, json=body)
+                answer = self._client.request(method, path, json=body)
+                if answer.status_code not in BUSY or time.monotonic() - begun >= max(self.patience, self.busy):
+                    return answer
             except httpx.TransportError as error:
-                if time.monotonic() >= deadline:
+                if time.monotonic() - begun >= self.patience:
                     raise ServiceError(
                         f"Expected a Prefect server at {self.url}, but it cannot be reached ({error}): run `pneumo up`."
                     ) from None

@@ -114,4 +114,4 @@ def _bucket_round_trip(url: str, endpoint: str | None) -> Row:
 
 
 def _api(settings: Settings) -> PrefectApi:
-    return PrefectApi(address(settings), timeout=SECONDS)
+    return PrefectApi(address(settings), timeout=SECONDS, busy=SECONDS)
