@@ -166,24 +166,27 @@ class Poller:
                 self.unanswered += 1
                 continue
             try:
-                self._look()
-                self.polls += 1
+                self.polls += self._look()
             except PneumoError as error:
                 if healthy(self.site.mlflow):
                     self.failures.append(str(error))
                 else:
                     self.unanswered += 1  # the server went away in between
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Whether there was an answer to judge."""
         tracker = self.site.tracker()
         version = tracker.alias(self.model, Registry().champion)
+        if version is None and not self.weights:
+            return False  # there has been none yet
         if version is None:
-            raise PneumoError(f"{self.model} has no champion")
+            raise PneumoError(f"{self.model} has no champion any more")
         if version not in self.weights:
             self.weights[version] = weights_of(tracker, f"models:/{self.model}/{version}")
         found = tracker.version(self.model, version)
         if found is None or "files.sha256" not in found.tags or not found.description:
             raise PneumoError(f"{self.model} version {version} is not complete")
+        return True
 
 
 def weights_of(tracker: Tracker, uri: str) -> str:
