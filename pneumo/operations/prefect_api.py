@@ -2,6 +2,7 @@
 
 import os
 import time
+import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -87,7 +88,8 @@ class PrefectApi:
             raise ServiceError(
                 f"Expected the deployment {deployment} on {self.url}, but it is not there: run `pneumo up`."
             )
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        # With a key of its own the same request sent twice, because an answer was lost, makes one run.
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
         return str(self._ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
     def run(self, run_id: str) -> dict[str, Any]:

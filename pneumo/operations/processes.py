@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -81,6 +81,16 @@ def descended(folder: Path, name: str) -> list[psutil.Process]:
             if process.environ().get(MARK) == str(_record(folder, name)) and process.pid != os.getpid():
                 found.append(process)
     return found
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Ctrl-C takes effect after the block, so that what the block begins can be undone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def kill_children() -> None:
