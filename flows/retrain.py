@@ -7,17 +7,17 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed
 from pydantic import Field
 
-from flows.train import ONE_AT_A_TIME, train
+from flows.train import train
 from pneumo.operations.cause import Success, cause
 from pneumo.settings import Settings
 from tasks import data as data_tasks
-from tasks import operations, promotion
+from tasks import engine, operations, promotion
 
 Data = Annotated[str | None, Field(description="Source; empty: retrain.data, or that of the last successful run")]
 Force = Annotated[bool, Field(description="Train even if nothing has changed")]
 
 
-@flow(name="pneumonia", task_runner=ONE_AT_A_TIME)
+@flow(name="pneumonia", task_runner=engine.ONE_AT_A_TIME)
 def retrain(data: Data = None, force: Force = False) -> State[Any] | None:
     """Repeat the last successful run if data, parameters, settings or code have changed since."""
     with operations.guard() as settings:

@@ -45,7 +45,21 @@ def surplus(
 
 def remove(settings: Data, doomed: Surplus) -> None:
     """Delete its objects."""
-    packs.bucket_of(settings).delete(doomed.keys)
+    bucket = packs.bucket_of(settings)
+    for key in doomed.keys:
+        bucket.delete(key)
+
+
+def old_trainings(settings: Data, before: datetime) -> list[Surplus]:
+    """Candidates and checkpoints that trainings elsewhere left on the storage."""
+    bucket = packs.bucket_of(settings)
+    found: dict[str, list[Item]] = {}
+    for folder in ("train/", "checkpoints/"):
+        root = bucket.key(folder)
+        for item in bucket.list(bucket.below(folder)):
+            found.setdefault(item.key.removeprefix(root).split("/")[0], []).append(item)
+    groups = [_surplus(name, items) for name, items in found.items()]
+    return [group for group in groups if group.changed < before]
 
 
 def _versions(bucket: Bucket) -> dict[str, list[Item]]:

@@ -1,10 +1,9 @@
 """The only door to S3: list, get and put objects of any S3 server, retried, with errors that say what to do."""
 
 import base64
-import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -106,11 +105,6 @@ class Bucket:
                     raise
 
         self._call("", create)
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects; those that are not there are no error."""
-        for key in keys:  # one by one: not every S3 server takes lists
-            self._call(key, functools.partial(self._client.delete_object, Bucket=self.name, Key=key))
 
     def _call(self, key: str, action: Callable[[], Value]) -> Value:
         """Run a request; boto3 retries requests, but not a body that breaks off while it is read."""

@@ -228,6 +228,21 @@ def test_old_versions_leave_s3_with_the_images_that_only_they_have(tmp_path, s3_
         packs.pull(digest, tmp_path / "elsewhere", place)
 
 
+def test_what_trainings_elsewhere_left_goes_when_it_is_old(s3_server):
+    place = Data(storage=f"s3://hospital/left-{uuid.uuid4().hex[:6]}", s3_endpoint=s3_server)
+    bucket = packs.bucket_of(place)
+    for key in (bucket.key("train", "k1", "model.keras"), bucket.key("train", "k1", "files.json")):
+        bucket.put(key, b"x")
+    bucket.put(bucket.key("checkpoints", "k2"), b"x")
+    now = retention.datetime.now(retention.UTC)
+    assert prune.old_trainings(place, now - retention.timedelta(days=1)) == []
+    doomed = prune.old_trainings(place, now + retention.timedelta(days=1))
+    assert {one.name: one.bytes for one in doomed} == {"k1": 2, "k2": 1}
+    for one in doomed:
+        prune.remove(place, one)
+    assert list(bucket.list()) == []
+
+
 def pushed(root: Path, images: str, place: Data) -> str:
     """A version of files with these contents, on the storage; returns its digest."""
     import hashlib

@@ -105,11 +105,11 @@ def _folder_round_trip(folder: Path) -> Row:
 
 def _bucket_round_trip(url: str, endpoint: str | None) -> Row:
     bucket = Bucket(url, endpoint, attempts=1, timeout=SECONDS)
-    key = f"{bucket.prefix.rstrip('/')}/doctor-{uuid.uuid4().hex}".lstrip("/")
+    key = bucket.key(f"doctor-{uuid.uuid4().hex}")
     bucket.put(key, b"pneumo")
     if bucket.get(key) != b"pneumo":
         raise DataError(f"Expected {url} to give back what was written, but it gave something else: check the server.")
-    bucket.delete([key])
+    bucket.delete(key)
     return Row(found=f"{url} at {endpoint or 'AWS'}: written, read, deleted")
 
 

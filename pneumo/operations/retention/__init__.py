@@ -83,7 +83,12 @@ def _old_data(settings: Settings, keep: tracked.Needed) -> Iterator[Removal]:
     now = datetime.now(UTC)
     before = now - timedelta(days=settings.retention.days)
     versions, shards = prune.surplus(settings.data, keep.digests, settings.retention.runs, before)
-    kinds: list[tuple[Kind, list[prune.Surplus]]] = [("data version", versions), ("data shard", shards)]
+    trainings = prune.old_trainings(settings.data, before)
+    kinds: list[tuple[Kind, list[prune.Surplus]]] = [
+        ("data version", versions),
+        ("data shard", shards),
+        ("training elsewhere", trainings),
+    ]
     for kind, found in kinds:
         for one in found:
             days = (now - one.changed).total_seconds() / DAY

@@ -35,7 +35,7 @@ def left_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Removal]:
         days = (time.time() - group.changed) / DAY
         if days > YOUNGEST and not tracker.exists(group.owner):
             item = Item(kind="left artifacts", name=group.owner.folder, days=days, bytes=group.bytes)
-            yield item, partial(bucket.delete, group.names) if bucket else partial(_unlink, Path(place), group)
+            yield item, partial(_delete, bucket, group) if bucket else partial(_unlink, Path(place), group)
 
 
 def _grouped(files: Iterator[tuple[str, str, int, float]]) -> list[Group]:
@@ -60,6 +60,11 @@ def _files(root: Path) -> Iterator[tuple[str, str, int, float]]:
         if file.is_file():
             status, name = file.stat(), file.relative_to(root).as_posix()
             yield name, name, status.st_size, status.st_mtime
+
+
+def _delete(bucket: Bucket, group: Group) -> None:
+    for key in group.names:
+        bucket.delete(key)
 
 
 def _unlink(root: Path, group: Group) -> None:
