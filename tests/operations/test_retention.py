@@ -216,7 +216,10 @@ def test_old_flow_runs_go_but_for_the_newest(settings, prefect, monkeypatch):
 
 def test_old_versions_leave_s3_with_the_images_that_only_they_have(tmp_path, s3_server):
     place = Data(storage=f"s3://hospital/prune-{uuid.uuid4().hex[:6]}", s3_endpoint=s3_server)
-    versions = [pushed(tmp_path / name, images, place) for name, images in (("a", "12"), ("b", "23"), ("c", "34"))]
+    versions = []
+    for name, images in (("a", "12"), ("b", "23"), ("c", "34")):
+        versions.append(pushed(tmp_path / name, images, place))
+        time.sleep(1.1)  # S3 tells times in seconds
     later = retention.datetime.now(retention.UTC) + retention.timedelta(days=1)
     assert prune.surplus(place, {versions[0]}, newest=1, before=later - retention.timedelta(days=2)) == ([], [])
     doomed, shards = prune.surplus(place, {versions[0]}, newest=1, before=later)
