@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train test test-services check bench lock sbom up down status clean
+.PHONY: train test test-services check bench kill-test soak lock sbom up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [WEIGHTS=imagenet|folder|s3://...|none] [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
@@ -29,6 +29,16 @@ check: $(DEVELOPMENT)
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m bench $(ARGS)
+
+# Hours on two cores: everything killed at every stage; ROUNDS retrainings with kills and outages drawn from SEED.
+kill-test: $(DEVELOPMENT)
+	PNEUMO_KILLS="$(POINTS)" $(BIN)/python -m bench kills
+
+ROUNDS ?= 50
+SEED ?= 0
+soak: $(DEVELOPMENT)
+	PNEUMO_SOAK_ROUNDS=$(ROUNDS) PNEUMO_SOAK_SEED=$(SEED) $(if $(FOLDER),PNEUMO_SOAK_HOME="$(FOLDER)") \
+	    $(BIN)/python -m bench soak
 
 # Resolve every package together, for all Pythons and systems, without the address of any index; what a user runs is a
 # part of what a developer has, at the same versions. UPGRADE=--upgrade moves to the newest.

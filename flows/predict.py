@@ -9,8 +9,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
-from pneumo.settings import load_settings
-from tasks import pages, serving
+from tasks import operations, pages, serving
 from tasks.tracking import parent_run, tracker
 
 Paths = Annotated[
@@ -30,9 +29,8 @@ def predict(
 ) -> State[Any]:
     """Score every image; a run that was cut off goes on when it is run again with the same table."""
     parameters = dict(locals())
-    settings = load_settings()
-    table = Path(out) if out else settings.home / "runs" / str(flow_run.id) / "predictions.csv"
-    with parent_run(parameters, stage="predict") as run_id:
+    with operations.guard() as settings, parent_run(parameters, stage="predict") as run_id:
+        table = Path(out) if out else settings.home / "runs" / str(flow_run.id) / "predictions.csv"
         pages.links(tracker().run_url(run_id))
         done = serving.predict(paths, table, model, threshold, synthetic, settings, run_id)
     return Completed(message=f"{done.images} images, {done.positive} PNEUMONIA, {done.errors} unreadable: {done.out}")

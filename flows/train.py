@@ -6,10 +6,9 @@ from prefect import flow
 from pydantic import Field
 
 from pneumo.registry.promote import choose
-from pneumo.settings import load_settings
 from pneumo.stages import Fit
 from pneumo.training.spec import candidate_specs, defaults
-from tasks import conclusion, engine, evaluation, pages, promotion, training
+from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
 from tasks.tracking import parent_run, tracker
 
@@ -48,10 +47,9 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
     seed: Seed = 0,
 ) -> None:
     """Ingest, validate, split, preprocess, train every backbone, evaluate, and promote the best on evidence."""
-    parameters = dict(locals())
-    settings = load_settings()
-    home = settings.home
-    with parent_run(parameters) as run_id:
+    recipe = dict(locals())
+    with operations.guard() as settings, parent_run(recipe) as run_id:
+        home = settings.home
         pages.links(tracker().run_url(run_id))
         inventory = data_tasks.ingest(data, home, settings.data)
         reference = promotion.reference(settings, inventory.synthetic, home)
@@ -70,6 +68,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
             seed,
             **_given(learning_rate=learning_rate, augmentation=augmentation, batch_size=batch_size),
         )
+        operations.require_space(version, specs, home)
         store = data_tasks.preprocess(version, home, specs[0].size, fit)
         candidates, failures = engine.train_all(specs, version, store, settings, run_id)
         if ensemble and len(candidates) > 1:
@@ -80,7 +79,8 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         best = choose(evaluations)
         elsewhere = [evaluation.score_external(best, inventory, home) for inventory in external]
         decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id)
-        conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id)
+        summary = conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id)
+        operations.conclude(summary, inventory, recipe, settings, run_id)
 
 
 def _given(**options: Any) -> dict[str, Any]:

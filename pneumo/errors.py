@@ -25,6 +25,10 @@ class TrainingError(PneumoError):
     """A training could not be finished."""
 
 
+class TrainingKilledError(TrainingError):
+    """A training's process was ended from outside; its checkpoint is kept."""
+
+
 class TrackingError(PneumoError):
     """MLflow cannot be reached, or refused what was asked."""
 

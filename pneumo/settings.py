@@ -69,6 +69,40 @@ class Data(Section):
     columns: dict[Column, str] = {}
 
 
+class Retrain(Section):
+    """When the main job runs again by itself."""
+
+    data: str | None = Field(None, description="Source; empty: that of the last successful run")
+    cron: str | None = Field("0 2 * * 0", description="Schedule in UTC; empty: none")
+    collision: Literal["wait", "cancel"] = Field("wait", description="When another training holds the slot")
+
+
+class Watch(Section):
+    """When incoming images call for a retraining."""
+
+    cron: str | None = "7 * * * *"
+    new_images: int = Field(100, ge=1, description="New images, whatever their share")
+    new_share: float = Field(0.1, gt=0, description="New images as a share of the champion's data set")
+    drift: float = Field(0.25, gt=0, description="Of intensity, size or embedding; 0 is none")
+    fewest: int = Field(30, ge=2, description="New images below which drift is noise and is not judged")
+
+
+class Retention(Section):
+    """What house-keeping keeps: the newest `runs`, and whatever is younger than `days`."""
+
+    apply: bool = Field(False, description="Whether the scheduled house-keeping deletes, or only tells what it would")
+    cron: str | None = "30 4 * * *"
+    days: float = Field(90, ge=1)
+    runs: int = Field(20, ge=1)
+    log_mb: float = Field(20, gt=0, description="Of a server's log, beyond which its beginning is cut off")
+
+
+class Notify(Section):
+    """Who is told; a webhook's address is a secret and comes from PNEUMO_NOTIFY_WEBHOOK alone."""
+
+    block: str | None = Field(None, pattern="^[^/]+/[^/]+$", description="Prefect block: slack-webhook/mine")
+
+
 class Services(Section):
     """Addresses of the embedded servers."""
 
@@ -115,6 +149,10 @@ class Settings(BaseSettings):
     gate: Gate = Gate()
     data: Data = Data()
     external: tuple[str, ...] = ()
+    retrain: Retrain = Retrain()
+    watch: Watch = Watch()
+    retention: Retention = Retention()
+    notify: Notify = Notify()
     services: Services = Services()
     pool: Pool = Pool()
     engine: Engine = Engine()

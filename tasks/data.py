@@ -11,7 +11,7 @@ from pneumo.evaluation import external as elsewhere
 from pneumo.settings import Data, Gate, Settings
 from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory
 from tasks import pages
-from tasks.reuse import keyed
+from tasks.reuse import reused
 from tasks.tracking import name_run, tracker
 
 
@@ -22,7 +22,7 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
     return sources.ingest(source, home, settings)
 
 
-@task(name="validate", task_run_name="validate", cache_key_fn=keyed("validate", "data"), persist_result=True)
+@reused("validate", "data")
 def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path | None) -> GateReport:
     """Check the manifest against every expectation; a failed row is in the report, not an exception."""
     return gate.validate(inventory, home, settings, reference)
@@ -37,7 +37,7 @@ def require(report: GateReport, run_id: str) -> None:
     gate.require(report)
 
 
-@task(name="split", task_run_name="split", cache_key_fn=keyed("split", "data"), persist_result=True)
+@reused("split", "data")
 def split(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersion:
     """Cut by patient and freeze the data set version."""
     return version.make_version(inventory, report, home)
@@ -49,7 +49,7 @@ def share(version: DatasetVersion, settings: Data) -> None:
     packs.push(version, settings)
 
 
-@task(name="explore", task_run_name="explore", cache_key_fn=keyed("explore", "data"), persist_result=True)
+@reused("explore", "data")
 def explore(version: DatasetVersion, report: GateReport, home: Path) -> Path:
     """Draw the exploration report."""
     return exploration.report(version, report, home)
@@ -78,7 +78,7 @@ def external_sets(version: DatasetVersion, settings: Settings) -> list[Inventory
     return [elsewhere.bring_in(source, version, settings.home, settings.data) for source in settings.external]
 
 
-@task(name="preprocess", task_run_name="preprocess", cache_key_fn=keyed("preprocess", "data"), persist_result=True)
+@reused("preprocess", "data")
 def preprocess(version: DatasetVersion, home: Path, size: int, fit: Fit) -> ImageStore:
     """Decode every image once."""
     return images.decode_all(version, home, size, fit)

@@ -1,6 +1,7 @@
 """What Prefect's page shows: artifacts with stable keys, so that each page shows its history over runs."""
 
 import re
+from collections.abc import Sequence
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -10,6 +11,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from pneumo.operations.doctor.row import Row
+from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
 from pneumo.stages import DatasetVersion, Decision, External, GateReport
 from pneumo.training.progress import OnProgress, Progress, describe
@@ -25,6 +28,16 @@ def key(text: str) -> str:
 def artifact(mlflow_url: str, path: str) -> str:
     """The page that shows an artifact of a run; MLflow opens it in a frame of its own, cut off from other files."""
     return f"{mlflow_url}/artifacts/{path}"
+
+
+def doctor_table(rows: Sequence[Row]) -> None:
+    """The checks before the work, with what to do."""
+    create_table_artifact(key="doctor", table=[row.model_dump() for row in rows], description="Before the work.")
+
+
+def clean_table(items: Sequence[Item]) -> None:
+    """What house-keeping found."""
+    create_table_artifact(key="clean", table=[item.model_dump() for item in items], description="Old and not needed.")
 
 
 def gate_table(report: GateReport, mlflow_url: str) -> None:

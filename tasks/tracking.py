@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from prefect import get_run_logger
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
-from pneumo.errors import TrainingError
-from pneumo.operations import processes, reconcile
+from pneumo.errors import TrackingError, TrainingError
+from pneumo.operations import processes
+from pneumo.operations.prefect_api import OUTAGE_SECONDS
 from pneumo.settings import load_settings
 from pneumo.stages import Candidate
-from pneumo.tracking import Tracker
+from pneumo.tracking import Tracker, healthy
+from pneumo.tracking.runs import Status
 
 PARENT_TAG = "mlflow.parentRunId"
 _cancelled = threading.Event()  # a flow run has its process for itself
@@ -33,24 +34,21 @@ def tracker() -> Tracker:
 
 @cache
 def _tracker(uri: str, experiment: str) -> Tracker:
-    return Tracker(uri, experiment)
+    return Tracker(uri, experiment, patience=OUTAGE_SECONDS)
 
 
 @contextmanager
 def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[str]:
-    """An MLflow run that ends as the flow run ends, and links to its page; runs that died before are closed first."""
-    settings = load_settings()
-    for closed in reconcile.reconcile(settings):
-        get_run_logger().warning("flow run %s had died: closed it and its MLflow runs", closed.flow_run_id)
-    reconcile.claim(settings.home, str(flow_run.id))
+    """An MLflow run that ends as the flow run ends, and links to its page."""
     tags = {**_origin(), "stage": stage, "data.source": str(parameters.get("data", ""))}
     run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
     tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
     try:
         yield run_id
         tracker().finish(run_id)
+        _end_all("KILLED", "a server went away while this run was created, and it was created twice")
     except Exception as error:
-        _end_all("FAILED", str(error))
+        _tell_the_end("FAILED", str(error), error)
         raise
     except CANCELLED:
         # Prefect waits for its threads, which wait for a training: end that one, and let no other begin.
@@ -58,13 +56,20 @@ def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[
         processes.kill_children()
         _end_all("KILLED", "the flow run was cancelled")
         raise
-    finally:
-        reconcile.release(settings.home, str(flow_run.id))
 
 
-def _end_all(status: Literal["FAILED", "KILLED"], reason: str) -> None:
+def _tell_the_end(status: Status, reason: str, error: Exception) -> None:
+    """End this flow run's MLflow runs, unless MLflow is gone: then `reconcile` does it, sooner than one more wait."""
+    if not healthy(tracker().uri):
+        raise TrackingError(f"{reason} (MLflow is gone, too: its runs are closed when it is back)") from error
+    _end_all(status, reason)
+
+
+def _end_all(status: Status, reason: str) -> None:
     """End this flow run's MLflow runs that are still open, children included."""
-    for run_id in tracker().unfinished(_origin()):
+    runs = tracker().unfinished(_origin())
+    tracker().fail_pending_models(runs)
+    for run_id in runs:
         tracker().finish(run_id, status, reason)
 
 
@@ -79,9 +84,14 @@ def name_run(run_id: str, source: str, digest: str) -> None:
             client.update_flow_run(UUID(flow_run.id), name=name)
 
 
+def cancelled() -> bool:
+    """Whether this flow run is being cancelled."""
+    return _cancelled.is_set()
+
+
 def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
     """A child run of a candidate; one that a lost machine left open goes on."""
-    if _cancelled.is_set():
+    if cancelled():
         raise TrainingError(f"The flow run was cancelled before {name} began.")
     begun = tracker().unfinished({PARENT_TAG: parent_run, "candidate": name})
     if begun:
@@ -98,11 +108,16 @@ def adopt(candidate: Candidate, parent_run: str) -> Candidate:
     if before.get(PARENT_TAG) == parent_run:
         return candidate
     run_id = start_child(parent_run, candidate.name, {"reused_from_run": candidate.run_id, "key": candidate.key})
+    show_curve(candidate, run_id)
+    return candidate.model_copy(update={"run_id": run_id})
+
+
+def show_curve(candidate: Candidate, run_id: str) -> None:
+    """Log a finished training's curve to a run that did not see it grow."""
     history = candidate.model.with_name("history.json")
     for row in json.loads(history.read_text())["epochs"] if history.is_file() else []:
         epoch = int(row["epoch"])
         tracker().log_metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
-    return candidate.model_copy(update={"run_id": run_id})
 
 
 def _origin() -> dict[str, str]:

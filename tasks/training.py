@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from pneumo.errors import PneumoError
+from pneumo.errors import PneumoError, TrainingKilledError
 from pneumo.settings import load_settings
 from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore
 from pneumo.training import candidate as candidates
@@ -14,11 +14,11 @@ from pneumo.training import travel
 from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.spec import CandidateSpec
 from tasks.pages import progress_bar
-from tasks.reuse import keyed
-from tasks.tracking import start_child, tracker
+from tasks.reuse import reused
+from tasks.tracking import cancelled, show_curve, start_child, tracker
 
 
-@task(name="train", task_run_name="train {spec.name}", cache_key_fn=keyed("train", "training"), persist_result=True)
+@reused("train", "training", run_name="train {spec.name}")
 def train(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path, parent_run: str) -> Candidate:
     """Train one backbone in its own process, with its curve in MLflow while it grows."""
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
@@ -43,7 +43,7 @@ def train_elsewhere(spec: CandidateSpec, digest: str, fit: Fit, parent_run: str)
     return _recorded(run_id, spec.name, work)
 
 
-@task(name="combine", task_run_name="combine", cache_key_fn=keyed("combine", "training"), persist_result=True)
+@reused("combine", "training")
 def combine(
     members: list[Candidate], version: DatasetVersion, store: ImageStore, home: Path, parent_run: str
 ) -> Candidate:
@@ -56,19 +56,36 @@ def combine(
 
 def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -> Candidate:
     """Do the work with its progress on both pages; a failure ends this child run alone, with the reason."""
+    seen: list[int] = []
+    follow = follower(run_id, name, seen)
     try:
-        return work(follower(run_id, name))
+        candidate = _once_more(work, follow)
     except PneumoError as error:
         tracker().finish(run_id, "FAILED", str(error))
         raise
+    if not seen:  # it was finished before, by a run that died
+        show_curve(candidate, run_id)
+    return candidate
 
 
-def follower(run_id: str, name: str) -> OnProgress:
-    """Send a training's events to MLflow (metrics by epoch) and to Prefect (a progress bar)."""
+def _once_more(work: Callable[[OnProgress], Candidate], follow: OnProgress) -> Candidate:
+    """A training whose process was killed is tried again, from its checkpoint; twice is no accident."""
+    try:
+        return work(follow)
+    except TrainingKilledError as error:
+        if cancelled():
+            raise
+        get_run_logger().warning("%s; once more, from its checkpoint", str(error).splitlines()[0])
+        return work(follow)
+
+
+def follower(run_id: str, name: str, seen: list[int]) -> OnProgress:
+    """Send a training's events to MLflow (metrics by epoch) and to Prefect (a progress bar); `seen` gets the epochs."""
     bar = progress_bar(name)
 
     def follow(event: Progress) -> None:
         if event.metrics:
+            seen.append(event.epoch)
             tracker().log_metrics(run_id, event.metrics, step=event.epoch)
         bar(event)
 

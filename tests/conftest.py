@@ -63,19 +63,22 @@ def mlflow_control() -> MlflowControl:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """API address of a real Prefect server with SQLite, for the whole session."""
+    """Address of the API of a real Prefect server with SQLite and the pool of pneumo, for the whole session."""
     folder, port = tmp_path_factory.mktemp("prefect"), free_port()
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    api = f"http://127.0.0.1:{port}/api"
-    own = {"PREFECT_HOME": str(folder), "PREFECT_API_URL": api, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    quiet = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    quiet["PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS"] = "1"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | quiet
     with (folder / "prefect.log").open("ab") as log:
-        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + 180
-    while not PrefectApi(api).healthy():
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    api = PrefectApi(f"http://127.0.0.1:{port}/api", timeout=60)
+    deadline = time.monotonic() + 300
+    while not api.healthy():
         if server.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"Prefect did not start, see {folder}/prefect.log")
         time.sleep(0.2)
-    yield api
+    api.ensure_pool()
+    yield api.url
     stop(server)
 
 

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from pneumo.errors import ServiceError
-from pneumo.operations import services, summary
+from pneumo.operations import processes, services, summary
 from pneumo.operations.follow import follow
-from pneumo.operations.prefect_api import PrefectApi, address
+from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -37,12 +37,10 @@ def train(
 
 
 def _to_the_end(deployment: str, parameters: dict[str, Any], settings: Settings, say: Console) -> summary.Summary:
-    api = PrefectApi(address(settings))
     if address(settings) == settings.prefect_api:
         services.up(settings, say.print)
-    run_id = api.create_run(deployment, parameters)
-    say.print(f"{deployment}: {services.run_page(settings, run_id)}", highlight=False, soft_wrap=True)
-    run = follow(api, run_id, say)
+    run = _followed(deployment, parameters, settings, say)
+    run_id = run["id"]
     if run["state_type"] != "COMPLETED":
         reason = run["state"].get("message") or "no reason given; see the run's page"
         raise ServiceError(f"the run ended as {run['state_name']}: {reason}")
@@ -52,6 +50,21 @@ def _to_the_end(deployment: str, parameters: dict[str, Any], settings: Settings,
             f"Expected a summary of run {run_id} in {settings.home}, found none: the worker has another home."
         )
     return found
+
+
+def _followed(deployment: str, parameters: dict[str, Any], settings: Settings, say: Console) -> dict[str, Any]:
+    """The flow run, asked for and come to its end; Ctrl-C cancels it, from the very moment that it exists."""
+    api, run_id = PrefectApi(address(settings)), ""
+    try:
+        with processes.interrupts_wait():
+            run_id = api.create_run(deployment, parameters)
+        say.print(f"{deployment}: {services.run_page(settings, run_id)}", highlight=False, soft_wrap=True)
+        return follow(PrefectApi(address(settings), patience=OUTAGE_SECONDS), run_id, say)
+    except KeyboardInterrupt:
+        if run_id:
+            api.cancel(run_id)
+            say.print("Cancelled: the worker ends the run; finished stages are kept and reused.")
+        raise
 
 
 def _absolute(place: str) -> str:

@@ -32,9 +32,9 @@ def push(version: DatasetVersion, settings: Data) -> int:
     """
     if stored(settings, version.digest):
         return 0
-    bucket = _bucket(settings)
+    bucket = bucket_of(settings)
     manifest = pd.read_parquet(version.manifest, columns=["path", "sha256", "bytes"])
-    there = {sha256 for files in _indexes(bucket).values() for sha256, _ in files}
+    there = {sha256 for files in indexes(bucket).values() for sha256, _ in files}
     missing = manifest[~manifest["sha256"].isin(there)].drop_duplicates("sha256")
     shard_of = missing["bytes"].cumsum() // SHARD
     shards = [rows for _, rows in missing.groupby(shard_of)]
@@ -48,7 +48,7 @@ def push(version: DatasetVersion, settings: Data) -> int:
 
 def stored(settings: Data, digest: str = "") -> list[str]:
     """Digests of the complete versions on the storage that begin with `digest`."""
-    bucket = _bucket(settings)
+    bucket = bucket_of(settings)
     keys = [item.key for item in bucket.list(bucket.below(f"versions/{digest}"))]
     return [key.split("/")[-2] for key in keys if key.endswith(f"/{MANIFEST}")]
 
@@ -59,7 +59,7 @@ def pull(digest: str, home: Path, settings: Data) -> DatasetVersion:
     Raises:
         DataError: not one such version there, or what is there does not match its hashes.
     """
-    bucket, found = _bucket(settings), stored(settings, digest)
+    bucket, found = bucket_of(settings), stored(settings, digest)
     if len(found) != 1:
         raise DataError(
             f"Expected one version {digest!r} in {bucket.url}, but {len(found)} match: push it where it was made,"
@@ -88,7 +88,7 @@ def _pull_files(manifest: pd.DataFrame, root: Path, bucket: Bucket) -> None:
             wanted.setdefault(sha256, []).append(target)
     if not wanted:
         return
-    shards = {name: files for name, files in _indexes(bucket).items() if any(sha in wanted for sha, _ in files)}
+    shards = {name: files for name, files in indexes(bucket).items() if any(sha in wanted for sha, _ in files)}
     if lost := wanted.keys() - {sha256 for files in shards.values() for sha256, _ in files}:
         raise DataError(
             f"Expected all images of the version in {bucket.url}, but {len(lost)} are not there: push again."
@@ -117,7 +117,7 @@ def _get_shard(name: str, files: Files, wanted: dict[str, list[Path]], bucket: B
             write_whole(target, data)
 
 
-def _indexes(bucket: Bucket) -> dict[str, Files]:
+def indexes(bucket: Bucket) -> dict[str, Files]:
     """What every shard holds, in order."""
     keys = [item.key for item in bucket.list(bucket.below("index/"))]
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -128,7 +128,8 @@ def _indexes(bucket: Bucket) -> dict[str, Files]:
     }
 
 
-def _bucket(settings: Data) -> Bucket:
+def bucket_of(settings: Data) -> Bucket:
+    """The place of dataset versions."""
     if not settings.storage:
         raise DataError("Expected a place for dataset versions, but data.storage in mlflow.yaml is empty: set s3://...")
     return Bucket(settings.storage, settings.s3_endpoint)

@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pneumo.errors import DataError
@@ -13,12 +14,17 @@ CONNECTIONS = 32
 ATTEMPTS = 5
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0  # seconds
 TRANSIENT = ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError", "ConnectionClosedError")
+AWAY = (*TRANSIENT, "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
+OUTAGE = ("429", "500", "502", "503", "504")
+OUTAGE_SECONDS = 300.0  # how long a place that has answered is waited for
+LONGEST_PAUSE = 16.0
 ADVICE = {
     "403": "check the credentials and their rights",
     "404": "check bucket and prefix",
     "412": "it changed while it was read, run again",
 }
 Value = TypeVar("Value")
+_answered: set[tuple[str, str | None]] = set()  # buckets at endpoints, in this process
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,13 @@ class Item:
     key: str
     size: int
     etag: str
+    changed: datetime
 
 
 class Bucket:
     """A bucket with a prefix; credentials come from the environment as boto3 reads them."""
 
-    def __init__(self, url: str, endpoint: str | None) -> None:
+    def __init__(self, url: str, endpoint: str | None, attempts: int = ATTEMPTS, timeout: float | None = None) -> None:
         import boto3
         from botocore.config import Config
 
@@ -41,10 +48,11 @@ class Bucket:
         if not url.startswith("s3://") or not name:
             raise DataError(f"Expected s3://<bucket>/<prefix>, but got {url!r}: correct it.")
         self.url, self.name, self.prefix, self._where = url, name, prefix, endpoint or "AWS"
+        self._place, self._attempts = (name, endpoint), attempts
         config = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"mode": "standard", "max_attempts": ATTEMPTS},
+            connect_timeout=min(CONNECT_TIMEOUT, timeout or READ_TIMEOUT),
+            read_timeout=timeout or READ_TIMEOUT,
+            retries={"mode": "standard", "max_attempts": attempts},
             max_pool_connections=CONNECTIONS,
             request_checksum_calculation="when_required",  # other servers than AWS refuse the newer checksums
             response_checksum_validation="when_required",
@@ -73,7 +81,7 @@ class Bucket:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=self.prefix + below)
         for page in self._call(below, lambda: list(pages)):
             for item in page.get("Contents", ()):
-                yield Item(item["Key"], item["Size"], item["ETag"].strip('"'))
+                yield Item(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
     def get(self, key: str, etag: str | None = None) -> bytes:
         """Content of an object; with `etag` only if it is still that one.
@@ -104,27 +112,40 @@ class Bucket:
         self._call("", create)
 
     def _call(self, key: str, action: Callable[[], Value]) -> Value:
-        """Run a request; boto3 retries requests, but not a body that breaks off while it is read."""
+        """Run a request; boto3 retries requests, but neither a body that breaks off nor through a long outage.
+
+        A place that has answered once is waited for when it goes away; a wrong address is told at once.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
-        for attempt in range(1, ATTEMPTS + 1):
+        began, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            patient = self._place in _answered and time.monotonic() - began < OUTAGE_SECONDS and self._attempts > 1
             try:
-                return action()
+                result = action()
+                _answered.add(self._place)
+                return result
             except ClientError as error:
-                raise self._error(key, error.response) from error
+                if not (patient and _status(error.response) in OUTAGE):
+                    raise self._error(key, error.response) from error
             except BotoCoreError as error:
-                if type(error).__name__ not in TRANSIENT or attempt == ATTEMPTS:
+                name = type(error).__name__
+                if not (patient and name in AWAY) and (name not in TRANSIENT or attempt >= self._attempts):
                     raise DataError(
                         f"Expected to reach s3://{self.name}/{key} at {self._where}, but it gives: {error}"
                         f" (after {attempt} attempts): check endpoint, network and credentials."
                     ) from error
-                time.sleep(0.2 * 2**attempt)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            time.sleep(min(0.2 * 2**attempt, LONGEST_PAUSE))
 
     def _error(self, key: str, response: dict[str, Any]) -> DataError:
-        status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+        status = _status(response)
         code = response.get("Error", {}).get("Code", "")
         return DataError(
             f"Expected to read or write s3://{self.name}/{key} at {self._where}, but the server answers {status}"
             f" {code}: {ADVICE.get(status, 'run again, or ask who runs it')}."
         )
+
+
+def _status(response: Any) -> str:
+    return str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))

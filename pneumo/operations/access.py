@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from pneumo.errors import ServiceError
@@ -10,6 +12,8 @@ from pneumo.settings import Settings
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PREFECT_LOGIN, MLFLOW_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 DATABASE, SESSIONS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"
+ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
+LOCK_SECONDS = 60  # for which a writer waits for another one's lock
 SERVER_ONLY = frozenset(
     {"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL", PREFECT_LOGIN, DATABASE, SESSIONS,
      MLFLOW_LOGIN, "MLFLOW_AUTH_ADMIN_USERNAME"}
@@ -54,8 +58,28 @@ def own_environment(service: str, settings: Settings) -> dict[str, str]:
     return {}
 
 
+def artifact_store(settings: Settings) -> str | None:
+    """Where the MLflow server keeps artifacts, a folder or s3://...; None where that is not known here."""
+    given = os.environ.get(ARTIFACTS)
+    return given or (None if settings.tracking.uri else str(settings.home / "artifacts"))
+
+
+def database(settings: Settings) -> str:
+    """Address of the MLflow server's database; it may hold a password."""
+    return os.environ.get(DATABASE, f"sqlite:///{settings.home / 'mlflow.db'}?timeout={LOCK_SECONDS}")
+
+
+def prepare_database(settings: Settings) -> None:
+    """Put MLflow's own SQLite file in write-ahead mode, in which readers and a writer do not wait for each other."""
+    if os.environ.get(DATABASE):
+        return
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(settings.home / "mlflow.db", timeout=LOCK_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
 def _mlflow_environment(settings: Settings) -> dict[str, str]:
-    store = os.environ.get(DATABASE, f"sqlite:///{settings.home / 'mlflow.db'}")
+    store = database(settings)
     if not os.environ.get(MLFLOW_LOGIN):
         return {DATABASE: store}
     file = settings.home / "services" / "mlflow-auth.ini"

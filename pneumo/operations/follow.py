@@ -8,41 +8,23 @@ from rich.console import Console
 from pneumo.errors import ServiceError
 from pneumo.operations.prefect_api import FINAL_STATES, PrefectApi
 
-PATIENCE = 300.0  # seconds for which a silent server is asked again
-
 
 def follow(api: PrefectApi, run_id: str, console: Console, every: float = 1.0) -> dict[str, Any]:
-    """Wait for the end of a flow run and return it; Ctrl-C cancels the run.
+    """Wait for the end of a flow run and return it; the API's patience is for how long a silent server is waited for.
 
     Raises:
-        ServiceError: the server stayed silent for five minutes.
+        ServiceError: the server stayed silent for longer.
     """
     seen: set[str] = set()
-    try:
-        with console.status("waiting for the worker") as live:
-            while True:
-                run, tasks = _patiently(api, run_id)
-                for task in tasks:
-                    _report(task, seen, console)
-                if run["state_type"] in FINAL_STATES:
-                    return run
-                live.update(_now(api, run, tasks, run_id))
-                time.sleep(every)
-    except KeyboardInterrupt:
-        api.cancel(run_id)
-        console.print("Cancelled: the worker ends the run; finished stages are kept and reused.")
-        raise
-
-
-def _patiently(api: PrefectApi, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return api.run(run_id), api.tasks(run_id)
-        except ServiceError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(2)
+    with console.status("waiting for the worker") as live:
+        while True:
+            run, tasks = api.run(run_id), api.tasks(run_id)
+            for task in tasks:
+                _report(task, seen, console)
+            if run["state_type"] in FINAL_STATES:
+                return run
+            live.update(_now(api, run, tasks, run_id))
+            time.sleep(every)
 
 
 def _report(task: dict[str, Any], seen: set[str], console: Console) -> None:

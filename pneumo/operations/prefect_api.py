@@ -1,6 +1,10 @@
 """What pneumo asks of a Prefect server over its REST API; importing Prefect itself takes seconds."""
 
 import os
+import time
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -11,6 +15,12 @@ from pneumo.settings import Settings
 POOL = "pneumo"
 TRAINING_QUEUE = "training"
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
+UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
+OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
+LONGEST_PAUSE = 16.0
+BUSY = frozenset({408, 429, 502, 503})  # a locked SQLite database is a 503
+UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # of an id that is none
+PAGE = 200  # the server's limit
 
 
 def address(settings: Settings) -> str:
@@ -19,12 +29,16 @@ def address(settings: Settings) -> str:
 
 
 class PrefectApi:
-    """A thin client; every refusal is a ServiceError with the server's own words."""
+    """A thin client; every refusal is a ServiceError with the server's own words.
 
-    def __init__(self, url: str, timeout: float = 30) -> None:
+    `patience` is for how many seconds a server that does not answer is asked again, `busy` the same for one that says
+    it is too busy, as when another writer has its database; the pauses grow.
+    """
+
+    def __init__(self, url: str, timeout: float = 30, patience: float = 0, busy: float = 60) -> None:
         login = os.environ.get("PREFECT_API_AUTH_STRING", "")
         user, _, password = login.partition(":")
-        self.url = url
+        self.url, self.patience, self.busy = url, patience, busy
         self._client = httpx.Client(base_url=url, timeout=timeout, auth=(user, password) if login else None)
 
     def healthy(self) -> bool:
@@ -45,10 +59,18 @@ class PrefectApi:
         self._ask("POST", f"/work_pools/{POOL}/queues", body, accepted={httpx.codes.CONFLICT})
         self._ask("PATCH", f"/work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
 
+    def version(self) -> str:
+        """The server's version of Prefect."""
+        return str(self._ask("GET", "/admin/version"))
+
+    def workers_online(self) -> list[str]:
+        """Names of the pool's workers that have sent their heartbeat lately."""
+        found = self._ask("POST", f"/work_pools/{POOL}/workers/filter", {}, accepted={httpx.codes.NOT_FOUND})
+        return [worker["name"] for worker in found if worker["status"] == "ONLINE"] if isinstance(found, list) else []
+
     def worker_online(self, name: str) -> bool:
         """Whether the worker of that name has sent its heartbeat lately."""
-        found = self._ask("POST", f"/work_pools/{POOL}/workers/filter", {})
-        return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in found)
+        return name in self.workers_online()
 
     def deployment(self, name: str) -> dict[str, Any] | None:
         """The deployment `flow/deployment`, or None."""
@@ -66,13 +88,29 @@ class PrefectApi:
             raise ServiceError(
                 f"Expected the deployment {deployment} on {self.url}, but it is not there: run `pneumo up`."
             )
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        # With a key of its own the same request sent twice, because an answer was lost, makes one run.
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
         return str(self._ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
     def run(self, run_id: str) -> dict[str, Any]:
         """A flow run as the server sees it."""
         found: dict[str, Any] = self._ask("GET", f"/flow_runs/{run_id}")
         return found
+
+    def find_run(self, run_id: str) -> dict[str, Any] | None:
+        """A flow run, None if the server does not know it."""
+        found = self._ask("GET", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND, UNREADABLE})
+        return found if "id" in found else None
+
+    def runs(self, states: Iterable[str], deployment: str | None = None) -> list[dict[str, Any]]:
+        """Flow runs of the pool, or of one deployment (its id), in states of these types, in the order they are due."""
+        wanted: dict[str, Any] = {"state": {"type": {"any_": list(states)}}}
+        if deployment:
+            wanted["deployment_id"] = {"any_": [deployment]}
+        body = {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_ASC"}
+        if not deployment:
+            body["work_pools"] = {"name": {"any_": [POOL]}}
+        return self._pages("/flow_runs/filter", body)
 
     def cancel(self, run_id: str) -> None:
         """Ask the worker to end a run."""
@@ -83,17 +121,49 @@ class PrefectApi:
         state = {"type": "CRASHED", "message": message}
         self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
 
+    def crash_task(self, task_id: str, message: str) -> None:
+        """Record that a task died with its flow run."""
+        state = {"type": "CRASHED", "message": message}
+        self._ask("POST", f"/task_runs/{task_id}/set_state", {"state": state, "force": True})
+
+    def drop(self, run_id: str, message: str) -> None:
+        """Cancel a run that has not begun."""
+        state = {"type": "CANCELLED", "message": message}
+        self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
+
+    def ended_before(self, when: datetime) -> list[dict[str, Any]]:
+        """Flow runs that had come to their end by then."""
+        wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"before_": when.isoformat()}}
+        return self._pages("/flow_runs/filter", {"flow_runs": wanted, "sort": "END_TIME_DESC"})
+
+    def ended_since(self, when: datetime, queue: str) -> list[dict[str, Any]]:
+        """Flow runs of a queue that came to their end after that time."""
+        wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"after_": when.isoformat()}}
+        wanted["work_queue_name"] = {"any_": [queue]}
+        return self._pages("/flow_runs/filter", {"flow_runs": wanted, "sort": "END_TIME_DESC"})
+
+    def delete_run(self, run_id: str) -> None:
+        """Forget a flow run, its task runs and its logs."""
+        self._ask("DELETE", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND})
+
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The task runs of a flow run, oldest first."""
         body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        found: list[dict[str, Any]] = self._ask("POST", "/task_runs/filter", body)
-        return found
+        return self._pages("/task_runs/filter", body)
 
     def progress(self, run_id: str) -> str:
         """The words of the newest progress bar of a flow run, empty if there is none."""
         wanted = {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}
         found = self._ask("POST", "/artifacts/filter", {"artifacts": wanted, "sort": "UPDATED_DESC", "limit": 1})
         return f"{float(found[0]['data']):.0f} % {found[0]['description'] or ''}" if found else ""
+
+    def _pages(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._ask("POST", path, {**body, "limit": PAGE, "offset": len(found)})
+            found += page
+            if len(page) < PAGE:
+                return found
 
     def _ask(
         self,
@@ -102,15 +172,26 @@ class PrefectApi:
         body: dict[str, Any] | None = None,
         accepted: frozenset[int] | set[int] = frozenset(),
     ) -> Any:
-        try:
-            answer = self._client.request(method, path, json=body)
-        except httpx.TransportError as error:
-            raise ServiceError(
-                f"Expected a Prefect server at {self.url}, but it cannot be reached ({error}): run `pneumo up`."
-            ) from None
+        answer = self._answer(method, path, body)
         if answer.is_error and answer.status_code not in accepted:
             raise ServiceError(f"Prefect refused {method} {path} ({answer.status_code}): {_reason(answer)}")
         return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        """One answer; a server that is silent or too busy is asked again, each for its time."""
+        begun, pause = time.monotonic(), 0.5
+        while True:
+            try:
+                answer = self._client.request(method, path, json=body)
+                if answer.status_code not in BUSY or time.monotonic() - begun >= max(self.patience, self.busy):
+                    return answer
+            except httpx.TransportError as error:
+                if time.monotonic() - begun >= self.patience:
+                    raise ServiceError(
+                        f"Expected a Prefect server at {self.url}, but it cannot be reached ({error}): run `pneumo up`."
+                    ) from None
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _reason(answer: httpx.Response) -> str:

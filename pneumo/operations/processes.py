@@ -5,13 +5,18 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from pneumo.data.files import write_whole
 from pneumo.errors import ServiceError
+
+# Start times are counted from the boot time, which moves when the clock is set; a pid is not used again so soon.
+CLOCK_STEP = 30.0
+MARK = "PNEUMO_SERVICE"
 
 
 def start(name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, cwd: Path) -> psutil.Process:
@@ -23,13 +28,14 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], fol
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=dict(environment),
+            env={**environment, MARK: str(_record(folder, name))},
             cwd=cwd,
             start_new_session=True,
             preexec_fn=_default_signals,
         )
     process = psutil.Process(child.pid)
-    _record(folder, name).write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
+    record = {"pid": process.pid, "created": process.create_time()}
+    write_whole(_record(folder, name), json.dumps(record).encode())
     return process
 
 
@@ -37,25 +43,54 @@ def find(folder: Path, name: str) -> psutil.Process | None:
     """The running process that `start` recorded under this name; a reused pid is not mistaken for it."""
     try:
         record = json.loads(_record(folder, name).read_text())
-        process = psutil.Process(record["pid"])
-        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() == record["created"]
-    except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
+    except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return process if alive else None
+    return psutil.Process(record["pid"]) if alive(record["pid"], record["created"]) else None
+
+
+def alive(pid: int, created: float) -> bool:
+    """Whether the process that was noted with this pid and start time still runs."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - created) < CLOCK_STEP and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stop(folder: Path, name: str, patience: float = 15) -> bool:
-    """Terminate a process and its children, by force after `patience` seconds; True if it was running."""
-    process = find(folder, name)
+    """Terminate a process and all that descend from it, by force after `patience` seconds; True if any was running."""
+    process, family = find(folder, name), descended(folder, name)
     if process is not None:
-        family = [process, *process.children(recursive=True)]
         _signal(process, signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=patience)
-        for survivor in alive:
-            _signal(survivor, signal.SIGKILL)
-        psutil.wait_procs(alive, timeout=5)
+        _, family = psutil.wait_procs(family, timeout=patience)
+    for survivor in family:
+        _signal(survivor, signal.SIGKILL)
+    psutil.wait_procs(family, timeout=5)
     _record(folder, name).unlink(missing_ok=True)
-    return process is not None
+    return process is not None or bool(family)
+
+
+def descended(folder: Path, name: str) -> list[psutil.Process]:
+    """A started process and whatever came of it, also if it was killed itself or never got into its record.
+
+    They are known by a variable that each inherits from the first.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # another user's, or gone by now
+            if process.environ().get(MARK) == str(_record(folder, name)) and process.pid != os.getpid():
+                found.append(process)
+    return found
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Ctrl-C takes effect after the block, so that what the block begins can be undone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def kill_children() -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from pathlib import Path
 
 import filelock
 
-from pneumo.errors import ServiceError
-from pneumo.operations import access, deploy, processes
+from pneumo.errors import PneumoError, ServiceError
+from pneumo.operations import access, deploy, notify, processes
 from pneumo.operations.prefect_api import POOL, PrefectApi, address
 from pneumo.operations.reconcile import reconcile
+from pneumo.operations.schedule import drop_overdue, variables
 from pneumo.settings import Settings
 from pneumo.tracking import healthy
 
 PROJECT = Path(__file__).parents[2]
 WORKER = "pneumo-local"
+FLOW = "pneumonia"
+SILENCE = 60.0  # seconds after which a server that runs but does not answer is started again
 DEPLOYMENTS = Path("infra/prefect.yaml")
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -66,6 +70,7 @@ def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
     return (
         base
         | QUIET
+        | variables(settings)
         | {
             "PNEUMO_HOME": str(settings.home),
             "PNEUMO_PROJECT": str(PROJECT),
@@ -74,6 +79,9 @@ def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
             "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            # Pauses of 2, 4, 8 ... 256 s: an outage of five minutes is survived, with some to spare for the jitter.
+            "PREFECT_CLIENT_MAX_RETRIES": "8",
+            "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle
             "MLFLOW_TRACKING_URI": settings.tracking_uri,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         }
@@ -107,7 +115,9 @@ def table(settings: Settings) -> tuple[Service, ...]:
 
 
 def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, ...]:
-    """Start what is not running, wait until it answers, and lay the deployments.
+    """Start what is not running, wait until it answers, lay the deployments, and close what has died.
+
+    The worker comes last, so that it finds no slot taken by the dead and no heap of missed runs.
 
     Raises:
         ServiceError: a port is taken, or a service died or did not answer; what this call started is stopped again.
@@ -118,19 +128,67 @@ def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, 
         started: list[str] = []
         try:
             for service in table(settings):
-                if processes.find(folder, service.name) is None:
+                if service.name == "worker":
+                    _prepare(settings, say)
+                if _missing(service, folder, say):
                     say(f"starting {service.name} ({service.url})")
                     started.append(service.name)
                     _start(service, settings)
-            _deploy(settings, say, settings.prefect_api)
-            for closed in reconcile(settings):
-                say(f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs")
         except BaseException:
             # Ctrl-C included: nothing is left half-started.
             for name in reversed(started):
                 processes.stop(folder, name)
             raise
     return status(settings)
+
+
+def _missing(service: Service, folder: Path, say: Callable[[str], None]) -> bool:
+    """Whether a service has to be started.
+
+    A server that runs and does not answer for a minute is stopped first, and what a killed one has left: MLflow's
+    parent process can die and leave its child with the port. Flow runs outlive their worker and are left alone.
+    """
+    running = processes.find(folder, service.name) is not None
+    if service.port is None:
+        return not running
+    if running and _answers_within(service, SILENCE):
+        return False
+    if running:
+        say(f"{service.name} has not answered for {SILENCE:.0f} s: starting it again")
+    processes.stop(folder, service.name)
+    return True
+
+
+def _answers_within(service: Service, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not _quietly(service.healthy):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(1)
+    return True
+
+
+def _prepare(settings: Settings, say: Callable[[str], None]) -> None:
+    """Lay pool and deployments, close what has died, and let one missed run of each schedule stand for all."""
+    api = PrefectApi(settings.prefect_api)
+    _lay(settings, settings.prefect_api)
+    _deploy(settings, say, settings.prefect_api)
+    for closed in reconcile(settings):
+        words = f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs"
+        say(words)
+        _tell(words, say)
+    if processes.find(_folder(settings), "worker") is None:
+        for name in deployment_names():
+            found = api.deployment(name)
+            for dropped in drop_overdue(api, found["id"]) if found else ():
+                say(f"{name}: {dropped} was missed, a newer run stands for it")
+
+
+def _tell(words: str, say: Callable[[str], None]) -> None:
+    try:
+        notify.post(notify.Message(kind="failure", title="a run died", text=words))
+    except PneumoError as error:
+        say(f"warning: {error}")
 
 
 def down(settings: Settings) -> tuple[str, ...]:
@@ -145,6 +203,14 @@ def status(settings: Settings) -> tuple[Status, ...]:
     return tuple(_status(service, _folder(settings)) for service in table(settings))
 
 
+def deployment_names() -> list[str]:
+    """The deployments of infra/prefect.yaml, as Prefect names them."""
+    import yaml
+
+    laid = yaml.safe_load((PROJECT / DEPLOYMENTS).read_text(encoding="utf-8"))["deployments"]
+    return [f"{FLOW}/{item['name']}" for item in laid]
+
+
 def run_page(settings: Settings, run_id: str) -> str:
     """The page of a flow run in Prefect."""
     return f"http://{settings.services.host}:{settings.services.prefect_port}/runs/flow-run/{run_id}"
@@ -154,7 +220,7 @@ def _mlflow(settings: Settings, url: str) -> Service:
     home, host, port = settings.home, settings.services.host, settings.services.mlflow_port
     # The lean form: without job execution and with one worker, 0.5 GB and one process family instead of fifteen.
     command = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
-    artifacts = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", str(home / "artifacts"))
+    artifacts = os.environ.get(access.ARTIFACTS, str(home / "artifacts"))
     options = ("--artifacts-destination", artifacts, *access.mlflow_options(settings))
     return Service("mlflow", (*command, *options), lambda: healthy(url), url, port, "services.mlflow_port")
 
@@ -163,8 +229,8 @@ def _start(service: Service, settings: Settings) -> None:
     folder = _folder(settings)
     if service.port is not None:
         processes.require_free_port(settings.services.host, service.port, service.name, service.setting)
-    if service.name == "worker":
-        _lay(settings, settings.prefect_api)
+    if service.name == "mlflow":
+        access.prepare_database(settings)
     own = environment(settings) | access.own_environment(service.name, settings)
     process = processes.start(service.name, service.command, own, folder, PROJECT)
     processes.wait_until_healthy(process, service.name, service.healthy, folder / f"{service.name}.log")
@@ -185,9 +251,10 @@ def _lay(settings: Settings, api: str) -> None:
 def _deploy(settings: Settings, say: Callable[[str], None], api: str) -> None:
     """Lay the deployments of infra/prefect.yaml, unless that was done for this very code and server."""
     sources = [PROJECT / DEPLOYMENTS, *sorted((PROJECT / "flows").glob("*.py"))]
-    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in sources)).hexdigest()
+    parts = [*(file.read_bytes() for file in sources), repr(variables(settings)).encode()]
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     laid = _folder(settings) / "deployed"
-    present = PrefectApi(api).deployment("pneumonia/train") is not None
+    present = all(PrefectApi(api).deployment(name) for name in deployment_names())
     if present and laid.is_file() and laid.read_text() == digest:
         return
     say("laying the deployments")

@@ -3,11 +3,12 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
-from pneumo.tracking.connection import asks
+from pneumo.tracking.connection import asks, pages
 from pneumo.tracking.system import installed
 
 if TYPE_CHECKING:
@@ -59,6 +60,16 @@ class Bundles:
         finally:
             self.client.finalize_logged_model(logged.model_id, status)
         return f"models:/{logged.model_id}"
+
+    @asks
+    def fail_pending_models(self, run_ids: Collection[str]) -> None:
+        """Close the models that these runs were logging when they died."""
+        if not run_ids:
+            return
+        experiments = sorted({self.client.get_run(run_id).info.experiment_id for run_id in run_ids})
+        for model in pages(lambda token: self.client.search_logged_models(experiments, page_token=token)):
+            if model.source_run_id in run_ids and model.status == "PENDING":
+                self.client.finalize_logged_model(model.model_id, "FAILED")
 
 
 def find_bundle(folder: Path) -> Path:

@@ -2,8 +2,9 @@
 
 import functools
 import os
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from pneumo.errors import TrackingError
 
@@ -22,16 +23,24 @@ Result = TypeVar("Result")
 
 def healthy(uri: str) -> bool:
     """Whether MLflow's API answers; a database address has no server and needs none."""
-    return _complaint(uri) is None
+    return complaint(uri) is None
 
 
-def connect(uri: str) -> "MlflowClient":
-    """A client of a server that answers.
+def connect(uri: str, patience: float = 0) -> "MlflowClient":
+    """A client of a server that answers, or that does so within `patience` seconds.
 
     Raises:
         TrackingError: nothing answers there.
     """
-    _check(uri)
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            _check(uri)
+            break
+        except TrackingError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(2)
     configure()
     from mlflow import MlflowClient
 
@@ -79,17 +88,29 @@ def asks(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     return asking
 
 
+def pages(ask: Callable[[str | None], Any]) -> list[Any]:
+    """All items of a search that answers page by page."""
+    found, token = [], None
+    while True:
+        page = ask(token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
 @functools.cache  # only success is kept: a server that answered once is waited for when it goes away
 def _check(uri: str) -> None:
-    complaint = _complaint(uri)
-    if complaint:
+    wrong = complaint(uri)
+    if wrong:
         raise TrackingError(
-            f"Expected an MLflow server at {uri}, but {complaint}: start it with `pneumo up`, "
+            f"Expected an MLflow server at {uri}, but {wrong}: start it with `pneumo up`, "
             "or correct tracking.uri in mlflow.yaml."
         )
 
 
-def _complaint(uri: str) -> str | None:
+def complaint(uri: str) -> str | None:
+    """What is wrong with a server, None if its API answers."""
     if not uri.startswith(("http://", "https://")):
         return None
     import httpx

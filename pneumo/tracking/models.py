@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
 from pneumo.stages import Record
-from pneumo.tracking.connection import EXISTS, MISSING, asks
+from pneumo.tracking.connection import EXISTS, MISSING, asks, pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,6 +60,12 @@ class Models:
         return str(version) if version is not None else None
 
     @asks
+    def aliases(self, name: str) -> dict[str, str]:
+        """Version by alias; empty without model."""
+        found = self._registered(name)
+        return {alias: str(version) for alias, version in found.aliases.items()} if found else {}
+
+    @asks
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Move an alias, in one step of the registry's database."""
         self.client.set_registered_model_alias(name, alias, version)
@@ -100,13 +106,9 @@ class Models:
     @asks
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions, oldest first."""
-        found, token = [], None
-        while True:
-            page = self.client.search_model_versions(f"name='{name}'", max_results=200, page_token=token)
-            found += [_record(item) for item in page]
-            token = page.token
-            if not token:
-                return sorted(found, key=lambda item: int(item.version))
+        words = f"name='{name}'"
+        found = pages(lambda token: self.client.search_model_versions(words, max_results=200, page_token=token))
+        return sorted((_record(item) for item in found), key=lambda item: int(item.version))
 
     @asks
     def version(self, name: str, version: str) -> ModelVersion | None:

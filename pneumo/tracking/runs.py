@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pneumo.stages import DatasetVersion
-from pneumo.tracking.connection import EXISTS, asks, connect
+from pneumo.stages import DatasetVersion, Record
+from pneumo.tracking.connection import EXISTS, asks, connect, pages
 from pneumo.tracking.datasets import dataset_input
 from pneumo.tracking.system import system_tags
 
@@ -24,18 +24,28 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}
 BATCH = 100  # parameters or tags in one request
 
 
+class Run(Record):
+    """One run; `started` in seconds since 1970."""
+
+    run_id: str
+    name: str
+    started: float
+    ended: bool
+    tags: dict[str, str]
+
+
 class Runs:
     """The runs of one experiment on one MLflow server."""
 
-    def __init__(self, uri: str, experiment: str) -> None:
-        """Connect; the experiment is created when it is first needed.
+    def __init__(self, uri: str, experiment: str, patience: float = 0) -> None:
+        """Connect, within `patience` seconds; the experiment is created when it is first needed.
 
         Raises:
             TrackingError: nothing answers at the address.
         """
         self.uri = uri.rstrip("/")
         self.experiment = experiment
-        self.client: MlflowClient = connect(self.uri)
+        self.client: MlflowClient = connect(self.uri, patience)
 
     @cached_property
     def experiment_id(self) -> str:
@@ -109,9 +119,38 @@ class Runs:
     @asks
     def unfinished(self, tags: Mapping[str, str]) -> list[str]:
         """Ids of the runs with these tags that nobody has ended."""
-        words = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-        found = self.client.search_runs([self.experiment_id], f"attributes.status = 'RUNNING' and {words}")
-        return [run.info.run_id for run in found]
+        return [run.run_id for run in self.newest(tags, "RUNNING", limit=1000)]
+
+    @asks
+    def newest(self, tags: Mapping[str, str], status: str = "FINISHED", limit: int = 1) -> list[Run]:
+        """Runs with these tags that ended in this way, newest first."""
+        words = [f"attributes.status = '{status}'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())]
+        found = self.client.search_runs(
+            [self.experiment_id],
+            " and ".join(words),
+            order_by=["attributes.start_time DESC"],
+            max_results=limit,
+        )
+        return [_record(run) for run in found]
+
+    @asks
+    def all_runs(self) -> list[Run]:
+        """Every run of the experiment, newest first."""
+        ordered = ["attributes.start_time DESC"]
+        return [
+            _record(run)
+            for run in pages(
+                lambda token: self.client.search_runs(
+                    [self.experiment_id], "", max_results=1000, order_by=ordered, page_token=token
+                )
+            )
+        ]
+
+    @asks
+    def series(self, run_id: str, metric: str) -> list[tuple[float, float]]:
+        """A metric's history: seconds since 1970 and value, oldest first."""
+        found = self.client.get_metric_history(run_id, metric)
+        return sorted((item.timestamp / 1000, item.value) for item in found)
 
     @asks
     def finish(self, run_id: str, status: Status = "FINISHED", reason: str | None = None) -> None:
@@ -135,6 +174,17 @@ class Runs:
             if found is None:
                 raise
             return str(found.experiment_id)
+
+
+def _record(found: Any) -> Run:
+    info = found.info
+    return Run(
+        run_id=info.run_id,
+        name=info.run_name,
+        started=info.start_time / 1000,
+        ended=info.status != "RUNNING",
+        tags=dict(found.data.tags),
+    )
 
 
 def _text(value: Any) -> str:

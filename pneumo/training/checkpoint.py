@@ -15,15 +15,23 @@ Arrays = dict[str, list[np.ndarray]]
 
 
 def save(file: Path, arrays: Arrays, state: dict[str, Any]) -> None:
-    """Write lists of arrays and a JSON state beside the file's place, then rename: a kill leaves the old one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Write lists of arrays and a JSON state beside the file's place, then rename: a kill leaves the old one.
+
+    Raises:
+        TrainingError: the disk refuses, such as a full one; the old checkpoint stays.
+    """
     named = {f"{group}/{index}": value for group, values in arrays.items() for index, value in enumerate(values)}
     scratch = file.with_suffix(".part")
-    with scratch.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, state=np.array(json.dumps(state)), **named)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(scratch, file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, state=np.array(json.dumps(state)), **named)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(scratch, file)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise TrainingError(f"Expected to write a checkpoint in {file}, but {error.strerror}: free space.") from error
 
 
 def load(file: Path) -> tuple[Arrays, dict[str, Any]] | None:

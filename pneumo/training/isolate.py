@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pneumo import errors
-from pneumo.errors import PneumoError, TrainingError
+from pneumo.errors import PneumoError, TrainingError, TrainingKilledError
 from pneumo.stages import Candidate
 from pneumo.training.job import Job
 from pneumo.training.progress import Follower, OnProgress
@@ -87,7 +87,7 @@ def _threads(threads: int | None) -> dict[str, str]:
 def _result(job: Job, folder: Path, code: int, log: Path) -> Candidate:
     result = folder / "result.json"
     if not result.is_file():
-        raise TrainingError(_death(job.name, code, log))
+        raise (TrainingKilledError if code < 0 else TrainingError)(_death(job.name, code, log))
     answer = json.loads(result.read_text(encoding="utf-8"))
     if "error" in answer:
         kind = getattr(errors, answer["error"], TrainingError)

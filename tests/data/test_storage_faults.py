@@ -16,6 +16,7 @@ def impatient(monkeypatch):
     """Do not wait as long between two attempts as one would for a real server."""
     monkeypatch.setattr(storage.time, "sleep", lambda _: None)
     monkeypatch.setattr(storage, "READ_TIMEOUT", 5.0)
+    monkeypatch.setattr(storage, "OUTAGE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -54,3 +55,26 @@ def test_a_server_that_stays_away_is_named(made, through, s3_server):
 def test_a_connection_that_always_breaks_is_named(made, through):
     with through("refuse") as proxy, pytest.raises(DataError, match=r"check endpoint, network and credentials"):
         packs.push(made[0], Data(storage="s3://hospital/broken", s3_endpoint=proxy.url))
+
+
+def test_a_server_that_goes_away_midway_is_waited_for(s3_server, monkeypatch):
+    """Nothing listens for a while, as when the server is started again."""
+    from botocore.exceptions import EndpointConnectionError
+
+    monkeypatch.setattr(storage, "OUTAGE_SECONDS", 60.0)
+    bucket = storage.Bucket("s3://hospital/outage", s3_server)
+    bucket.put("outage/a", b"before")
+    failing, real = iter([EndpointConnectionError(endpoint_url="x")] * 20), bucket._client.get_object
+
+    def away(**arguments):
+        for error in failing:
+            raise error
+        return real(**arguments)
+
+    monkeypatch.setattr(bucket._client, "get_object", away)
+    assert bucket.get("outage/a") == b"before"
+
+
+def test_a_wrong_address_is_told_at_once():
+    with pytest.raises(DataError, match=r"after 1 attempts"):
+        storage.Bucket("s3://hospital/x", "http://127.0.0.1:9").get("x")

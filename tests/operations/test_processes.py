@@ -68,3 +68,21 @@ def test_a_taken_port_is_an_error_that_names_the_setting():
         port = other.getsockname()[1]
         with pytest.raises(ServiceError, match=rf"port {port} .*PNEUMO_SERVICES__MLFLOW_PORT to another port"):
             processes.require_free_port("127.0.0.1", port, "mlflow", "services.mlflow_port")
+
+
+def test_what_a_killed_process_leaves_is_found_and_ended(tmp_path):
+    parent = processes.start("orphans", STUBBORN, os.environ, tmp_path, tmp_path)
+    log = tmp_path / "orphans.log"
+    processes.wait_until_healthy(parent, "orphans", lambda: log.read_text().strip() == "1", log)
+    (child,) = parent.children()
+    parent.kill()
+    psutil.wait_procs([parent])
+    assert processes.find(tmp_path, "orphans") is None
+    assert processes.descended(tmp_path, "orphans") == [child]
+    assert processes.stop(tmp_path, "orphans")
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_never_got_into_its_record_is_found(tmp_path, sleeper):
+    (tmp_path / "sleeper.json").unlink()
+    assert processes.descended(tmp_path, "sleeper") == [sleeper]

@@ -1,0 +1,179 @@
+"""Kill everything at every stage, and compare the champion with that of an undisturbed run: `make kill-test`.
+
+Each point starts from a standing champion and no caches, runs one training, kills at a moment that files show, brings
+the machine back as `pneumo up` does, runs the same training again where it has died, and looks at the champion's
+weights, at what was left open, and at a poller that has asked for the champion all the time.
+PNEUMO_KILLS chooses points by a part of their names; PNEUMO_OUTAGE sets the length of an outage in seconds.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench._site import Poller, Site, digest_of
+from pneumo.settings import Registry
+
+ON_REQUEST = True  # too long for `make bench` without names
+MODEL = Registry().phantom_model
+FIRST = {"data": "phantom:176", "backbones": ["MobileNet:0.25"], "weights": "none", "epochs": 1, "image_size": 32}
+SECOND = {
+    "data": "phantom:160", "backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "weights": "none", "epochs": 3,
+    "image_size": 32, "ensemble": False, "seed": 7,
+}  # fmt: skip
+OUTAGE = float(os.environ.get("PNEUMO_OUTAGE", "60"))
+
+
+@dataclass(frozen=True)
+class Point:
+    """When to kill whom; `outage` is how long the dead stay dead."""
+
+    name: str
+    when: Callable[[Site], bool]
+    who: tuple[str, ...]
+    outage: float = 0.0
+
+
+def seen(*patterns: str) -> Callable[[Site], bool]:
+    """A path like one of these is in the state folder."""
+    return lambda site: any(site.has(pattern) for pattern in patterns)
+
+
+def finished(stage: str, number: int) -> Callable[[Site], bool]:
+    """So many results of a stage are complete."""
+    return lambda site: len(list(site.home.glob(f"cache/{stage}/[!.]*/"))) >= number
+
+
+def promoting(site: Site) -> bool:
+    """The new version has the challenger's alias and not yet the champion's."""
+    return site.tracker().alias(MODEL, Registry().challenger) not in (None, "1")
+
+
+EPOCH = seen("checkpoints/*/checkpoint.npz")
+POINTS = (
+    Point("flow, while images are drawn", seen("cache/phantom/.*"), ("flow",)),
+    Point("flow, ingest done", seen("cache/ingest/[!.]*"), ("flow",)),
+    Point("flow, in validate", seen("cache/validate/.*"), ("flow",)),
+    Point("flow, in explore", seen("cache/explore/.*"), ("flow",)),
+    Point("flow, before the first epoch", seen("logs/train-*.log"), ("flow",)),
+    Point("flow, after an epoch", EPOCH, ("flow",)),
+    Point("flow, first backbone done", finished("train", 1), ("flow",)),
+    Point("flow, in evaluate", seen("cache/evaluate/.*"), ("flow",)),
+    Point("flow, in promote", promoting, ("flow",)),
+    Point("training, before the first epoch", seen("logs/train-*.log"), ("training",)),
+    Point("training, after an epoch", EPOCH, ("training",)),
+    Point("worker, in train", EPOCH, ("worker",)),
+    Point("worker and flow, in train", EPOCH, ("worker", "flow")),
+    Point("Prefect, in ingest", seen("cache/phantom/.*"), ("prefect",)),
+    Point("Prefect, in train", EPOCH, ("prefect",), OUTAGE),
+    Point("Prefect, in evaluate", seen("cache/evaluate/.*"), ("prefect",)),
+    Point("MLflow, in validate", seen("cache/validate/.*"), ("mlflow",)),
+    Point("MLflow, in train", EPOCH, ("mlflow",), OUTAGE),
+    Point("MLflow, in promote", promoting, ("mlflow",)),
+    Point("everything, after an epoch", EPOCH, ("flow", "worker", "prefect", "mlflow")),
+    Point("everything, in promote", promoting, ("flow", "worker", "prefect", "mlflow")),
+)
+
+
+def rows(names: str | None = None) -> list[dict[str, Any]]:
+    """A row per point: the outcome, and the seconds until all was well again."""
+    wanted = names if names is not None else os.environ.get("PNEUMO_KILLS", "")
+    points = [point for point in POINTS if wanted in point.name]
+    folder = Path(tempfile.mkdtemp(prefix="pneumo-kills-"))
+    site = Site(folder)
+    try:
+        site.up()
+        _completed(site, FIRST)
+        assert site.tracker().alias(MODEL, Registry().champion) == "1"
+        truth = _undisturbed(site)
+        return [_row(point, site, truth) for point in points]
+    finally:
+        site.down()
+        shutil.rmtree(folder)
+
+
+def _row(point: Point, site: Site, truth: str) -> dict[str, Any]:
+    found = disturb(point, site, truth)
+    print(f"{point.name}: {found}", flush=True)
+    return {"name": point.name, "value": found["whole"], "unit": "s", "note": ", ".join(found["words"])}
+
+
+def disturb(point: Point, site: Site, truth: str) -> dict[str, Any]:
+    """One point; `whole` is the seconds from the kill until servers and worker run and nothing dead is open."""
+    reset(site)
+    with Poller(site, MODEL) as poller:
+        run_id = site.start("train", **SECOND)
+        site.wait_for(point.when, run_id)
+        kept = _finished(site)
+        pids = site.kill(*point.who)
+        killed = time.monotonic()
+        time.sleep(point.outage)
+        site.up()
+        if "flow" in point.who:
+            _closed(site, run_id)
+        whole = time.monotonic() - killed
+        run = site.wait(run_id)
+        if run["state_type"] != "COMPLETED":
+            _completed(site, SECOND)
+        seconds = time.monotonic() - killed
+    champion = site.tracker().alias(MODEL, Registry().champion) or ""
+    words = [
+        f"{point.who[0] if len(point.who) == 1 else 'all'} killed: run {run['state_name']}",
+        "same weights" if poller.weights.get(champion) == truth else "OTHER WEIGHTS",
+        "nothing done twice" if kept.items() <= _finished(site).items() else "DONE TWICE",
+        f"champion after {seconds:.0f} s",
+        f"{len(site.open_runs()) + len(site.strays())} left open",
+        f"{poller.polls} polls, {len(poller.failures)} failed, {poller.unanswered} without server",
+    ]
+    assert pids, f"nobody to kill at {point.name}"
+    return {"whole": whole, "words": words, "failures": poller.failures}
+
+
+def reset(site: Site) -> None:
+    """The first champion stands, and nothing of the second run is known: no caches, no checkpoints, no version."""
+    tracker = site.tracker()
+    tracker.set_alias(MODEL, Registry().champion, "1")
+    for alias in (Registry().challenger, Registry().previous):
+        tracker.delete_alias(MODEL, alias)
+    for version in tracker.versions(MODEL):
+        if version.version != "1":
+            tracker.delete_version(MODEL, version.version)
+    for folder in ("cache", "checkpoints", "logs"):
+        shutil.rmtree(site.home / folder, ignore_errors=True)
+
+
+def _undisturbed(site: Site) -> str:
+    """Digest of the champion's weights after a run that nobody disturbs."""
+    reset(site)
+    _completed(site, SECOND)
+    tracker = site.tracker()
+    version = tracker.alias(MODEL, Registry().champion)
+    assert version not in (None, "1"), "the second run is to win"
+    with tempfile.TemporaryDirectory() as folder:
+        files = tracker.download(f"models:/{MODEL}/{version}", Path(folder))
+        return digest_of(next(files.rglob("model.keras")))
+
+
+def _completed(site: Site, parameters: dict[str, Any]) -> None:
+    run = site.wait(site.start("train", **parameters))
+    assert run["state_type"] == "COMPLETED", run["state"]
+
+
+def _closed(site: Site, run_id: str) -> None:
+    """Wait until the run whose process is dead is closed on both servers; `pneumo up` has just run."""
+    site.wait(run_id)
+    deadline = time.monotonic() + 120
+    while site.tracker().unfinished({"prefect.flow_run_id": run_id}):
+        assert time.monotonic() < deadline, "MLflow's runs are still open two minutes later"
+        time.sleep(1)
+        site.up()
+
+
+def _finished(site: Site) -> dict[str, float]:
+    """Results that are complete, by when they were written."""
+    files = site.home.glob("cache/train/[!.]*/candidate.json")
+    return {file.parent.name: file.stat().st_mtime for file in files}

@@ -1,0 +1,17 @@
+"""House-keeping on a schedule."""
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from tasks import operations
+
+
+@flow(name="pneumonia")
+def maintain(apply: bool | None = None) -> State[Any]:
+    """Tell what is old and needed by nobody; delete it if `apply`, or retention.apply, says so."""
+    with operations.guard() as settings:
+        operations.collapse(settings)
+        return Completed(message=operations.clean(settings, settings.retention.apply if apply is None else apply))

@@ -1,0 +1,27 @@
+"""An hourly look at the source: how much is new, how different it is, and whether that calls for a retraining."""
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows.retrain import Data
+from tasks import data as data_tasks
+from tasks import operations
+from tasks import watch as watching
+
+
+@flow(name="pneumonia")
+def watch(data: Data = None) -> State[Any]:
+    """Count new images, measure drift against the champion's training images, and ask for a retraining past a limit."""
+    with operations.guard() as settings:
+        operations.collapse(settings)
+        source = data or settings.retrain.data or operations.source_of_last_success()
+        if source is None:
+            return Completed(message="Nothing to watch: no run has succeeded yet, and retrain.data is empty.")
+        found = watching.look(data_tasks.ingest(source, settings.home, settings.data), settings)
+        if found is None:
+            return Completed(message="Nothing to compare with: there is no champion yet.")
+        words = watching.record(found, source, settings)
+        return Completed(message=f"{found.new} new images. {'; '.join(words) or 'No reason to train again.'}")

@@ -1,0 +1,63 @@
+"""`pneumo doctor | clean`."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pneumo.settings import Retention, Settings, load_settings
+
+app = typer.Typer()
+console = Console()
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check everything a run needs, and say what to do; exit code 1 if something is wrong."""
+    from pneumo.operations.doctor import examine
+
+    rows = examine(load_settings())
+    if as_json:
+        console.print_json(data=[row.model_dump() for row in rows])
+    else:
+        table = Table("what", "state", "found", "what to do", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(row.what, f"[{COLOURS[row.state]}]{row.state}[/]", row.found, row.advice)
+        console.print(table, highlight=False)
+    if any(row.state == "failed" for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def clean(
+    apply: Annotated[bool, typer.Option("--apply", help="Delete; without it nothing is touched.")] = False,
+    days: Annotated[float | None, typer.Option(min=1, help="Keep what is younger; default retention.days.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="Keep so many of the newest; default retention.runs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is old and needed by nobody; delete it with --apply; champions lose nothing."""
+    from pneumo.operations import retention
+
+    settings = _limited(load_settings(), days=days, runs=runs)
+    found = retention.plan(settings)
+    items = [item for item, _ in found]
+    if apply:
+        retention.apply(found, settings)
+    if as_json:
+        console.print_json(data=[item.model_dump() for item in items])
+        return
+    table = Table("what", "name", "days old", "MiB", box=None, pad_edge=False)
+    for item in items:
+        table.add_row(item.kind, item.name, f"{item.days:.0f}", f"{item.bytes / 2**20:.1f}")
+    if items:
+        console.print(table, highlight=False)
+    size = f"{sum(item.bytes for item in items) / 2**20:.1f} MiB"
+    console.print(f"{len(items)} things, {size}: {'deleted' if apply else 'nothing was touched; --apply deletes them'}")
+
+
+def _limited(settings: Settings, **given: float | None) -> Settings:
+    limits = settings.retention.model_dump() | {name: value for name, value in given.items() if value is not None}
+    return settings.model_copy(update={"retention": Retention(**limits)})

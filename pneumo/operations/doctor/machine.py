@@ -1,0 +1,122 @@
+"""Checks of this machine: packages, weights, disk, memory, GPU, clock; nothing here imports TensorFlow."""
+
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from pathlib import Path
+
+import httpx
+import psutil
+
+from pneumo.operations import estimate
+from pneumo.operations.doctor.row import Row, State
+from pneumo.operations.prefect_api import address
+from pneumo.settings import Settings
+from pneumo.training.backbones import module_of
+from pneumo.training.spec import PHANTOM, REAL, parse_backbones
+
+SECONDS = 5.0  # for one answer
+USUAL_IMAGES = 6000  # the size of the data set that pneumo is made for
+LARGEST_SKEW = 30.0  # seconds; S3 refuses signatures at 900
+KERAS_CACHE = Path("~/.keras/models")
+
+
+def packages(settings: Settings) -> Row:
+    """Whether what is installed is what pneumo asks for."""
+    from packaging.requirements import Requirement
+
+    wrong = []
+    for requirement in map(Requirement, metadata.requires("pneumo") or ()):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            version = version_of(requirement.name)
+            if version is None or version not in requirement.specifier:
+                wrong.append(f"{requirement} is asked for, {version or 'none'} is installed")
+    if wrong:
+        return Row(state="failed", found="; ".join(wrong), advice="run `make train` again, it installs what is missing")
+    names = ("pneumo", "prefect", "mlflow", "tensorflow", "keras")
+    return Row(found=", ".join(f"{name} {version_of(name)}" for name in names))
+
+
+def weights(settings: Settings) -> Row:
+    """Whether the default backbones' ImageNet weights are on this machine."""
+    folder = KERAS_CACHE.expanduser()
+    names = [file.name for file in folder.glob("*no_top*")] if folder.is_dir() else []
+    wanted = [backbone.name for backbone in parse_backbones(REAL.backbones)]
+    missing = [name for name in wanted if not any(re.search(rf"{module_of(name)}_(?!v\d)", file) for file in names)]
+    if missing:
+        advice = "have a network at the first run, or give WEIGHTS=folder"
+        return Row(found=f"Keras will fetch {', '.join(missing)}", advice=advice)
+    return Row(found=f"of {', '.join(wanted)} in {folder}")
+
+
+def disk(settings: Settings) -> Row:
+    """Free space against what a run on the usual data set writes."""
+    free = free_bytes(settings.home)
+    needed = estimate.disk(USUAL_IMAGES, REAL.size, REAL.backbones)
+    least = estimate.disk(480, PHANTOM.size, PHANTOM.backbones)
+    found = f"{free / estimate.GIB:.1f} GiB free, {needed / estimate.GIB:.1f} for a run on {USUAL_IMAGES:,} images"
+    state: State = "failed" if free < least else "warning" if free < needed else "ok"
+    return Row(state=state, found=found, advice="" if state == "ok" else "free space, or look at `pneumo clean`")
+
+
+def memory(settings: Settings) -> Row:
+    """Free memory against what one training needs."""
+    free, needed = psutil.virtual_memory().available, estimate.memory(REAL.size)
+    found = f"{free / estimate.GIB:.1f} GiB free, {needed / estimate.GIB:.1f} for a training at {REAL.size} pixels"
+    if free < needed:
+        return Row(state="warning", found=found, advice="close other programs, or give a smaller image_size")
+    return Row(found=found)
+
+
+def gpu(settings: Settings) -> Row:
+    """Whether there is a GPU, and what TensorFlow needs to use it."""
+    devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
+    if not devices:
+        return Row(found=f"none; training uses {psutil.cpu_count()} CPU cores")
+    if version_of("nvidia-cudnn-cu12") is None:
+        advice = "pip install 'tensorflow[and-cuda]' in the project's .venv"
+        return Row(state="warning", found=f"{len(devices)}, but TensorFlow has no CUDA libraries", advice=advice)
+    return Row(found=f"{len(devices)}")
+
+
+def clock(settings: Settings) -> Row:
+    """The clock here against those of the servers; S3 refuses signatures that are minutes off."""
+    skews = [skew for url in _servers(settings) if (skew := _skew(url)) is not None]
+    if not skews:
+        return Row(state="warning", found="no server told its time", advice="run `pneumo up`")
+    largest = max(skews, key=abs)
+    if abs(largest) > LARGEST_SKEW:
+        return Row(state="warning", found=f"{largest:+.0f} s off a server's", advice="let the system set its clock")
+    return Row(found=f"within {LARGEST_SKEW:.0f} s of {len(skews)} servers")
+
+
+def free_bytes(home: Path) -> int:
+    """Free space where the state folder is, or is going to be."""
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    return shutil.disk_usage(place).free
+
+
+def _servers(settings: Settings) -> Sequence[str]:
+    endpoint = settings.data.s3_endpoint
+    return [f"{address(settings)}/health", f"{settings.tracking_uri}/version", *([endpoint] if endpoint else [])]
+
+
+def _skew(url: str) -> float | None:
+    try:
+        date = httpx.get(url, timeout=SECONDS).headers.get("date")
+    except httpx.HTTPError:
+        return None  # another row says so
+    return parsedate_to_datetime(date).timestamp() - time.time() if date else None
+
+
+def version_of(name: str) -> str | None:
+    """Version of an installed package, also under the name of its build for CPUs."""
+    for spelling in (name, f"{name}-cpu"):
+        try:
+            return metadata.version(spelling)
+        except metadata.PackageNotFoundError:
+            continue
+    return None

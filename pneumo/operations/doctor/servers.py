@@ -1,0 +1,117 @@
+"""Checks of Prefect, MLflow and S3; nothing here imports any of them but boto3."""
+
+import os
+import uuid
+from pathlib import Path
+
+from pneumo.data.storage import Bucket
+from pneumo.errors import DataError
+from pneumo.operations import access
+from pneumo.operations.doctor.machine import version_of
+from pneumo.operations.doctor.row import Row
+from pneumo.operations.prefect_api import PrefectApi, address
+from pneumo.operations.services import deployment_names
+from pneumo.settings import Settings
+from pneumo.tracking import complaint, store
+
+SECONDS = 5.0  # for one answer
+
+
+def prefect_server(settings: Settings) -> Row:
+    """Whether Prefect answers, and is the version that this installation talks to."""
+    api = _api(settings)
+    there, here = api.version(), version_of("prefect")
+    if there != here:
+        return Row(state="warning", found=f"{api.url} is Prefect {there}, here is {here}", advice="run one version")
+    return Row(found=f"{api.url}, Prefect {there}")
+
+
+def worker(settings: Settings) -> Row:
+    """Whether a worker of the pool is alive."""
+    online = _api(settings).workers_online()
+    if not online:
+        return Row(state="warning", found="none is online: runs would wait", advice="run `pneumo up`")
+    return Row(found=", ".join(online))
+
+
+def deployments(settings: Settings) -> Row:
+    """Whether every deployment of infra/prefect.yaml is laid."""
+    api = _api(settings)
+    names = deployment_names()
+    missing = [name for name in names if api.deployment(name) is None]
+    if missing:
+        return Row(state="warning", found=f"{', '.join(missing)} missing", advice="run `pneumo up`")
+    return Row(found=", ".join(names))
+
+
+def mlflow_server(settings: Settings) -> Row:
+    """Whether MLflow's API answers to this host name."""
+    wrong = complaint(settings.tracking_uri)
+    if wrong is None:
+        return Row(found=settings.tracking_uri)
+    advice = "start the server with --allowed-hosts naming this host" if "403" in wrong else "run `pneumo up`"
+    return Row(state="failed", found=f"{settings.tracking_uri}: {wrong}", advice=advice)
+
+
+def mlflow_database(settings: Settings) -> Row:
+    """Whether the schema is the installed MLflow's; a server elsewhere refuses to start if its own is not."""
+    if settings.tracking.uri or os.environ.get(access.DATABASE):
+        return Row(found="checked by the server when it starts")
+    database = settings.home / "mlflow.db"
+    there, wanted = store.schema(database)
+    if there != wanted:
+        advice = f"stop the servers, copy {database}, run `mlflow db upgrade sqlite:///{database}`"
+        return Row(state="failed", found=f"revision {there}, but {wanted} is wanted", advice=advice)
+    return Row(found=f"revision {there}")
+
+
+def artifacts_through_mlflow(settings: Settings) -> Row:
+    """Whether a file can be written, read and deleted through the server."""
+    wrong = store.artifact_round_trip(settings.tracking_uri, SECONDS)
+    if wrong:
+        return Row(state="failed", found=wrong, advice="see the MLflow server's log, and its --artifacts-destination")
+    return Row(found="written, read, deleted")
+
+
+def artifacts_directly(settings: Settings) -> Row:
+    """Whether the place behind the server works without it, where it is known."""
+    place = access.artifact_store(settings)
+    if place is None:
+        return Row(found="not known here: MLFLOW_ARTIFACTS_DESTINATION is not set")
+    if place.startswith("s3://"):
+        return _bucket_round_trip(place, settings.data.s3_endpoint)
+    folder = Path(place)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _folder_round_trip(folder)
+
+
+def data_storage(settings: Settings) -> Row:
+    """Whether data versions can be put, read and deleted with these credentials at this endpoint."""
+    if not settings.data.storage:
+        return Row(found="not used: data.storage is empty")
+    return _bucket_round_trip(settings.data.storage, settings.data.s3_endpoint)
+
+
+def _folder_round_trip(folder: Path) -> Row:
+    file = folder / f"doctor-{uuid.uuid4().hex}.txt"
+    try:
+        file.write_bytes(b"pneumo")
+        file.read_bytes()
+        file.unlink()
+    except OSError as error:
+        return Row(state="failed", found=f"{folder}: {error.strerror}", advice="check the rights and the disk")
+    return Row(found=str(folder))
+
+
+def _bucket_round_trip(url: str, endpoint: str | None) -> Row:
+    bucket = Bucket(url, endpoint, attempts=1, timeout=SECONDS)
+    key = bucket.key(f"doctor-{uuid.uuid4().hex}")
+    bucket.put(key, b"pneumo")
+    if bucket.get(key) != b"pneumo":
+        raise DataError(f"Expected {url} to give back what was written, but it gave something else: check the server.")
+    bucket.delete(key)
+    return Row(found=f"{url} at {endpoint or 'AWS'}: written, read, deleted")
+
+
+def _api(settings: Settings) -> PrefectApi:
+    return PrefectApi(address(settings), timeout=SECONDS, busy=SECONDS)

@@ -1,0 +1,38 @@
+"""What a run will need of disk and memory, before it starts."""
+
+from collections.abc import Sequence
+
+GIB, MIB = 2**30, 2**20
+KEPT = 224 * 224  # bytes that ingestion keeps of each image
+FEATURES = 2 * 2 * 2048 * 4  # bytes of each image: two views, two splits at most, float32 of the widest backbone
+# A model is written as a result, in three checkpoint copies (network, best, optimizer twice), in its serving bundle and
+# in MLflow's store.
+COPIES = 7
+EXTRA = 200 * MIB  # reports, figures, databases, logs
+# Size of the weight file in MB as listed on keras.io/api/applications; the largest of a family stands for others.
+MODEL_MB = {
+    "MobileNet": 16, "MobileNetV2": 14, "MobileNetV3Small": 12, "MobileNetV3Large": 22, "NASNetMobile": 23,
+    "EfficientNetB0": 29, "EfficientNetB1": 31, "EfficientNetB2": 36, "EfficientNetB3": 48, "EfficientNetB4": 75,
+    "EfficientNetV2B0": 29, "EfficientNetV2B1": 34, "EfficientNetV2B2": 42, "EfficientNetV2B3": 59,
+    "DenseNet121": 33, "DenseNet169": 57, "DenseNet201": 80, "ResNet50": 98, "ResNet50V2": 98, "Xception": 88,
+    "InceptionV3": 92,
+}  # fmt: skip
+LARGE_MB = 250
+
+
+def disk(images: int, size: int, backbones: Sequence[str]) -> int:
+    """Bytes that a run on new data writes at most.
+
+    Args:
+        images: of the data set.
+        size: pixels a side.
+        backbones: names of keras.applications, with or without a width.
+    """
+    pixels = images * (KEPT + size * size)
+    models = sum(MODEL_MB.get(name.replace(":", " ").split(" ")[0], LARGE_MB) for name in backbones)
+    return EXTRA + pixels + images * FEATURES * len(backbones) + 2 * COPIES * models * MIB  # twice: the ensemble
+
+
+def memory(size: int) -> int:
+    """Bytes of memory for one training of a small backbone with batches of 32, the imports included."""
+    return int((1.5 + 2.5 * (size / 224) ** 2) * GIB)

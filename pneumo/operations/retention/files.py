@@ -1,0 +1,98 @@
+"""Old files of the state folder: caches, checkpoints, reports, logs, and what killed processes left."""
+
+import os
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from functools import partial
+from pathlib import Path
+
+from pneumo.data.version import list_versions, version_folder
+from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
+from pneumo.settings import Retention
+
+STAGES = "cache/[!.]*/[!.]*"
+PLACES: tuple[tuple[Kind, str], ...] = (
+    ("cache", STAGES),
+    ("checkpoint", "checkpoints/*"),
+    ("report", "runs/*"),
+    ("log", "logs/*.log"),
+    ("cache", "prefect/storage/*"),
+)
+LEFT_OVER = ("cache/*/.*", "cache/.*", "runs/*/.*.part")
+
+
+def old_files(home: Path, limits: Retention, digests: Collection[str]) -> Iterator[Removal]:
+    """Whatever was not used for so long, and is no part of the data sets with these digests.
+
+    A lock stays: taking one away while somebody holds it lets a second one in.
+    """
+    needed = _needed(home, digests)
+    for kind, pattern in PLACES:
+        for place in sorted(home.glob(pattern)):
+            keep = place.suffix == ".lock" or place.name in ("files.sqlite",) or _holds(place, needed)
+            if not keep and not (place / "process.json").exists() and _days(place) > limits.days:
+                yield _removal(kind, place, home)
+    for pattern in LEFT_OVER:
+        for place in sorted(home.glob(pattern)):
+            if place.suffix != ".lock" and place.name not in (".lock", ".identity") and _days(place) > YOUNGEST:
+                yield _removal("left-over", place, home)
+
+
+def long_logs(home: Path, limits: Retention) -> Iterator[Removal]:
+    """Logs of the servers that have grown too long; they lose their beginning, and go on being written to."""
+    most = int(limits.log_mb * 2**20)
+    for file in sorted(home.glob("services/*.log")):
+        size = file.stat().st_size
+        if size > most:
+            name, cut = str(file.relative_to(home)), size - most // 2
+            yield Item(kind="log's beginning", name=name, days=_days(file), bytes=cut), partial(_cut, file, most // 2)
+
+
+def size_of(place: Path) -> int:
+    """Bytes of a file or of all files below a folder."""
+    files = place.rglob("*") if place.is_dir() else [place]
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
+def _needed(home: Path, digests: Collection[str]) -> list[Path]:
+    """Folders of data sets: the manifest, and the images where they lie in the cache."""
+    folders = [version_folder(home, digest) for digest in digests]
+    roots = [version.root for version in list_versions(home) if version.digest in digests]
+    return [*folders, *roots]
+
+
+def _holds(place: Path, needed: list[Path]) -> bool:
+    return any(folder.is_relative_to(place) for folder in needed)
+
+
+def _days(place: Path) -> float:
+    """Since the newest change of a folder or of a file in it."""
+    changes = [place.stat().st_mtime, *(entry.stat(follow_symlinks=False).st_mtime for entry in _entries(place))]
+    return (time.time() - max(changes)) / DAY
+
+
+def _entries(place: Path) -> list["os.DirEntry[str]"]:
+    return list(os.scandir(place)) if place.is_dir() else []
+
+
+def _removal(kind: Kind, place: Path, home: Path) -> Removal:
+    item = Item(kind=kind, name=str(place.relative_to(home)), days=_days(place), bytes=size_of(place))
+    return item, partial(_remove, place)
+
+
+def _remove(place: Path) -> None:
+    """Rename first, so that a kill in the middle leaves nothing half under its name."""
+    doomed = place.with_name(f".{place.name}.removed")
+    os.replace(place, doomed)
+    shutil.rmtree(doomed) if doomed.is_dir() else doomed.unlink()
+
+
+def _cut(file: Path, keep: int) -> None:
+    """Keep the end; the server writes on at the end whatever the length, because it opened the file to append."""
+    with file.open("r+b") as stream:
+        stream.seek(-keep, os.SEEK_END)
+        end = stream.read()
+        stream.seek(0)
+        stream.truncate()
+        stream.write(end)

@@ -1,0 +1,25 @@
+"""One thing that house-keeping may take away."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from pneumo.stages import Record
+
+Kind = Literal[
+    "registered version", "run", "left artifacts", "cache", "left-over", "checkpoint", "report", "log",
+    "log's beginning", "flow run", "data version", "data shard", "training elsewhere",
+]  # fmt: skip
+
+
+class Item(Record):
+    """What it is, where, how old in days, and how many bytes it holds (0 where that is not known)."""
+
+    kind: Kind
+    name: str
+    days: float
+    bytes: int = 0
+
+
+Removal = tuple[Item, Callable[[], None]]  # a thing, and how to take it away
+DAY = 86400.0
+YOUNGEST = 1.0  # days; nothing younger is ever taken

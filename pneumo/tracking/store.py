@@ -1,0 +1,59 @@
+"""Whether an MLflow server's stores work: its database's schema, and artifacts through it."""
+
+import re
+import sqlite3
+import uuid
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+
+from pneumo.errors import TrackingError
+
+REVISION = re.compile(r'^(down_revision|revision)\b[^=]*=\s*["\'](\w+)["\']', re.MULTILINE)
+ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+def schema(database: Path) -> tuple[str, str]:
+    """Revision of a SQLite database's schema, and the one that the installed MLflow wants.
+
+    Raises:
+        TrackingError: the file is no MLflow database.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
+            (found,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        raise TrackingError(f"Expected an MLflow database in {database}, but it cannot be read ({error}).") from None
+    return str(found), wanted_revision()
+
+
+def wanted_revision() -> str:
+    """The newest revision among MLflow's migrations, read from their files: importing MLflow takes seconds."""
+    package = find_spec("mlflow")
+    if package is None or package.origin is None:
+        raise TrackingError("Expected MLflow to be installed, found none: run `make train` once.")
+    files = (Path(package.origin).parent / "store" / "db_migrations" / "versions").glob("[!_]*.py")
+    pairs = [dict(REVISION.findall(file.read_text(encoding="utf-8"))) for file in files]
+    newest = {pair["revision"] for pair in pairs} - {pair.get("down_revision") for pair in pairs}
+    return ", ".join(sorted(newest))
+
+
+def artifact_round_trip(uri: str, timeout: float = 5) -> str:
+    """Write, read and delete an artifact through a server; empty if that works, else what went wrong."""
+    file, content = f"doctor-{uuid.uuid4().hex}.txt", b"written by pneumo doctor"
+    address = f"{uri}{ROUTE}/{file}"
+    try:
+        for answer in (
+            httpx.put(address, content=content, timeout=timeout),
+            httpx.get(address, timeout=timeout),
+            httpx.delete(address, timeout=timeout),
+        ):
+            if answer.is_error:
+                return f"{answer.request.method} gives HTTP status {answer.status_code}: {answer.text[:200]}"
+            if answer.request.method == "GET" and answer.content != content:
+                return "what was read is not what was written"
+    except httpx.HTTPError as error:
+        return f"it does not answer ({error})"
+    return ""

@@ -1,0 +1,127 @@
+"""What every flow begins and ends with, and what a scheduled one asks first."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from pneumo.operations import cause, doctor, estimate, reconcile, retention, schedule
+from pneumo.operations.notify import Message
+from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
+from pneumo.operations.summary import Summary
+from pneumo.settings import Settings, load_settings
+from pneumo.stages import DatasetVersion, Inventory
+from pneumo.training.spec import CandidateSpec
+from tasks import pages
+from tasks.notification import notify
+from tasks.tracking import tracker
+
+_guarded: set[str] = set()  # flow runs of this process, one or none
+
+
+@contextmanager
+def guard() -> Iterator[Settings]:
+    """Note this process, close what is dead, check that all is well; a failure is told to whoever wants to know.
+
+    Within a flow that is guarded already it does nothing.
+    """
+    settings, run = load_settings(), str(flow_run.id)
+    if run in _guarded:
+        yield settings
+        return
+    _guarded.add(run)
+    with reconcile.claimed(settings.home, run):
+        try:
+            close_dead(settings)
+            preflight(settings)
+            yield settings
+        except Exception as error:
+            notify(Message(kind="failure", title=f"{flow_run.name} failed", text=str(error), link=_page()), settings)
+            raise
+        finally:
+            _guarded.discard(run)
+
+
+def close_dead(settings: Settings) -> None:
+    """Close the runs whose processes are gone, and tell."""
+    for closed in reconcile.reconcile(settings, OUTAGE_SECONDS):
+        words = f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs"
+        get_run_logger().warning(words)
+        notify(Message(kind="failure", title="a run died", text=words), settings)
+
+
+@task(name="doctor", task_run_name="doctor", cache_policy=NO_CACHE)
+def preflight(settings: Settings) -> None:
+    """Check all that a run needs, show it in Prefect, and stop here if it cannot end well."""
+    rows = doctor.examine(settings)
+    pages.doctor_table(rows)
+    doctor.require(rows)
+
+
+def collapse(settings: Settings) -> None:
+    """Cancel the other overdue runs of this deployment: this one does what they were for."""
+    for name in schedule.collapse(_api(settings), str(flow_run.id)):
+        get_run_logger().info("%s was overdue too: cancelled, this run stands for it", name)
+
+
+def collided(settings: Settings) -> str:
+    """With `retrain.collision: cancel`: the words to cancel this run with, if another training held the slot."""
+    return schedule.collided(_api(settings), str(flow_run.id)) if settings.retrain.collision == "cancel" else ""
+
+
+def last_success(source: str | None) -> cause.Success | None:
+    """The run whose recipe is to be repeated."""
+    return cause.last_success(tracker(), source)
+
+
+def source_of_last_success() -> str | None:
+    """The source that the last successful run was trained on."""
+    last = last_success(None)
+    return last.recipe["data"] if last else None
+
+
+def say(words: str) -> None:
+    """A line in the run's log."""
+    get_run_logger().info(words)
+
+
+@task(name="clean", task_run_name="clean", cache_policy=NO_CACHE)
+def clean(settings: Settings, apply: bool) -> str:
+    """Show what is old and needed by nobody, and take it away if told so; returns the outcome in words."""
+    found = retention.plan(settings)
+    items = [item for item, _ in found]
+    pages.clean_table(items)
+    if apply:
+        retention.apply(found, settings)
+    words = f"{len(items)} things, {sum(item.bytes for item in items) / estimate.MIB:.1f} MiB"
+    return f"{words}: deleted." if apply else f"{words}: nothing was touched, retention.apply is false."
+
+
+def conclude(result: Summary, inventory: Inventory, recipe: dict[str, Any], settings: Settings, run_id: str) -> None:
+    """Leave with the MLflow run what the next retraining asks for, unless a backbone failed, and tell the outcome."""
+    if not any(row.reason for row in result.candidates):
+        tracker().set_tags(run_id, cause.tags(result.digest, inventory.key, recipe, settings))
+    decision = result.decision
+    title = f"{decision.registered_model} version {decision.version} " + (
+        "is champion" if decision.promoted else "was not promoted"
+    )
+    kind = "promotion" if decision.promoted else "rejection"
+    notify(Message(kind=kind, title=title, text=decision.reason, link=result.mlflow_url), settings)
+
+
+def require_space(version: DatasetVersion, specs: Sequence[CandidateSpec], home: Path) -> None:
+    """Stop before the work starts if the disk cannot hold what it writes."""
+    needed = estimate.disk(version.images, specs[0].size, [spec.backbone.name for spec in specs])
+    doctor.require_space(needed, home)
+
+
+def _page() -> str:
+    return flow_run.ui_url or ""
+
+
+def _api(settings: Settings) -> PrefectApi:
+    return PrefectApi(address(settings), patience=OUTAGE_SECONDS)

@@ -1,0 +1,71 @@
+"""The hourly look: what came in, how different it is, and whether to train again."""
+
+from pathlib import Path
+
+import pandas as pd
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+
+from pneumo.operations import drift
+from pneumo.operations.drift import Announced, Look
+from pneumo.operations.notify import Message
+from pneumo.registry.champion import champion
+from pneumo.registry.reference import champion_manifest
+from pneumo.settings import Settings
+from pneumo.stages import Inventory
+from tasks.notification import notify
+from tasks.tracking import tracker
+
+DUE = "pneumo.retrain.due"
+STAGE = "watch"
+
+
+@task(name="look", task_run_name="look", cache_policy=NO_CACHE)
+def look(inventory: Inventory, settings: Settings) -> Look | None:
+    """Compare what is there now with the champion's data set; None without a champion to compare with."""
+    found = champion(settings, inventory.synthetic)
+    reference = champion_manifest(settings, inventory.synthetic, settings.home)
+    if found is None or reference is None:
+        return None
+    now, then = pd.read_parquet(inventory.manifest), pd.read_parquet(reference)
+    return drift.look(now, found.version, then, settings.watch.fewest)
+
+
+@task(name="record", task_run_name="record", cache_policy=NO_CACHE)
+def record(found: Look, source: str, settings: Settings) -> list[str]:
+    """Add a point to the source's series in MLflow, and ask for a retraining if there is reason; returns the words."""
+    log, run_id = tracker(), _series(source)
+    log.log_metrics(run_id, _figures(found), step=len(log.series(run_id, "images")))
+    series = {name: log.series(run_id, name) for name in found.figures}
+    if series:
+        log.log_figure(run_id, drift.plot(series, settings.watch.drift), "drift.png")
+    before = Announced.model_validate_json(log.tags(run_id).get("announced", "{}"))
+    words, after = drift.reasons(found, before, settings.watch)
+    if words:
+        _announce(source, words, after.drift and not before.drift, log.run_url(run_id), settings)
+        log.set_tags(run_id, {"announced": after.model_dump_json()})
+    return words
+
+
+def _figures(found: Look) -> dict[str, float]:
+    return {"images": found.images, "new_images": found.new, "new_share": found.share, **found.figures}
+
+
+def _series(source: str) -> str:
+    """The MLflow run that holds a source's series; it is finished, and grows all the same."""
+    tags = {"stage": STAGE, "data.source": source}
+    found = [run for run in tracker().newest({"stage": STAGE}, limit=100) if run.tags.get("data.source") == source]
+    if found:
+        return found[0].run_id
+    run_id = tracker().start_run(f"watch {Path(source).name or source}", tags=tags)
+    tracker().finish(run_id)
+    return run_id
+
+
+def _announce(source: str, words: list[str], drifted: bool, link: str, settings: Settings) -> None:
+    reason = "; ".join(words)
+    get_run_logger().info("asking for a retraining: %s", reason)
+    emit_event(event=DUE, resource={"prefect.resource.id": "pneumo.source"}, payload={"source": source, "why": reason})
+    if drifted:
+        notify(Message(kind="drift", title=f"drift in {source}", text=reason, link=link), settings)

@@ -1,0 +1,58 @@
+import httpx
+import pytest
+
+from pneumo.errors import ServiceError
+from pneumo.operations import prefect_api
+from pneumo.operations.prefect_api import PrefectApi
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """An API whose server gives these answers, one after another; an exception is raised."""
+    monkeypatch.setattr(prefect_api.time, "sleep", lambda seconds: None)
+
+    def make(*answers, **options):
+        given = list(answers)
+
+        def answer(request):
+            found = given.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        api = PrefectApi("http://prefect/api", **options)
+        api._client = httpx.Client(base_url="http://prefect/api", transport=httpx.MockTransport(answer))
+        return api
+
+    return make
+
+
+SILENT = httpx.ConnectError("refused")
+
+
+def test_a_locked_database_is_asked_again(answering):
+    api = answering(httpx.Response(503), httpx.Response(503), httpx.Response(200, json={"id": "1"}))
+    assert api.run("1") == {"id": "1"}
+
+
+def test_a_database_that_stays_locked_is_an_error_in_the_end(answering):
+    with pytest.raises(ServiceError, match=r"503"):
+        answering(httpx.Response(503, text="busy"), busy=0).run("1")
+
+
+def test_a_server_that_went_away_is_asked_again_by_a_run_under_way(answering):
+    assert answering(SILENT, SILENT, httpx.Response(200, json={}), patience=300).run("1") == {}
+
+
+def test_a_command_says_at_once_that_nothing_answers(answering):
+    with pytest.raises(ServiceError, match="run `pneumo up`"):
+        answering(SILENT).run("1")
+
+
+def test_a_run_that_the_server_does_not_know_is_none(answering):
+    assert answering(httpx.Response(404, json={"detail": "not found"})).find_run("1") is None
+
+
+def test_long_lists_come_page_by_page(answering):
+    pages = [[{"id": str(number)} for number in range(200)], [{"id": "last"}]]
+    assert len(answering(*(httpx.Response(200, json=page) for page in pages)).runs(["RUNNING"])) == 201
