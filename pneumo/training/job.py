@@ -124,8 +124,7 @@ def _write(
         raise TrainingError(f"Expected finite logits of {job.name}, got NaN or infinity: lower the learning rate.")
     predictions = images.rows.iloc[positions].assign(logit=logits).reset_index(drop=True)
     validation = judging.clean(predictions)
-    shifts = judging.shifts(model)
-    average = float(np.mean(list(shifts.values())))
+    together, shifts = judging.shifts(model)
     candidate = Candidate(
         name=job.name,
         key=job.key,
@@ -133,8 +132,8 @@ def _write(
         model=job.folder / "model.keras",
         predictions=job.folder / "predictions.parquet",
         validation_auc=validation,
-        shifted_auc=average,
-        selection_score=selection_score(validation, average),
+        shifted_auc=together,
+        selection_score=selection_score(validation, together),
         minutes=(time.monotonic() - begun) / 60,
     )
     facts = {"epochs": history, "shifts": shifts, "peak_memory_gib": _peak_memory()}

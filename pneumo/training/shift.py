@@ -4,7 +4,7 @@ Used only to judge: no candidate is trained on these functions.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -82,8 +82,7 @@ def shifted(pixels: np.ndarray, name: str, seed: int = 0) -> np.ndarray:
     return np.stack([SHIFTS[name](image, generator) for image in pixels])
 
 
-def mixture(pixels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Images each under a shift of its own, drawn evenly; uint8 (n, size, size) in and out."""
-    generator, functions = np.random.default_rng(seed), list(SHIFTS.values())
-    chosen = generator.permutation(np.arange(len(pixels)) % len(functions))
-    return np.stack([functions[kind](image, generator) for image, kind in zip(pixels, chosen, strict=True)])
+def mixture(pixels: np.ndarray, kinds: Sequence[str], seed: int = 0) -> np.ndarray:
+    """Images each under a shift of its own, named by `kinds`; uint8 (n, size, size) in and out."""
+    generator = np.random.default_rng(seed)
+    return np.stack([SHIFTS[kind](image, generator) for image, kind in zip(pixels, kinds, strict=True)])
