@@ -101,7 +101,10 @@ def _trainer(spec: CandidateSpec, network: Any, steps: int) -> Any:
     import keras
 
     pixels, parameters = keras.Input(network.input_shape[1:]), keras.Input((augment.COLUMNS,))
-    model = keras.Model([pixels, parameters], network(augment.apply(pixels, parameters)))
+    changed = keras.layers.Lambda(lambda both: augment.apply(*both), output_shape=pixels.shape[1:])(
+        [pixels, parameters]
+    )
+    model = keras.Model([pixels, parameters], network(changed))
     total = max(spec.epochs * steps, 2)
     warm_up = max(round(WARM_UP * total), 1)
     rate = keras.optimizers.schedules.CosineDecay(

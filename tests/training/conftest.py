@@ -19,7 +19,7 @@ def draw(random: np.random.Generator, pneumonia: bool) -> np.ndarray:
     image[6:26, 6:26] -= 60
     if pneumonia:
         top, left = random.integers(8, 16, 2)
-        image[top : top + 8, left : left + 8] += random.normal(45, 15)
+        image[top : top + 8, left : left + 8] += random.normal(70, 10)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
