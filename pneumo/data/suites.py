@@ -52,9 +52,7 @@ class Session:
 
         self._gx = great_expectations
         self.version = str(great_expectations.__version__)
-        config = DataContextConfig(
-            store_backend_defaults=InMemoryStoreBackendDefaults()
-        )  # the default one leaves files
+        config = DataContextConfig(store_backend_defaults=InMemoryStoreBackendDefaults())  # others leave files behind
         context = great_expectations.get_context(mode="ephemeral", project_config=config)
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}
         self._source = context.data_sources.add_pandas("manifest")
@@ -63,10 +61,10 @@ class Session:
         """Check one table with one suite; outcomes in the order of the expectations."""
         suite = self._gx.ExpectationSuite(name, expectations=[self._build(row) for row in expectations])
         definition = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-        form = {"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]}
-        outcome = definition.get_batch({"dataframe": table}).validate(suite, result_format=form)
+        rows = table.set_index("path")
+        outcome = definition.get_batch({"dataframe": rows}).validate(suite, result_format="COMPLETE")
         found = {result.expectation_config.meta["name"]: result for result in outcome.results}
-        return [_outcome(row, bool(found[row.name].success), found[row.name].result) for row in expectations]
+        return [_outcome(row, found[row.name], rows[row.column]) for row in expectations]
 
     def _build(self, expectation: Expectation) -> Any:
         return getattr(self._gx.expectations, expectation.test.kind)(
@@ -78,10 +76,10 @@ class Session:
         )
 
 
-def _outcome(expectation: Expectation, passed: bool, result: dict[str, Any]) -> Outcome:
-    found = result.get("unexpected_index_list") or []
-    offenders = [(item["path"], _short(item[expectation.column])) for item in found if item["path"] != WHOLE]
-    return Outcome(expectation, passed, int(result.get("element_count", 0)), offenders)
+def _outcome(expectation: Expectation, found: Any, values: pd.Series) -> Outcome:
+    paths = [path for path in found.result.get("unexpected_index_list") or () if path != WHOLE]
+    offenders = [(path, _short(value)) for path, value in zip(paths, values.loc[paths], strict=True)]
+    return Outcome(expectation, bool(found.success), int(found.result.get("element_count", 0)), offenders)
 
 
 def _named_with(path: str, value: str) -> str:
