@@ -61,7 +61,7 @@ class Session:
         """Check one table with one suite; outcomes in the order of the expectations."""
         suite = self._gx.ExpectationSuite(name, expectations=[self._build(row) for row in expectations])
         definition = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-        rows = table.set_index("path")
+        rows = table.set_index("path").rename_axis(None)  # with a name, every offender would come as a dict
         outcome = definition.get_batch({"dataframe": rows}).validate(suite, result_format="COMPLETE")
         found = {result.expectation_config.meta["name"]: result for result in outcome.results}
         return [_outcome(row, found[row.name], rows[row.column]) for row in expectations]
