@@ -11,7 +11,11 @@ from tasks import operations
 
 @flow(name="pneumonia")
 def maintain(apply: bool | None = None) -> State[Any]:
-    """Tell what is old and needed by nobody; delete it if `apply`, or retention.apply, says so."""
+    """Tell what is old and needed by nobody; delete it if `apply`, or retention.apply, says so.
+
+    Args:
+        apply: Delete, or only tell. Empty: retention.apply of mlflow.yaml.
+    """
     with operations.guard() as settings:
         operations.collapse(settings)
         return Completed(message=operations.clean(settings, settings.retention.apply if apply is None else apply))

@@ -12,22 +12,25 @@ from pydantic import Field
 from tasks import operations, pages, serving
 from tasks.tracking import parent_run, tracker
 
-Paths = Annotated[
-    list[str], Field(min_length=1, description="Image files, folders (searched below), s3://bucket/prefix")
-]
-Out = Annotated[
-    str | None, Field(pattern=r"\.(csv|parquet)$", description="Table to write; empty: predictions.csv in MLflow alone")
-]
-Model = Annotated[str | None, Field(description="models:/name/version or models:/name@alias; empty: the champion")]
-Threshold = Annotated[float | None, Field(ge=0, le=1, description="Of the label; empty: the model's own")]
-Synthetic = Annotated[bool, Field(description="The champion of the drawn images instead of real ones")]
+Paths = Annotated[list[str], Field(min_length=1)]
+Out = Annotated[str | None, Field(pattern=r"\.(csv|parquet)$")]
+Model = Annotated[str | None, Field(pattern=r"^models:/[^/@]+[/@].+$")]
+Threshold = Annotated[float | None, Field(ge=0, le=1)]
 
 
 @flow(name="pneumonia-predict")
 def predict(
-    paths: Paths, out: Out = None, model: Model = None, threshold: Threshold = None, synthetic: Synthetic = False
+    paths: Paths, out: Out = None, model: Model = None, threshold: Threshold = None, synthetic: bool = False
 ) -> State[Any]:
-    """Score every image; a run that was cut off goes on when it is run again with the same table."""
+    """Score every image; a run that was cut off goes on when it is run again with the same table.
+
+    Args:
+        paths: Image files, folders (searched below), s3://bucket/prefix.
+        out: Table to write, .csv or .parquet. Empty: predictions.csv in MLflow alone.
+        model: models:/name/version or models:/name@alias. Empty: the champion.
+        threshold: From which probability on the label is PNEUMONIA, 0 to 1. Empty: the model's own.
+        synthetic: The champion of the drawn images instead of real ones.
+    """
     parameters = dict(locals())
     with operations.guard() as settings, parent_run(parameters, stage="predict") as run_id:
         table = Path(out) if out else settings.home / "runs" / str(flow_run.id) / "predictions.csv"

@@ -1,11 +1,10 @@
 """The main job again, if there is a cause: on a schedule, or when `watch` asks for it."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed
-from pydantic import Field
 
 from flows.train import train
 from pneumo.operations.cause import Success, cause
@@ -13,13 +12,15 @@ from pneumo.settings import Settings
 from tasks import data as data_tasks
 from tasks import engine, operations, promotion
 
-Data = Annotated[str | None, Field(description="Source; empty: retrain.data, or that of the last successful run")]
-Force = Annotated[bool, Field(description="Train even if nothing has changed")]
-
 
 @flow(name="pneumonia", task_runner=engine.ONE_AT_A_TIME)
-def retrain(data: Data = None, force: Force = False) -> State[Any] | None:
-    """Repeat the last successful run if data, parameters, settings or code have changed since."""
+def retrain(data: str | None = None, force: bool = False) -> State[Any] | None:
+    """Repeat the last successful run if data, parameters, settings or code have changed since.
+
+    Args:
+        data: Source. Empty: retrain.data of mlflow.yaml, or that of the last successful run.
+        force: Train even if nothing has changed.
+    """
     with operations.guard() as settings:
         operations.collapse(settings)
         if words := operations.collided(settings):

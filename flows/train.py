@@ -3,50 +3,55 @@
 from typing import Annotated, Any
 
 from prefect import flow
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pneumo.registry.promote import choose
 from pneumo.stages import Fit
-from pneumo.training.spec import candidate_specs, defaults
+from pneumo.training.spec import candidate_specs, defaults, known_backbones
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
 from tasks.tracking import parent_run, tracker
 
-Source = Annotated[
-    str, Field(description="Folder, archive, s3://bucket/prefix, kaggle:owner/name, or phantom: images drawn by pneumo")
-]
-Weights = Annotated[
-    str | None, Field(description="imagenet, a folder, s3://..., or none; empty: imagenet, none for the phantom set")
-]
-Backbones = Annotated[
-    list[str] | None,
-    Field(description="keras.applications names, with a width if they have one: MobileNetV2:0.35; empty: the default"),
-]
-Size = Annotated[int | None, Field(ge=32, le=1024, description="Pixels a side; empty: 224, 96 for the phantom set")]
-Epochs = Annotated[int | None, Field(ge=0, le=1000, description="Epochs of fine-tuning; empty: the default")]
-Shape = Annotated[Fit, Field(description="squash to a square, or pad and keep the aspect")]
-Ensemble = Annotated[bool, Field(description="Add the mean of all backbones as one more candidate")]
-Rate = Annotated[float | None, Field(gt=0, le=1, description="Peak learning rate; empty: the default")]
-Strength = Annotated[float | None, Field(ge=0, le=3, description="Strength of augmentation, 0 for none")]
-Batch = Annotated[int | None, Field(ge=1, le=1024, description="Images in a batch; empty: the default")]
-Seed = Annotated[int, Field(ge=0, description="Same seed, same machine, same weights")]
+# Bounds and choices of Prefect's form; its descriptions come from the flow's docstring.
+Backbone = Annotated[str, Field(pattern=r"^\w+(:[0-9.]+)?$")]
+Backbones = Annotated[list[Backbone] | None, AfterValidator(known_backbones)]
+Size = Annotated[int | None, Field(ge=32, le=1024)]
+Epochs = Annotated[int | None, Field(ge=0, le=1000)]
+Rate = Annotated[float | None, Field(gt=0, le=1)]
+Strength = Annotated[float | None, Field(ge=0, le=3)]
+Batch = Annotated[int | None, Field(ge=1, le=1024)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 @flow(name="pneumonia", task_runner=engine.ONE_AT_A_TIME)
 def train(  # noqa: PLR0913 - the flow's form: one field each
-    data: Source = "phantom",
-    weights: Weights = None,
+    data: str = "phantom",
+    weights: str | None = None,
     backbones: Backbones = None,
     image_size: Size = None,
-    fit: Shape = "squash",
+    fit: Fit = "squash",
     epochs: Epochs = None,
     learning_rate: Rate = None,
     augmentation: Strength = None,
     batch_size: Batch = None,
-    ensemble: Ensemble = True,
+    ensemble: bool = True,
     seed: Seed = 0,
 ) -> None:
-    """Ingest, validate, split, preprocess, train every backbone, evaluate, and promote the best on evidence."""
+    """Ingest, validate, split, preprocess, train every backbone, evaluate, and promote the best on evidence.
+
+    Args:
+        data: Folder, archive, s3://bucket/prefix, kaggle:owner/name, or phantom: images drawn by pneumo.
+        weights: imagenet, a folder, s3://bucket/prefix, or none. Empty: imagenet; none for the phantom set.
+        backbones: Names of keras.applications, with a width if they have one: MobileNetV2:0.35. Empty: the defaults.
+        image_size: Pixels a side, 32 to 1024. Empty: 224; 96 for the phantom set.
+        fit: squash to a square, or pad and keep the aspect.
+        epochs: Epochs of fine-tuning, 0 to 1000; 0 trains only the head on frozen features. Empty: the default.
+        learning_rate: Peak learning rate, above 0 to 1. Empty: the default.
+        augmentation: Strength of augmentation, 0 (none) to 3. Empty: the default.
+        batch_size: Images in a batch, 1 to 1024. Empty: the default.
+        ensemble: Add the mean of all backbones as one more candidate.
+        seed: Same seed, same machine, same weights.
+    """
     recipe = dict(locals())
     with operations.guard() as settings, parent_run(recipe) as run_id:
         home = settings.home

@@ -6,15 +6,18 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.retrain import Data
 from tasks import data as data_tasks
 from tasks import operations
 from tasks import watch as watching
 
 
 @flow(name="pneumonia")
-def watch(data: Data = None) -> State[Any]:
-    """Count new images, measure drift against the champion's training images, and ask for a retraining past a limit."""
+def watch(data: str | None = None) -> State[Any]:
+    """Count new images, measure drift against the champion's training images, and ask for a retraining past a limit.
+
+    Args:
+        data: Source. Empty: retrain.data of mlflow.yaml, or that of the last successful run.
+    """
     with operations.guard() as settings:
         operations.collapse(settings)
         source = data or settings.retrain.data or operations.source_of_last_success()

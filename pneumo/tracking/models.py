@@ -138,6 +138,10 @@ class Models:
             )
         return found
 
+    def version_url(self, name: str, version: str) -> str:
+        """The version's page."""
+        return f"{self.uri}/#/models/{name}/versions/{version}"
+
     @asks
     def download(self, uri: str, folder: Path) -> Path:
         """Files of "models:/name/version", "models:/name@alias" or "runs:/id/path", below a folder."""

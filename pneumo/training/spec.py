@@ -87,6 +87,17 @@ def parse_backbones(text: str | Sequence[str]) -> tuple[Backbone, ...]:
     return backbones
 
 
+def known_backbones(names: list[str] | None) -> list[str] | None:
+    """The names as they came, after checking that each is a backbone: for a form, before any work is done.
+
+    Raises:
+        TrainingError: as in `parse_backbones`.
+    """
+    if names is not None:
+        parse_backbones(names)
+    return names
+
+
 def candidate_specs(
     backbones: str | Sequence[str], weights: str, size: int, epochs: int, seed: int = 0, **options: Any
 ) -> tuple[CandidateSpec, ...]:

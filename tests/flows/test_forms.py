@@ -1,0 +1,40 @@
+"""What Prefect's form shows and refuses, by the schema that a deployment is given."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+from prefect.utilities.callables import parameter_schema
+
+from flows.train import train
+from pneumo.errors import TrainingError
+
+PROJECT = Path(__file__).parents[2]
+ENTRYPOINTS = [
+    item["entrypoint"] for item in yaml.safe_load((PROJECT / "infra/prefect.yaml").read_text())["deployments"]
+]
+
+
+def form(entrypoint):
+    file, _, name = entrypoint.partition(":")
+    flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
+    return parameter_schema(flow.fn).model_dump()["properties"]
+
+
+@pytest.mark.parametrize("entrypoint", ENTRYPOINTS)
+def test_every_parameter_is_described(entrypoint):
+    assert {
+        name: field.get("description") for name, field in form(entrypoint).items() if not field.get("description")
+    } == {}
+
+
+def test_bounds_and_choices_are_in_the_form():
+    fields = form("flows/train.py:train")
+    assert fields["fit"]["enum"] == ["squash", "pad"]
+    assert fields["image_size"]["anyOf"][0] == {"type": "integer", "minimum": 32, "maximum": 1024}
+
+
+def test_an_unknown_backbone_is_refused_before_any_work():
+    with pytest.raises(TrainingError, match="did you mean MobileNet,"):
+        train.validate_parameters({"backbones": ["MobilNet"]})
