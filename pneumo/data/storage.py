@@ -40,7 +40,7 @@ class Item:
 class Bucket:
     """A bucket with a prefix; credentials come from the environment as boto3 reads them."""
 
-    def __init__(self, url: str, endpoint: str | None, attempts: int = ATTEMPTS, timeout: float | None = None) -> None:
+    def __init__(self, url: str, endpoint: str | None, attempts: int = 0, timeout: float = 0) -> None:
         import boto3
         from botocore.config import Config
 
@@ -48,11 +48,11 @@ class Bucket:
         if not url.startswith("s3://") or not name:
             raise DataError(f"Expected s3://<bucket>/<prefix>, but got {url!r}: correct it.")
         self.url, self.name, self.prefix, self._where = url, name, prefix, endpoint or "AWS"
-        self._place, self._attempts = (name, endpoint), attempts
+        self._place, self._attempts = (name, endpoint), attempts or ATTEMPTS
         config = Config(
             connect_timeout=min(CONNECT_TIMEOUT, timeout or READ_TIMEOUT),
             read_timeout=timeout or READ_TIMEOUT,
-            retries={"mode": "standard", "max_attempts": attempts},
+            retries={"mode": "standard", "max_attempts": self._attempts},
             max_pool_connections=CONNECTIONS,
             request_checksum_calculation="when_required",  # other servers than AWS refuse the newer checksums
             response_checksum_validation="when_required",

@@ -438,7 +438,8 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(place, home):
 
 
 LISTING = b"""<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated><Contents>
-<Key>set/NORMAL/a.jpeg</Key><Size>100</Size><ETag>"e"</ETag></Contents></ListBucketResult>"""
+<Key>set/NORMAL/a.jpeg</Key><Size>100</Size><ETag>"e"</ETag><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>
+</ListBucketResult>"""
 
 
 ALWAYS = {
@@ -486,6 +487,7 @@ def faulty(s3_server, monkeypatch) -> Iterator[Callable[[str], str]]:
     import threading
 
     monkeypatch.setattr(storage, "ATTEMPTS", 2)
+    monkeypatch.setattr(storage, "OUTAGE_SECONDS", 0.0)
     monkeypatch.setattr(storage, "READ_TIMEOUT", 0.5)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
     server.stop = threading.Event()  # type: ignore[attr-defined]
