@@ -6,8 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from pneumo.settings import load_settings
-from tasks import promotion
+from tasks import operations, promotion
 
 
 @flow(name="pneumonia")
@@ -19,5 +18,6 @@ def rollback(to: str | None = None, reason: str = "", synthetic: bool = False) -
         reason: Why, for the history.
         synthetic: Of the model of the drawn images instead of real ones.
     """
-    decision = promotion.rollback(load_settings(), to, reason, synthetic)
+    with operations.guard() as settings:
+        decision = promotion.rollback(settings, to, reason, synthetic)
     return Completed(message=f"{decision.registered_model} version {decision.version}: {decision.reason}")

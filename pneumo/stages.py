@@ -170,7 +170,7 @@ class PolicyRow(Record):
 
 
 class Decision(Record):
-    """Why a version became champion or did not; `evidence` is a JSON file kept with the run."""
+    """Why a version became champion or did not; `rows` are the gates."""
 
     promoted: bool
     reason: str

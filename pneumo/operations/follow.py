@@ -9,7 +9,7 @@ from pneumo.errors import ServiceError
 from pneumo.operations.prefect_api import FINAL_STATES, PrefectApi
 
 
-def follow(api: PrefectApi, run_id: str, console: Console, every: float = 1.0) -> dict[str, Any]:
+def follow(api: PrefectApi, run_id: str, console: Console, every: float = 2.0) -> dict[str, Any]:
     """Wait for the end of a flow run and return it; the API's patience is for how long a silent server is waited for.
 
     Raises:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pneumo.stages import DatasetVersion, Interval, Record
+from pneumo.stages import Interval, Record
 
 
 class CandidateRow(Record):
@@ -61,14 +61,6 @@ def read(home: Path, flow_run_id: str) -> Summary | None:
     """The summary of a flow run, None if it has not come to its end."""
     target = path(home, flow_run_id)
     return Summary.model_validate_json(target.read_text()) if target.is_file() else None
-
-
-def data_in_words(source: str, version: DatasetVersion) -> str:
-    """One sentence about the data set."""
-    kind = (
-        "synthetic images, drawn by pneumo: the figures say nothing about patients" if version.synthetic else "images"
-    )
-    return f"{source}: {version.images} {kind} (data set {version.digest[:12]})"
 
 
 def show(summary: Summary, console: Console) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pneumo.registry.course import Word
 from pneumo.registry.gates import GATES
-from pneumo.registry.promote import Word
 from pneumo.stages import Evaluation
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"

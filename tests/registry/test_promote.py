@@ -6,8 +6,9 @@ import pytest
 
 from pneumo.errors import PromotionError, TrackingError
 from pneumo.registry.champion import champion
+from pneumo.registry.course import Word
 from pneumo.registry.history import history
-from pneumo.registry.promote import Word, choose
+from pneumo.registry.promote import choose
 from pneumo.stages import Evaluation, PolicyRow
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -13,7 +13,7 @@ import pytest
 from pneumo.errors import PromotionError
 from pneumo.registry import promote as module
 from pneumo.registry import switch
-from pneumo.registry.promote import STEPS
+from pneumo.registry.steps import STEPS, keep_previous
 from pneumo.stages import Evaluation
 
 PLACES = [*(step.__name__ for step in STEPS), "end"]
@@ -135,9 +135,9 @@ def test_a_promotion_that_slept_through_another_one_does_not_win_after_all(world
             elsewhere = world.home / "elsewhere"
             assert module.promote([quick], world.version, world.settings, elsewhere, world.parent).promoted
 
-    place = module.STEPS.index(module.keep_previous)
+    place = STEPS.index(keep_previous)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError, match="at the same time"):
-        patch.setattr(module, "STEPS", (*module.STEPS[:place], sleep, *module.STEPS[place:]))
+        patch.setattr(module, "STEPS", (*STEPS[:place], sleep, *STEPS[place:]))
         world.promote(slow)
     assert world.aliases()["champion"] == "3" and world.aliases()["previous"] == "1"
     assert world.row(world.promote(slow), "ROC AUC against the champion").limit.startswith("better than version 3")

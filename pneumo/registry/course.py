@@ -1,0 +1,82 @@
+"""One promotion under way: what it is about, what its steps have found, and the decision that follows."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import filelock
+
+from pneumo.registry import history, switch
+from pneumo.registry.contest import Contest
+from pneumo.settings import Settings
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record
+from pneumo.tracking import Tracker
+
+
+class Word(Record):
+    """What a person said, with the name and the reason."""
+
+    approved: bool
+    said: str
+
+
+Approve = Callable[[list[PolicyRow], Evaluation], Word]
+
+
+@dataclass
+class Course:
+    """What a promotion is about, and what its steps have found so far."""
+
+    tracker: Tracker
+    settings: Settings
+    home: Path
+    evaluation: Evaluation
+    data: DatasetVersion
+    parent_run: str
+    approve: Approve | None
+    lock: filelock.BaseFileLock
+    undo: ExitStack
+    name: str
+    standing: switch.Standing
+    external: Sequence[External] = ()
+    version: str = ""
+    contest: Contest | None = None
+    rows: list[PolicyRow] = field(default_factory=list)
+    entry: history.Entry | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate so far holds."""
+        return all(row.passed for row in self.rows)
+
+    @property
+    def evidence(self) -> str:
+        """Where the decision is kept."""
+        return f"runs:/{self.parent_run}/promotion/decision.json"
+
+
+def decide(course: Course) -> Decision:
+    """The decision that the rows lead to."""
+    return Decision(
+        promoted=course.passed,
+        reason=_reason(course),
+        registered_model=course.name,
+        version=course.version,
+        name=course.evaluation.name,
+        run_id=course.evaluation.run_id,
+        champion_before=course.standing.champion,
+        rows=tuple(course.rows),
+    )
+
+
+def _reason(course: Course) -> str:
+    """One sentence that names what decided."""
+    best, before = course.evaluation, course.standing.champion
+    failed = [f"{row.name} is {row.value} where {row.limit} is asked" for row in course.rows if not row.passed]
+    if failed:
+        stays = f"version {before} stays champion" if before else "there is no champion yet"
+        return f"{best.name} was not promoted and {stays}: {'; '.join(failed)}."
+    auc = f"test ROC AUC {best.test_auc.value:.4f} ({best.test_auc.low:.4f} to {best.test_auc.high:.4f})"
+    place = f"replaces version {before}" if before else "is the first champion"
+    return f"{best.name}, the best of validation, passed all {len(course.rows)} gates and {place}: {auc}."
