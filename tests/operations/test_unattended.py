@@ -10,12 +10,13 @@ import pytest
 
 from bench._site import ROOT, Site, digest_of, weights_of
 from pneumo.data import gate, images, phantom, sources, version
-from pneumo.operations import processes
+from pneumo.operations import notify, processes
 from pneumo.operations.prefect_api import FINAL_STATES
 from pneumo.operations.services import QUIET
 from pneumo.settings import Data, Gate, Registry
 from pneumo.training.candidate import train
 from pneumo.training.spec import candidate_specs
+from tests.webhook import Webhook
 
 RECIPE = {"backbones": ["MobileNet:0.25"], "weights": "none", "epochs": 3, "image_size": 32, "ensemble": False}
 MODEL = Registry().model
@@ -35,9 +36,15 @@ def pool(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def webhook():
+    with Webhook() as webhook:
+        yield webhook
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, webhook):
     site = Site(tmp_path_factory.mktemp("home"))
-    site.environment |= {"PNEUMO_WATCH__NEW_IMAGES": "4"}
+    site.environment |= {"PNEUMO_WATCH__NEW_IMAGES": "4", notify.VARIABLE: webhook.url}
     site.up()
     yield site
     site.down()
@@ -64,6 +71,13 @@ def test_a_killed_run_is_closed_on_both_servers(killed, site):
     assert "its process died" in run.tags["reason"]
     tasks = site.api.tasks(died["id"])
     assert {task["state_type"] for task in tasks} <= FINAL_STATES
+
+
+def test_death_and_promotion_are_told(killed, webhook):
+    assert [(told["kind"], told["title"]) for told in webhook.got] == [
+        ("failure", "a run died"),
+        ("promotion", f"{MODEL} version 1 is champion"),
+    ]
 
 
 def test_its_training_goes_on_to_the_weights_of_an_undisturbed_one(killed, site, pool, tmp_path):

@@ -98,6 +98,7 @@ def test_a_person_approves_in_prefect_s_page(world: Any, prefect_server: str, ch
         if place := os.environ.get("PNEUMO_SCREENSHOTS"):
             page.screenshot(path=f"{place}/approval.png")
         page.get_by_label("name").fill("Dr Who")
+        page.get_by_role("switch").click()
         page.get_by_role("button", name="Submit").click()
         browser.close()
     decision = run.decision()
@@ -108,9 +109,9 @@ def test_a_person_approves_in_prefect_s_page(world: Any, prefect_server: str, ch
 
 def test_a_rejection_is_a_result_with_its_reason(world: Any, prefect_server: str) -> None:
     run = Run(world, prefect_server, hours=1).paused()
-    refused = run.ask(f"/flow_runs/{run.id}/resume", {"run_input": {"decision": "perhaps", "name": "A"}})
+    refused = run.ask(f"/flow_runs/{run.id}/resume", {"run_input": {"approve": "perhaps", "name": "A"}})
     assert refused["status"] == "REJECT"
-    word = {"decision": "reject", "name": "Dr Who", "reason": "it looks at the corners"}
+    word = {"approve": False, "name": "Dr Who", "reason": "it looks at the corners"}
     run.ask(f"/flow_runs/{run.id}/resume", {"run_input": word})
     decision = run.decision()
     assert not decision["promoted"]

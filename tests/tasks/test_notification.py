@@ -2,60 +2,78 @@ import logging
 
 import pytest
 
-from pneumo.errors import ServiceError
+from pneumo.operations import notify as webhooks
 from pneumo.operations.notify import Message
 from pneumo.settings import Notify, Settings
 from tasks import notification
+from tests.webhook import Webhook
 
 MESSAGE = Message(kind="drift", title="drift in /images", text="size drift is 0.4", link="http://mlflow/1")
+BLOCK = Settings(notify=Notify(block="custom-webhook/mine"))
 
 
 @pytest.fixture(autouse=True)
 def log(monkeypatch, caplog):
     monkeypatch.setattr(notification, "get_run_logger", lambda: logging.getLogger("run"))
+    monkeypatch.setattr(webhooks.time, "sleep", lambda seconds: None)
+    monkeypatch.delenv(webhooks.VARIABLE, raising=False)
     return caplog
 
 
 @pytest.fixture
-def block(monkeypatch):
-    """What a Prefect notification block of this name was told."""
-    told = []
-
-    class Told:
-        def notify(self, body, subject=None):
-            told.append((body, subject))
-
-    blocks = {"slack-webhook/mine": Told()}
-
-    def load(name):
-        if name not in blocks:
-            raise ValueError(f"Unable to find {name} at https://hooks/SECRET")
-        return blocks[name]
-
-    monkeypatch.setattr(notification.Block, "load", load)
-    return told
+def webhook():
+    with Webhook() as webhook:
+        yield webhook
 
 
-def test_the_block_of_the_settings_is_told(block):
-    notification.notify(MESSAGE, Settings(notify=Notify(block="slack-webhook/mine")))
-    assert block == [("size drift is 0.4\nhttp://mlflow/1", "pneumo: drift in /images")]
+@pytest.fixture
+def prefect(prefect_server):
+    """Prefect's client talks to the real server of the session."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        yield
 
 
-def test_nobody_is_told_where_nothing_is_configured(block):
-    notification.notify(MESSAGE, Settings())
-    assert block == []
+@pytest.fixture
+def block(prefect, webhook):
+    """A notification block that a user has made on Prefect's page."""
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    body = {"subject": "{{subject}}", "text": "{{body}}"}
+    CustomWebhookNotificationBlock(name="mine", url=webhook.url, json_data=body).save("mine", overwrite=True)
 
 
-def test_what_cannot_be_sent_is_a_warning_without_the_address(block, log):
-    notification.notify(MESSAGE, Settings(notify=Notify(block="slack-webhook/gone")))
-    assert "drift not sent through the block slack-webhook/gone: ValueError" in log.text
+@pytest.mark.services
+def test_the_block_of_the_settings_is_told(block, webhook):
+    notification.notify(MESSAGE, BLOCK)
+    assert webhook.got == [{"subject": "pneumo: drift in /images", "text": "size drift is 0.4\nhttp://mlflow/1"}]
+
+
+@pytest.mark.services
+def test_a_block_that_is_not_there_is_a_warning(prefect, log):
+    notification.notify(MESSAGE, Settings(notify=Notify(block="custom-webhook/gone")))
+    assert "drift not sent through the block custom-webhook/gone: ValueError" in log.text
+
+
+@pytest.mark.services
+def test_what_a_block_cannot_send_is_a_warning_without_the_address(block, webhook, log):
+    webhook.statuses += [500] * 9
+    with log.at_level(logging.WARNING):
+        notification.notify(MESSAGE, BLOCK)
+    assert "drift not sent through the block custom-webhook/mine" in log.text
     assert "SECRET" not in log.text
 
 
-def test_a_webhook_that_refuses_does_not_fail_the_run(monkeypatch, log):
-    def refuse(message):
-        raise ServiceError("Expected the webhook to take a message, but it gave 500: check its address.")
-
-    monkeypatch.setattr(notification.webhook, "post", refuse)
+def test_nobody_is_told_where_nothing_is_configured(webhook):
     notification.notify(MESSAGE, Settings())
+    assert webhook.got == []
+
+
+def test_a_webhook_that_refuses_does_not_fail_the_run(monkeypatch, webhook, log):
+    monkeypatch.setenv(webhooks.VARIABLE, webhook.url)
+    webhook.statuses += [500] * 3
+    with log.at_level(logging.WARNING):
+        notification.notify(MESSAGE, Settings())
     assert "drift not sent: Expected the webhook" in log.text
+    assert "SECRET" not in log.text
