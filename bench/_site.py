@@ -54,13 +54,13 @@ class Site:
     def up(self) -> float:
         """`pneumo up`; returns the seconds it took."""
         begun = time.monotonic()
-        done = self._command("up")
+        done = self.command("up")
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
         return time.monotonic() - begun
 
     def down(self) -> None:
-        self._command("down")
+        self.command("down")
 
     def start(self, deployment: str, **parameters: Any) -> str:
         """Ask for a flow run."""
@@ -136,7 +136,8 @@ class Site:
         under_way = [run["name"] for run in self.api.runs(("PENDING", "RUNNING", "CANCELLING"))]
         return [*under_way, *(run.run_id for run in self.tracker().newest({}, "RUNNING", limit=1000))]
 
-    def _command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """A command of pneumo, as its user gives it."""
         command = [sys.executable, "-m", "pneumo.cli", *arguments]
         return subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
 

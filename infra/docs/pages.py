@@ -119,7 +119,9 @@ def _parameter(parameter: Any) -> str:
 def python() -> str:
     """Records and errors, from their docstrings."""
     head = "# Python\n\nEvery stage is a plain function; [the architecture](../architecture.md) lists them."
-    return "\n\n".join([head, "They pass these records on, and raise these errors.", *(f"::: {name}" for name in RECORDS)])
+    return "\n\n".join(
+        [head, "They pass these records on, and raise these errors.", *(f"::: {name}" for name in RECORDS)]
+    )
 
 
 def benchmarks() -> str:

@@ -77,6 +77,11 @@ class PrefectApi:
         found = self._ask("GET", f"/deployments/name/{name}", accepted={httpx.codes.NOT_FOUND})
         return found if "id" in found else None
 
+    def deployments(self) -> dict[str, str]:
+        """Ids of the pool's deployments, by their names without the flow's."""
+        found = self._pages("/deployments/filter", {"work_pools": {"name": {"any_": [POOL]}}})
+        return {item["name"]: str(item["id"]) for item in found}
+
     def create_run(self, deployment: str, parameters: dict[str, Any]) -> str:
         """Ask for a run now; returns its id.
 

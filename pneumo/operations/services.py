@@ -22,7 +22,6 @@ from pneumo.tracking import healthy
 
 PROJECT = Path(__file__).parents[2]
 WORKER = "pneumo-local"
-FLOW = "pneumonia"
 SILENCE = 60.0  # seconds after which a server that runs but does not answer is started again
 DEPLOYMENTS = Path("infra/prefect.yaml")
 QUIET = {
@@ -178,9 +177,8 @@ def _prepare(settings: Settings, say: Callable[[str], None]) -> None:
         say(words)
         _tell(words, say)
     if processes.find(_folder(settings), "worker") is None:
-        for name in deployment_names():
-            found = api.deployment(name)
-            for dropped in drop_overdue(api, found["id"]) if found else ():
+        for name, deployment in api.deployments().items():
+            for dropped in drop_overdue(api, deployment):
                 say(f"{name}: {dropped} was missed, a newer run stands for it")
 
 
@@ -204,11 +202,11 @@ def status(settings: Settings) -> tuple[Status, ...]:
 
 
 def deployment_names() -> list[str]:
-    """The deployments of infra/prefect.yaml, as Prefect names them."""
+    """The deployments of infra/prefect.yaml, without the names of their flows."""
     import yaml
 
     laid = yaml.safe_load((PROJECT / DEPLOYMENTS).read_text(encoding="utf-8"))["deployments"]
-    return [f"{FLOW}/{item['name']}" for item in laid]
+    return [item["name"] for item in laid]
 
 
 def run_page(settings: Settings, run_id: str) -> str:
@@ -254,7 +252,7 @@ def _deploy(settings: Settings, say: Callable[[str], None], api: str) -> None:
     parts = [*(file.read_bytes() for file in sources), repr(variables(settings)).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     laid = _folder(settings) / "deployed"
-    present = all(PrefectApi(api).deployment(name) for name in deployment_names())
+    present = set(deployment_names()) <= PrefectApi(api).deployments().keys()
     if present and laid.is_file() and laid.read_text() == digest:
         return
     say("laying the deployments")

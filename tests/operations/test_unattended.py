@@ -1,5 +1,6 @@
 """A machine that runs by itself: killed, left alone, given new images, interrupted; with all real parts."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,14 @@ def site(tmp_path_factory, webhook):
     site.up()
     yield site
     site.down()
+
+
+def test_all_is_there_and_a_second_up_has_nothing_to_do(site):
+    again = site.command("up")
+    assert (again.returncode, "starting" in again.stdout, "laying" in again.stdout) == (0, False, False)
+    rows = {row["what"]: row["state"] for row in json.loads(site.command("doctor", "--json").stdout)}
+    failed = [name for name in ("Prefect server", "worker", "deployments", "MLflow server") if rows[name] != "ok"]
+    assert failed == []
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,8 @@ def worker(settings: Settings) -> Row:
 
 def deployments(settings: Settings) -> Row:
     """Whether every deployment of infra/prefect.yaml is laid."""
-    api = _api(settings)
     names = deployment_names()
-    missing = [name for name in names if api.deployment(name) is None]
+    missing = sorted(set(names) - _api(settings).deployments().keys())
     if missing:
         return Row(state="warning", found=f"{', '.join(missing)} missing", advice="run `pneumo up`")
     return Row(found=", ".join(names))
