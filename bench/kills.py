@@ -20,11 +20,12 @@ from pneumo.settings import Registry
 
 ON_REQUEST = True  # too long for `make bench` without names
 MODEL = Registry().phantom_model
-FIRST = {"data": "phantom:176", "backbones": ["MobileNet:0.25"], "weights": "none", "epochs": 1, "image_size": 32}
-SECOND = {
-    "data": "phantom:160", "backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "weights": "none", "epochs": 3,
-    "image_size": 32, "ensemble": False, "seed": 7,
+SMALL = {
+    "backbones": ["MobileNet:0.25"], "weights": "none", "epochs": 2, "image_size": 32, "augmentation": 0,
+    "ensemble": False,
 }  # fmt: skip
+FIRST = {"data": "phantom:176", **SMALL}
+SECOND = {"data": "phantom:160", "seed": 7, **SMALL}
 OUTAGE = float(os.environ.get("PNEUMO_OUTAGE", "60"))
 
 
@@ -54,28 +55,29 @@ def promoting(site: Site) -> bool:
 
 
 EPOCH = seen("checkpoints/*/checkpoint.npz")
+EVERYTHING = ("flow", "worker", "prefect", "mlflow")
 POINTS = (
     Point("flow, while images are drawn", seen("cache/phantom/.*"), ("flow",)),
-    Point("flow, ingest done", seen("cache/ingest/[!.]*"), ("flow",)),
+    Point("Prefect, while images are drawn", seen("cache/phantom/.*"), ("prefect",)),
     Point("flow, in validate", seen("cache/validate/.*"), ("flow",)),
+    Point("MLflow, in validate", seen("cache/validate/.*"), ("mlflow",)),
     Point("flow, in explore", seen("cache/explore/.*"), ("flow",)),
-    Point("flow, before the first epoch", seen("logs/train-*.log"), ("flow",)),
-    Point("flow, after an epoch", EPOCH, ("flow",)),
-    Point("flow, first backbone done", finished("train", 1), ("flow",)),
-    Point("flow, in evaluate", seen("cache/evaluate/.*"), ("flow",)),
-    Point("flow, in promote", promoting, ("flow",)),
     Point("training, before the first epoch", seen("logs/train-*.log"), ("training",)),
     Point("training, after an epoch", EPOCH, ("training",)),
-    Point("worker, in train", EPOCH, ("worker",)),
-    Point("worker and flow, in train", EPOCH, ("worker", "flow")),
-    Point("Prefect, in ingest", seen("cache/phantom/.*"), ("prefect",)),
-    Point("Prefect, in train", EPOCH, ("prefect",), OUTAGE),
+    Point("flow, after an epoch", EPOCH, ("flow",)),
+    Point("worker, after an epoch", EPOCH, ("worker",)),
+    Point("Prefect, after an epoch", EPOCH, ("prefect",), OUTAGE),
+    Point("MLflow, after an epoch", EPOCH, ("mlflow",), OUTAGE),
+    Point("everything, after an epoch", EPOCH, EVERYTHING),
+    Point("flow, in evaluate", seen("cache/evaluate/.*"), ("flow",)),
     Point("Prefect, in evaluate", seen("cache/evaluate/.*"), ("prefect",)),
-    Point("MLflow, in validate", seen("cache/validate/.*"), ("mlflow",)),
-    Point("MLflow, in train", EPOCH, ("mlflow",), OUTAGE),
+    Point("MLflow, in evaluate", seen("cache/evaluate/.*"), ("mlflow",)),
+    Point("flow, in promote", promoting, ("flow",)),
     Point("MLflow, in promote", promoting, ("mlflow",)),
-    Point("everything, after an epoch", EPOCH, ("flow", "worker", "prefect", "mlflow")),
-    Point("everything, in promote", promoting, ("flow", "worker", "prefect", "mlflow")),
+    Point("everything, in promote", promoting, EVERYTHING),
+    Point("worker and flow, in promote", promoting, ("worker", "flow")),
+    Point("flow, ingest done", seen("cache/ingest/[!.]*"), ("flow",)),
+    Point("flow, training done", finished("train", 1), ("flow",)),
 )
 
 

@@ -28,7 +28,8 @@ SEED = int(os.environ.get("PNEUMO_SOAK_SEED", "0"))
 MODEL = Registry().model  # a folder's images are taken for real ones
 START, STEP = 168, 4  # images at first, and more in each round
 RECIPE = {
-    "backbones": ["MobileNet:0.25"], "weights": "none", "epochs": 2, "image_size": 32, "ensemble": False,
+    "backbones": ["MobileNet:0.25"], "weights": "none", "epochs": 2, "image_size": 32, "augmentation": 0,
+    "ensemble": False,
 }  # fmt: skip
 # Who is killed, by weight, and how many seconds at most they stay dead.
 DISTURBANCES: dict[tuple[str, ...], tuple[int, float]] = {

@@ -34,7 +34,7 @@ def start_mlflow(folder: Path, port: int) -> subprocess.Popen[bytes]:
     lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
     with (folder / "mlflow.log").open("ab") as log:
         server = subprocess.Popen(command, env=os.environ | lean, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not healthy(f"http://127.0.0.1:{port}"):
         if server.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"MLflow did not start, see {folder}/mlflow.log")
