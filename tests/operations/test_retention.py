@@ -8,9 +8,10 @@ import pytest
 
 from pneumo.data import packs, prune
 from pneumo.data.version import keep_version
+from pneumo.errors import TrackingError
 from pneumo.operations import access, retention
 from pneumo.operations.retention import files, stores, tracked
-from pneumo.settings import Data, Registry, Retention
+from pneumo.settings import Data, Registry, Retention, Settings
 from pneumo.tracking.erase import owner_of
 
 DAY = 86_400
@@ -212,6 +213,14 @@ def test_old_flow_runs_go_but_for_the_newest(settings, prefect, monkeypatch):
         remove()
     assert prefect.api.find_run(first) is None
     assert prefect.api.find_run(second) is not None
+
+
+def test_a_purge_that_fails_is_told_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path}/no/such/folder/mlflow.db")
+    with pytest.raises(
+        TrackingError, match=r"Expected `mlflow gc` to forget what was deleted.*unable to open database file"
+    ):
+        retention.purge(Settings(home=tmp_path))
 
 
 def test_old_versions_leave_s3_with_the_images_that_only_they_have(tmp_path, s3_server):

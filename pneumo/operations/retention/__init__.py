@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from pneumo.data import prune
+from pneumo.errors import TrackingError
 from pneumo.operations import access
 from pneumo.operations.prefect_api import TRAINING_QUEUE, UNDER_WAY, PrefectApi, address
 from pneumo.operations.retention import files, stores, tracked
@@ -54,7 +55,11 @@ def apply(removals: list[Removal], settings: Settings) -> None:
 
 
 def purge(settings: Settings) -> None:
-    """Let MLflow forget what was deleted a day ago, where its database is known here."""
+    """Let MLflow forget what was deleted a day ago, where its database is known here.
+
+    Raises:
+        TrackingError: `mlflow gc` failed; the next house-keeping tries again.
+    """
     if settings.tracking.uri and not os.environ.get(access.DATABASE):
         return
     # By the environment: a database's address may hold a password, and a command line can be read by everyone.
@@ -64,7 +69,14 @@ def purge(settings: Settings) -> None:
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", "1d0h0m0s"]
-    subprocess.run(command, env=environment, cwd=settings.home, check=True, capture_output=True)  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - our own command
+        command, env=environment, cwd=settings.home, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise TrackingError(
+            f"Expected `mlflow gc` to forget what was deleted, but it failed ({last[0]}): run it again."
+        )
 
 
 def _old_flow_runs(api: PrefectApi, settings: Settings) -> Iterator[Removal]:
