@@ -119,7 +119,7 @@ def require_free_port(host: str, port: int, what: str, setting: str) -> None:
 
 
 def wait_until_healthy(
-    process: psutil.Process, name: str, healthy: Callable[[], bool], log: Path, patience: float = 180
+    process: psutil.Process, name: str, healthy: Callable[[], bool], log: Path, patience: float = 600
 ) -> None:
     """Wait until `healthy()` is true.
 
