@@ -68,6 +68,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     quiet = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     quiet["PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS"] = "1"
+    quiet["PREFECT_SERVER_UI_API_URL"] = f"http://127.0.0.1:{port}/api"  # else its page asks port 4200
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | quiet
     with (folder / "prefect.log").open("ab") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)

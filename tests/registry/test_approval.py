@@ -97,8 +97,8 @@ def test_a_person_approves_in_prefect_s_page(world: Any, prefect_server: str, ch
         assert page.get_by_text("registered version in a fresh process").is_visible()
         if place := os.environ.get("PNEUMO_SCREENSHOTS"):
             page.screenshot(path=f"{place}/approval.png")
-        page.get_by_label("name").fill("Dr Who")
-        page.get_by_role("switch").click()
+        page.locator(".p-modal textarea").first.fill("Dr Who")
+        page.locator(".p-modal .p-toggle__control").click()
         page.get_by_role("button", name="Submit").click()
         browser.close()
     decision = run.decision()
