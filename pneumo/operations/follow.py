@@ -1,12 +1,15 @@
-"""Follow a flow run in the terminal: a line per finished stage, one live line for what runs now."""
+"""Follow a flow run in the terminal: a line per finished stage, a live one for what runs now, a bar per backbone."""
 
 import time
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from pneumo.errors import ServiceError
 from pneumo.operations.prefect_api import FINAL_STATES, PrefectApi
+
+Bar = tuple[float, str]  # percent, words
 
 
 def follow(api: PrefectApi, run_id: str, console: Console, every: float = 2.0) -> dict[str, Any]:
@@ -16,15 +19,41 @@ def follow(api: PrefectApi, run_id: str, console: Console, every: float = 2.0) -
         ServiceError: the server stayed silent for longer.
     """
     seen: set[str] = set()
-    with console.status("waiting for the worker") as live:
+    with Live(console) as live:
         while True:
             run, tasks = api.run(run_id), api.tasks(run_id)
             for task in tasks:
                 _report(task, seen, console)
             if run["state_type"] in FINAL_STATES:
                 return run
-            live.update(_now(api, run, tasks, run_id))
+            if console.is_terminal:
+                live.show(_now(run, tasks), _bars(api, run_id))
             time.sleep(every)
+
+
+class Live:
+    """What runs now, and a bar per backbone with its rate and the time it has left; nothing outside of a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        columns = TextColumn("  {task.description:<32}"), BarColumn(24), TextColumn("{task.fields[words]}")
+        self.display = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.now = self.display.add_task("waiting for the worker", total=None, words="")
+        self.lines: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Live":
+        self.display.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.display.stop()
+
+    def show(self, now: str, bars: dict[str, Bar]) -> None:
+        """Draw the newest state; `bars` are percent and words by the name of the backbone."""
+        self.display.update(self.now, description=now)
+        for name, (percent, words) in bars.items():
+            if name not in self.lines:
+                self.lines[name] = self.display.add_task(name, total=100, words="")
+            self.display.update(self.lines[name], completed=percent, words=words)
 
 
 def _report(task: dict[str, Any], seen: set[str], console: Console) -> None:
@@ -36,16 +65,13 @@ def _report(task: dict[str, Any], seen: set[str], console: Console) -> None:
     console.print(f"  {task['name']:<32} {how}", highlight=False)
 
 
-def _now(api: PrefectApi, run: dict[str, Any], tasks: list[dict[str, Any]], run_id: str) -> str:
+def _now(run: dict[str, Any], tasks: list[dict[str, Any]]) -> str:
     running = [task["name"] for task in tasks if task["state_type"] == "RUNNING"]
-    if not running:
-        return str(run["state_name"]).lower()
-    return ", ".join(running) + _progress(api, run_id)
+    return ", ".join(running) or str(run["state_name"]).lower()
 
 
-def _progress(api: PrefectApi, run_id: str) -> str:
+def _bars(api: PrefectApi, run_id: str) -> dict[str, Bar]:
     try:
-        words = api.progress(run_id)
+        return api.progress(run_id)
     except ServiceError:
-        return ""  # the next look tells
-    return f": {words}" if words else ""
+        return {}  # the next look tells

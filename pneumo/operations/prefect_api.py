@@ -156,11 +156,12 @@ class PrefectApi:
         body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
         return self._pages("/task_runs/filter", body)
 
-    def progress(self, run_id: str) -> str:
-        """The words of the newest progress bar of a flow run, empty if there is none."""
+    def progress(self, run_id: str) -> dict[str, tuple[float, str]]:
+        """Percent and words of a flow run's progress bars by the name before their colon, oldest first."""
         wanted = {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}
-        found = self._ask("POST", "/artifacts/filter", {"artifacts": wanted, "sort": "UPDATED_DESC", "limit": 1})
-        return f"{float(found[0]['data']):.0f} % {found[0]['description'] or ''}" if found else ""
+        found = self._ask("POST", "/artifacts/filter", {"artifacts": wanted, "sort": "CREATED_DESC", "limit": PAGE})
+        parts = [(*(item["description"] or "").partition(": ")[::2], float(item["data"])) for item in reversed(found)]
+        return {name: (percent, words) for name, words, percent in parts}
 
     def _pages(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

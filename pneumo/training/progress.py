@@ -64,35 +64,6 @@ class Follower:
         return [Progress.model_validate_json(line) for line in complete.splitlines()]
 
 
-class Bars:
-    """A live bar per backbone in the terminal, with rate and time left; use as a context and as a callback."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Display
-
-        self.display = Display(TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.fields[note]}"))
-        self.tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> "Bars":
-        self.display.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.display.stop()
-
-    def __call__(self, event: Progress) -> None:
-        """Show an event."""
-        if event.name not in self.tasks:
-            self.tasks[event.name] = self.display.add_task(event.name, note="", total=None)
-        self.display.update(
-            self.tasks[event.name],
-            total=max(event.epochs * event.steps, 1),
-            completed=max(event.epoch - 1, 0) * event.steps + event.step if event.stage != "done" else None,
-            note=describe(event),
-        )
-
-
 def describe(event: Progress) -> str:
     """An event in words: tuning 2/4, 31 images/s, 95 s left, validation_auc 0.994."""
     parts = [f"{event.stage} {event.epoch}/{event.epochs}" if event.epochs else event.stage]
