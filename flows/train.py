@@ -7,9 +7,11 @@ from pydantic import AfterValidator, Field
 
 from pneumo.registry.promote import choose
 from pneumo.stages import Fit
+from pneumo.training.search import like
 from pneumo.training.spec import candidate_specs, defaults, known_backbones
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
+from tasks.search import search
 from tasks.tracking import parent_run, tracker
 
 # Bounds and choices of Prefect's form; its descriptions come from the flow's docstring.
@@ -20,6 +22,7 @@ Epochs = Annotated[int | None, Field(ge=0, le=1000)]
 Rate = Annotated[float | None, Field(gt=0, le=1)]
 Strength = Annotated[float | None, Field(ge=0, le=3)]
 Batch = Annotated[int | None, Field(ge=1, le=1024)]
+Minutes = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -35,6 +38,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
     augmentation: Strength = None,
     batch_size: Batch = None,
     ensemble: bool = True,
+    search_minutes: Minutes = 0,
     seed: Seed = 0,
 ) -> None:
     """Ingest, validate, split, preprocess, train every backbone, evaluate, and promote the best on evidence.
@@ -50,6 +54,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         augmentation: Strength of augmentation, 0 (none) to 3. Empty: the default.
         batch_size: Images in a batch, 1 to 1024. Empty: the default.
         ensemble: Add the mean of all backbones as one more candidate.
+        search_minutes: Search so long, with the first backbone, for settings that all of them then use. 0: no search.
         seed: Same seed, same machine, same weights.
     """
     recipe = dict(locals())
@@ -74,6 +79,8 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
             **_given(learning_rate=learning_rate, augmentation=augmentation, batch_size=batch_size),
         )
         operations.require_space(version, specs, home)
+        if search_minutes:
+            specs = like(specs, search(specs[0], search_minutes, version, fit, home, run_id))
         store = data_tasks.preprocess(version, home, specs[0].size, fit)
         candidates, failures = engine.train_all(specs, version, store, settings, run_id)
         if ensemble and len(candidates) > 1:

@@ -14,12 +14,11 @@ BACKBONE = "MobileNet:0.25"
 
 
 def draw(random: np.random.Generator, pneumonia: bool) -> np.ndarray:
-    """Noise with a dark lung; pneumonia puts an opacity into it."""
+    """Noise with a dark lung; with pneumonia it is white."""
     image = random.normal(120, 12, (SIZE, SIZE))
     image[6:26, 6:26] -= 60
     if pneumonia:
-        top, left = random.integers(8, 16, 2)
-        image[top : top + 8, left : left + 8] += random.normal(70, 10)
+        image[6:26, 6:26] += random.normal(60, 6)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
