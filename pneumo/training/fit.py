@@ -147,6 +147,8 @@ def _end_of_epoch(
             learning = checkpoint.values(network.trainable_variables)
             loss = finite(spec, float((logs or {})["loss"]))
             optimizer.finalize_variable_values(network.trainable_variables)
+            # Copies: JAX would share the averages' memory with the network, whose next prediction gives it away.
+            checkpoint.assign(network.trainable_variables, checkpoint.values(network.trainable_variables))
             scores = judge.epoch(network)
             state.history.append({"epoch": epoch + 1, "loss": loss, **scores, "seconds": reporter.seconds()})
             state.epoch, state.stale = epoch + 1, state.stale + 1
