@@ -36,6 +36,10 @@ os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "20"
 LONGEST = 3600.0  # seconds that one run may take on a busy machine
 
 
+class MissedError(RuntimeError):
+    """A run came to its end before what was waited for was seen."""
+
+
 class Site:
     """A state folder with its servers on free ports."""
 
@@ -83,7 +87,7 @@ class Site:
                 looked = time.monotonic()
                 state = self.api.run(run_id)["state_type"]
                 if state in FINAL_STATES or looked > deadline:
-                    raise RuntimeError(f"flow run {run_id} is {state}, and what was waited for has not come")
+                    raise MissedError(f"flow run {run_id} is {state}, and what was waited for has not come")
             time.sleep(0.02)
 
     def has(self, pattern: str) -> bool:
