@@ -47,7 +47,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         data: Folder, archive, s3://bucket/prefix, kaggle:owner/name, or phantom: images drawn by pneumo.
         weights: imagenet, a folder, s3://bucket/prefix, or none. Empty: imagenet; none for the phantom set.
         backbones: Names of keras.applications, with a width if they have one: MobileNetV2:0.35. Empty: the defaults.
-        image_size: Pixels a side, 32 to 1024. Empty: 224; 96 for the phantom set.
+        image_size: Pixels a side, 32 to 1024. Empty: 160; 96 for the phantom set.
         fit: squash to a square, or pad and keep the aspect.
         epochs: Epochs of fine-tuning, 0 to 1000; 0 trains only the head on frozen features. Empty: the default.
         learning_rate: Peak learning rate, above 0 to 1. Empty: the default.

@@ -11,7 +11,7 @@ from PIL import Image
 from pneumo.data import decode, dicom
 from pneumo.errors import DataError
 
-SIZE = 224  # the form most runs ask for, so that its rows can be kept and decoding happens once
+SIZE = 224  # what exploration and near-duplicates see; its rows are kept, and a run at this size decodes nothing more
 BINS = 32
 SMALL = 4  # pixels a side that are averaged into one of the small picture, 56 x 56
 HASH = 16  # the lowest frequencies each way that make the perceptual hash

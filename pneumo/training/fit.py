@@ -17,6 +17,7 @@ from pneumo.training.score import Judge
 from pneumo.training.spec import CandidateSpec
 
 WARM_UP = 0.1  # of all steps
+TONES = 500  # training images whose tone curves are lent to others
 EVERY = 2.0  # seconds between two events within an epoch
 
 
@@ -84,15 +85,15 @@ def batches(spec: CandidateSpec, images: Images, positions: np.ndarray, epoch: i
     share = np.array([np.mean(targets == 0), np.mean(targets == 1)])
     weights = (0.5 / share)[targets.astype(int)].astype("float32")
     size = min(spec.batch_size, len(positions))
+    tones = augment.ranks(images.pixels[positions[:: max(len(positions) // TONES, 1)]])
     while True:
         order = np.random.default_rng([spec.seed, epoch]).permutation(len(positions))
         for step in range(len(positions) // size):
             chosen = np.sort(order[step * size : (step + 1) * size])
-            drawn = augment.draw(
-                np.random.default_rng([spec.seed, epoch, step]), size, images.pixels.shape[1], spec.augmentation
-            )
-            pixels = images.pixels[positions[chosen]][..., None].astype("float32")
-            yield (pixels, drawn), targets[chosen][:, None], weights[chosen]
+            generator = np.random.default_rng([spec.seed, epoch, step])
+            drawn = augment.draw(generator, size, images.pixels.shape[1], spec.augmentation)
+            pixels = augment.retone(generator, images.pixels[positions[chosen]], spec.augmentation, tones)
+            yield (pixels[..., None].astype("float32"), drawn), targets[chosen][:, None], weights[chosen]
         epoch += 1
 
 

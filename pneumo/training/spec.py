@@ -25,8 +25,8 @@ class CandidateSpec(Record):
 
     backbone: Backbone
     weights: str = Field("imagenet", description='"imagenet", a folder, an s3:// address, or "none"')
-    size: int = Field(224, ge=32, le=1024, description="Pixels a side")
-    epochs: int = Field(4, ge=0, le=1000, description="Epochs of fine-tuning; 0: only the head on frozen features")
+    size: int = Field(160, ge=32, le=1024, description="Pixels a side")
+    epochs: int = Field(3, ge=0, le=1000, description="Epochs of fine-tuning; 0: only the head on frozen features")
     patience: int = Field(3, ge=1, description="Epochs without a better validation score before training stops")
     batch_size: int = Field(32, ge=1, le=1024)
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Peak, after warm-up and before cosine decay")
@@ -34,7 +34,7 @@ class CandidateSpec(Record):
     label_smoothing: float = Field(0.05, ge=0, lt=0.5)
     average: float = Field(0.98, ge=0, lt=1, description="Momentum of the moving average of weights; 0: none")
     freeze: float = Field(0.0, ge=0, le=1, description="Share of the backbone's layers that stay frozen")
-    augmentation: float = Field(1.0, ge=0, le=3, description="Strength; 0: none")
+    augmentation: float = Field(1.5, ge=0, le=3, description="Strength; 0: none")
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = Field(0, ge=0)
 
@@ -58,7 +58,7 @@ class Defaults(Record):
     epochs: int
 
 
-REAL = Defaults(backbones=("MobileNetV2", "MobileNet", "MobileNetV3Small"), weights="imagenet", size=224, epochs=4)
+REAL = Defaults(backbones=("MobileNetV2", "MobileNet", "MobileNetV3Small"), weights="imagenet", size=160, epochs=3)
 # From scratch on a few hundred small images: narrow backbones, short epochs, many of them.
 PHANTOM = Defaults(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24)
 FROM_SCRATCH: dict[str, Any] = {
