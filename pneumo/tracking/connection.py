@@ -57,6 +57,7 @@ def configure() -> None:
         "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # --json prints JSON alone
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

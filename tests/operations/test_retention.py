@@ -1,4 +1,5 @@
 import os
+import sqlite3
 import time
 import uuid
 from pathlib import Path
@@ -11,7 +12,8 @@ from pneumo.data.version import keep_version
 from pneumo.errors import TrackingError
 from pneumo.operations import access, retention
 from pneumo.operations.retention import files, stores, tracked
-from pneumo.settings import Data, Registry, Retention, Settings
+from pneumo.settings import Data, Registry, Retention, Settings, Tracking
+from pneumo.tracking import Tracker
 from pneumo.tracking.erase import owner_of
 
 DAY = 86_400
@@ -216,11 +218,30 @@ def test_old_flow_runs_go_but_for_the_newest(settings, prefect, monkeypatch):
 
 
 def test_a_purge_that_fails_is_told_in_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path}/no/such/folder/mlflow.db")
-    with pytest.raises(
-        TrackingError, match=r"Expected `mlflow gc` to forget what was deleted.*unable to open database file"
-    ):
+    (tmp_path / "mlflow.db").write_text("not a database, and long enough to be looked at " * 100)
+    monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(TrackingError, match=r"Expected `mlflow gc` to forget what was deleted.*file is not a database"):
         retention.purge(Settings(home=tmp_path))
+
+
+@pytest.mark.services
+def test_what_was_deleted_a_day_ago_is_forgotten(mlflow_control, tmp_path, monkeypatch):
+    port = mlflow_control.free_port()
+    server = mlflow_control.start(tmp_path, port)
+    try:
+        tracker = Tracker(f"http://127.0.0.1:{port}", "purged")
+        old, young = tracker.start_run("old"), tracker.start_run("young")
+        for run_id in (old, young):
+            tracker.finish(run_id)
+            tracker.erase_run(run_id, [])
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
+            database.execute("UPDATE runs SET deleted_time = 1 WHERE run_uuid = ?", (old,))
+        monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path}/mlflow.db")
+        retention.purge(Settings(home=tmp_path, tracking=Tracking(uri=tracker.uri)))
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
+            assert database.execute("SELECT run_uuid FROM runs").fetchall() == [(young,)]
+    finally:
+        mlflow_control.stop(server)
 
 
 def test_old_versions_leave_s3_with_the_images_that_only_they_have(tmp_path, s3_server):

@@ -62,21 +62,21 @@ def purge(settings: Settings) -> None:
     """
     if settings.tracking.uri and not os.environ.get(access.DATABASE):
         return
-    # By the environment: a database's address may hold a password, and a command line can be read by everyone.
+    # By the environment, where `gc` looks for a database that it is not given by an option: the address may hold a
+    # password, and a command line can be read by everyone.
     environment = os.environ | {
-        access.DATABASE: access.database(settings),
-        "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "MLFLOW_TRACKING_URI": access.database(settings),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    command = [sys.executable, "-m", "mlflow", "gc", "--older-than", "1d0h0m0s"]
+    options = ("--older-than", "1d0h0m0s", "--tracking-uri", settings.tracking_uri)
+    command = [sys.executable, "-m", "mlflow", "gc", *options]
     done = subprocess.run(  # noqa: S603 - our own command
         command, env=environment, cwd=settings.home, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise TrackingError(
-            f"Expected `mlflow gc` to forget what was deleted, but it failed ({last[0]}): run it again."
-        )
+        reasons = [line for line in done.stderr.splitlines() if "Error" in line or "Exception" in line]
+        told = reasons[-1] if reasons else "it gave no reason"
+        raise TrackingError(f"Expected `mlflow gc` to forget what was deleted, but it failed: {told}")
 
 
 def _old_flow_runs(api: PrefectApi, settings: Settings) -> Iterator[Removal]:
