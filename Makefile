@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train test test-services check bench kill-test soak lock sbom up down status clean
+.PHONY: train test test-services check bench kill-test soak lock docs screenshots sbom up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [WEIGHTS=imagenet|folder|s3://...|none] [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
@@ -53,6 +53,10 @@ lock:
 	$(IMAGE) infra/images/server.in --output-file infra/images/server.lock
 	$(IMAGE) pyproject.toml --extra server --extra ray --extra kubernetes --output-file infra/images/worker.lock
 	$(IMAGE) infra/images/gpu.in --constraint infra/images/worker.lock | awk '/^[a-z]/{gpu=/^nvidia-/} gpu' >infra/images/gpu.lock
+
+# The documentation as a site, dist/docs/index.html.
+docs: $(DEVELOPMENT)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file infra/docs/mkdocs.yml
 
 # Everything that is installed, with versions and licences, in CycloneDX's form.
 sbom: $(DEVELOPMENT)

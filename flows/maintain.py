@@ -7,9 +7,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks import operations
+from tasks.naming import dated
 
 
-@flow(name="pneumonia")
+@flow(name="pneumonia", flow_run_name=dated("maintain"))
 def maintain(apply: bool | None = None) -> State[Any]:
     """Tell what is old and needed by nobody; delete it if `apply`, or retention.apply, says so.
 

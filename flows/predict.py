@@ -10,6 +10,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from tasks import operations, pages, serving
+from tasks.naming import dated
 from tasks.tracking import parent_run, tracker
 
 Paths = Annotated[list[str], Field(min_length=1)]
@@ -18,7 +19,7 @@ Model = Annotated[str | None, Field(pattern=r"^models:/[^/@]+[/@].+$")]
 Threshold = Annotated[float | None, Field(ge=0, le=1)]
 
 
-@flow(name="pneumonia-predict")
+@flow(name="pneumonia-predict", flow_run_name=dated("predict"))
 def predict(
     paths: Paths, out: Out = None, model: Model = None, threshold: Threshold = None, synthetic: bool = False
 ) -> State[Any]:
@@ -34,6 +35,6 @@ def predict(
     parameters = dict(locals())
     with operations.guard() as settings, parent_run(parameters, stage="predict") as run_id:
         table = Path(out) if out else settings.home / "runs" / str(flow_run.id) / "predictions.csv"
-        pages.links(tracker().run_url(run_id))
+        pages.link(tracker().run_url(run_id))
         done = serving.predict(paths, table, model, threshold, synthetic, settings, run_id)
     return Completed(message=f"{done.images} images, {done.positive} PNEUMONIA, {done.errors} unreadable: {done.out}")

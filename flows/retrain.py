@@ -11,9 +11,10 @@ from pneumo.operations.cause import Success, cause
 from pneumo.settings import Settings
 from tasks import data as data_tasks
 from tasks import engine, operations, promotion
+from tasks.naming import dated
 
 
-@flow(name="pneumonia", task_runner=engine.ONE_AT_A_TIME)
+@flow(name="pneumonia", flow_run_name=dated("retrain"), task_runner=engine.ONE_AT_A_TIME)
 def retrain(data: str | None = None, force: bool = False) -> State[Any] | None:
     """Repeat the last successful run if data, parameters, settings or code have changed since.
 

@@ -7,9 +7,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks import operations, promotion
+from tasks.naming import dated
 
 
-@flow(name="pneumonia")
+@flow(name="pneumonia", flow_run_name=dated("rollback"))
 def rollback(to: str | None = None, reason: str = "", synthetic: bool = False) -> State[Any]:
     """Make an earlier champion the champion again, after checking its files and asking it once.
 

@@ -11,6 +11,7 @@ from pneumo.training.search import like
 from pneumo.training.spec import candidate_specs, defaults, known_backbones
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
+from tasks.naming import dated
 from tasks.search import search
 from tasks.tracking import parent_run, tracker
 
@@ -26,7 +27,7 @@ Minutes = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0)]
 
 
-@flow(name="pneumonia", task_runner=engine.ONE_AT_A_TIME)
+@flow(name="pneumonia", flow_run_name=dated("train"), task_runner=engine.ONE_AT_A_TIME)
 def train(  # noqa: PLR0913 - the flow's form: one field each
     data: str = "phantom",
     weights: str | None = None,
@@ -60,7 +61,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
     recipe = dict(locals())
     with operations.guard() as settings, parent_run(recipe) as run_id:
         home = settings.home
-        pages.links(tracker().run_url(run_id))
+        pages.link(tracker().run_url(run_id))
         inventory = data_tasks.ingest(data, home, settings.data)
         reference = promotion.reference(settings, inventory.synthetic, home)
         report = data_tasks.validate(inventory, home, settings.gate, reference)

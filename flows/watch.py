@@ -9,9 +9,10 @@ from prefect.states import Completed
 from tasks import data as data_tasks
 from tasks import operations
 from tasks import watch as watching
+from tasks.naming import dated
 
 
-@flow(name="pneumonia")
+@flow(name="pneumonia", flow_run_name=dated("watch"))
 def watch(data: str | None = None) -> State[Any]:
     """Count new images, measure drift against the champion's training images, and ask for a retraining past a limit.
 

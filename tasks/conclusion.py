@@ -47,6 +47,7 @@ def summarize(
     log.log_metrics(run_id, {"validation_auc": best.validation_auc, "test_auc": best.test_auc.value})
     log.set_tags(run_id, {"mlflow.note.content": _note(result), "decision": _verdict(result)})
     pages.leaderboard(rows)
+    pages.links(result.mlflow_url)
     return result
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.data import explore as exploration
@@ -19,7 +19,9 @@ from tasks.tracking import name_run, tracker
 @task(name="ingest", task_run_name="ingest", cache_policy=NO_CACHE)
 def ingest(source: str, home: Path, settings: Data) -> Inventory:
     """Bring in what the source holds and list it, bad files included."""
-    return sources.ingest(source, home, settings)
+    found = sources.ingest(source, home, settings)
+    get_run_logger().info("%d images from %s", found.images, found.source)
+    return found
 
 
 @reused("validate", "data")
@@ -34,6 +36,9 @@ def require(report: GateReport, run_id: str) -> None:
     tracker().log_artifacts(run_id, report.docs, "data_docs")
     tracker().log_artifact(run_id, report.quarantine, "data")
     pages.gate_table(report, tracker().run_url(run_id))
+    for row in report.rows:
+        if not row.passed:
+            get_run_logger().warning("%s: expected %s, found %s", row.name, row.expected, row.observed)
     gate.require(report)
 
 

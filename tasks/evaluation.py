@@ -32,6 +32,8 @@ def evaluate(
         log.set_tags(run_id, {f"warning.{number}": warning})
         get_run_logger().warning("%s: %s", candidate.name, warning)
     log.finish(run_id)
+    auc = result.test_auc
+    get_run_logger().info("%s: ROC AUC %.4f (%.4f to %.4f) on test", candidate.name, auc.value, auc.low, auc.high)
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
 
 

@@ -15,9 +15,11 @@ from pneumo.operations.doctor.row import Row
 from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
 from pneumo.stages import DatasetVersion, Decision, External, GateReport
+from pneumo.tracking import Tracker
 from pneumo.training.progress import OnProgress, Progress, describe
 
 DATA_DOCS, EXPLORATION = "data_docs/index.html", "exploration/report.html"
+EVIDENCE = "promotion/decision.json"
 
 
 def key(text: str) -> str:
@@ -110,17 +112,45 @@ def external_set(found: External) -> None:
     create_markdown_artifact(key=key(f"external-{found.name}"), markdown=f"**{found.verdict}**\n\n{words}\n\n{table}")
 
 
-def decision_table(decision: Decision) -> None:
-    """Each gate with its limit and value, and the verdict."""
-    rows = [{"gate": row.name, "limit": row.limit, "value": row.value, "passed": row.passed} for row in decision.rows]
+def decision_table(decision: Decision, tracker: Tracker) -> None:
+    """Each gate with its limit and value, the verdict, and the ways to version and evidence."""
+    rows = [
+        {"gate": row.name, "limit": row.limit, "value": row.value, "outcome": "passed" if row.passed else "failed"}
+        for row in decision.rows
+    ]
     verdict = "Promoted" if decision.promoted else "Not promoted"
-    name = f"{decision.registered_model} version {decision.version}"
-    create_table_artifact(key="decision", table=rows, description=f"{verdict}: {name}: {decision.reason}")
+    version = f"[{decision.registered_model} version {decision.version}]({_version(decision, tracker)})"
+    words = f"**{verdict}:** {version}. {decision.reason}"
+    create_table_artifact(key="decision", table=rows, description=words)
+
+
+def model_card(decision: Decision, tracker: Tracker) -> None:
+    """What the version that was decided on is for and not for, as in the registry."""
+    found = tracker.version(decision.registered_model, decision.version)
+    if found:
+        head = f"# [{found.name} version {found.version}]({_version(decision, tracker)}): {decision.name}\n\n"
+        create_markdown_artifact(key="model-card", markdown=head + found.description)
 
 
 def links(mlflow_url: str) -> None:
-    """The way to the MLflow page of this run."""
+    """The way to the MLflow page of this run, and to what it keeps there."""
+    places = {
+        "This run in MLflow": mlflow_url,
+        "Data Docs: what was expected of the data, and found": artifact(mlflow_url, DATA_DOCS),
+        "What is in this data set": artifact(mlflow_url, EXPLORATION),
+        "The decision's evidence": artifact(mlflow_url, EVIDENCE),
+    }
+    lines = [f"- [{words}]({url})" for words, url in places.items()]
+    create_markdown_artifact(key="links", markdown="\n".join(lines))
+
+
+def link(mlflow_url: str) -> None:
+    """The way to the MLflow page of this run, from its beginning on."""
     create_markdown_artifact(key="mlflow", markdown=f"[This run in MLflow]({mlflow_url})")
+
+
+def _version(decision: Decision, tracker: Tracker) -> str:
+    return tracker.version_url(decision.registered_model, decision.version)
 
 
 def _plain(row: CandidateRow) -> dict[str, object]:

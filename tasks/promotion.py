@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.registry import promote as registry
@@ -12,6 +12,7 @@ from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External
 from tasks import pages
 from tasks.approval import asking
+from tasks.tracking import tracker
 
 
 @task(name="reference", task_run_name="reference", cache_policy=NO_CACHE)
@@ -32,7 +33,9 @@ def promote(
     """Register the best candidate by validation, and make it champion if it passes every gate."""
     approve = asking(settings.promotion.approval_hours)
     decision = registry.promote(evaluations, version, settings, home, run_id, approve, external)
-    pages.decision_table(decision)
+    pages.decision_table(decision, tracker())
+    pages.model_card(decision, tracker())
+    get_run_logger().info("%s: %s", "promoted" if decision.promoted else "not promoted", decision.reason)
     return decision
 
 
@@ -40,5 +43,5 @@ def promote(
 def rollback(settings: Settings, to: str | None, reason: str, synthetic: bool) -> Decision:
     """Make an earlier champion the champion again."""
     decision = undo.rollback(settings, settings.home, to, reason, synthetic)
-    pages.decision_table(decision)
+    pages.decision_table(decision, tracker())
     return decision

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from pneumo.settings import load_settings
 from pneumo.stages import Candidate
 from pneumo.tracking import Tracker, healthy
 from pneumo.tracking.runs import Status
+from tasks.naming import short
 
 PARENT_TAG = "mlflow.parentRunId"
 _cancelled = threading.Event()  # a flow run has its process for itself
@@ -77,7 +77,7 @@ def name_run(run_id: str, source: str, digest: str) -> None:
     """Name both runs by date, data and digest; the digest is known only once the data are in."""
     from prefect.client.orchestration import get_client
 
-    name = f"{datetime.now():%Y-%m-%d %H:%M} {Path(source).name or source} {digest[:8]}"
+    name = f"{datetime.now():%Y-%m-%d %H:%M} {short(source)} {digest[:8]}"
     tracker().set_tags(run_id, {"mlflow.runName": name})
     if flow_run.id:
         with get_client(sync_client=True) as client:

@@ -63,6 +63,8 @@ def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -
     except PneumoError as error:
         tracker().finish(run_id, "FAILED", str(error))
         raise
+    words = "%s: ROC AUC %.4f on validation, %.1f min"
+    get_run_logger().info(words, name, candidate.validation_auc, candidate.minutes)
     if not seen:  # it was finished before, by a run that died
         show_curve(candidate, run_id)
     return candidate

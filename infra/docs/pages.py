@@ -1,7 +1,6 @@
 """A hook of MkDocs: the pages that are made from the code, so that they cannot grow old."""
 
 import importlib
-import inspect
 import json
 import re
 import sys
@@ -78,20 +77,16 @@ def flows() -> str:
 
 
 def _deployment(item: dict[str, Any]) -> Iterator[str]:
+    from prefect.utilities.callables import parameter_schema
+
     module, _, name = item["entrypoint"].partition(":")
     flow = getattr(importlib.import_module(module.removesuffix(".py").replace("/", ".")), name)
     yield from (f"## {flow.name}/{item['name']}", "", item["description"], "")
-    parameters = inspect.signature(flow.fn).parameters
-    if not parameters:
-        yield from ("No parameters.", "")
-        return
+    form = parameter_schema(flow.fn).model_dump()
     yield from ("| parameter | type | default | meaning |", "|---|---|---|---|")
-    hints = typing.get_type_hints(flow.fn, include_extras=True)
-    for key, parameter in parameters.items():
-        required = parameter.default is inspect.Parameter.empty
-        default = "required" if required else _value(parameter.default)
-        field = FieldInfo.from_annotation(hints[key])
-        yield f"| `{key}` | {_type(field)} | {default} | {field.description or ''} |"
+    for key, field in form["properties"].items():
+        default = "required" if key in form["required"] else _value(field["default"])
+        yield f"| `{key}` | {_words(field)} | {default} | {_cell(field['description'])} |"
     yield ""
 
 
@@ -145,7 +140,10 @@ def _measured(file: Path) -> str:
 
 def _type(field: FieldInfo) -> str:
     """A field's type in words of JSON, with its choices and bounds."""
-    schema = TypeAdapter(typing.Annotated[field.annotation, field]).json_schema()
+    return _words(TypeAdapter(typing.Annotated[field.annotation, field]).json_schema())
+
+
+def _words(schema: dict[str, Any]) -> str:
     return _cell(" or ".join(_kinds(schema)))
 
 
