@@ -58,6 +58,11 @@ lock:
 docs: $(DEVELOPMENT)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file infra/docs/mkdocs.yml
 
+# The pictures in docs/images, from a real run and a real browser.
+screenshots: $(DEVELOPMENT)
+	$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(ARGS)
+	PYTHONPATH="$(CURDIR)" $(BIN)/python infra/docs/screenshots.py
+
 # Everything that is installed, with versions and licences, in CycloneDX's form.
 sbom: $(DEVELOPMENT)
 	mkdir -p dist

@@ -1,17 +1,20 @@
 """Undo a promotion."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from pydantic import Field
 
 from tasks import operations, promotion
 from tasks.naming import dated
 
+Version = Annotated[int | None, Field(ge=1)]
+
 
 @flow(name="pneumonia", flow_run_name=dated("rollback"))
-def rollback(to: str | None = None, reason: str = "", synthetic: bool = False) -> State[Any]:
+def rollback(to: Version = None, reason: str = "", synthetic: bool = False) -> State[Any]:
     """Make an earlier champion the champion again, after checking its files and asking it once.
 
     Args:
@@ -20,5 +23,5 @@ def rollback(to: str | None = None, reason: str = "", synthetic: bool = False) -
         synthetic: Of the model of the drawn images instead of real ones.
     """
     with operations.guard() as settings:
-        decision = promotion.rollback(settings, to, reason, synthetic)
+        decision = promotion.rollback(settings, str(to) if to else None, reason, synthetic)
     return Completed(message=f"{decision.registered_model} version {decision.version}: {decision.reason}")

@@ -1,7 +1,9 @@
 """The stage `evaluate`: from a candidate's predictions to its figures, and the bundle that can be registered."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,33 @@ from pneumo.evaluation.slices import measure_slices
 from pneumo.settings import Promotion
 from pneumo.stages import Candidate, DatasetVersion, Evaluation, ImageStore, code_version, stage_key, written_once
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 RECORD, METRICS, SCORED = "evaluation.json", "metrics.json", "scored.parquet"
 FIGURES, BUNDLE = "figures", "bundle"
+
+
+class Shown(NamedTuple):
+    """The test images of a candidate, for its pictures: bool, bool, float in 0..1 (twice), text, each (images,)."""
+
+    labels: Any
+    called: Any
+    scores: Any
+    uncalibrated: Any
+    patients: Any
+    measures: Measures
+
+
+# Each becomes figures/<name>.png of the candidate's run in MLflow.
+PICTURES: dict[str, Callable[[Shown], "Figure"]] = {
+    "roc": lambda on: figures.roc(on.labels, on.scores, on.patients, on.measures.intervals["auc"], on.called),
+    "precision_recall": lambda on: figures.precision_recall(on.labels, on.scores, on.measures.intervals["pr_auc"]),
+    "reliability": lambda on: figures.reliability(
+        on.labels, {"before calibration": on.uncalibrated, "after calibration": on.scores}
+    ),
+    "confusion": lambda on: figures.confusion(on.labels, on.called),
+}
 
 
 def evaluate(
@@ -132,17 +159,16 @@ def _facts(
 
 
 def _draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
-    labels, called = is_pneumonia(test), test["called"].to_numpy(bool)
-    scores, patients = test["probability"].to_numpy(float), test["patient"].to_numpy()
-    before_after = {"before calibration": probability(test["logit"]), "after calibration": scores}
-    drawn = {
-        "roc": figures.roc(labels, scores, patients, measures.intervals["auc"], called),
-        "precision_recall": figures.precision_recall(labels, scores, measures.intervals["pr_auc"]),
-        "reliability": figures.reliability(labels, before_after),
-        "confusion": figures.confusion(labels, called),
-    }
-    for name, figure in drawn.items():
-        figures.save(figure, folder / f"{name}.png")
+    shown = Shown(
+        labels=is_pneumonia(test),
+        called=test["called"].to_numpy(bool),
+        scores=test["probability"].to_numpy(float),
+        uncalibrated=probability(test["logit"]),
+        patients=test["patient"].to_numpy(),
+        measures=measures,
+    )
+    for name, draw in PICTURES.items():
+        figures.save(draw(shown), folder / f"{name}.png")
 
 
 def _draw_learning(folder: Path, history: Path) -> None:

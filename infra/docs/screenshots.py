@@ -1,0 +1,74 @@
+"""The pictures of the documentation, taken in a real browser from the newest run: `make screenshots`."""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from pneumo.operations.prefect_api import PrefectApi, address
+from pneumo.settings import Settings, load_settings
+from pneumo.tracking import Tracker
+from tasks.pages import artifact
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+SIZE = {"width": 1440, "height": 1000}
+COLOURS = 128  # of a palette: a picture stays below 200 KiB
+SETTLE = 4000  # ms after the text is there, for what is drawn
+
+
+def main() -> None:
+    """Take every picture of `places`."""
+    settings = load_settings()
+    browser_file = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_file is None:
+        sys.exit("Expected Chromium, found none: install it.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_file, args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page.set_default_timeout(120_000)
+        for name, (url, text) in places(settings).items():
+            take(page, name, url, text)
+        browser.close()
+
+
+def places(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Address of each picture, and a text that is there once the page is."""
+    api = PrefectApi(address(settings))
+    prefect = api.url.removesuffix("/api")
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    parent = tracker.newest({"stage": "pipeline"})[0]
+    child = _child(tracker, parent.run_id)
+    run = f"{prefect}/runs/flow-run/{parent.tags['prefect.flow_run_id']}"
+    name = settings.model_name(parent.tags["synthetic"] == "true")
+    deployment: dict[str, Any] = api.deployment("pneumonia/train") or {}
+    return {
+        "prefect-run": (run, parent.name),
+        "prefect-artifacts": (f"{run}?tab=Artifacts", "leaderboard"),
+        "prefect-form": (f"{prefect}/deployments/deployment/{deployment['id']}/run", "Pixels a side"),
+        "mlflow-experiment": (f"{tracker.uri}/#/experiments/{tracker.experiment_id}/runs", parent.name),
+        "mlflow-run": (tracker.run_url(parent.run_id), "validation_auc"),
+        "mlflow-figures": (artifact(tracker.run_url(child), "figures/roc.png"), "roc.png"),
+        "mlflow-model": (tracker.version_url(name, str(tracker.alias(name, "champion"))), "Not a medical device"),
+    }
+
+
+def _child(tracker: Tracker, parent: str) -> str:
+    return tracker.newest({"mlflow.parentRunId": parent, "stage": "candidate"})[0].run_id
+
+
+def take(page: Page, name: str, url: str, text: str) -> None:
+    """One picture, with few colours."""
+    page.goto("about:blank")
+    page.goto(url)
+    page.get_by_text(text).first.wait_for()
+    page.wait_for_timeout(SETTLE)
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
+    shot.save(IMAGES / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
