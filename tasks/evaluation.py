@@ -5,12 +5,14 @@ from pathlib import Path
 import pandas as pd
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 
 from pneumo.evaluation import evaluate as evaluation
 from pneumo.evaluation import external
 from pneumo.settings import Promotion
 from pneumo.stages import Candidate, DatasetVersion, Evaluation, External, ImageStore, Inventory
 from tasks import pages
+from tasks.naming import short
 from tasks.tracking import adopt, tracker
 
 
@@ -37,7 +39,11 @@ def evaluate(
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
 
 
-@task(name="external", task_run_name="external {inventory.source}", cache_policy=NO_CACHE)
+def _of_set() -> str:
+    return f"external {short(task_run.parameters['inventory'].source)}"
+
+
+@task(name="external", task_run_name=_of_set, cache_policy=NO_CACHE)
 def score_external(best: Evaluation, inventory: Inventory, home: Path) -> External:
     """Score a set from elsewhere with the candidate that is decided on; reported, never chosen by."""
     found = external.evaluate_external(best, inventory, home)

@@ -70,7 +70,8 @@ def data_summary(version: DatasetVersion, mlflow_url: str) -> None:
     table = "\n".join(["| split | NORMAL | PNEUMONIA |", "|---|---|---|", *lines])
     head = f"{warning}{version.images} images from `{version.source}`, data set `{version.digest[:12]}`\n\n"
     report = f"\n\n[What is in this data set]({artifact(mlflow_url, EXPLORATION)})"
-    create_markdown_artifact(key="data", markdown=head + table + report)
+    words = f"{version.images} images, data set {version.digest[:12]}"
+    create_markdown_artifact(key="data", markdown=head + table + report, description=words)
 
 
 def progress_bar(name: str) -> OnProgress:
@@ -129,7 +130,8 @@ def model_card(decision: Decision, tracker: Tracker) -> None:
     found = tracker.version(decision.registered_model, decision.version)
     if found:
         head = f"# [{found.name} version {found.version}]({_version(decision, tracker)}): {decision.name}\n\n"
-        create_markdown_artifact(key="model-card", markdown=head + found.description)
+        words = f"What {found.name} version {found.version} is for, and not for."
+        create_markdown_artifact(key="model-card", markdown=head + found.description, description=words)
 
 
 def links(mlflow_url: str) -> None:
@@ -141,12 +143,13 @@ def links(mlflow_url: str) -> None:
         "The decision's evidence": artifact(mlflow_url, EVIDENCE),
     }
     lines = [f"- [{words}]({url})" for words, url in places.items()]
-    create_markdown_artifact(key="links", markdown="\n".join(lines))
+    create_markdown_artifact(key="links", markdown="\n".join(lines), description="Where to read on.")
 
 
 def link(mlflow_url: str) -> None:
     """The way to the MLflow page of this run, from its beginning on."""
-    create_markdown_artifact(key="mlflow", markdown=f"[This run in MLflow]({mlflow_url})")
+    words = f"[This run in MLflow]({mlflow_url})"
+    create_markdown_artifact(key="mlflow", markdown=words, description=words)
 
 
 def _version(decision: Decision, tracker: Tracker) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import re
 import sys
 import typing
@@ -82,7 +83,9 @@ def _deployment(item: dict[str, Any]) -> Iterator[str]:
     module, _, name = item["entrypoint"].partition(":")
     flow = getattr(importlib.import_module(module.removesuffix(".py").replace("/", ".")), name)
     yield from (f"## {flow.name}/{item['name']}", "", item["description"], "")
+    logging.disable(logging.WARNING)  # griffe misses the types, which Prefect hands over apart from the docstring
     form = parameter_schema(flow.fn).model_dump()
+    logging.disable(logging.NOTSET)
     yield from ("| parameter | type | default | meaning |", "|---|---|---|---|")
     for key, field in form["properties"].items():
         default = "required" if key in form["required"] else _value(field["default"])

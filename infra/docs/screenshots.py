@@ -18,6 +18,12 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SIZE = {"width": 1440, "height": 1000}
 COLOURS = 128  # of a palette: a picture stays below 200 KiB
 SETTLE = 4000  # ms after the text is there, for what is drawn
+# MLflow as somebody leaves it who trains models: its assistant closed.
+CHOSEN = """
+localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
+localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+"""
 
 
 def main() -> None:
@@ -30,13 +36,14 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=browser_file, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, color_scheme="light")
         page.set_default_timeout(120_000)
-        for name, (url, text) in places(settings).items():
-            take(page, name, url, text)
+        page.add_init_script(f"if (location.protocol != 'about:') {{{CHOSEN}}}")
+        for name, (url, tab, text) in places(settings).items():
+            take(page, name, url, tab, text)
         browser.close()
 
 
-def places(settings: Settings) -> dict[str, tuple[str, str]]:
-    """Address of each picture, and a text that is there once the page is."""
+def places(settings: Settings) -> dict[str, tuple[str, str, str]]:
+    """Address of each picture, a tab to open there, and a text that is there once the page is."""
     api = PrefectApi(address(settings))
     prefect = api.url.removesuffix("/api")
     tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
@@ -46,13 +53,12 @@ def places(settings: Settings) -> dict[str, tuple[str, str]]:
     name = settings.model_name(parent.tags["synthetic"] == "true")
     deployment: dict[str, Any] = api.deployment("pneumonia/train") or {}
     return {
-        "prefect-run": (run, parent.name),
-        "prefect-artifacts": (f"{run}?tab=Artifacts", "leaderboard"),
-        "prefect-form": (f"{prefect}/deployments/deployment/{deployment['id']}/run", "Pixels a side"),
-        "mlflow-experiment": (f"{tracker.uri}/#/experiments/{tracker.experiment_id}/runs", parent.name),
-        "mlflow-run": (tracker.run_url(parent.run_id), "validation_auc"),
-        "mlflow-figures": (artifact(tracker.run_url(child), "figures/roc.png"), "roc.png"),
-        "mlflow-model": (tracker.version_url(name, str(tracker.alias(name, "champion"))), "Not a medical device"),
+        "prefect-run": (run, "", parent.name),
+        "prefect-artifacts": (run, "Artifacts", "leaderboard"),
+        "prefect-form": (f"{prefect}/deployments/deployment/{deployment['id']}/run", "", "Pixels a side"),
+        "mlflow-run": (tracker.run_url(parent.run_id), "", "validation_auc"),
+        "mlflow-figures": (artifact(tracker.run_url(child), "figures/roc.png"), "", "roc.png"),
+        "mlflow-model": (tracker.version_url(name, str(tracker.alias(name, "champion"))), "", "Not a medical device"),
     }
 
 
@@ -60,10 +66,12 @@ def _child(tracker: Tracker, parent: str) -> str:
     return tracker.newest({"mlflow.parentRunId": parent, "stage": "candidate"})[0].run_id
 
 
-def take(page: Page, name: str, url: str, text: str) -> None:
+def take(page: Page, name: str, url: str, tab: str, text: str) -> None:
     """One picture, with few colours."""
     page.goto("about:blank")
     page.goto(url)
+    if tab:
+        page.get_by_text(tab, exact=True).last.click()
     page.get_by_text(text).first.wait_for()
     page.wait_for_timeout(SETTLE)
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
 LONGEST_DESCRIPTION = 5000  # of MLflow's column
+MODEL = (
+    "Tells pneumonia from healthy lungs on chest X-rays. **Not a medical device.** Each version has its model card.\n\n"
+    "`champion` serves, `challenger` was judged last, `previous` is where a rollback goes. The tags `pneumo.history.*` "
+    "are every promotion, rejection and rollback: `pneumo champion --history`."
+)
 
 
 class ModelVersion(Record):
@@ -165,7 +170,7 @@ class Models:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.create_registered_model(name)
+            self.client.create_registered_model(name, description=MODEL)
         except MlflowException as error:
             if error.error_code != EXISTS:
                 raise

@@ -60,7 +60,7 @@ def test_the_run_is_a_pipeline_with_named_stages(user, run, page):
 
 
 def test_the_run_shows_its_artifacts(user, run, page):
-    page.goto(f"{user['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run['id']}?tab=Artifacts")
+    page.goto(f"{user['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run['id']}")
     page.get_by_text("Artifacts", exact=True).last.click()
     for key in ("gate", "data", "leaderboard", "decision", "model-card", "links"):
         expect(page.get_by_text(key, exact=True).first).to_be_visible()
