@@ -72,9 +72,14 @@ def _comments() -> dict[str, str]:
 
 
 def flows() -> str:
-    """Every deployment with its parameters."""
+    """Every deployment with its parameters, as its form has them."""
     known = yaml.safe_load((PROJECT / "infra" / "prefect.yaml").read_text())["deployments"]
-    return "\n".join(["# Flows and their parameters", "", *(line for item in known for line in _deployment(item))])
+    logging.disable(logging.WARNING)  # griffe misses the types, which Prefect hands over apart from the docstring
+    try:
+        lines = [line for item in known for line in _deployment(item)]
+    finally:
+        logging.disable(logging.NOTSET)
+    return "\n".join(["# Flows and their parameters", "", *lines])
 
 
 def _deployment(item: dict[str, Any]) -> Iterator[str]:
@@ -83,9 +88,7 @@ def _deployment(item: dict[str, Any]) -> Iterator[str]:
     module, _, name = item["entrypoint"].partition(":")
     flow = getattr(importlib.import_module(module.removesuffix(".py").replace("/", ".")), name)
     yield from (f"## {flow.name}/{item['name']}", "", item["description"], "")
-    logging.disable(logging.WARNING)  # griffe misses the types, which Prefect hands over apart from the docstring
     form = parameter_schema(flow.fn).model_dump()
-    logging.disable(logging.NOTSET)
     yield from ("| parameter | type | default | meaning |", "|---|---|---|---|")
     for key, field in form["properties"].items():
         default = "required" if key in form["required"] else _value(field["default"])

@@ -37,41 +37,34 @@ def main() -> None:
         page = browser.new_page(viewport=SIZE, color_scheme="light")
         page.set_default_timeout(120_000)
         page.add_init_script(f"if (location.protocol != 'about:') {{{CHOSEN}}}")
-        for name, (url, tab, text) in places(settings).items():
-            take(page, name, url, tab, text)
+        for name, (url, text) in places(settings).items():
+            take(page, name, url, text)
         browser.close()
 
 
-def places(settings: Settings) -> dict[str, tuple[str, str, str]]:
-    """Address of each picture, a tab to open there, and a text that is there once the page is."""
+def places(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Address of each picture, and a text that is there once the page is."""
     api = PrefectApi(address(settings))
     prefect = api.url.removesuffix("/api")
     tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
     parent = tracker.newest({"stage": "pipeline"})[0]
-    child = _child(tracker, parent.run_id)
     run = f"{prefect}/runs/flow-run/{parent.tags['prefect.flow_run_id']}"
     name = settings.model_name(parent.tags["synthetic"] == "true")
+    champion = tracker.resolve(f"models:/{name}@champion")
     deployment: dict[str, Any] = api.deployment("pneumonia/train") or {}
     return {
-        "prefect-run": (run, "", parent.name),
-        "prefect-artifacts": (run, "Artifacts", "leaderboard"),
-        "prefect-form": (f"{prefect}/deployments/deployment/{deployment['id']}/run", "", "Pixels a side"),
-        "mlflow-run": (tracker.run_url(parent.run_id), "", "validation_auc"),
-        "mlflow-figures": (artifact(tracker.run_url(child), "figures/roc.png"), "", "roc.png"),
-        "mlflow-model": (tracker.version_url(name, str(tracker.alias(name, "champion"))), "", "Not a medical device"),
+        "prefect-run": (run, parent.name),
+        "prefect-form": (f"{prefect}/deployments/deployment/{deployment['id']}/run", "Pixels a side"),
+        "mlflow-run": (tracker.run_url(parent.run_id), "validation_auc"),
+        "mlflow-figures": (artifact(tracker.run_url(champion.run_id), "figures/roc.png"), "roc.png"),
+        "mlflow-model": (tracker.version_url(name, champion.version), "Not a medical device"),
     }
 
 
-def _child(tracker: Tracker, parent: str) -> str:
-    return tracker.newest({"mlflow.parentRunId": parent, "stage": "candidate"})[0].run_id
-
-
-def take(page: Page, name: str, url: str, tab: str, text: str) -> None:
+def take(page: Page, name: str, url: str, text: str) -> None:
     """One picture, with few colours."""
     page.goto("about:blank")
     page.goto(url)
-    if tab:
-        page.get_by_text(tab, exact=True).last.click()
     page.get_by_text(text).first.wait_for()
     page.wait_for_timeout(SETTLE)
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
