@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.tracking import healthy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def free_port() -> int:
@@ -90,6 +94,17 @@ def chromium() -> str:
     if found is None:
         pytest.skip("no Chromium on this machine")
     return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator["Browser"]:
+    """Chromium without 3D: where no graphics card draws it, Prefect's graph keeps every core busy for minutes."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-3d-apis"])
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ def test_a_model_that_does_not_travel_is_said_not_to_travel(evaluation, inventor
 
 def test_the_external_set_is_kept_by_inventory_and_evaluation(evaluation, inventory, home):
     first = evaluate_external(evaluation, inventory, home)
-    moved = inventory.model_copy(update={"source": "named otherwise"})
-    assert evaluate_external(evaluation, moved, home) == first.model_copy(update={"source": "named otherwise"})
+    moved = inventory.model_copy(update={"source": "other"})
+    assert evaluate_external(evaluation, moved, home) == first.model_copy(update={"source": "other", "name": "other"})
 
 
 def test_most_images_from_elsewhere_are_flagged(evaluation, inventory, home):

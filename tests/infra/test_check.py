@@ -1,7 +1,9 @@
 """Each check of infra/ says no to a planted fault, and yes to what is there."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,9 +36,11 @@ def infra(tmp_path):
 
 
 def check(folder, step):
+    linters = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(
-        [PROJECT / "infra/dev/check.sh", folder, step], cwd=PROJECT, capture_output=True, text=True, timeout=120
-    )
+        [PROJECT / "infra/dev/check.sh", folder, step],
+        env=os.environ | linters, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("step", ["yaml", "compose", "images", "scripts", pytest.param("kubernetes", marks=KUSTOMIZE)])

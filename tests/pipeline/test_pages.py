@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Response, expect
 
 from pneumo.operations.prefect_api import PrefectApi
 from tasks.pages import artifact
@@ -13,14 +13,6 @@ from tests.pipeline.conftest import PHANTOM
 pytestmark = pytest.mark.services
 SLOW = 120_000  # ms; on a busy machine a page takes its time
 OURS = ("artifact", "flow_runs", "deployments", "runs/", "models", "get-artifact")
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture

@@ -80,27 +80,23 @@ class Run:
         return dict(json.loads(out.splitlines()[-1]))
 
     def state(self) -> str:
-        runs = self.ask("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
+        mine = {"flows": {"name": {"any_": ["approving"]}}}
+        runs = self.ask("/flow_runs/filter", mine | {"sort": "START_TIME_DESC", "limit": 1})
         return str(runs[0]["state_type"])
 
 
-def test_a_person_approves_in_prefect_s_page(world: Any, prefect_server: str, chromium: str) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_a_person_approves_in_prefect_s_page(world: Any, prefect_server: str, browser: Any) -> None:
     run = Run(world, prefect_server, hours=1).paused()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 1200})
-        page.goto(f"{prefect_server.removesuffix('/api')}/runs/flow-run/{run.id}")
-        page.get_by_role("button", name="Resume").first.click()
-        page.get_by_text("All gates hold").wait_for(timeout=30_000)
-        assert page.get_by_text("registered version in a fresh process").is_visible()
-        if place := os.environ.get("PNEUMO_SCREENSHOTS"):
-            page.screenshot(path=f"{place}/approval.png")
-        page.locator(".p-modal textarea").first.fill("Dr Who")
-        page.locator(".p-modal .p-toggle__control").click()
-        page.get_by_role("button", name="Submit").click()
-        browser.close()
+    page = browser.new_page(viewport={"width": 1400, "height": 1200})
+    page.set_default_timeout(120_000)
+    page.goto(f"{prefect_server.removesuffix('/api')}/runs/flow-run/{run.id}")
+    page.get_by_role("button", name="Resume").first.click()
+    page.get_by_text("All gates hold").wait_for()
+    assert page.get_by_text("registered version in a fresh process").is_visible()
+    page.locator(".p-modal textarea").first.fill("Dr Who")
+    page.locator(".p-modal .p-toggle__control").click()
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("button", name="Submit").wait_for(state="hidden")
     decision = run.decision()
     assert decision["promoted"], decision["reason"]
     assert decision["rows"][-1]["value"] == "approved by Dr Who"

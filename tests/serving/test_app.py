@@ -39,14 +39,6 @@ def address(bundle):
     gradio.close_all()
 
 
-@pytest.fixture
-def browser(chromium):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-
-
 def test_a_dropped_image_is_answered_in_a_browser_that_goes_nowhere_else(browser, address, bundle, image):
     page, asked = browser.new_page(), []
     page.on("request", lambda request: asked.append(request.url))

@@ -37,7 +37,7 @@ def test_a_run_survives_a_server_that_goes_away_and_comes_back(tmp_path: Path, m
     logging = threading.Thread(target=tracker.log_metrics, args=(run_id, {"auc": 0.9}))
     logging.start()
     server = mlflow_control.start(tmp_path, port)
-    logging.join(60)
+    logging.join(240)
     assert tracker.client.get_run(run_id).data.metrics == {"auc": 0.9}
     mlflow_control.stop(server)
 
