@@ -1,5 +1,5 @@
 #!/bin/sh
-# Debian packages that the trial of the team server needs (infra/dev/services.sh): Postgres, an S3 server, nginx.
+# Debian packages that the trial of the team server needs (infra/dev/team.sh): Postgres, an S3 server, nginx.
 # Run as root. What is there already is left alone, and nothing is started.
 set -eu
 
