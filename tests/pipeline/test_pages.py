@@ -12,7 +12,8 @@ from tests.pipeline.conftest import PHANTOM
 
 pytestmark = pytest.mark.services
 SLOW = 120_000  # ms; on a busy machine a page takes its time
-OURS = ("artifact", "flow_runs", "deployments", "runs/", "models", "get-artifact")
+NO_GRAPH = "Unable to auto-detect a suitable renderer."  # Prefect's graph, in a browser without 3D
+OURS = ("artifact", "flow_runs", "deployments/filter", "runs/", "models", "get-artifact")
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     yield page
     page.close()
-    assert faults == []
+    assert set(faults) <= {NO_GRAPH}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_the_run_is_a_pipeline_with_named_stages(user, run, page):
     expect(page.get_by_text(run["name"]).first).to_be_visible()
     page.get_by_text("Task Runs", exact=True).click()
     for name in ("train MobileNet 0.25", "train MobileNetV2 0.35", "promote"):
-        page.get_by_placeholder("Search task runs").first.fill(name)
+        page.get_by_placeholder("Search by run name").first.fill(name)
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
 
 
@@ -63,6 +64,9 @@ def test_the_form_describes_its_parameters_and_refuses_a_wrong_value(user, run, 
     page.goto(f"{user['PREFECT_API_URL'].removesuffix('/api')}/deployments/deployment/{deployment['id']}/run")
     expect(page.get_by_text("Folder, archive, s3://bucket/prefix").first).to_be_visible()
     expect(page.get_by_text("Pixels a side, 32 to 1024").first).to_be_visible()
+    page.locator("input[type=number]").last.fill("-5")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("'seed'. Failure reason: -5 is less than the minimum of 0").first).to_be_visible()
 
 
 def test_the_experiment_lists_the_run_with_its_metric(user, client, run, page):
