@@ -13,8 +13,10 @@ train: $(STAMP)
 	$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	    $(if $(BACKBONES),--backbones "$(BACKBONES)") $(ARGS)
 
+# Two at a time: much of a test's time is waiting for servers. Where a fault shall be looked at: WORKERS=0.
+WORKERS ?= 2
 test: check
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
 
 # The team server for real: Postgres, an S3 server, logins (infra/dev/packages.sh installs them).
 test-services: $(DEVELOPMENT)

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+TOGETHER = ("pipeline", "serving", "evaluation")  # folders whose tests share what took a minute to make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell xdist which tests belong on one worker: those of a file, or of a folder that shares its fixtures."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
+
+
 def free_port() -> int:
     """A port that is free now."""
     with socket.socket() as found:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -50,8 +51,9 @@ class Killer:
     def __call__(self, event):
         if event.metrics and event.epoch >= self.epoch:
             for child in psutil.Process().children():
-                if "pneumo.training" in child.cmdline():
-                    child.kill()
+                with suppress(psutil.ZombieProcess):  # killed by the event before this one
+                    if "pneumo.training" in child.cmdline():
+                        child.kill()
 
 
 def test_predictions_are_of_validation_and_test_images(trained, images):
