@@ -31,8 +31,7 @@ OPEN = {
 }  # fmt: skip
 QUIET = {"PNEUMO_RETRAIN__CRON": "", "PNEUMO_WATCH__CRON": "", "PNEUMO_RETENTION__CRON": ""}
 # The poller asks again itself; an answer that never comes would hide what it is there to see.
-os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "20"
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 LONGEST = 3600.0  # seconds that one run may take on a busy machine
 
 
@@ -158,12 +157,18 @@ class Poller:
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> "Poller":
+        self._patience = {name: os.environ.get(name) for name in IMPATIENT}
+        os.environ |= IMPATIENT
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(120)
+        for name, value in self._patience.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
     def _poll(self) -> None:
         while not self._over.wait(self.every):

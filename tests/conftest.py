@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TOGETHER = ("pipeline", "serving", "evaluation")  # folders whose tests share what took a minute to make
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell xdist which tests belong on one worker: those of a file, or of a folder that shares its fixtures."""
     for item in items:
