@@ -16,7 +16,7 @@ train: $(STAMP)
 # Two at a time: much of a test's time is waiting for servers. Where a fault shall be looked at: WORKERS=0.
 WORKERS ?= 2
 test: check
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
 
 # The team server for real: Postgres, an S3 server, logins (infra/dev/packages.sh installs them).
 test-services: $(DEVELOPMENT)

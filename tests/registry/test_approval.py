@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+
+from pneumo.operations.prefect_api import PrefectApi
 
 PROJECT = Path(__file__).parents[2]
 PROGRAM = """
@@ -70,9 +71,7 @@ class Run:
         pytest.fail(f"the flow did not pause: {self.process.communicate()[1][-3000:]}")
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
-        answer = httpx.post(f"{self.api}{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+        return PrefectApi(self.api, timeout=60)._ask("POST", path, body)
 
     def decision(self) -> dict[str, Any]:
         out, errors = self.process.communicate(timeout=180)
