@@ -1,6 +1,7 @@
 """The whole job as a user runs it: minutes, peak memory of any process, seconds that are neither data nor training.
 
 On `../shared/data/chest_xray` with `../shared/weights` where they are present, else on the phantom set.
+PNEUMO_BENCH_HOME names a state folder that is kept, so that the pages of the run can be looked at.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ PORTS = {"PREFECT": 4871, "MLFLOW": 5871}
 
 def rows() -> list[dict[str, Any]]:
     """Run `pneumo train` twice in a fresh state folder."""
-    with tempfile.TemporaryDirectory() as home:
+    kept = os.environ.get("PNEUMO_BENCH_HOME")
+    with nullcontext(kept) if kept else tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "PNEUMO_HOME": home}
         environment |= {f"PNEUMO_SERVICES__{name}_PORT": str(port) for name, port in PORTS.items()}
         environment.pop("PREFECT_API_URL", None)
