@@ -1,6 +1,8 @@
 """A tiny network and its bundle, built in a second."""
 
 import io
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,3 +95,10 @@ def model(saved):
     from mlflow.pyfunc import load_model
 
     return load_model(str(saved))
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short name: errors cut off long texts, and tests compare them whole."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)

@@ -50,9 +50,9 @@ def test_a_bad_image_is_a_row_with_an_error_and_the_others_are_scored(model, tin
     assert table.loc[~scored, "error"].str.contains(r"row \d").all()
 
 
-def test_a_text_never_opens_a_file_nor_tells_whether_there_is_one(model, tiny, image, tmp_path):
-    (tmp_path / "there.png").write_bytes(tiny.encoded(image))
-    cells = [str(tmp_path / name) for name in ("there.png", "gone.png")]
+def test_a_text_never_opens_a_file_nor_tells_whether_there_is_one(model, tiny, image, short):
+    (short / "there.png").write_bytes(tiny.encoded(image))
+    cells = [str(short / name) for name in ("there.png", "gone.png")]
     errors = model.predict(pd.DataFrame({"image": cells}))["error"]
     assert errors.str.contains("a pathlib.Path").all()
     there, gone = (errors[row].replace(cells[row], "").replace(f"row {row}", "") for row in range(2))

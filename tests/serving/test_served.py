@@ -77,8 +77,8 @@ def test_the_threshold_is_a_parameter(address, tiny):
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_a_path_sent_over_http_does_not_open_a_file_of_the_server(address, tiny, tmp_path, form):
-    there, gone = tmp_path / "there.png", tmp_path / "never.png"
+def test_a_path_sent_over_http_does_not_open_a_file_of_the_server(address, tiny, short, form):
+    there, gone = short / "there.png", short / "never.png"
     there.write_bytes(tiny.encoded(tiny.pictures(1)[0]))
     answers = [post(address, form, str(path)).replace(path.name, "") for path in (there, gone)]
     assert answers[0] == answers[1] and '"probability": 0' not in answers[0]
