@@ -10,7 +10,7 @@ SHELL := /bin/sh
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [WEIGHTS=imagenet|folder|s3://...|none] [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
-	$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+	@$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	    $(if $(BACKBONES),--backbones "$(BACKBONES)") $(ARGS)
 
 # Two at a time: much of a test's time is waiting for servers. Where a fault shall be looked at: WORKERS=0.
@@ -75,7 +75,7 @@ up down status: $(STAMP)
 
 # The locks hold the hash of every package. Bytecode is compiled now, so that nobody waits for it later.
 $(STAMP): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Expected Python 3.11 to 3.13, got %d.%d: make PYTHON=python3.11" % sys.version_info[:2] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Expected Python 3.11 to 3.13, got %d.%d: make PYTHON=python3.11" % sys.version_info[:2] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(call install,--require-hashes -r requirements.lock)
 	$(call install,--no-deps --no-build-isolation --editable .)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 PROJECT = Path(__file__).parents[2]
 FILES = [
     PROJECT / "README.md",
+    PROJECT / "README.fr.md",
     PROJECT / "CONTRIBUTING.md",
     PROJECT / "infra" / "README.md",
     *sorted((PROJECT / "docs").rglob("*.md")),

@@ -112,3 +112,24 @@ def test_the_snippets_of_how_to_add_a_gate_run():
     for block in blocks():
         if block.file == "docs/how-to/gate.md" and block.language == "python":
             exec(compile(block.text, block.file, "exec"), {})
+
+
+def test_the_french_readme_gives_the_same_commands():
+    def given(file):
+        return [without_comments(block.text) for block in blocks() if block.file == file]
+
+    assert given("README.fr.md") == given("README.md")
+
+
+def without_comments(text):
+    return [line.partition("#")[0].rstrip() for line in text.splitlines()]
+
+
+def test_the_pipeline_of_the_readme_runs_without_servers(tmp_path):
+    (block,) = (block for block in blocks() if block.file == "README.md" and "candidate_specs" in block.text)
+    environment = os.environ | {"PNEUMO_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", block.text], cwd=PROJECT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list((tmp_path / "cache" / "evaluate").glob("*/bundle/model.keras"))
