@@ -13,7 +13,7 @@ from tasks.reuse import reused
 from tasks.tracking import start_child, tracker
 
 
-@reused("search", "training")
+@reused("search", *candidates.CODE)
 def search(
     spec: CandidateSpec, minutes: float, version: DatasetVersion, fit: Fit, home: Path, parent_run: str
 ) -> CandidateSpec:

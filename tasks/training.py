@@ -18,7 +18,7 @@ from tasks.reuse import reused
 from tasks.tracking import cancelled, show_curve, start_child, tracker
 
 
-@reused("train", "training", run_name="train {spec.name}")
+@reused("train", *candidates.CODE, run_name="train {spec.name}")
 def train(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path, parent_run: str) -> Candidate:
     """Train one backbone in its own process, with its curve in MLflow while it grows."""
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
@@ -43,7 +43,7 @@ def train_elsewhere(spec: CandidateSpec, digest: str, fit: Fit, parent_run: str)
     return _recorded(run_id, spec.name, work)
 
 
-@reused("combine", "training")
+@reused("combine", *candidates.CODE)
 def combine(
     members: list[Candidate], version: DatasetVersion, store: ImageStore, home: Path, parent_run: str
 ) -> Candidate:

@@ -7,6 +7,7 @@ from pneumo.errors import DataError
 
 Floats = NDArray[np.float64]
 BINS = 10
+TEMPERATURES = (0.05, 20.0)
 
 
 def probability(logits: ArrayLike, temperature: float = 1.0) -> Floats:
@@ -20,22 +21,46 @@ def probability(logits: ArrayLike, temperature: float = 1.0) -> Floats:
 def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     """The temperature that minimises the log loss (Guo et al. 2017), within 0.05 to 20.
 
-    Targets are Platt's (1999) smoothed ones, so that separable validation images do not make it sure of everything.
-
     Raises:
         DataError: one class only.
     """
     from scipy.optimize import minimize_scalar
 
-    positive, logits = _both_classes(labels), np.asarray(logits, np.float64)
+    target, logits = _targets(labels), np.asarray(logits, np.float64)
+    found = minimize_scalar(
+        lambda scale: _log_loss(target, logits / np.exp(scale)), bounds=np.log(TEMPERATURES), method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def fit_offset(labels: ArrayLike, logits: ArrayLike) -> float:
+    """What to add to logits before a temperature can calibrate them: Platt's (1999) second parameter.
+
+    Classes that were weighed alike, and smoothed labels, leave the logit of even odds somewhere else than at 0.
+
+    Raises:
+        DataError: one class only.
+    """
+    from scipy.optimize import minimize
+
+    target, logits = _targets(labels), np.asarray(logits, np.float64)
+    slopes = tuple(1 / temperature for temperature in reversed(TEMPERATURES))
+    found = minimize(  # convex in slope and intercept
+        lambda line: _log_loss(target, line[0] * logits + line[1]), (1.0, 0.0), bounds=(slopes, (None, None))
+    )
+    return float(found.x[1] / found.x[0])
+
+
+def _targets(labels: ArrayLike) -> Floats:
+    """Platt's (1999) smoothed targets: separable validation images do not make a model sure of everything."""
+    positive = _both_classes(labels)
     count, rest = positive.sum(), (~positive).sum()
-    target = np.where(positive, (count + 1) / (count + 2), 1 / (rest + 2))
+    target: Floats = np.where(positive, (count + 1) / (count + 2), 1 / (rest + 2))
+    return target
 
-    def log_loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        return float(np.mean(np.logaddexp(0, scaled) - target * scaled))
 
-    return float(np.exp(minimize_scalar(log_loss, bounds=np.log((0.05, 20)), method="bounded").x))
+def _log_loss(target: Floats, logits: Floats) -> float:
+    return float(np.mean(np.logaddexp(0, logits) - target * logits))
 
 
 def pick_threshold(labels: ArrayLike, probabilities: ArrayLike, target_sensitivity: float) -> float:

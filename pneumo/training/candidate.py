@@ -16,6 +16,7 @@ from pneumo.training.progress import OnProgress, silent
 from pneumo.training.spec import CandidateSpec
 
 ENSEMBLE = "ensemble"
+CODE = ("training", "evaluation/calibration.py")  # what a trained model depends on
 
 
 def train(
@@ -72,7 +73,7 @@ def combine(
         members=sorted(candidate.key for candidate in candidates),
         version=version.digest,
         store=store.key,
-        code=code_version("training"),
+        code=code_version(*CODE),
     )
     members = tuple(sorted(candidates, key=lambda candidate: candidate.name))
     job = Job(name=ENSEMBLE, key=key, version=version, store=store, run_id=run_id, home=home, members=members)
@@ -92,7 +93,7 @@ def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, h
         version=version.digest,
         store=store.key,
         backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
-        code=code_version("training"),
+        code=code_version(*CODE),
     )
 
 

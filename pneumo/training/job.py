@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pneumo.errors import TrainingError
+from pneumo.evaluation.calibration import fit_offset
 from pneumo.stages import Candidate, DatasetVersion, ImageStore, Record, written_once
 from pneumo.training import fit, network, weights
 from pneumo.training.features import augmented, embeddings
@@ -94,7 +95,16 @@ def _backbone(
     elif spec.epochs == 0:
         raise TrainingError(f"Expected epochs above 0 for {spec.name} without pretrained weights, got 0: raise epochs.")
     history = fit.fine_tune(spec, model, images, judging, job.checkpoint, report) if spec.epochs else []
+    _center(model, images)
     return model, history
+
+
+def _center(model: Any, images: Images) -> None:
+    """Put even odds at logit 0, by the validation images; a temperature alone could not calibrate the model."""
+    validation, layer = images.of("validation"), model.get_layer("logit")
+    kernel, bias = layer.get_weights()
+    offset = fit_offset(images.targets(validation) == 1, apply(model, images.pixels, validation)[:, 0])
+    layer.set_weights([kernel, bias + np.float32(offset)])
 
 
 def _set_head(job: Job, spec: CandidateSpec, model: Any, images: Images) -> None:

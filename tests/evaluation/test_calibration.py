@@ -7,6 +7,7 @@ from pneumo.evaluation.calibration import (
     brier_score,
     calibration_error,
     calibration_slope,
+    fit_offset,
     fit_temperature,
     pick_threshold,
     probability,
@@ -23,6 +24,27 @@ def calibrated(count: int = 4000, seed: int = 0):
 def test_the_temperature_undoes_a_factor_on_the_logits(factor):
     labels, logits = calibrated()
     assert fit_temperature(labels, factor * logits) == pytest.approx(factor, rel=0.1)
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1.0, 0.0), (2.0, -3.0), (0.5, 1.0)])
+def test_the_offset_puts_even_odds_at_zero_whatever_the_temperature(factor, offset):
+    labels, logits = calibrated()
+    assert fit_offset(labels, factor * logits - offset) == pytest.approx(offset, abs=0.1 * factor)
+
+
+def test_a_temperature_after_the_offset_calibrates_what_it_could_not_alone():
+    labels, logits = calibrated()
+    moved = 0.5 * logits - 2
+
+    def error(values):
+        return calibration_error(labels, probability(values, fit_temperature(labels, values)))
+
+    assert error(moved) > 0.1 and error(moved + fit_offset(labels, moved)) < 0.03
+
+
+def test_an_offset_of_separable_images_lies_between_them():
+    labels = np.arange(30) < 20
+    assert -5 < fit_offset(labels, np.where(labels, 5.0, -5.0)) < 5
 
 
 def test_separable_images_do_not_make_the_model_sure_of_everything():
