@@ -59,7 +59,8 @@ def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -
     seen: list[int] = []
     follow = follower(run_id, name, seen)
     try:
-        candidate = _once_more(work, follow)
+        with tracker().watched(run_id):
+            candidate = _once_more(work, follow)
     except PneumoError as error:
         tracker().finish(run_id, "FAILED", str(error))
         raise

@@ -2,10 +2,11 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.stages import DatasetVersion, Record
 from pneumo.tracking.connection import EXISTS, asks, connect, pages
@@ -52,6 +53,18 @@ class Runs:
         """The experiment's id; created when there is none."""
         found = self.client.get_experiment_by_name(self.experiment)
         return str(found.experiment_id) if found else self._create_experiment()
+
+    @contextmanager
+    def watched(self, run_id: str) -> Iterator[None]:
+        """Log this machine's load (processor, memory, disk, network, GPU) to a run meanwhile, every ten seconds."""
+        from mlflow.system_metrics import system_metrics_monitor as library
+
+        monitor: Any = cast(Any, library).SystemMetricsMonitor(run_id, tracking_uri=self.uri)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
 
     @asks
     def start_run(self, name: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:

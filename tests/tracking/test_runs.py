@@ -1,6 +1,8 @@
+import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from pneumo.stages import DatasetVersion
 from pneumo.tracking import Tracker
@@ -35,6 +37,16 @@ def test_a_run_keeps_parameters_metrics_by_step_and_files(tracker: Tracker, tmp_
     assert [item.value for item in tracker.client.get_metric_history(run_id, "loss")] == [0.5, 0.25]
     assert tracker.download(f"runs:/{run_id}/folder/deep/file.txt", tmp_path / "back").read_text() == "content"
     assert tracker.download(f"runs:/{run_id}/notes/hello.txt", tmp_path / "back").read_text() == "hello"
+
+
+def test_the_load_of_the_machine_is_a_metric_with_steps(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    run_id = tracker.start_run("busy")
+    with tracker.watched(run_id):
+        time.sleep(2)
+    history = tracker.client.get_metric_history(run_id, "system/cpu_utilization_percentage")
+    assert len(history) > 1 and [item.step for item in history] == list(range(len(history)))
+    assert read(tracker, run_id).data.metrics["system/system_memory_usage_percentage"] > 0
 
 
 def test_a_failed_run_says_why(tracker: Tracker) -> None:
