@@ -1,5 +1,6 @@
 #!/bin/sh
-# Debian packages that the trial of the team server needs (infra/dev/team.sh): Postgres, an S3 server, nginx.
+# Debian packages that tests use where they are there: a browser, nginx, kubectl, and for the trial of the team server
+# (infra/dev/team.sh) Postgres and an S3 server.
 # Run as root. What is there already is left alone, and nothing is started.
 set -eu
 
@@ -11,6 +12,7 @@ test -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" || missing="$missin
 need swift-proxy-server "swift-account swift-container swift-object swift-proxy"
 need memcached memcached
 need nginx nginx-light
+need chromium chromium
 need openssl openssl
 need kubectl kubernetes-client
 
