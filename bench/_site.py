@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 
@@ -155,20 +156,17 @@ class Poller:
         self.weights: dict[str, str] = {}  # digest of the weights by version
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._impatience = mock.patch.dict(os.environ, IMPATIENT)
 
     def __enter__(self) -> "Poller":
-        self._patience = {name: os.environ.get(name) for name in IMPATIENT}
-        os.environ |= IMPATIENT
+        self._impatience.start()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(120)
-        for name, value in self._patience.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        self._impatience.stop()
 
     def _poll(self) -> None:
         while not self._over.wait(self.every):
