@@ -36,7 +36,8 @@ def decode_all(version: DatasetVersion, home: Path, size: int, fit: Fit) -> Imag
             manifest = pd.read_parquet(version.manifest, columns=["path", "sha256"])
             decode_missing(manifest, version.root, shelf)
             with written_once(folder) as scratch:
-                _write_store(manifest["sha256"].tolist(), shelf, scratch)
+                hashes = manifest["sha256"].tolist()
+                shelf.write(scratch, hashes, _gather(hashes, shelf))
             shelf.tidy(set(manifest["sha256"]))
     return ImageStore(key=key, path=folder / IMAGES, size=size, fit=fit, images=version.images)
 
@@ -67,16 +68,6 @@ def read_rows(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> NDArray[np.ui
     """Pixels of some rows of a manifest, uint8 (rows, size, size), in memory."""
     decode_missing(manifest, root, shelf)
     return np.concatenate(list(_gather(manifest["sha256"].tolist(), shelf)))
-
-
-def _write_store(hashes: list[str], shelf: Shelf, folder: Path) -> None:
-    """Write rows in the wanted order, a block at a time; a memory map here would grow with the data set."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(hashes), shelf.size, shelf.size)}
-    with (folder / IMAGES).open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for rows in _gather(hashes, shelf):
-            rows.tofile(file)
-    shelf.write_index(folder, hashes)
 
 
 def _gather(hashes: list[str], shelf: Shelf) -> Iterator[NDArray[np.uint8]]:

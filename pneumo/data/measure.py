@@ -96,7 +96,7 @@ def _marker(small: Small, pixels: NDArray[np.uint8]) -> Column:
     white = pixels > 220
     edge = pixels.shape[1] // 5
     white[:, edge:, edge:-edge] = False
-    image, y, x = np.nonzero(white)
+    image, y, x = np.unravel_index(np.flatnonzero(white), white.shape)  # several times faster than nonzero
     stands_out = pixels[image, y, x] - around[image, y // SMALL, x // SMALL] > 90
     marker: Column = np.bincount(image[stands_out], minlength=len(pixels)) / pixels[0].size
     return marker

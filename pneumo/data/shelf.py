@@ -2,7 +2,7 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +34,15 @@ class Shelf:
         """Add rows by their file's sha256 as one block, complete or absent."""
         if rows:
             with written_once(self.home / "cache" / "pixels" / uuid.uuid4().hex[:12]) as folder:
-                np.save(folder / IMAGES, np.stack(list(rows.values())))
-                self.write_index(folder, list(rows))
+                self.write(folder, list(rows), rows.values())
 
-    def write_index(self, folder: Path, hashes: Sequence[str]) -> None:
-        """Name the file behind each row of a folder's images.npy."""
+    def write(self, folder: Path, hashes: Sequence[str], rows: Iterable[NDArray[np.uint8]]) -> None:
+        """Write images.npy, a row or several at a time, and the index that names the file behind each row."""
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(hashes), self.size, self.size)}
+        with (folder / IMAGES).open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for some in rows:
+                file.write(some.data)
         (folder / self.index).write_text("\n".join(hashes))
 
     def find(self, wanted: set[str]) -> dict[str, tuple[Path, int]]:

@@ -77,8 +77,7 @@ def test_a_block_without_its_final_name_is_not_read(tmp_path):
     shelf = Shelf(tmp_path, 16, "pad")
     half = tmp_path / "cache" / "pixels" / ".abc.12345678"
     half.mkdir(parents=True)
-    np.save(half / "images.npy", np.zeros((1, 16, 16), np.uint8))
-    shelf.write_index(half, ["aa"])
+    shelf.write(half, ["aa"], [np.zeros((16, 16), np.uint8)])
     assert shelf.find({"aa"}) == {}
 
 
