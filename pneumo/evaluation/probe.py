@@ -22,6 +22,7 @@ from pneumo.stages import LABELS, Candidate, DatasetVersion, ImageStore
 # training images would cost as much as an epoch.
 FAMILIAR_TRAINING, FAMILIAR_VALIDATION = 384, 256
 PROBED = 128  # test images that shortcuts are tried on
+CHECKED = 64  # of them that the bundle must score as the predictions say; one batch
 LATENCY_CALLS = 9
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -73,8 +74,9 @@ def probe_shortcuts(bundle: Bundle, rows: pd.DataFrame, images: Images) -> tuple
     halves = [sample(rows[rows["label"] == label], PROBED // 2) for label in LABELS]
     chosen = rows.loc[np.concatenate(halves)]
     pictures = images[chosen["position"]]
-    plain = bundle.score(pictures).probability
-    _require_same(bundle, chosen["probability"].to_numpy(), plain)
+    plain = chosen["probability"].to_numpy()
+    checked = np.linspace(0, len(chosen) - 1, min(CHECKED, len(chosen))).round().astype(int)
+    _require_same(bundle, plain[checked], bundle.score(pictures[checked]).probability)
     return try_shortcuts(
         pictures, plain, is_pneumonia(chosen), chosen["patient"], lambda changed: bundle.score(changed).probability
     )

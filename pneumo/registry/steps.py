@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from pneumo.registry import card, gates, history, records, switch
 from pneumo.registry.contest import contest, fairness_row
@@ -33,12 +34,15 @@ def judge(course: Course) -> None:
     """Fill in the rows: figures, load-and-query, comparison with the champion."""
     policy = course.settings.promotion
     course.rows += gates.figure_rows(course.evaluation, policy)
-    course.rows.append(query_row(course.tracker, course.name, course.version, course.evaluation, course.data))
     champion = course.standing.champion
     found = course.tracker.version(course.name, champion) if champion else None
-    if found is None:
+    # Either takes seconds to start a process in which one core is busy, so they start together.
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(query_row, course.tracker, course.name, course.version, course.evaluation, course.data)
+        course.contest = contest(course.tracker, found, course.evaluation, course.data) if found else None
+        course.rows.append(asked.result())
+    if found is None or course.contest is None:
         return
-    course.contest = contest(course.tracker, found, course.evaluation, course.data)
     course.rows.append(fairness_row(course.contest))
     if course.contest.comparison:
         images = course.contest.images
