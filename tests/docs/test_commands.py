@@ -50,6 +50,8 @@ def test_a_target_of_make_is_there_with_its_variables(file, line):
         assert re.search(rf"^[\w. -]*\b{re.escape(target)}\b[\w -]*:", MAKEFILE, re.MULTILINE), target
     for variable in (part.partition("=")[0] for part in parts[parts.index("make") + 1 :] if "=" in part):
         assert re.search(rf"\$\({variable}\)|^{variable} \?=", MAKEFILE, re.MULTILINE), variable
+    done = subprocess.run(["make", "--dry-run", *parts[parts.index("make") + 1 :]], cwd=PROJECT, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.parametrize(("file", "line"), commands("prefect"))

@@ -1,0 +1,124 @@
+"""The walk through the documentation: its commands run as they are written, on the machine of someone who has trained.
+
+Only what stands for the reader's own things is replaced: folders, addresses, the registered model, digests.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.conftest import dicom
+from tests.docs.blocks import PROJECT, blocks, commands
+from tests.pipeline.conftest import BIN, PHANTOM, call
+
+pytestmark = pytest.mark.services
+
+# What another test runs, or nothing can run here: the beginning of the command, and where or why.
+ELSEWHERE = {
+    "pneumo app": "tests/serving/test_app.py",
+    "pneumo rollback": "tests/registry/test_rollback.py",
+    "pneumo down": "tests/operations/test_unattended.py",
+    "pneumo up --bucket": "tests/team/conftest.py",
+    "pneumo up | down | status": "three commands in one line; each is in the walk or named here",
+    "pneumo data kaggle:": "tests/data/test_kaggle.py, as far as one gets without the internet",
+    "pneumo export": "tests/serving/test_cli.py",
+    "pneumo train": "tests/pipeline/test_run.py; versions in tests/data/test_storage.py, the search in tests/training",
+    "prefect deployment run pneumonia/train": "tests/pipeline/test_run.py",
+    "prefect deployment run pneumonia/retrain": "tests/operations/test_unattended.py",
+    "prefect deployment run pneumonia/rollback": "tests/pipeline/test_run.py",
+    "prefect deployment run pneumonia-predict/batch": "tests/pipeline/test_run.py",
+    "mlflow models serve": "tests/serving/test_served.py",
+    "mlflow gc": "named to say what it leaves behind; `pneumo clean` is ours",
+}
+LINES = sorted({line for _, line in commands("pneumo", "prefect", "mlflow")})
+WALKED = [line for line in LINES if not line.startswith(tuple(ELSEWHERE))]
+SNIPPETS = {
+    block.text: block.file
+    for block in blocks()
+    if block.file != "README.fr.md" and ("load_model" in block.text or "found = prepare" in block.text)
+}
+
+
+@pytest.fixture(scope="module")
+def place(user, first_run, tmp_path_factory):
+    """The project's folder, as far as commands look into it, and the things that the documentation speaks of."""
+    folder = tmp_path_factory.mktemp("place")
+    shutil.copy(PROJECT / "mlflow.yaml", folder)
+    drawn = next(Path(user["PNEUMO_HOME"]).glob("cache/phantom/**/test")).parent
+    shutil.copytree(drawn, folder / "path/to/chest_xray")
+    shutil.copytree(drawn / "test/PNEUMONIA", folder / "path/to/folder")
+    shutil.copy(next((drawn / "test/NORMAL").iterdir()), folder / "xray.jpeg")
+    pixels = np.random.default_rng(0).integers(0, 4096, (64, 64), dtype=np.uint16)
+    (folder / "xray.dcm").write_bytes(dicom(pixels))
+    with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
+        for file in (folder / "path/to/chest_xray").rglob("*.jpeg"):
+            archive.write(file, file.relative_to(folder / "path/to"))
+    return folder
+
+
+@pytest.fixture
+def reader(user, place, s3_server, upload):
+    """The reader's environment: the champion of the walk is the model that the documentation calls by its name."""
+    upload(place / "path/to/folder", "prefix")
+    return user | {
+        "PATH": f"{BIN}{os.pathsep}{user['PATH']}",
+        "PNEUMO_REGISTRY__MODEL": PHANTOM,
+        "PNEUMO_REGISTRY__PHANTOM_MODEL": "nobody",
+        "AWS_ENDPOINT_URL_S3": s3_server,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+def versions(reader):
+    done = call(reader, "pneumo", "versions", "--json")
+    return [version["digest"] for version in json.loads(done.stdout)]
+
+
+def own(text, reader, place):
+    """The text with the reader's own things."""
+    stands_for = {
+        "SOURCE": "path/to/chest_xray",
+        "/data/chest_xray": str(place / "path/to/chest_xray"),
+        "s3://bucket/": "s3://hospital/",
+        "http://127.0.0.1:5000": reader["MLFLOW_TRACKING_URI"],
+        "models:/pneumonia-classifier/3": f"models:/{PHANTOM}/1",
+        "models:/pneumonia-classifier@": f"models:/{PHANTOM}@",
+        'Path(".pneumo")': f"Path({reader['PNEUMO_HOME']!r})",
+    }
+    for name, value in stands_for.items():
+        text = text.replace(name, value)
+    if "--compare A B" in text:
+        text = text.replace("A B", " ".join(digest[:12] for digest in (versions(reader) * 2)[:2]))
+    return text
+
+
+@pytest.mark.parametrize("line", WALKED)
+def test_a_command_runs_as_it_is_written(line, reader, place):
+    done = subprocess.run(
+        shlex.split(own(line, reader, place)), env=reader, cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=SNIPPETS.get)
+def test_a_snippet_runs_as_it_is_written(snippet, reader, place):
+    command = [BIN / "python", "-c", own(snippet, reader, place)]
+    done = subprocess.run(command, env=reader, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_what_is_run_elsewhere_is_still_in_the_documentation_and_where_it_says():
+    for beginning, where in ELSEWHERE.items():
+        assert any(line.startswith(beginning) for line in LINES), beginning
+        for file in re.findall(r"tests/[\w/]+(?:\.py)?", where):
+            assert (PROJECT / file).exists(), file
