@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from pneumo.errors import ServiceError
-from pneumo.operations import processes, services, summary
+from pneumo.operations import embedded, processes, services, summary
 from pneumo.operations.follow import follow
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.settings import Settings, load_settings
@@ -58,7 +58,7 @@ def _followed(deployment: str, parameters: dict[str, Any], settings: Settings, s
     try:
         with processes.interrupts_wait():
             run_id = api.create_run(deployment, parameters)
-        say.print(f"{deployment}: {services.run_page(settings, run_id)}", highlight=False, soft_wrap=True)
+        say.print(f"{deployment}: {embedded.run_page(settings, run_id)}", highlight=False, soft_wrap=True)
         return follow(PrefectApi(address(settings), patience=OUTAGE_SECONDS), run_id, say)
     except KeyboardInterrupt:
         if run_id:

@@ -1,20 +1,34 @@
 """What a Prefect server must know of this project: bucket, place of results, work pool, deployments."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pneumo.data.storage import Bucket
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.operations.prefect_api import PrefectApi
+from pneumo.operations import processes
+from pneumo.operations.embedded import PROJECT, environment, folder_of
+from pneumo.operations.prefect_api import PrefectApi, address
+from pneumo.operations.schedule import variables
 from pneumo.settings import Pool, Settings
 
+DEPLOYMENTS = Path("infra/prefect.yaml")
 RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
 FOLDER = "results"
+
+
+def lay(settings: Settings, say: Callable[[str], None], api: str | None = None) -> None:
+    """Lay pool, place of results and deployments on a Prefect server; the one in force if none is named."""
+    api = api or address(settings)
+    folder_of(settings).mkdir(parents=True, exist_ok=True)
+    lay_pool(settings.pool, PrefectApi(api))
+    lay_results(settings, environment(settings, api), PROJECT)
+    _lay_deployments(settings, say, api)
 
 
 def make_bucket(settings: Settings) -> None:
@@ -48,6 +62,37 @@ def lay_results(settings: Settings, environment: Mapping[str, str], project: Pat
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
         raise ServiceError(f"Expected Prefect to take the block {kind}/{name}, but it refused: {last[0]}")
+
+
+def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
+    """Lay the deployments of infra/prefect.yaml, unless that was done for this very code and server."""
+    sources = [PROJECT / DEPLOYMENTS, *sorted((PROJECT / "flows").glob("*.py"))]
+    parts = [*(file.read_bytes() for file in sources), repr(variables(settings)).encode()]
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    laid = folder_of(settings) / "deployed"
+    present = set(deployment_names()) <= PrefectApi(api).deployments().keys()
+    if present and laid.is_file() and laid.read_text() == digest:
+        return
+    say("laying the deployments")
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
+    result = subprocess.run(  # noqa: S603 - our own command
+        command, env=environment(settings, api), cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    log = folder_of(settings) / "deploy.log"
+    log.write_text(result.stdout + result.stderr)
+    if result.returncode != 0:
+        raise ServiceError(
+            f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}"
+        )
+    laid.write_text(digest)
+
+
+def deployment_names() -> list[str]:
+    """The deployments of infra/prefect.yaml, without the names of their flows."""
+    import yaml
+
+    laid = yaml.safe_load((PROJECT / DEPLOYMENTS).read_text(encoding="utf-8"))["deployments"]
+    return [item["name"] for item in laid]
 
 
 def _template(pool: Pool, file: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import stat
 import pytest
 
 from pneumo.errors import ServiceError
-from pneumo.operations import access, services
+from pneumo.operations import access, embedded, services
 from pneumo.settings import Services, Settings
 
 LOGINS = {access.PREFECT_LOGIN: "pneumo:prefect-secret", access.MLFLOW_LOGIN: "mlflow-secret"}
@@ -62,7 +62,7 @@ def test_mlflow_answers_to_its_own_names_and_to_no_page_of_another_site(settings
 
 def test_each_server_knows_its_own_secrets_and_the_worker_none(settings, logins, monkeypatch):
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://mlflow:database-secret@db/mlflow")
-    worker = services.environment(settings) | access.own_environment("worker", settings)
+    worker = embedded.environment(settings) | access.own_environment("worker", settings)
     assert not access.SERVER_ONLY & worker.keys()
     prefect = access.own_environment("prefect", settings)
     assert prefect[access.PREFECT_LOGIN] == "pneumo:prefect-secret"
@@ -74,7 +74,7 @@ def test_each_server_knows_its_own_secrets_and_the_worker_none(settings, logins,
 
 def test_no_secret_is_on_a_command_line(settings, logins, monkeypatch):
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://mlflow:database-secret@db/mlflow")
-    commands = " ".join(word for service in services.table(settings) for word in service.command)
+    commands = " ".join(word for service in embedded.table(settings) for word in service.command)
     assert not [secret for secret in ("prefect-secret", "mlflow-secret", "database-secret") if secret in commands]
 
 

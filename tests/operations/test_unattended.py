@@ -12,8 +12,8 @@ import pytest
 from bench._site import ROOT, Site, digest_of, weights_of
 from pneumo.data import gate, images, phantom, sources, version
 from pneumo.operations import notify, processes
+from pneumo.operations.embedded import QUIET
 from pneumo.operations.prefect_api import FINAL_STATES
-from pneumo.operations.services import QUIET
 from pneumo.settings import Data, Gate, Registry
 from pneumo.training.candidate import train
 from pneumo.training.spec import candidate_specs

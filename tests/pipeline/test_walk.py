@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import free_port
 from tests.data.conftest import dicom
 from tests.docs.blocks import PROJECT, blocks, commands
 from tests.pipeline.conftest import BIN, PHANTOM, call
@@ -35,7 +37,7 @@ ELSEWHERE = {
     "prefect deployment run pneumonia/retrain": "tests/operations/test_unattended.py",
     "prefect deployment run pneumonia/rollback": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia-predict/batch": "tests/pipeline/test_run.py",
-    "mlflow models serve": "tests/serving/test_served.py",
+    "mlflow models serve": "below, together with the question to it",
     "mlflow gc": "named to say what it leaves behind; `pneumo clean` is ours",
 }
 LINES = sorted({line for _, line in commands("pneumo", "prefect", "mlflow")})
@@ -115,6 +117,25 @@ def test_a_snippet_runs_as_it_is_written(snippet, reader, place):
     command = [BIN / "python", "-c", own(snippet, reader, place)]
     done = subprocess.run(command, env=reader, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_served_champion_answers_curl(reader, place):
+    (text,) = {block.text for block in blocks() if "curl -s" in block.text}
+    port = free_port()
+    ready = f"&\nuntil curl -s -o /dev/null http://127.0.0.1:{port}/ping; do kill -0 $! || exit; sleep 0.5; done"
+    script = own(text, reader, place).replace("--port 5001", f"--port {port} {ready}").replace("5001", str(port))
+    asked = subprocess.Popen(
+        ["bash", "-c", script], env=reader, cwd=place, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        for line in asked.stdout:
+            if line.startswith("{"):
+                break
+        (answer,) = json.loads(line)["predictions"]
+        assert answer["label"] in ("NORMAL", "PNEUMONIA")
+    finally:
+        os.killpg(asked.pid, signal.SIGKILL)
+        asked.wait()
 
 
 def test_what_is_run_elsewhere_is_still_in_the_documentation_and_where_it_says():

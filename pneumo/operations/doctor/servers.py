@@ -7,10 +7,10 @@ from pathlib import Path
 from pneumo.data.storage import Bucket
 from pneumo.errors import DataError
 from pneumo.operations import access
+from pneumo.operations.deploy import deployment_names
 from pneumo.operations.doctor.machine import version_of
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.prefect_api import PrefectApi, address
-from pneumo.operations.services import deployment_names
 from pneumo.settings import Settings
 from pneumo.tracking import complaint, store
 

@@ -1,0 +1,111 @@
+"""The services of the embedded shape: what is started, with which command, in which environment."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumo.operations import access
+from pneumo.operations.prefect_api import POOL, PrefectApi
+from pneumo.operations.schedule import variables
+from pneumo.settings import Settings
+from pneumo.tracking import healthy
+
+PROJECT = Path(__file__).parents[2]
+WORKER = "pneumo-local"
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLI_COLORS": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "GX_ANALYTICS_ENABLED": "false",
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A local server or worker; `port` is None for one that does not listen."""
+
+    name: str
+    command: tuple[str, ...]
+    healthy: Callable[[], bool]
+    url: str
+    port: int | None = None
+    setting: str = ""
+
+
+def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
+    """Environment of every process that pneumo starts: where the servers are, and telemetry off.
+
+    `api` is a Prefect server other than the embedded one.
+    """
+    base = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", *access.SERVER_ONLY}}
+    return (
+        base
+        | QUIET
+        | variables(settings)
+        | {
+            "PNEUMO_HOME": str(settings.home),
+            "PNEUMO_PROJECT": str(PROJECT),
+            "PREFECT_HOME": str(settings.home / "prefect"),
+            "PREFECT_API_URL": api or settings.prefect_api,
+            "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            # Pauses of 2, 4, 8 ... 256 s: an outage of five minutes is survived, with some to spare for the jitter.
+            "PREFECT_CLIENT_MAX_RETRIES": "8",
+            "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle
+            "MLFLOW_TRACKING_URI": settings.tracking_uri,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        }
+    )
+
+
+def table(settings: Settings) -> tuple[Service, ...]:
+    """The services of the embedded shape, in the order in which they start."""
+    prefect = PrefectApi(settings.prefect_api, timeout=5)
+    host, python = settings.services.host, sys.executable
+    mlflow = settings.tracking_uri
+    services = [
+        Service(
+            "prefect",
+            (python, "-m", "prefect", "server", "start", "--host", host, "--port", str(settings.services.prefect_port)),
+            prefect.healthy,
+            f"http://{host}:{settings.services.prefect_port}",
+            settings.services.prefect_port,
+            "services.prefect_port",
+        ),
+        Service(
+            "worker",
+            (python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", WORKER),
+            lambda: prefect.worker_online(WORKER),
+            f"work pool {POOL}",
+        ),
+    ]
+    if settings.tracking.uri is None:
+        services.insert(1, _mlflow(settings, mlflow))
+    return tuple(services)
+
+
+def run_page(settings: Settings, run_id: str) -> str:
+    """The page of a flow run in Prefect."""
+    return f"http://{settings.services.host}:{settings.services.prefect_port}/runs/flow-run/{run_id}"
+
+
+def folder_of(settings: Settings) -> Path:
+    """Where process files and logs of the services lie."""
+    return settings.home / "services"
+
+
+def _mlflow(settings: Settings, url: str) -> Service:
+    home, host, port = settings.home, settings.services.host, settings.services.mlflow_port
+    # The lean form: without job execution and with one worker, 0.5 GB and one process family instead of fifteen.
+    command = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
+    artifacts = os.environ.get(access.ARTIFACTS, str(home / "artifacts"))
+    options = ("--artifacts-destination", artifacts, *access.mlflow_options(settings))
+    return Service("mlflow", (*command, *options), lambda: healthy(url), url, port, "services.mlflow_port")
