@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench._site import MissedError, Poller, Site, digest_of
+from bench._site import MissedError, Poller, Site, weights_of
 from pneumo.settings import Registry
 
 ON_REQUEST = True  # too long for `make bench` without names
@@ -129,7 +129,7 @@ def disturb(point: Point, site: Site, truth: str) -> dict[str, Any]:
     champion = site.tracker().alias(MODEL, Registry().champion) or ""
     words = [
         f"{point.who[0] if len(point.who) == 1 else 'all'} killed: run {run['state_name']}",
-        "same weights" if poller.weights.get(champion) == truth else "OTHER WEIGHTS",
+        "same weights" if _weights(site, champion) == truth else "OTHER WEIGHTS",
         "nothing done twice" if kept.items() <= _finished(site).items() else "DONE TWICE",
         f"champion after {seconds:.0f} s",
         f"{len(site.open_runs()) + len(site.strays())} left open",
@@ -170,9 +170,12 @@ def _undisturbed(site: Site) -> str:
     tracker = site.tracker()
     version = tracker.alias(MODEL, Registry().champion)
     assert version not in (None, "1"), "the second run is to win"
-    with tempfile.TemporaryDirectory() as folder:
-        files = tracker.download(f"models:/{MODEL}/{version}", Path(folder))
-        return digest_of(next(files.rglob("model.keras")))
+    return _weights(site, version or "")
+
+
+def _weights(site: Site, version: str) -> str:
+    """Digest of a version's weights; the poller may not have seen a champion of the last half second."""
+    return weights_of(site.tracker(), f"models:/{MODEL}/{version}")
 
 
 def _completed(site: Site, parameters: dict[str, Any]) -> None:
