@@ -119,7 +119,7 @@ def complaint(uri: str) -> str | None:
     try:
         # /health answers 200 even when the API answers 403.
         address = f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
-        answer = httpx.get(address, timeout=PROBE_SECONDS, auth=_login())
+        answer = httpx.get(address, timeout=PROBE_SECONDS, auth=login())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"it does not answer ({error})"
     if answer.status_code == httpx.codes.UNAUTHORIZED:
@@ -127,7 +127,7 @@ def complaint(uri: str) -> str | None:
     return None if answer.status_code == httpx.codes.OK else f"it answered with HTTP status {answer.status_code}"
 
 
-def _login() -> tuple[str, str] | None:
+def login() -> tuple[str, str] | None:
     """The login as MLflow's own client reads it."""
     user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
     return (user, password) if user else None

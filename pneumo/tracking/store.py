@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from pneumo.errors import TrackingError
+from pneumo.tracking.connection import login
 
 REVISION = re.compile(r'^(down_revision|revision)\b[^=]*=\s*["\'](\w+)["\']', re.MULTILINE)
 ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
@@ -45,15 +46,12 @@ def artifact_round_trip(uri: str, timeout: float = 5) -> str:
     file, content = f"doctor-{uuid.uuid4().hex}.txt", b"written by pneumo doctor"
     address = f"{uri}{ROUTE}/{file}"
     try:
-        for answer in (
-            httpx.put(address, content=content, timeout=timeout),
-            httpx.get(address, timeout=timeout),
-            httpx.delete(address, timeout=timeout),
-        ):
-            if answer.is_error:
-                return f"{answer.request.method} gives HTTP status {answer.status_code}: {answer.text[:200]}"
-            if answer.request.method == "GET" and answer.content != content:
-                return "what was read is not what was written"
+        with httpx.Client(timeout=timeout, auth=login()) as client:
+            for answer in (client.put(address, content=content), client.get(address), client.delete(address)):
+                if answer.is_error:
+                    return f"{answer.request.method} gives HTTP status {answer.status_code}: {answer.text[:200]}"
+                if answer.request.method == "GET" and answer.content != content:
+                    return "what was read is not what was written"
     except httpx.HTTPError as error:
         return f"it does not answer ({error})"
     return ""

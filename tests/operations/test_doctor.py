@@ -90,6 +90,11 @@ def test_an_old_schema_is_told_with_the_command_that_renews_it(tmp_path):
     assert f"mlflow db upgrade sqlite:///{database}" in row.advice
 
 
+def test_a_flow_run_knows_nothing_of_a_database_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_BACKEND_STORE_URI", raising=False)
+    assert servers.mlflow_database(Settings(home=tmp_path)).state == "ok"
+
+
 def test_what_is_no_database_is_a_failed_row(tmp_path):
     (tmp_path / "mlflow.db").write_text("not a database")
     (row,) = doctor.examine(Settings(home=tmp_path), [("MLflow database", servers.mlflow_database)])
