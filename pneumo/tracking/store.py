@@ -41,17 +41,25 @@ def wanted_revision() -> str:
     return ", ".join(sorted(newest))
 
 
-def artifact_round_trip(uri: str, timeout: float = 5) -> str:
-    """Write, read and delete an artifact through a server; empty if that works, else what went wrong."""
-    file, content = f"doctor-{uuid.uuid4().hex}.txt", b"written by pneumo doctor"
-    address = f"{uri}{ROUTE}/{file}"
+def artifact_round_trip(uri: str, timeout: float = 5) -> tuple[str, str]:
+    """Write, read and delete an artifact through a server.
+
+    Returns:
+        What went wrong in writing or reading, and what in deleting; empty where nothing did.
+    """
+    content, address = b"written by pneumo doctor", f"{uri}{ROUTE}/doctor-{uuid.uuid4().hex}.txt"
     try:
         with httpx.Client(timeout=timeout, auth=login()) as client:
-            for answer in (client.put(address, content=content), client.get(address), client.delete(address)):
+            for answer in (client.put(address, content=content), client.get(address)):
                 if answer.is_error:
-                    return f"{answer.request.method} gives HTTP status {answer.status_code}: {answer.text[:200]}"
-                if answer.request.method == "GET" and answer.content != content:
-                    return "what was read is not what was written"
+                    return _refusal(answer), ""
+            if answer.content != content:
+                return "what was read is not what was written", ""
+            deleted = client.delete(address)
+            return "", _refusal(deleted) if deleted.is_error else ""
     except httpx.HTTPError as error:
-        return f"it does not answer ({error})"
-    return ""
+        return f"it does not answer ({error})", ""
+
+
+def _refusal(answer: httpx.Response) -> str:
+    return f"{answer.request.method} gives HTTP status {answer.status_code}: {answer.text[:200]}"
