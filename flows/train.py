@@ -11,8 +11,8 @@ from pneumo.training.search import like
 from pneumo.training.spec import candidate_specs, defaults, known_backbones
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
+from tasks import search as search_tasks
 from tasks.naming import dated
-from tasks.search import search
 from tasks.tracking import parent_run, tracker
 
 # Bounds and choices of Prefect's form; its descriptions come from the flow's docstring.
@@ -81,7 +81,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         )
         operations.require_space(version, specs, home)
         if search_minutes:
-            specs = like(specs, search(specs[0], search_minutes, version, fit, home, run_id))
+            specs = like(specs, search_tasks.search(specs[0], search_minutes, version, fit, home, run_id))
         store = data_tasks.preprocess(version, home, specs[0].size, fit)
         candidates, failures = engine.train_all(specs, version, store, settings, run_id)
         if ensemble and len(candidates) > 1:

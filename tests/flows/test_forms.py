@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import cloudpickle
 import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
@@ -38,3 +39,7 @@ def test_bounds_and_choices_are_in_the_form():
 def test_an_unknown_backbone_is_refused_before_any_work():
     with pytest.raises(TrainingError, match="did you mean MobileNet,"):
         train.validate_parameters({"backbones": ["MobilNet"]})
+
+
+def test_the_flow_can_be_sent_to_another_machine():
+    assert cloudpickle.dumps(train)  # as Ray does it: what the flow's module holds travels by value
