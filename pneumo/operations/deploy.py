@@ -27,7 +27,7 @@ def lay(settings: Settings, say: Callable[[str], None], api: str | None = None) 
     api = api or address(settings)
     folder_of(settings).mkdir(parents=True, exist_ok=True)
     lay_pool(settings.pool, PrefectApi(api))
-    lay_results(settings, environment(settings, api), PROJECT)
+    lay_results(settings, environment(settings, api))
     _lay_deployments(settings, say, api)
 
 
@@ -42,7 +42,7 @@ def lay_pool(pool: Pool, api: PrefectApi) -> None:
     api.ensure_pool(pool.type, pool.runs_at_once, _template(pool, pool.template) if pool.template else None)
 
 
-def lay_results(settings: Settings, environment: Mapping[str, str], project: Path) -> None:
+def lay_results(settings: Settings, environment: Mapping[str, str]) -> None:
     """Tell Prefect where results lie, if PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names a block of an S3 bucket.
 
     Raises:
@@ -57,7 +57,7 @@ def lay_results(settings: Settings, environment: Mapping[str, str], project: Pat
     bucket = settings.data.storage.removeprefix("s3://").partition("/")[0]
     command = [sys.executable, "-m", "tasks.results", name, bucket, FOLDER]
     done = subprocess.run(  # noqa: S603 - our own module
-        command, env=dict(environment), cwd=project, capture_output=True, text=True, check=False
+        command, env=dict(environment), cwd=PROJECT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]

@@ -45,8 +45,10 @@ def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
     `api` is a Prefect server other than the embedded one.
     """
     base = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", *access.SERVER_ONLY}}
+    told = {access.ELSEWHERE: "1"} if os.environ.get(access.DATABASE) else {}
     return (
         base
+        | told
         | QUIET
         | variables(settings)
         | {

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,17 +53,14 @@ def claimed(home: Path, flow_run_id: str) -> Iterator[None]:
     claim(home, flow_run_id)
     over = threading.Event()
     threading.Thread(target=_beat, args=(_file(home, flow_run_id), over), daemon=True).start()
-    try:
-        yield
-    except TrackingError:
-        raise
-    except BaseException:
-        release(home, flow_run_id)
-        raise
-    else:
-        release(home, flow_run_id)
-    finally:
-        over.set()
+    with ExitStack() as beating, ExitStack() as note:
+        beating.callback(over.set)
+        note.callback(release, home, flow_run_id)
+        try:
+            yield
+        except TrackingError:
+            note.pop_all()
+            raise
 
 
 def claim(home: Path, flow_run_id: str) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,21 +40,15 @@ def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, 
     """
     access.require_logins(settings)
     folder = folder_of(settings)
-    with _alone(folder):
-        started: list[str] = []
-        try:
-            for service in table(settings):
-                if service.name == "worker":
-                    _prepare(settings, say)
-                if _missing(service, folder, say):
-                    say(f"starting {service.name} ({service.url})")
-                    started.append(service.name)
-                    _start(service, settings)
-        except BaseException:
-            # Ctrl-C included: nothing is left half-started.
-            for name in reversed(started):
-                processes.stop(folder, name)
-            raise
+    with _alone(folder), ExitStack() as undo:  # at Ctrl-C, too, nothing is left half-started
+        for service in table(settings):
+            if service.name == "worker":
+                _prepare(settings, say)
+            if _missing(service, folder, say):
+                say(f"starting {service.name} ({service.url})")
+                undo.callback(processes.stop, folder, service.name)
+                _start(service, settings)
+        undo.pop_all()
     return status(settings)
 
 

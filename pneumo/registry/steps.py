@@ -41,12 +41,12 @@ def judge(course: Course) -> None:
         asked = beside.submit(query_row, course.tracker, course.name, course.version, course.evaluation, course.data)
         course.contest = contest(course.tracker, found, course.evaluation, course.data) if found else None
         course.rows.append(asked.result())
-    if found is None or course.contest is None:
+    if course.contest is None:
         return
     course.rows.append(fairness_row(course.contest))
     if course.contest.comparison:
-        images = course.contest.images
-        course.rows.append(gates.comparison_row(course.contest.comparison, found.version, images, policy))
+        champion, images = course.contest.champion, course.contest.images
+        course.rows.append(gates.comparison_row(course.contest.comparison, champion, images, policy))
 
 
 def ask_person(course: Course) -> None:

@@ -45,4 +45,4 @@ def test_a_missing_template_is_named(tmp_path):
 def test_results_on_s3_need_a_bucket(monkeypatch, tmp_path):
     monkeypatch.setenv(deploy.RESULTS, "s3-bucket/pneumo")
     with pytest.raises(SettingsError, match=r"Expected data\.storage"):
-        deploy.lay_results(Settings(), {}, tmp_path)
+        deploy.lay_results(Settings(), {})

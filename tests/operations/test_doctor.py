@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pneumo.errors import DataError, ServiceError
-from pneumo.operations import access, doctor, estimate
+from pneumo.operations import access, doctor, embedded, estimate
 from pneumo.operations.doctor import machine, servers
 from pneumo.operations.doctor.row import Row
 from pneumo.settings import Data, Services, Settings
@@ -90,8 +90,14 @@ def test_an_old_schema_is_told_with_the_command_that_renews_it(tmp_path):
     assert f"mlflow db upgrade sqlite:///{database}" in row.advice
 
 
-def test_a_flow_run_knows_nothing_of_a_database_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_BACKEND_STORE_URI", raising=False)
+def test_a_flow_run_leaves_a_database_elsewhere_to_its_server(tmp_path, monkeypatch):
+    monkeypatch.setenv(access.DATABASE, "postgresql://mlflow:secret@db/mlflow")
+    flow_run = embedded.environment(Settings(home=tmp_path))
+    assert "secret" not in str(flow_run.values())
+    for name in (access.DATABASE, access.ELSEWHERE):
+        monkeypatch.delenv(name, raising=False)
+        if name in flow_run:
+            monkeypatch.setenv(name, flow_run[name])
     assert servers.mlflow_database(Settings(home=tmp_path)).state == "ok"
 
 
@@ -105,7 +111,7 @@ def test_no_server_at_all_is_told_in_seconds(tmp_path, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     settings = Settings(home=tmp_path, services=Services(prefect_port=9, mlflow_port=9))
     rows = {row.what: row for row in doctor.examine(settings)}
-    failed = {"Prefect server", "worker", "deployments", "MLflow server", "artifacts through MLflow"}
+    failed = {"Prefect server", "worker", "deployments", "MLflow server", "MLflow database", "artifacts through MLflow"}
     assert {name for name, row in rows.items() if row.state == "failed"} == failed
     assert all(row.advice for row in rows.values() if row.state != "ok")
 

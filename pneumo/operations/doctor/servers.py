@@ -53,11 +53,10 @@ def mlflow_server(settings: Settings) -> Row:
 
 
 def mlflow_database(settings: Settings) -> Row:
-    """Whether the schema is the installed MLflow's; a server refuses to start on another one if it has its own."""
-    database = settings.home / "mlflow.db"
-    # Workers and flow runs are not told of a database elsewhere: its address holds a password.
-    if settings.tracking.uri or os.environ.get(access.DATABASE) or not database.exists():
+    """Whether the schema is the installed MLflow's; a server elsewhere refuses to start if its own is not."""
+    if settings.tracking.uri or os.environ.get(access.DATABASE) or os.environ.get(access.ELSEWHERE):
         return Row(found="checked by the server when it starts")
+    database = settings.home / "mlflow.db"
     there, wanted = store.schema(database)
     if there != wanted:
         advice = f"stop the servers, copy {database}, run `mlflow db upgrade sqlite:///{database}`"
