@@ -1,5 +1,6 @@
 """What every flow begins and ends with, and what a scheduled one asks first."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from pneumo.operations import cause, doctor, estimate, reconcile, retention, schedule
@@ -34,7 +36,7 @@ def guard() -> Iterator[Settings]:
         yield settings
         return
     _guarded.add(run)
-    with reconcile.claimed(settings.home, run):
+    with _one_prefect(), reconcile.claimed(settings.home, run):
         try:
             close_dead(settings)
             preflight(settings)
@@ -117,6 +119,23 @@ def require_space(version: DatasetVersion, specs: Sequence[CandidateSpec], home:
     """Stop before the work starts if the disk cannot hold what it writes."""
     needed = estimate.disk(version.images, specs[0].size, [spec.backbone.name for spec in specs])
     doctor.require_space(needed, home)
+
+
+@contextmanager
+def _one_prefect() -> Iterator[None]:
+    """Have `pneumo/` ask the server that runs this flow.
+
+    It reads PREFECT_API_URL, which a worker sets; who calls a flow from Python may have the address in a profile, or
+    a server that Prefect started for this process alone.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        yield
+        return
+    os.environ["PREFECT_API_URL"] = str(get_client(sync_client=True).api_url)
+    try:
+        yield
+    finally:
+        del os.environ["PREFECT_API_URL"]
 
 
 def _page() -> str:

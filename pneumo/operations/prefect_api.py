@@ -25,7 +25,7 @@ PAGE = 200  # the server's limit
 
 def address(settings: Settings) -> str:
     """The Prefect API in force: PREFECT_API_URL, or the embedded server."""
-    return os.environ.get("PREFECT_API_URL") or settings.prefect_api
+    return (os.environ.get("PREFECT_API_URL") or settings.prefect_api).rstrip("/")
 
 
 class PrefectApi:
