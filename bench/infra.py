@@ -152,6 +152,7 @@ def pull(variables: dict[str, str], folder: Path) -> list[Row]:
     serial = seconds(lambda: [bucket.get(key) for key in keys])
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         limit = seconds(lambda: [None for _ in pool.map(lambda key: len(bucket.get(key)), keys)])
+    copied = seconds(lambda: aws_copy(variables, folder / "copied")) if shutil.which("aws") else None
     for number, path in enumerate(sorted(version.root.rglob("*.jpeg"))[:ONE_BY_ONE]):
         bucket.put(f"single/{number}", path.read_bytes())
     single = seconds(lambda: [bucket.get(f"single/{number}") for number in range(ONE_BY_ONE)])
@@ -161,8 +162,15 @@ def pull(variables: dict[str, str], folder: Path) -> list[Row]:
         row("data version: pull to a cold worker", megabytes / pulled, "MB/s", "every byte verified and on disk"),
         row("the same objects, plain client, one at a time", megabytes / serial, "MB/s", "boto3, kept nowhere"),
         row("the same objects, all connections, kept nowhere", megabytes / limit, "MB/s", "the store's own limit"),
+        *([row("the same objects, aws s3 cp", megabytes / copied, "MB/s", "onto disk, unverified")] if copied else []),
         row("images as single objects, one at a time", ONE_BY_ONE * BYTES / 1e6 / single, "MB/s", "as most tools do"),
     ]
+
+
+def aws_copy(variables: dict[str, str], target: Path) -> None:
+    """What Amazon's own command (package awscli, not among ours) makes of the shards."""
+    command = ["aws", "s3", "cp", "--recursive", "--quiet", "s3://pneumo/bench/shards/", target]
+    subprocess.run(command, env=variables, check=True)
 
 
 def draw(folder: Path) -> Any:
