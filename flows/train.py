@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from pneumo.registry.promote import choose
 from pneumo.stages import Fit
 from pneumo.training.search import like
-from pneumo.training.spec import candidate_specs, defaults, known_backbones
+from pneumo.training.spec import Precision, candidate_specs, defaults, known_backbones
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
 from tasks import search as search_tasks
@@ -38,6 +38,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
     learning_rate: Rate = None,
     augmentation: Strength = None,
     batch_size: Batch = None,
+    precision: Precision = "float32",
     ensemble: bool = True,
     search_minutes: Minutes = 0,
     seed: Seed = 0,
@@ -54,6 +55,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         learning_rate: Peak learning rate, above 0 to 1. Empty: the default.
         augmentation: Strength of augmentation, 0 (none) to 3. Empty: the default.
         batch_size: Images in a batch, 1 to 1024. Empty: the default.
+        precision: What training computes in. mixed_bfloat16 is for GPUs that have it; the model is kept in float32.
         ensemble: Add the mean of all backbones as one more candidate.
         search_minutes: Search so long, with the first backbone, for settings that all of them then use. 0: no search.
         seed: Same seed, same machine, same weights.
@@ -77,6 +79,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
             image_size or default.size,
             default.epochs if epochs is None else epochs,
             seed,
+            precision=precision,
             **_given(learning_rate=learning_rate, augmentation=augmentation, batch_size=batch_size),
         )
         operations.require_space(version, specs, home)

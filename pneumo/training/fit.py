@@ -102,9 +102,9 @@ def _trainer(spec: CandidateSpec, network: Any, steps: int) -> Any:
     import keras
 
     pixels, parameters = keras.Input(network.input_shape[1:]), keras.Input((augment.COLUMNS,))
-    changed = keras.layers.Lambda(lambda both: augment.apply(*both), output_shape=pixels.shape[1:])(
-        [pixels, parameters]
-    )
+    # In full precision whatever that of the network: a coordinate of 160 pixels needs more than eight bits.
+    changing = keras.layers.Lambda(lambda both: augment.apply(*both), output_shape=pixels.shape[1:], dtype="float32")
+    changed = changing([pixels, parameters])
     model = keras.Model([pixels, parameters], network(changed))
     total = max(spec.epochs * steps, 2)
     warm_up = max(round(WARM_UP * total), 1)

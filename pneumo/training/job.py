@@ -95,6 +95,8 @@ def _backbone(
     elif spec.epochs == 0:
         raise TrainingError(f"Expected epochs above 0 for {spec.name} without pretrained weights, got 0: raise epochs.")
     history = fit.fine_tune(spec, model, images, judging, job.checkpoint, report) if spec.epochs else []
+    if spec.precision != "float32":
+        model = network.in_full_precision(model)  # judged, kept and served with all digits
     _center(model, images)
     return model, history
 

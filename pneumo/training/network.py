@@ -33,6 +33,18 @@ def build(spec: CandidateSpec, backbone: Any) -> Any:
     return keras.Model(gray, logit, name=_plain(spec.name))
 
 
+def in_full_precision(network: Any) -> Any:
+    """A network of the same weights that computes in float32 throughout."""
+    import keras
+
+    def exact(layer: Any) -> Any:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    clone = keras.models.clone_model(network, clone_function=exact, recursive=True)
+    clone.set_weights(network.get_weights())
+    return clone
+
+
 def combine(networks: dict[str, Any]) -> Any:
     """One network whose logit is the mean of its members'; members may differ in size.
 

@@ -9,6 +9,8 @@ from pneumo.errors import TrainingError
 from pneumo.stages import Record
 from pneumo.training.backbones import takes_alpha
 
+Precision = Literal["float32", "mixed_bfloat16"]
+
 
 class Backbone(Record):
     """A backbone's name and width multiplier."""
@@ -35,7 +37,7 @@ class CandidateSpec(Record):
     average: float = Field(0.98, ge=0, lt=1, description="Momentum of the moving average of weights; 0: none")
     freeze: float = Field(0.0, ge=0, le=1, description="Share of the backbone's layers that stay frozen")
     augmentation: float = Field(1.5, ge=0, le=3, description="Strength; 0: none")
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Precision = Field("float32", description="What training computes in; the model is kept in float32")
     seed: int = Field(0, ge=0)
 
     @property

@@ -13,6 +13,7 @@ from pneumo.data.sources import ingest
 from pneumo.data.version import make_version
 from pneumo.settings import Data, Gate
 from pneumo.stages import DatasetVersion
+from tests.data.place import Place
 
 
 def picture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
@@ -112,3 +113,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[DatasetVersion, Path
 def version_of(source: str, home: Path, data: Data | None = None, gate: Gate | None = None) -> DatasetVersion:
     inventory = ingest(source, home, data or Data())
     return make_version(inventory, validate(inventory, home, gate or Gate(), None), home)
+
+
+@pytest.fixture
+def place(make, chest_set, tmp_path) -> Place:
+    return Place(make, chest_set, tmp_path)

@@ -155,6 +155,12 @@ def test_the_ensemble_is_the_mean_of_its_members(trained, make_spec, dataset, ho
         candidates.combine([trained], *dataset, "run", home)
 
 
+def test_half_precision_trains_the_same_network(trained, make_spec, dataset, home):
+    found = candidates.train(make_spec(epochs=1, learning_rate=3e-3, precision="mixed_bfloat16"), *dataset, "run", home)
+    assert found.validation_auc > 0.8
+    assert [array.shape for array in weights_of(found)] == [array.shape for array in weights_of(trained)]
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_run_the_same_training(backend, trained, make_spec, dataset, home, monkeypatch):
     pytest.importorskip(backend)

@@ -61,3 +61,17 @@ def test_the_ensemble_is_the_mean_logit_of_members_of_any_size(built, make_spec,
     shrunk = np.asarray(keras.layers.Resizing(32, 32)(grown))
     expected = (np.asarray(built(shrunk)) + np.asarray(large(grown))) / 2
     np.testing.assert_allclose(np.asarray(both(grown)), expected, atol=1e-5)
+
+
+def test_what_was_trained_in_half_precision_is_kept_in_full(built, batch, make_spec, home):
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = network.build(spec := make_spec(), load_backbone(spec, home))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    half.set_weights(built.get_weights())
+    full = network.in_full_precision(half)
+    np.testing.assert_allclose(np.asarray(full(batch)), np.asarray(built(batch)), atol=1e-6)
+    assert "bfloat16" in half.to_json() and "bfloat16" not in full.to_json()
