@@ -82,6 +82,12 @@ class PrefectApi:
         found = self._pages("/deployments/filter", {"work_pools": {"name": {"any_": [POOL]}}})
         return {item["name"]: str(item["id"]) for item in found}
 
+    def block(self, kind: str, name: str) -> dict[str, Any] | None:
+        """What a block holds, or None."""
+        path = f"/block_types/slug/{kind}/block_documents/name/{name}"
+        found = self._ask("GET", path, accepted={httpx.codes.NOT_FOUND})
+        return dict(found["data"]) if "data" in found else None
+
     def create_run(self, deployment: str, parameters: dict[str, Any]) -> str:
         """Ask for a run now; returns its id.
 

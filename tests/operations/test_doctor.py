@@ -156,6 +156,24 @@ def test_a_bucket_that_is_not_there_is_told(s3_server):
     assert "check bucket and prefix" in row.advice
 
 
+@pytest.mark.services
+def test_results_of_prefect_are_looked_for_where_the_data_are(s3_server, prefect_server, monkeypatch):
+    import boto3
+
+    here = Settings(data=Data(storage="s3://hospital/doctor", s3_endpoint=s3_server))
+    assert "not set" in servers.prefect_results(here).found
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    monkeypatch.setenv("PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK", "s3-bucket/doctor")
+    assert servers.prefect_results(here).advice == "run `pneumo up`"
+    subprocess.run([sys.executable, "-m", "tasks.results", "doctor", "hospital", "results"], cwd=PROJECT, check=True)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+    assert servers.prefect_results(here).state == "ok"
+    assert boto3.client("s3").list_objects_v2(Bucket="hospital", Prefix="results")["KeyCount"] == 0
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    elsewhere = servers.prefect_results(here)
+    assert elsewhere.state == "failed" and "AWS_ENDPOINT_URL_S3" in elsewhere.advice
+
+
 def test_the_command_prints_json_and_tells_by_its_exit_code(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PNEUMO_HOME": str(tmp_path), "PNEUMO_SERVICES__PREFECT_PORT": "9"}

@@ -22,6 +22,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("artifacts through MLflow", servers.artifacts_through_mlflow),
     ("artifacts directly", servers.artifacts_directly),
     ("S3 for data", servers.data_storage),
+    ("Prefect's results", servers.prefect_results),
     ("weights", machine.weights),
     ("disk", machine.disk),
     ("memory", machine.memory),

@@ -7,7 +7,7 @@ from pathlib import Path
 from pneumo.data.storage import Bucket
 from pneumo.errors import DataError
 from pneumo.operations import access
-from pneumo.operations.deploy import deployment_names
+from pneumo.operations.deploy import RESULTS, deployment_names
 from pneumo.operations.doctor.machine import version_of
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.prefect_api import PrefectApi, address
@@ -94,6 +94,22 @@ def data_storage(settings: Settings) -> Row:
     return _bucket_round_trip(settings.data.storage, settings.data.s3_endpoint)
 
 
+def prefect_results(settings: Settings) -> Row:
+    """Whether Prefect's results lie where the data do: written as Prefect does, read as the data are."""
+    kind, _, name = os.environ.get(RESULTS, "").partition("/")
+    if kind != "s3-bucket":
+        return Row(found=f"on this machine: {RESULTS} is not set")
+    block = _api(settings).block(kind, name)
+    if block is None:
+        return Row(state="failed", found=f"the block {kind}/{name} is not laid", advice="run `pneumo up`")
+    place = f"s3://{block['bucket_name']}/{block['bucket_folder']}"
+    try:
+        return _bucket_round_trip(place, settings.data.s3_endpoint, writer=_bucket(place, None))
+    except DataError as error:
+        advice = "give AWS_ENDPOINT_URL_S3, which Prefect and MLflow read, and data.s3_endpoint one address"
+        return Row(state="failed", found=str(error), advice=advice)
+
+
 def _folder_round_trip(folder: Path) -> Row:
     file = folder / f"doctor-{uuid.uuid4().hex}.txt"
     try:
@@ -105,14 +121,19 @@ def _folder_round_trip(folder: Path) -> Row:
     return Row(found=str(folder))
 
 
-def _bucket_round_trip(url: str, endpoint: str | None) -> Row:
-    bucket = Bucket(url, endpoint, attempts=1, timeout=SECONDS)
+def _bucket_round_trip(url: str, endpoint: str | None, writer: Bucket | None = None) -> Row:
+    """Write, with a client of its own if there is one, read and delete."""
+    bucket = _bucket(url, endpoint)
     key = bucket.key(f"doctor-{uuid.uuid4().hex}")
-    bucket.put(key, b"pneumo")
+    (writer or bucket).put(key, b"pneumo")
     if bucket.get(key) != b"pneumo":
         raise DataError(f"Expected {url} to give back what was written, but it gave something else: check the server.")
     bucket.delete(key)
     return Row(found=f"{url} at {endpoint or 'AWS'}: written, read, deleted")
+
+
+def _bucket(url: str, endpoint: str | None) -> Bucket:
+    return Bucket(url, endpoint, attempts=1, timeout=SECONDS)
 
 
 def _api(settings: Settings) -> PrefectApi:
