@@ -24,7 +24,7 @@ ADVICE = {
     "412": "it changed while it was read, run again",
 }
 Value = TypeVar("Value")
-_answered: set[tuple[str, str | None]] = set()  # buckets at endpoints, in this process
+_answered: set[tuple[str, str]] = set()  # buckets at endpoints, in this process
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Bucket:
         name, _, prefix = url.removeprefix("s3://").partition("/")
         if not url.startswith("s3://") or not name:
             raise DataError(f"Expected s3://<bucket>/<prefix>, but got {url!r}: correct it.")
-        self.url, self.name, self.prefix, self._where = url, name, prefix, endpoint or "AWS"
-        self._place, self._attempts = (name, endpoint), attempts or ATTEMPTS
+        self.url, self.name, self.prefix = url, name, prefix
+        self._attempts = attempts or ATTEMPTS
         config = Config(
             connect_timeout=min(CONNECT_TIMEOUT, timeout or READ_TIMEOUT),
             read_timeout=timeout or READ_TIMEOUT,
@@ -58,6 +58,8 @@ class Bucket:
             response_checksum_validation="when_required",
         )
         self._client = boto3.client("s3", endpoint_url=endpoint, config=config)
+        self.endpoint = self._client.meta.endpoint_url  # given, of the environment, or AWS's own
+        self._place = (name, self.endpoint)
 
     def key(self, *parts: str) -> str:
         """A key below the prefix."""
@@ -133,7 +135,7 @@ class Bucket:
                 name = type(error).__name__
                 if not (patient and name in AWAY) and (name not in TRANSIENT or attempt >= self._attempts):
                     raise DataError(
-                        f"Expected to reach s3://{self.name}/{key} at {self._where}, but it gives: {error}"
+                        f"Expected to reach s3://{self.name}/{key} at {self.endpoint}, but it gives: {error}"
                         f" (after {attempt} attempts): check endpoint, network and credentials."
                     ) from error
             time.sleep(min(0.2 * 2**attempt, LONGEST_PAUSE))
@@ -142,7 +144,7 @@ class Bucket:
         status = _status(response)
         code = response.get("Error", {}).get("Code", "")
         return DataError(
-            f"Expected to read or write s3://{self.name}/{key} at {self._where}, but the server answers {status}"
+            f"Expected to read or write s3://{self.name}/{key} at {self.endpoint}, but the server answers {status}"
             f" {code}: {ADVICE.get(status, 'run again, or ask who runs it')}."
         )
 

@@ -62,4 +62,5 @@ def artifact_round_trip(uri: str, timeout: float = 5) -> tuple[str, str]:
 
 
 def _refusal(answer: httpx.Response) -> str:
-    return f"{answer.request.method} gives HTTP status {answer.status_code}: {answer.text[:200]}"
+    said = answer.json().get("message", "") if "json" in answer.headers.get("content-type", "") else ""
+    return f"{answer.request.method} gives HTTP status {answer.status_code}" + (f": {said[:200]}" if said else "")

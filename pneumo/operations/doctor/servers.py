@@ -129,7 +129,7 @@ def _bucket_round_trip(url: str, endpoint: str | None, writer: Bucket | None = N
     if bucket.get(key) != b"pneumo":
         raise DataError(f"Expected {url} to give back what was written, but it gave something else: check the server.")
     bucket.delete(key)
-    return Row(found=f"{url} at {endpoint or 'AWS'}: written, read, deleted")
+    return Row(found=f"{url} at {bucket.endpoint}: written, read, deleted")
 
 
 def _bucket(url: str, endpoint: str | None) -> Bucket:
