@@ -127,8 +127,9 @@ class Site:
         return found
 
     def memory(self, who: str) -> float:
-        """Resident MiB of a service and its children."""
-        family = [member for one in self.members(who) for member in (one, *one.children(recursive=True))]
+        """Resident MiB of a service and its children; a worker's are flow runs, which are not counted."""
+        own = self.members(who)
+        family = own if who == "worker" else [m for one in own for m in (one, *one.children(recursive=True))]
         return sum(member.memory_info().rss for member in family) / 2**20
 
     def tracker(self) -> Tracker:
