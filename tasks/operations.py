@@ -41,7 +41,7 @@ def guard() -> Iterator[Settings]:
             close_dead(settings)
             preflight(settings)
             yield settings
-        except Exception as error:
+        except Exception as error:  # whatever it is: it is told, and raised again
             notify(Message(kind="failure", title=f"{flow_run.name} failed", text=str(error), link=_page()), settings)
             raise
         finally:

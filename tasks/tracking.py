@@ -47,7 +47,7 @@ def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[
         yield run_id
         tracker().finish(run_id)
         _end_all("KILLED", "a server went away while this run was created, and it was created twice")
-    except Exception as error:
+    except Exception as error:  # whatever it is: it is recorded, and raised again
         _tell_the_end("FAILED", str(error), error)
         raise
     except CANCELLED:

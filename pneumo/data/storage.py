@@ -59,7 +59,6 @@ class Bucket:
         )
         self._client = boto3.client("s3", endpoint_url=endpoint, config=config)
         self.endpoint = self._client.meta.endpoint_url  # given, of the environment, or AWS's own
-        self._place = (name, self.endpoint)
 
     def key(self, *parts: str) -> str:
         """A key below the prefix."""
@@ -121,12 +120,13 @@ class Bucket:
         from botocore.exceptions import BotoCoreError, ClientError
 
         began, attempt = time.monotonic(), 0
+        place = (self.name, self.endpoint)
         while True:
             attempt += 1
-            patient = self._place in _answered and time.monotonic() - began < OUTAGE_SECONDS and self._attempts > 1
+            patient = place in _answered and time.monotonic() - began < OUTAGE_SECONDS and self._attempts > 1
             try:
                 result = action()
-                _answered.add(self._place)
+                _answered.add(place)
                 return result
             except ClientError as error:
                 if not (patient and _status(error.response) in OUTAGE):

@@ -97,7 +97,7 @@ def _authorisation(database: str) -> str:
         f"database_uri = {database.replace('%', '%%')}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         "admin_username = admin\n"
-        "auth_cache_ttl_seconds = 60\n"  # the hash of a password takes 0.1 s, and a run asks hundreds of times
+        "auth_cache_ttl_seconds = 60\n"  # the hash of a password takes 0.1 s, and comes with every request
     )
 
 

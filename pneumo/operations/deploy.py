@@ -19,6 +19,7 @@ from pneumo.settings import Pool, Settings
 
 DEPLOYMENTS = Path("infra/prefect.yaml")
 RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
+S3_BLOCK = "s3-bucket"
 FOLDER = "results"
 
 
@@ -42,6 +43,12 @@ def lay_pool(pool: Pool, api: PrefectApi) -> None:
     api.ensure_pool(pool.type, pool.runs_at_once, _template(pool, pool.template) if pool.template else None)
 
 
+def results_block() -> str:
+    """The block of an S3 bucket that holds Prefect's results; empty if they stay on this machine."""
+    kind, _, name = os.environ.get(RESULTS, "").partition("/")
+    return name if kind == S3_BLOCK else ""
+
+
 def lay_results(settings: Settings, environment: Mapping[str, str]) -> None:
     """Tell Prefect where results lie, if PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names a block of an S3 bucket.
 
@@ -49,8 +56,8 @@ def lay_results(settings: Settings, environment: Mapping[str, str]) -> None:
         ServiceError: Prefect refused.
         SettingsError: there is no data.storage whose bucket could hold them.
     """
-    kind, _, name = os.environ.get(RESULTS, "").partition("/")
-    if kind != "s3-bucket":
+    name = results_block()
+    if not name:
         return
     if not settings.data.storage:
         raise SettingsError(f"Expected data.storage, whose bucket {RESULTS} is about, but it is empty: set s3://...")
@@ -61,7 +68,7 @@ def lay_results(settings: Settings, environment: Mapping[str, str]) -> None:
     )
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise ServiceError(f"Expected Prefect to take the block {kind}/{name}, but it refused: {last[0]}")
+        raise ServiceError(f"Expected Prefect to take the block {S3_BLOCK}/{name}, but it refused: {last[0]}")
 
 
 def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:

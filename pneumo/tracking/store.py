@@ -62,5 +62,5 @@ def artifact_round_trip(uri: str, timeout: float = 5) -> tuple[str, str]:
 
 
 def _refusal(answer: httpx.Response) -> str:
-    said = answer.json().get("message", "") if "json" in answer.headers.get("content-type", "") else ""
-    return f"{answer.request.method} gives HTTP status {answer.status_code}" + (f": {said[:200]}" if said else "")
+    said = "" if "html" in answer.headers.get("content-type", "") else f": {answer.text[:200]}"
+    return f"{answer.request.method} gives HTTP status {answer.status_code}{said}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from pneumo.data.storage import Bucket
 from pneumo.errors import DataError
 from pneumo.operations import access
-from pneumo.operations.deploy import RESULTS, deployment_names
+from pneumo.operations.deploy import RESULTS, S3_BLOCK, deployment_names, results_block
 from pneumo.operations.doctor.machine import version_of
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.prefect_api import PrefectApi, address
@@ -81,7 +81,8 @@ def artifacts_directly(settings: Settings) -> Row:
     if place is None:
         return Row(found="not known here: MLFLOW_ARTIFACTS_DESTINATION is not set")
     if place.startswith("s3://"):
-        return _bucket_round_trip(place, settings.data.s3_endpoint)
+        bucket = _bucket(place, settings.data.s3_endpoint)
+        return _bucket_round_trip(bucket, bucket)
     folder = Path(place)
     folder.mkdir(parents=True, exist_ok=True)
     return _folder_round_trip(folder)
@@ -91,20 +92,21 @@ def data_storage(settings: Settings) -> Row:
     """Whether data versions can be put, read and deleted with these credentials at this endpoint."""
     if not settings.data.storage:
         return Row(found="not used: data.storage is empty")
-    return _bucket_round_trip(settings.data.storage, settings.data.s3_endpoint)
+    bucket = _bucket(settings.data.storage, settings.data.s3_endpoint)
+    return _bucket_round_trip(bucket, bucket)
 
 
 def prefect_results(settings: Settings) -> Row:
     """Whether Prefect's results lie where the data do: written as Prefect does, read as the data are."""
-    kind, _, name = os.environ.get(RESULTS, "").partition("/")
-    if kind != "s3-bucket":
+    name = results_block()
+    if not name:
         return Row(found=f"on this machine: {RESULTS} is not set")
-    block = _api(settings).block(kind, name)
+    block = _api(settings).block(S3_BLOCK, name)
     if block is None:
-        return Row(state="failed", found=f"the block {kind}/{name} is not laid", advice="run `pneumo up`")
+        return Row(state="failed", found=f"the block {S3_BLOCK}/{name} is not laid", advice="run `pneumo up`")
     place = f"s3://{block['bucket_name']}/{block['bucket_folder']}"
     try:
-        return _bucket_round_trip(place, settings.data.s3_endpoint, writer=_bucket(place, None))
+        return _bucket_round_trip(_bucket(place, None), _bucket(place, settings.data.s3_endpoint))
     except DataError as error:
         advice = "give AWS_ENDPOINT_URL_S3, which Prefect and MLflow read, and data.s3_endpoint one address"
         return Row(state="failed", found=str(error), advice=advice)
@@ -121,15 +123,15 @@ def _folder_round_trip(folder: Path) -> Row:
     return Row(found=str(folder))
 
 
-def _bucket_round_trip(url: str, endpoint: str | None, writer: Bucket | None = None) -> Row:
-    """Write, with a client of its own if there is one, read and delete."""
-    bucket = _bucket(url, endpoint)
-    key = bucket.key(f"doctor-{uuid.uuid4().hex}")
-    (writer or bucket).put(key, b"pneumo")
-    if bucket.get(key) != b"pneumo":
-        raise DataError(f"Expected {url} to give back what was written, but it gave something else: check the server.")
-    bucket.delete(key)
-    return Row(found=f"{url} at {bucket.endpoint}: written, read, deleted")
+def _bucket_round_trip(writer: Bucket, reader: Bucket) -> Row:
+    """Two clients of one bucket; the row says where the second one looked."""
+    key = reader.key(f"doctor-{uuid.uuid4().hex}")
+    writer.put(key, b"pneumo")
+    if reader.get(key) != b"pneumo":
+        words = f"Expected {reader.url} to give back what was written, but it gave something else: check the server."
+        raise DataError(words)
+    reader.delete(key)
+    return Row(found=f"{reader.url} at {reader.endpoint}: written, read, deleted")
 
 
 def _bucket(url: str, endpoint: str | None) -> Bucket:
