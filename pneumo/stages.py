@@ -129,6 +129,7 @@ class Evaluation(Record):
     minutes: float
     threshold: float
     temperature: float
+    offset: float
     selection_score: float
     validation_auc: float
     test_auc: Interval

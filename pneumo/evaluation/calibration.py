@@ -10,33 +10,19 @@ BINS = 10
 TEMPERATURES = (0.05, 20.0)
 
 
-def probability(logits: ArrayLike, temperature: float = 1.0) -> Floats:
-    """Probability of pneumonia = sigmoid(logit / temperature)."""
+def probability(logits: ArrayLike, temperature: float = 1.0, offset: float = 0.0) -> Floats:
+    """Probability of pneumonia = sigmoid((logit + offset) / temperature)."""
     from scipy.special import expit
 
-    result: Floats = expit(np.asarray(logits, np.float64) / temperature)
+    result: Floats = expit((np.asarray(logits, np.float64) + offset) / temperature)
     return result
 
 
-def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
-    """The temperature that minimises the log loss (Guo et al. 2017), within 0.05 to 20.
+def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> tuple[float, float]:
+    """Offset and temperature that minimise the log loss: Platt scaling (1999), as offset before temperature.
 
-    Raises:
-        DataError: one class only.
-    """
-    from scipy.optimize import minimize_scalar
-
-    target, logits = _targets(labels), np.asarray(logits, np.float64)
-    found = minimize_scalar(
-        lambda scale: _log_loss(target, logits / np.exp(scale)), bounds=np.log(TEMPERATURES), method="bounded"
-    )
-    return float(np.exp(found.x))
-
-
-def fit_offset(labels: ArrayLike, logits: ArrayLike) -> float:
-    """What to add to logits before a temperature can calibrate them: Platt's (1999) second parameter.
-
-    Classes that were weighed alike, and smoothed labels, leave the logit of even odds somewhere else than at 0.
+    Classes that were weighed alike, and smoothed labels, leave the logit of even odds somewhere else than at 0, so a
+    temperature (Guo et al. 2017) alone cannot calibrate. The temperature stays within 0.05 to 20.
 
     Raises:
         DataError: one class only.
@@ -48,7 +34,8 @@ def fit_offset(labels: ArrayLike, logits: ArrayLike) -> float:
     found = minimize(  # convex in slope and intercept
         lambda line: _log_loss(target, line[0] * logits + line[1]), (1.0, 0.0), bounds=(slopes, (None, None))
     )
-    return float(found.x[1] / found.x[0])
+    slope, intercept = (float(value) for value in found.x)
+    return intercept / slope, 1 / slope
 
 
 def _targets(labels: ArrayLike) -> Floats:

@@ -50,7 +50,7 @@ PICTURES: dict[str, Callable[[Shown], "Figure"]] = {
 def evaluate(
     candidate: Candidate, version: DatasetVersion, store: ImageStore, settings: Promotion, home: Path
 ) -> Evaluation:
-    """Measure a candidate on the test images; temperature and threshold come from the validation images.
+    """Measure a candidate on the test images; offset, temperature and threshold come from the validation images.
 
     Writes `<home>/cache/evaluate/<key>/`: figures/*.png, metrics.json, scored.parquet and bundle/. A second call with
     the same inputs returns the kept result. `model_uri` is empty: whoever logs the bundle fills it in.
@@ -107,6 +107,7 @@ def _write(
         minutes=candidate.minutes,
         threshold=operating.threshold,
         temperature=operating.temperature,
+        offset=operating.offset,
         selection_score=candidate.selection_score,
         validation_auc=candidate.validation_auc,
         test_auc=measures.intervals["auc"],
@@ -149,6 +150,7 @@ def _facts(
     return {
         **{f"test_{name}": value for name, value in measures.flat().items()},
         "temperature": operating.temperature,
+        "offset": operating.offset,
         "threshold": operating.threshold,
         "validation_sensitivity": float(called["called"][pneumonia].mean()),
         "validation_specificity": float(1 - called["called"][~pneumonia].mean()),

@@ -58,7 +58,7 @@ def set_name(source: str) -> str:
 
 
 def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) -> External:
-    """Score an external set with a candidate's bundle, at its own threshold and temperature.
+    """Score an external set with a candidate's bundle, at its own threshold, offset and temperature.
 
     Writes `<home>/cache/external/<key>/`: figures/*.png, scored.parquet, external.json; kept for a second call.
 
@@ -121,7 +121,7 @@ def _score(bundle: Bundle, inventory: Inventory) -> pd.DataFrame:
     manifest = pd.read_parquet(inventory.manifest).drop(columns=["error"], errors="ignore")
     scores = score_cells(bundle, [inventory.root / path for path in manifest["path"]])
     probability = scores["probability"].clip(1e-12, 1 - 1e-12)
-    logit = bundle.spec.temperature * np.log(probability / (1 - probability))
+    logit = bundle.spec.temperature * np.log(probability / (1 - probability)) - bundle.spec.offset
     called = scores["label"] == bundle.spec.labels[1]
     # The manifest's label is the truth; the scores' label is the call.
     return manifest.assign(

@@ -17,8 +17,9 @@ from pneumo.stages import Interval
 
 
 class Operating(NamedTuple):
-    """How logits become probabilities and calls; fitted on validation images only."""
+    """How logits become calls: probability = sigmoid((logit + offset) / temperature), called from `threshold` up."""
 
+    offset: float
     temperature: float
     threshold: float
 
@@ -36,27 +37,27 @@ class Measures(NamedTuple):
 
 
 def fit_operating(validation: pd.DataFrame, target_sensitivity: float) -> Operating:
-    """Temperature and threshold from validation rows (label, logit).
+    """Offset, temperature and threshold from validation rows (label, logit).
 
     Raises:
         DataError: one class only.
     """
     labels = is_pneumonia(validation)
-    temperature = calibration.fit_temperature(labels, validation["logit"])
-    probabilities = calibration.probability(validation["logit"], temperature)
-    return Operating(temperature, calibration.pick_threshold(labels, probabilities, target_sensitivity))
+    offset, temperature = calibration.fit_calibration(labels, validation["logit"])
+    probabilities = calibration.probability(validation["logit"], temperature, offset)
+    return Operating(offset, temperature, calibration.pick_threshold(labels, probabilities, target_sensitivity))
 
 
 def apply_operating(rows: pd.DataFrame, operating: Operating) -> pd.DataFrame:
     """Rows with the columns probability (0 to 1) and called (bool) added."""
-    probabilities = calibration.probability(rows["logit"], operating.temperature)
+    probabilities = calibration.probability(rows["logit"], operating.temperature, operating.offset)
     return rows.assign(probability=probabilities, called=probabilities >= operating.threshold)
 
 
 def measure(rows: pd.DataFrame, temperature: float) -> Measures:
     """Measure scored rows (label, patient, logit, probability, called).
 
-    `_raw` are values before temperature scaling.
+    `_raw` are values before calibration.
 
     Raises:
         DataError: one class only.

@@ -53,6 +53,7 @@ def make_bundle(
         size=store.size,
         fit=store.fit,
         temperature=operating.temperature,
+        offset=operating.offset,
         threshold=operating.threshold,
         dataset=version.digest,
         synthetic=version.synthetic,

@@ -44,7 +44,8 @@ def contest(tracker: Tracker, champion: ModelVersion, evaluation: Evaluation, ve
             return Contest(**facts, comparison=None)
     theirs = _scores(tracker, champion, fair, version.root)
     labels = (fair["label"] == "PNEUMONIA").to_numpy()
-    comparison = compare(labels, probability(fair["logit"], evaluation.temperature), theirs, fair["patient"])
+    ours = probability(fair["logit"], evaluation.temperature, evaluation.offset)
+    comparison = compare(labels, ours, theirs, fair["patient"])
     return Contest(**facts, comparison=comparison)
 
 

@@ -20,7 +20,7 @@ def query_row(
 ) -> PolicyRow:
     """Score the input example and up to 32 test images with the registered version; a refusal to load does not pass."""
     rows = test_rows(evaluation)[:IMAGES]
-    expected = probability(rows["logit"].to_numpy(), evaluation.temperature)
+    expected = probability(rows["logit"].to_numpy(), evaluation.temperature, evaluation.offset)
     files = [version.root / path for path in rows["path"]]
     try:
         passed, value = _verdict(ask(tracker.uri, f"models:/{registered}/{number}", files), expected)

@@ -47,6 +47,7 @@ def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: st
         "specificity": evaluation.specificity.value,
         "threshold": evaluation.threshold,
         "temperature": evaluation.temperature,
+        "offset": evaluation.offset,
     }
     return {
         KEY: evaluation.key,

@@ -25,12 +25,13 @@ Images = NDArray[np.uint8]
 
 
 class ServingSpec(Record):
-    """What it takes to use a model as it was evaluated; probability = sigmoid(logit / temperature)."""
+    """What it takes to use a model as it was evaluated; probability = sigmoid((logit + offset) / temperature)."""
 
     name: str
     size: int
     fit: Fit
     temperature: float
+    offset: float = 0.0  # none in bundles of the first version
     threshold: float
     dataset: str
     synthetic: bool
@@ -77,7 +78,7 @@ class Bundle:
         """Calibrated probability of pneumonia of logits (n,)."""
         from scipy.special import expit
 
-        calibrated: NDArray[np.float64] = expit(logits.astype(np.float64) / self.spec.temperature)
+        calibrated: NDArray[np.float64] = expit((logits.astype(np.float64) + self.spec.offset) / self.spec.temperature)
         return calibrated
 
     def label(self, probability: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.str_]:

@@ -16,7 +16,7 @@ from pneumo.training.progress import OnProgress, silent
 from pneumo.training.spec import CandidateSpec
 
 ENSEMBLE = "ensemble"
-CODE = ("training", "evaluation/calibration.py")  # what a trained model depends on
+CODE = ("training",)  # what a trained model depends on
 
 
 def train(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pneumo.errors import TrainingError
-from pneumo.evaluation.calibration import fit_offset
 from pneumo.stages import Candidate, DatasetVersion, ImageStore, Record, written_once
 from pneumo.training import fit, network, weights
 from pneumo.training.features import augmented, embeddings
@@ -97,16 +96,7 @@ def _backbone(
     history = fit.fine_tune(spec, model, images, judging, job.checkpoint, report) if spec.epochs else []
     if spec.precision != "float32":
         model = network.in_full_precision(model)  # judged, kept and served with all digits
-    _center(model, images)
     return model, history
-
-
-def _center(model: Any, images: Images) -> None:
-    """Put even odds at logit 0, by the validation images; a temperature alone could not calibrate the model."""
-    validation, layer = images.of("validation"), model.get_layer("logit")
-    kernel, bias = layer.get_weights()
-    offset = fit_offset(images.targets(validation) == 1, apply(model, images.pixels, validation)[:, 0])
-    layer.set_weights([kernel, bias + np.float32(offset)])
 
 
 def _set_head(job: Job, spec: CandidateSpec, model: Any, images: Images) -> None:

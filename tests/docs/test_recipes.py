@@ -62,8 +62,8 @@ def test_a_gate(table, tmp_path):
     half = Interval(value=0.9, low=0.8, high=1.0)
     measured = Evaluation(
         name="a", key="k", run_id="r", model_uri="", bundle=tmp_path, predictions=tmp_path, minutes=1, threshold=0.5,
-        temperature=1, selection_score=0.9, validation_auc=0.9, test_auc=half, sensitivity=half, specificity=half,
-        metrics={"test_brier": 0.3}, slices={},
+        temperature=1, offset=0, selection_score=0.9, validation_auc=0.9, test_auc=half, sensitivity=half,
+        specificity=half, metrics={"test_brier": 0.3}, slices={},
     )  # fmt: skip
     row = gates.figure_rows(measured, Policy())[-1]
     assert (row.name, row.limit, row.value, row.passed) == ("Brier score", "at most 0.2", "0.300", False)

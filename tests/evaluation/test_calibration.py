@@ -7,8 +7,7 @@ from pneumo.evaluation.calibration import (
     brier_score,
     calibration_error,
     calibration_slope,
-    fit_offset,
-    fit_temperature,
+    fit_calibration,
     pick_threshold,
     probability,
 )
@@ -23,34 +22,33 @@ def calibrated(count: int = 4000, seed: int = 0):
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_a_factor_on_the_logits(factor):
     labels, logits = calibrated()
-    assert fit_temperature(labels, factor * logits) == pytest.approx(factor, rel=0.1)
+    assert fit_calibration(labels, factor * logits)[1] == pytest.approx(factor, rel=0.1)
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(1.0, 0.0), (2.0, -3.0), (0.5, 1.0)])
 def test_the_offset_puts_even_odds_at_zero_whatever_the_temperature(factor, offset):
     labels, logits = calibrated()
-    assert fit_offset(labels, factor * logits - offset) == pytest.approx(offset, abs=0.1 * factor)
+    assert fit_calibration(labels, factor * logits - offset)[0] == pytest.approx(offset, abs=0.1 * factor)
 
 
-def test_a_temperature_after_the_offset_calibrates_what_it_could_not_alone():
+def test_offset_and_temperature_calibrate_what_no_temperature_could_alone():
     labels, logits = calibrated()
     moved = 0.5 * logits - 2
-
-    def error(values):
-        return calibration_error(labels, probability(values, fit_temperature(labels, values)))
-
-    assert error(moved) > 0.1 and error(moved + fit_offset(labels, moved)) < 0.03
+    offset, temperature = fit_calibration(labels, moved)
+    alone = min(brier_score(labels, probability(moved, scale)) for scale in np.geomspace(0.05, 20, 50))
+    both = probability(moved, temperature, offset)
+    assert alone > 1.3 * brier_score(labels, both) and calibration_error(labels, both) < 0.03
 
 
 def test_an_offset_of_separable_images_lies_between_them():
     labels = np.arange(30) < 20
-    assert -5 < fit_offset(labels, np.where(labels, 5.0, -5.0)) < 5
+    assert -5 < fit_calibration(labels, np.where(labels, 5.0, -5.0))[0] < 5
 
 
 def test_separable_images_do_not_make_the_model_sure_of_everything():
     labels = np.arange(20) < 10
-    temperature = fit_temperature(labels, np.where(labels, 5.0, -5.0))
-    assert probability(np.array([5.0]), temperature)[0] == pytest.approx(11 / 12, abs=0.01)
+    offset, temperature = fit_calibration(labels, np.where(labels, 5.0, -5.0))
+    assert probability(np.array([5.0]), temperature, offset)[0] == pytest.approx(11 / 12, abs=0.01)
 
 
 def test_slope_is_one_when_calibrated_and_halves_when_twice_too_sure():
@@ -102,6 +100,6 @@ def test_a_target_that_only_calling_everything_reaches_is_reached():
 
 
 def test_one_class_is_refused():
-    for fit in (lambda: fit_temperature([True] * 3, [1, 2, 3]), lambda: pick_threshold([False] * 3, [0, 0, 1], 0.9)):
+    for fit in (lambda: fit_calibration([True] * 3, [1, 2, 3]), lambda: pick_threshold([False] * 3, [0, 0, 1], 0.9)):
         with pytest.raises(DataError, match="Expected validation images of both classes, got 3 of one"):
             fit()

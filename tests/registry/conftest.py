@@ -54,7 +54,7 @@ class Rule(PythonModel):
         spec = self.spec
         images = [image.read_bytes() if isinstance(image, Path) else image for image in model_input["image"]]
         logits = [logit(image, spec["noise"], spec["seed"]) + spec["shift"] for image in images]
-        values = [1 / (1 + math.exp(-value / spec["temperature"])) for value in logits]
+        values = [1 / (1 + math.exp(-(value + spec["offset"]) / spec["temperature"])) for value in logits]
         labels = ["PNEUMONIA" if value >= params["threshold"] else "NORMAL" for value in values]
         return pd.DataFrame({"probability": values, "label": labels, "error": None, "unlike": False})
 
@@ -133,6 +133,7 @@ class World:
             minutes=0.0,
             threshold=operating.threshold,
             temperature=operating.temperature,
+            offset=operating.offset,
             selection_score=-noise,
             validation_auc=auc,
             test_auc=measures.intervals["auc"],
