@@ -10,25 +10,28 @@ import numpy as np
 SHIFT, ROTATION, ZOOM, ASPECT = 0.06, 10.0, 0.12, 0.06  # of the side, degrees, factor, factor
 CONTRAST, BRIGHTNESS, GAMMA = 0.30, 0.12, 0.35  # factor, of the range, log of the exponent
 BLUR, SHARPEN, NOISE = 0.9, 0.4, 0.03  # share of the smoothed image, of its opposite, of the range
+CROP_ASPECT = 4 / 3  # widest and tallest crop
 RETONED = 0.7  # share of the images, at strength 1 and above
 COLUMNS = 13  # 8 of the transform, contrast, brightness, gamma, smoothing, noise
 
 
-def draw(generator: np.random.Generator, count: int, size: int, strength: float) -> np.ndarray:
+def draw(generator: np.random.Generator, count: int, size: int, strength: float, crop: float = 1.0) -> np.ndarray:
     """Parameters for `count` images, float32 (count, COLUMNS).
 
     Args:
         size: side of the images in pixels.
         strength: 0 changes nothing, 1 is usual.
+        crop: the smallest share of the area that is shown (Szegedy et al. 2015); 1: always the whole image.
     """
 
     def symmetric(limit: float) -> np.ndarray:
         return generator.uniform(-limit, limit, count) * strength
 
+    sides, places = _crops(generator, count, crop)
     geometry = _transform(
         np.radians(symmetric(ROTATION)),
-        np.exp(symmetric(ZOOM) + np.stack([(aspect := symmetric(ASPECT)), -aspect])),
-        size * np.stack([symmetric(SHIFT), symmetric(SHIFT)]),
+        sides * np.exp(symmetric(ZOOM) + np.stack([(aspect := symmetric(ASPECT)), -aspect])),
+        size * (places + np.stack([symmetric(SHIFT), symmetric(SHIFT)])),
         (size - 1) / 2,
     )
     tones = [np.exp(symmetric(CONTRAST)), symmetric(BRIGHTNESS), np.exp(symmetric(GAMMA))]
@@ -36,6 +39,14 @@ def draw(generator: np.random.Generator, count: int, size: int, strength: float)
     smoothing = np.clip(generator.uniform(-SHARPEN, BLUR, count) * strength, -1, 1) * often[0]
     noise = generator.uniform(0, NOISE, count) * strength * often[1]
     return np.stack([*geometry, *tones, smoothing, noise], axis=1).astype("float32")
+
+
+def _crops(generator: np.random.Generator, count: int, crop: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sides of crops as shares of the image's, and how far their centres lie from its own: (2, count) each."""
+    area = generator.uniform(crop, 1, count)
+    tall = np.exp(generator.uniform(-1, 1, count) * np.log(CROP_ASPECT) * (crop < 1))
+    sides = np.minimum(np.sqrt(area * np.stack([tall, 1 / tall])), 1)
+    return sides, generator.uniform(-0.5, 0.5, (2, count)) * (1 - sides)
 
 
 def ranks(images: np.ndarray) -> np.ndarray:

@@ -10,9 +10,10 @@ from filelock import FileLock
 from pneumo.errors import TrainingError
 from pneumo.stages import Candidate, DatasetVersion, ImageStore, code_version, stage_key
 from pneumo.training import weights
+from pneumo.training.images import Fold
 from pneumo.training.isolate import run
-from pneumo.training.job import Job, read
-from pneumo.training.progress import OnProgress, silent
+from pneumo.training.job import Job, read, result_folder
+from pneumo.training.progress import OnProgress, Progress, silent
 from pneumo.training.spec import CandidateSpec
 
 ENSEMBLE = "ensemble"
@@ -41,16 +42,18 @@ def train(
     """
     if spec.size != store.size:
         raise TrainingError(f"Expected images of {spec.size} pixels for {spec.name}, got {store.size}: decode again.")
-    job = Job(
-        name=spec.name,
-        key=train_key(spec, version, store, home),
-        version=version,
-        store=store,
-        run_id=run_id,
-        home=home,
-        spec=spec,
-    )
-    return _done(job, on_progress, threads)
+    key = train_key(spec, version, store, home)
+    same = {"name": spec.name, "version": version, "store": store, "run_id": run_id, "home": home}
+    if spec.folds == 1:
+        return _done(Job(key=key, spec=spec, **same), on_progress, threads)
+    if is_trained(key, home):
+        return read(result_folder(home, key), run_id)
+    members = []
+    for number in range(spec.folds):
+        fold = Fold(number=number, count=spec.folds)
+        job = Job(key=stage_key("fold", candidate=key, number=number), spec=spec, fold=fold, **same)
+        members.append(_done(job, _as_one(on_progress, spec, number), threads))
+    return _done(Job(key=key, members=tuple(members), folds=True, **same), on_progress, threads)
 
 
 def combine(
@@ -95,6 +98,16 @@ def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, h
         backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
         code=code_version(*CODE),
     )
+
+
+def _as_one(on_progress: OnProgress, spec: CandidateSpec, fold: int) -> OnProgress:
+    """Epochs of folds counted on, as those of one long training."""
+
+    def follow(event: Progress) -> None:
+        epoch = event.epoch + fold * spec.epochs if event.epoch else 0
+        on_progress(event.model_copy(update={"epoch": epoch, "epochs": spec.folds * spec.epochs}))
+
+    return follow
 
 
 def is_trained(key: str, home: Path) -> bool:

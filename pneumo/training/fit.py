@@ -91,7 +91,7 @@ def batches(spec: CandidateSpec, images: Images, positions: np.ndarray, epoch: i
         for step in range(len(positions) // size):
             chosen = np.sort(order[step * size : (step + 1) * size])
             generator = np.random.default_rng([spec.seed, epoch, step])
-            drawn = augment.draw(generator, size, images.pixels.shape[1], spec.augmentation)
+            drawn = augment.draw(generator, size, images.pixels.shape[1], spec.augmentation, spec.crop)
             pixels = augment.retone(generator, images.pixels[positions[chosen]], spec.augmentation, tones)
             yield (pixels[..., None].astype("float32"), drawn), targets[chosen][:, None], weights[chosen]
         epoch += 1

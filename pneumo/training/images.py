@@ -8,10 +8,17 @@ import numpy as np
 import pandas as pd
 
 from pneumo.errors import TrainingError
-from pneumo.stages import DatasetVersion, ImageStore
+from pneumo.stages import DatasetVersion, ImageStore, Record
 
 BATCH = 64
 COLUMNS = ["path", "sha256", "patient", "label", "subtype", "split"]
+
+
+class Fold(Record):
+    """One of `count` parts of the patients outside the test set, numbered from 0."""
+
+    number: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,8 @@ class Images:
         return np.asarray(self.rows["label"].to_numpy()[positions] == "PNEUMONIA", "float32")
 
 
-def open_images(version: DatasetVersion, store: ImageStore) -> Images:
-    """Open the memory map beside its manifest.
+def open_images(version: DatasetVersion, store: ImageStore, fold: Fold | None = None) -> Images:
+    """Open the memory map beside its manifest; with a fold, its part of the patients is the validation split.
 
     Raises:
         TrainingError: the two do not belong together, or a split lacks one of the classes.
@@ -43,11 +50,26 @@ def open_images(version: DatasetVersion, store: ImageStore) -> Images:
         raise TrainingError(
             f"Expected uint8 pixels {expected} in {store.path}, found {pixels.dtype} {pixels.shape}: decode again."
         )
+    if fold is not None:
+        rows = rows.assign(split=_refolded(rows, fold))
     for split in ("train", "validation"):
         labels = set(rows.loc[rows["split"] == split, "label"])
         if len(labels) < 2:
             raise TrainingError(f"Expected both classes in split {split}, found {sorted(labels)}: give more images.")
     return Images(rows, pixels)
+
+
+def _refolded(rows: pd.DataFrame, fold: Fold) -> np.ndarray:
+    """Splits for one fold: its patients are validation, all others outside the test set are training."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    known = np.flatnonzero(rows["split"].to_numpy() != "test")
+    parts = StratifiedGroupKFold(fold.count, shuffle=True, random_state=0)
+    strata = rows["label"] + rows["subtype"]
+    cut = list(parts.split(known, strata.iloc[known], rows["patient"].iloc[known]))
+    split = np.where(rows["split"] == "test", "test", "train").astype(object)
+    split[known[cut[fold.number][1]]] = "validation"
+    return split
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

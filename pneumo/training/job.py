@@ -5,25 +5,32 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from pneumo.errors import TrainingError
 from pneumo.stages import Candidate, DatasetVersion, ImageStore, Record, written_once
 from pneumo.training import fit, network, weights
 from pneumo.training.features import augmented, embeddings
 from pneumo.training.head import fit_head
-from pneumo.training.images import Images, apply, open_images
+from pneumo.training.images import Fold, Images, apply, open_images
+from pneumo.training.merge import mean_logits
 from pneumo.training.progress import OnProgress, Progress
-from pneumo.training.score import Judge, judge, selection_score
+from pneumo.training.score import Judge, auc_by_shift, judge, selection_score, shifted_auc, validation_auc
 from pneumo.training.spec import CandidateSpec
 
-FILES = ("model.keras", "predictions.parquet", "history.json", "candidate.json")
+SHIFTED = "shifted.parquet"
+FILES = ("model.keras", "predictions.parquet", SHIFTED, "history.json", "candidate.json")
 
 
 class Job(Record):
-    """A training to do: a backbone's if there is a spec, else the ensemble of candidates."""
+    """A training to do: a backbone's if there is a spec, else one network of finished ones.
+
+    `fold` is the part of the patients that a backbone is trained without; None: the version's own validation split.
+    `folds` says that the members are folds of one candidate, whose minutes count as its own.
+    """
 
     name: str
     key: str
@@ -32,7 +39,9 @@ class Job(Record):
     run_id: str
     home: Path
     spec: CandidateSpec | None = None
+    fold: Fold | None = None
     members: tuple[Candidate, ...] = ()
+    folds: bool = False
 
     @property
     def folder(self) -> Path:
@@ -59,11 +68,8 @@ def perform(job: Job, report: OnProgress) -> Candidate:
     """Train, score and write a candidate; its folder appears when it is complete."""
     begun = time.monotonic()
     report(Progress(name=job.name, stage="start"))
-    images = open_images(job.version, job.store)
-    judging = judge(images)
-    model, history = _ensemble(job) if job.spec is None else _backbone(job, job.spec, images, judging, report)
-    report(Progress(name=job.name, stage="scoring"))
-    candidate = _write(job, model, history, images, judging, begun)
+    found = _combined(job) if job.spec is None else _trained(job, job.spec, report)
+    candidate = _write(job, found, begun)
     report(Progress(name=job.name, stage="done", metrics=figures(candidate)))
     return candidate
 
@@ -78,6 +84,43 @@ def read(folder: Path, run_id: str) -> Candidate:
     stored = Candidate.model_validate_json((folder / "candidate.json").read_text(encoding="utf-8"))
     places = {"model": folder / "model.keras", "predictions": folder / "predictions.parquet"}
     return stored.model_copy(update={"run_id": run_id, **places})
+
+
+class Found(NamedTuple):
+    """What a job comes to: a network, what it says of images as they are and shifted, and a row per epoch."""
+
+    model: Any
+    predictions: pd.DataFrame
+    shifted: pd.DataFrame
+    history: list[dict[str, float]]
+
+
+def _trained(job: Job, spec: CandidateSpec, report: OnProgress) -> Found:
+    images = open_images(job.version, job.store, job.fold)
+    judging = judge(images)
+    model, history = _backbone(job, spec, images, judging, report)
+    report(Progress(name=job.name, stage="scoring"))
+    positions = np.flatnonzero(images.rows["split"].isin(("validation", "test")))
+    predictions = images.rows.iloc[positions].reset_index(drop=True)
+    predictions["logit"] = apply(model, images.pixels, positions)[:, 0]
+    return Found(model, predictions, judging.shifted(model), history)
+
+
+def _combined(job: Job) -> Found:
+    """The mean of networks; what it says is the mean of what they said, so nothing is computed again."""
+    models = {f"{member.name} {number}": load_model(member.model) for number, member in enumerate(job.members, start=1)}
+
+    def mean(name: str) -> pd.DataFrame:
+        return mean_logits([pd.read_parquet(member.model.with_name(name)) for member in job.members])
+
+    return Found(network.combine(models), mean("predictions.parquet"), mean(SHIFTED), [])
+
+
+def load_model(path: Path) -> Any:
+    """A network of ours, in Keras's safe mode."""
+    import keras
+
+    return keras.saving.load_model(path, safe_mode=True)
 
 
 def _backbone(
@@ -110,23 +153,10 @@ def _set_head(job: Job, spec: CandidateSpec, model: Any, images: Images) -> None
     model.get_layer("logit").set_weights(head)
 
 
-def _ensemble(job: Job) -> tuple[Any, list[dict[str, float]]]:
-    import keras
-
-    members = {member.name: keras.saving.load_model(member.model, safe_mode=True) for member in job.members}
-    return network.combine(members), []
-
-
-def _write(
-    job: Job, model: Any, history: list[dict[str, float]], images: Images, judging: Judge, begun: float
-) -> Candidate:
-    positions = np.flatnonzero(images.rows["split"].isin(("validation", "test")))
-    logits = apply(model, images.pixels, positions)[:, 0]
-    if not np.isfinite(logits).all():
+def _write(job: Job, found: Found, begun: float) -> Candidate:
+    if not (np.isfinite(found.predictions["logit"]).all() and np.isfinite(found.shifted["logit"]).all()):
         raise TrainingError(f"Expected finite logits of {job.name}, got NaN or infinity: lower the learning rate.")
-    predictions = images.rows.iloc[positions].assign(logit=logits).reset_index(drop=True)
-    validation = judging.clean(predictions)
-    together, shifts = judging.shifts(model)
+    validation, together = validation_auc(found.predictions), shifted_auc(found.shifted)
     candidate = Candidate(
         name=job.name,
         key=job.key,
@@ -136,12 +166,13 @@ def _write(
         validation_auc=validation,
         shifted_auc=together,
         selection_score=selection_score(validation, together),
-        minutes=(time.monotonic() - begun) / 60,
+        minutes=(time.monotonic() - begun) / 60 + sum(member.minutes for member in job.members if job.folds),
     )
-    facts = {"epochs": history, "shifts": shifts, "peak_memory_gib": _peak_memory()}
+    facts = {"epochs": found.history, "shifts": auc_by_shift(found.shifted), "peak_memory_gib": _peak_memory()}
     with written_once(job.folder) as folder:
-        model.save(folder / "model.keras")
-        predictions.to_parquet(folder / "predictions.parquet")
+        found.model.save(folder / "model.keras")
+        found.predictions.to_parquet(folder / "predictions.parquet")
+        found.shifted.to_parquet(folder / SHIFTED)
         (folder / "history.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         (folder / "candidate.json").write_text(candidate.model_dump_json(indent=1), encoding="utf-8")
     return candidate

@@ -1,4 +1,8 @@
-"""How candidates are judged: on validation images as they are, and under a simulated change of acquisition."""
+"""How candidates are judged: on validation images as they are, and under a simulated change of acquisition.
+
+What networks say of shifted images is a table like that of predictions: path, patient, label, kind (the shift), round,
+logit. AUC, the operating point and the ensemble's figures all come from such tables.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +14,7 @@ from pneumo.training.images import Images, apply
 from pneumo.training.shift import SHIFTS, mixture
 
 SAMPLE = 400  # validation images that are shifted, which bounds memory
-ROUNDS = 3  # shifts that each of them goes through; all ten would cost as much as an epoch
+ROUNDS = 3  # shifts that each of them goes through
 
 
 @dataclass(frozen=True)
@@ -32,23 +36,14 @@ class Judge:
         shifted = auc(self.images.targets(self.sample), self._round(network, 0))
         return {"validation_auc": clean, "shifted_auc": shifted, "score": selection_score(clean, shifted)}
 
-    def clean(self, predictions: pd.DataFrame) -> float:
-        """Validation AUC from a table of predictions."""
-        rows = predictions[predictions["split"] == "validation"]
-        return auc((rows["label"] == "PNEUMONIA").to_numpy(), rows["logit"].to_numpy())
-
-    def shifts(self, network: Any) -> tuple[float, dict[str, float]]:
-        """AUC of images under mixed shifts, scored together, and AUC under each shift.
-
-        Together is harder: a shift that moves all logits one way costs nothing by itself, but it does beside others,
-        as it does at a fixed threshold.
-        """
-        targets = self.images.targets(self.sample)
-        logits = np.stack([self._round(network, number) for number in range(ROUNDS)])
-        together = float(np.mean([auc(targets, found) for found in logits]))
-        truth = np.tile(targets, (ROUNDS, 1))
-        parts = {name: (truth[self.kinds == name], logits[self.kinds == name]) for name in SHIFTS}
-        return together, {name: auc(*part) for name, part in parts.items() if len(set(part[0])) == 2}
+    def shifted(self, network: Any) -> pd.DataFrame:
+        """The table of what a network says of the sample under every round of shifts."""
+        rows = self.images.rows.iloc[self.sample][["path", "patient", "label"]]
+        rounds = [
+            rows.assign(kind=self.kinds[number], round=number, logit=self._round(network, number))
+            for number in range(ROUNDS)
+        ]
+        return pd.concat(rounds, ignore_index=True)
 
     def _round(self, network: Any, number: int) -> np.ndarray:
         moved = mixture(self.images.pixels[self.sample], self.kinds[number], number)
@@ -66,6 +61,29 @@ def judge(images: Images, seed: int = 0) -> Judge:
     turns = np.concatenate([np.arange(len(part)) for part in chosen])
     kinds = np.array(list(SHIFTS))[(turns + np.arange(ROUNDS)[:, None]) % len(SHIFTS)]
     return Judge(images, validation, np.concatenate(chosen), kinds)
+
+
+def validation_auc(predictions: pd.DataFrame) -> float:
+    """AUC on validation images, from a table of predictions."""
+    return _auc(predictions[predictions["split"] == "validation"])
+
+
+def shifted_auc(shifted: pd.DataFrame) -> float:
+    """AUC under mixed shifts, the mean of its rounds.
+
+    Mixed is harder than one by one: a shift that moves all logits one way costs nothing by itself, but it does beside
+    others, as it does at a fixed threshold.
+    """
+    return float(np.mean([_auc(rows) for _, rows in shifted.groupby("round")]))
+
+
+def auc_by_shift(shifted: pd.DataFrame) -> dict[str, float]:
+    """AUC under each shift that both classes went through."""
+    return {str(kind): _auc(rows) for kind, rows in shifted.groupby("kind") if rows["label"].nunique() == 2}
+
+
+def _auc(rows: pd.DataFrame) -> float:
+    return auc((rows["label"] == "PNEUMONIA").to_numpy(), rows["logit"].to_numpy())
 
 
 def selection_score(validation_auc: float, shifted_auc: float) -> float:

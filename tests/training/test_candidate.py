@@ -71,7 +71,7 @@ def test_its_figures_are_those_of_its_predictions(trained):
     assert trained.selection_score == (trained.validation_auc + trained.shifted_auc) / 2
     facts = json.loads(trained.model.with_name("history.json").read_text())
     assert [row["epoch"] for row in facts["epochs"]] == list(range(1, EPOCHS + 1))
-    assert {"blur", "crop"} <= set(facts["shifts"])
+    assert {"posterised", "overlaid"} <= set(facts["shifts"])
 
 
 def test_it_learns(trained):

@@ -1,12 +1,13 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pneumo.training import score
 from pneumo.training.images import Images
-from pneumo.training.score import ROUNDS, auc, judge
-from pneumo.training.shift import SHIFTS
+from pneumo.training.score import ROUNDS, auc, auc_by_shift, judge, shifted_auc, validation_auc
+from pneumo.training.shift import SHIFTS, mixture
 
 
 class Brightness:
@@ -31,7 +32,7 @@ def test_it_scores_validation_images_only(images, judging):
     pixels[images.of("test")], pixels[images.of("train")] = 255, 254
     blind, network = judge(Images(images.rows, pixels)), Brightness()
     blind.epoch(network)
-    blind.shifts(network)
+    blind.shifted(network)
     assert all(image.min() < 254 for batch in network.shown for image in batch)
     assert set(judging.sample) <= set(images.of("validation"))
 
@@ -62,9 +63,23 @@ def test_every_class_goes_through_every_shift_and_no_image_twice_through_one(jud
 
 
 def test_shifts_that_move_the_logit_cost_more_together_than_apart(judging):
-    together, apart = judging.shifts(Brightness())
-    assert set(apart) == set(SHIFTS)
-    assert together < np.mean(list(apart.values()))
+    kinds = judging.kinds.ravel()
+    rows = pd.DataFrame({"kind": kinds, "round": np.repeat(np.arange(ROUNDS), len(judging.sample))})
+    rows["label"] = np.tile(judging.images.rows["label"].iloc[judging.sample], ROUNDS)
+    moves = {name: 4.0 * place for place, name in enumerate(SHIFTS)}  # each shift moves all logits its own way
+    rows["logit"] = (rows["label"] == "PNEUMONIA").astype(float) + rows["kind"].map(moves)
+    apart = auc_by_shift(rows)
+    assert set(apart) == set(SHIFTS) and set(apart.values()) == {1.0}
+    assert shifted_auc(rows) < 0.9
+
+
+def test_the_table_of_shifts_has_a_row_for_each_image_and_round(judging, images):
+    table = judging.shifted(Brightness())
+    assert len(table) == ROUNDS * len(judging.sample)
+    first = table.iloc[0]
+    moved = mixture(images.pixels[judging.sample], judging.kinds[0], 0)[0]
+    assert (first["kind"], first["path"]) == (judging.kinds[0, 0], images.rows["path"].iloc[judging.sample[0]])
+    assert first["logit"] == pytest.approx(moved.mean(), rel=1e-6)
 
 
 def test_all_candidates_are_judged_alike(images):
@@ -72,11 +87,9 @@ def test_all_candidates_are_judged_alike(images):
     assert np.array_equal(first.sample, second.sample) and np.array_equal(first.kinds, second.kinds)
 
 
-def test_a_table_of_predictions_is_judged_by_its_validation_rows(judging):
-    import pandas as pd
-
+def test_a_table_of_predictions_is_judged_by_its_validation_rows():
     rows = pd.DataFrame({"split": ["validation"] * 3 + ["test"], "label": ["NORMAL", "PNEUMONIA"] * 2})
-    assert judging.clean(rows.assign(logit=[0.0, 2.0, 1.0, -9.0])) == 1.0
+    assert validation_auc(rows.assign(logit=[0.0, 2.0, 1.0, -9.0])) == 1.0
 
 
 def test_auc_is_the_share_of_pairs_in_order():
