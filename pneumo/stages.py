@@ -205,12 +205,14 @@ class PolicyRow(Record):
 class Look(Record):
     """A decision on a set of test images, among all decisions that were made on them.
 
-    `test_set` is the digest of its `images` images, `number` this decision's place among all on them, from 1, and
-    `promotions` how many of the others led to a champion. `comparison` is this comparison's place among those with a
-    champion, from 1, of at most `most`, and `significance` what it spent; both are 0 where nothing was spent.
+    `test_set` is the digest of its `images` images, `sketch` a few of them by which a set that shares them is known,
+    `number` this decision's place among all on them, from 1, `promotions` how many of the others led to a champion.
+    `comparison` is this comparison's place among those with a champion, from 1, of at most `most`, and `significance`
+    what it spent; they are 0 where nothing was spent.
     """
 
     test_set: str
+    sketch: tuple[str, ...]
     images: int
     number: int
     promotions: int

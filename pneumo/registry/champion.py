@@ -58,7 +58,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
     rows = history.judged(history.read(tracker, name), found.version)
     moves = [row for row in rows if row.took_effect]
     look = next((row.look for row in reversed(moves) if row.version == found.version and row.look), None)
-    made = looks.decisions(rows, look.test_set) if look else []
+    made = looks.decisions(rows, look.sketch) if look else []
     return ChampionInfo(
         registered_model=name,
         version=found.version,

@@ -89,7 +89,9 @@ def _reason(course: Course) -> str:
         return f"{best.name} was not promoted and {stays}: {refused}.{warning}"
     passed = sum(row.passed for row in course.rows)
     gates = (
-        f"passed all {passed} gates" if not warned else f"passed {passed} of {len(course.rows)} gates, the rest only warns,"
+        f"passed all {passed} gates"
+        if not warned
+        else f"passed {passed} of {len(course.rows)} gates, the rest only warns,"
     )
     place = f"replaces version {before}" if before else "is the first champion"
     return f"{best.name}, the best of validation, {gates} and {place}: test ROC AUC {best.test_auc:.4f}.{warning}"

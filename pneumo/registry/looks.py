@@ -9,11 +9,23 @@ from pneumo.settings import Promotion
 from pneumo.stages import Look
 
 DECISIONS = ("promotion", "rejection")
+SKETCH, ALIKE = 32, 0.5  # images kept of a test set; share of common images beyond which two wear out together
 
 
 def digest(images: Iterable[str]) -> str:
     """sha256 over the test images' own sha256, in whatever order they come."""
     return hashlib.sha256("\n".join(sorted(images)).encode()).hexdigest()
+
+
+def sketch(images: Iterable[str]) -> tuple[str, ...]:
+    """The images whose sha256 are smallest, 8 characters each: a random choice that is the same in every set."""
+    return tuple(sorted({image[:8] for image in images})[:SKETCH])
+
+
+def alike(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """Share of common images among all of two sets, estimated from their sketches (Broder 1997, bottom-k)."""
+    smallest = sorted({*one, *other})[: max(len(one), len(other))]
+    return len({*smallest} & {*one} & {*other}) / len(smallest)
 
 
 def look(
@@ -31,8 +43,8 @@ def look(
         champion: version that is compared with, None without one.
         policy: `tie` and `maximum_comparisons`.
     """
-    test_set = digest(images)
-    known = decisions(rows, test_set)
+    few = sketch(images)
+    known = decisions(rows, few)
     again = next((row.look for row in known if (row.evaluation, row.champion) == (evaluation, champion)), None)
     others = [row for row in known if (row.evaluation, row.champion) != (evaluation, champion)]
     compares = champion is not None and policy.tie == "keep"
@@ -42,7 +54,8 @@ def look(
         number, comparison = again.number, again.comparison or comparison
     within = compares and comparison <= policy.maximum_comparisons
     return Look(
-        test_set=test_set,
+        test_set=digest(images),
+        sketch=few,
         images=len(images),
         number=number,
         promotions=sum(row.action == "promotion" and row.took_effect for row in others),
@@ -52,6 +65,7 @@ def look(
     )
 
 
-def decisions(rows: Sequence[HistoryRow], test_set: str) -> list[HistoryRow]:
-    """The decisions that were made on a set of test images, oldest first."""
-    return [row for row in rows if row.look and row.look.test_set == test_set and row.action in DECISIONS]
+def decisions(rows: Sequence[HistoryRow], few: tuple[str, ...]) -> list[HistoryRow]:
+    """The decisions that were made on a set of test images (its sketch) or on one of mostly the same, oldest first."""
+    judged = [row for row in rows if row.look and row.action in DECISIONS]
+    return [row for row in judged if row.look and alike(row.look.sketch, few) > ALIKE]

@@ -1,5 +1,6 @@
 """A test set wears out: every decision on it is counted, and the comparisons with champions spend a level."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from pneumo.registry.history import LONGEST_REASON, Entry, HistoryRow, history, 
 from pneumo.settings import Promotion
 
 CONTEST = "ROC AUC against the champion"
-IMAGES = ["a" * 64, "b" * 64]
+IMAGES = ["a" * 64, "b" * 64, "c" * 64]
 
 
 @pytest.fixture
@@ -71,9 +72,15 @@ def test_the_same_evaluation_against_the_same_champion_is_no_new_look() -> None:
     assert (against_another.number, against_another.comparison) == (3, 3)
 
 
-def test_other_test_images_begin_anew() -> None:
-    rows = [decided("one", "1", [])]
-    assert looks.look(rows, ["c" * 64], "two", "1", Promotion()).number == 1
+def test_a_grown_test_set_goes_on_and_another_begins_anew() -> None:
+    """A source that grows has another test set every week: without this, no comparison would ever spend anything."""
+    images = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(1200)]
+    rows = [decided("one", "1", [], look=looks.look([], images[:600], "one", "1", Promotion()))]
+    for part, number in ((images[:660], 2), (images[100:700], 2), (images[500:1100], 1), (images[600:], 1)):
+        found = looks.look(rows, part, "two", "1", Promotion())
+        assert found.number == number
+        assert found.test_set != rows[0].look.test_set  # type: ignore[union-attr]
+    assert looks.alike(looks.sketch(images[:600]), looks.sketch(images[:750])) == pytest.approx(0.8, abs=0.15)
 
 
 def test_after_so_many_comparisons_the_test_images_are_spent() -> None:
