@@ -35,6 +35,9 @@ class Registry(Section):
     previous: str = "previous"
 
 
+Judged = Literal["ROC AUC", "sensitivity", "specificity"]
+
+
 class Promotion(Section):
     """What a challenger must show before it becomes champion."""
 
@@ -46,7 +49,10 @@ class Promotion(Section):
     maximum_slice_drop: float = Field(0.10, ge=0, le=1)
     maximum_latency_ms: float = Field(500, gt=0)
     maximum_model_mb: float = Field(500, gt=0)
+    severity: dict[str, Literal["refuse", "warn"]] = Field({}, description="By gate; defaults in pneumo/registry")
+    judge: dict[Judged, Literal["estimate", "lower_bound"]] = Field({}, description="Default: the estimate")
     tie: Literal["keep", "promote"] = "keep"
+    maximum_comparisons: int = Field(20, ge=1, description="With champions on the same test images")
     approval: bool = False
     approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
 

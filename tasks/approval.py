@@ -44,11 +44,13 @@ def asking(hours: float) -> Approve:
 
 def evidence(rows: list[PolicyRow], evaluation: Evaluation, mlflow_url: str) -> str:
     """What the person decides on, as Markdown."""
-    auc = evaluation.test_auc
-    head = f"**{evaluation.name}**: test ROC AUC {auc.value:.4f} ({auc.low:.4f} to {auc.high:.4f})"
-    gates = "\n".join(f"| {row.name} | {row.value} | {row.limit} |" for row in rows)
-    table = f"| gate | value | limit |\n|---|---|---|\n{gates}"
-    return f"{head}. All gates hold.\n\n{table}\n\n[Figures and heat maps in MLflow]({mlflow_url})"
+    head = f"**{evaluation.name}**: test ROC AUC {evaluation.test_auc:.4f}"
+    warnings = [f"**Warning:** {row.finding}. {row.remedy}" for row in rows if row.outcome == "warning"]
+    verdict = "No gate refuses." if warnings else "All gates hold."
+    gates = "\n".join(f"| {row.name} | {row.value} | {row.limit} | {row.outcome} |" for row in rows)
+    table = f"| gate | value | limit | outcome |\n|---|---|---|---|\n{gates}"
+    link = f"[Figures and heat maps in MLflow]({mlflow_url})"
+    return "\n\n".join([f"{head}. {verdict}", *warnings, table, link])
 
 
 def _go_on() -> None:

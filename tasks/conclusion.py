@@ -37,7 +37,7 @@ def summarize(
         images=version.images,
         candidates=rows,
         external=tuple(f"{item.name}: {item.verdict}" for item in external),
-        decision=Outcome(**decision.model_dump(include={"promoted", "reason", "registered_model", "version"})),
+        decision=_outcome(decision),
         prefect_url=flow_run.ui_url or "",
         mlflow_url=log.run_url(run_id),
     )
@@ -51,6 +51,11 @@ def summarize(
     return result
 
 
+def _outcome(decision: Decision) -> Outcome:
+    said = decision.model_dump(include={"promoted", "reason", "registered_model", "version"})
+    return Outcome(**said, remedies=decision.remedies, look=str(decision.look or ""))
+
+
 def _verdict(result: Summary) -> str:
     return "promoted" if result.decision.promoted else "not promoted"
 
@@ -62,7 +67,8 @@ def _note(result: Summary) -> str:
     warning = (
         "**Synthetic images, drawn by pneumo: the figures say nothing about patients.**\n\n" if result.synthetic else ""
     )
-    decision = f"{_verdict(result).capitalize()}: {result.decision.reason}"
+    remedies = "".join(f"\n\nWhat to do about {remedy}" for remedy in result.decision.remedies)
+    decision = f"{_verdict(result).capitalize()}: {result.decision.reason}{remedies}\n\n{result.decision.look}"
     external = "".join(f"Elsewhere: {line}\n\n" for line in result.external)
     table = f"{head}\n{'|---' * 6}|\n{body}"
     return f"{warning}{decision}\n\n{table}\n\n{external}[Prefect run]({result.prefect_url})"

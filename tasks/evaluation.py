@@ -35,7 +35,7 @@ def evaluate(
         get_run_logger().warning("%s: %s", candidate.name, warning)
     log.finish(run_id)
     auc = result.test_auc
-    get_run_logger().info("%s: ROC AUC %.4f (%.4f to %.4f) on test", candidate.name, auc.value, auc.low, auc.high)
+    get_run_logger().info("%s: ROC AUC %s on test", candidate.name, format(auc, ".4f"))
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
 
 

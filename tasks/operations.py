@@ -15,6 +15,7 @@ from pneumo.operations import cause, doctor, estimate, reconcile, retention, sch
 from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
+from pneumo.registry.rules import require_known
 from pneumo.settings import Settings, load_settings
 from pneumo.stages import DatasetVersion, Inventory
 from pneumo.training.spec import CandidateSpec
@@ -59,6 +60,7 @@ def close_dead(settings: Settings) -> None:
 @task(name="doctor", task_run_name="doctor", cache_policy=NO_CACHE)
 def preflight(settings: Settings) -> None:
     """Check all that a run needs, show it in Prefect, and stop here if it cannot end well."""
+    require_known(settings.promotion)
     rows = doctor.examine(settings)
     pages.doctor_table(rows)
     doctor.require(rows)

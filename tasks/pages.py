@@ -101,7 +101,7 @@ def leaderboard(rows: tuple[CandidateRow, ...]) -> None:
 def external_set(found: External) -> None:
     """Whether the candidate travels to another hospital, and its figures there."""
     lines = [
-        f"| {name} | {item.value:.3f} ({item.low:.3f} to {item.high:.3f}) |"
+        f"| {name} | {item:.3f} |"
         for name, item in (
             ("ROC AUC", found.auc),
             ("sensitivity", found.sensitivity),
@@ -114,14 +114,14 @@ def external_set(found: External) -> None:
 
 
 def decision_table(decision: Decision, tracker: Tracker) -> None:
-    """Each gate with its limit and value, the verdict, and the ways to version and evidence."""
+    """Each gate with its limit, value and what to do, the verdict, and the ways to version and evidence."""
     rows = [
-        {"gate": row.name, "limit": row.limit, "value": row.value, "outcome": "passed" if row.passed else "failed"}
+        {"gate": row.name, "limit": row.limit, "value": row.value, "outcome": row.outcome, "what to do": row.remedy}
         for row in decision.rows
     ]
     verdict = "Promoted" if decision.promoted else "Not promoted"
     version = f"[{decision.registered_model} version {decision.version}]({_version(decision, tracker)})"
-    words = f"**{verdict}:** {version}. {decision.reason}"
+    words = f"**{verdict}:** {version}. {decision.reason} {decision.look or ''}"
     create_table_artifact(key="decision", table=rows, description=words)
 
 
@@ -160,7 +160,7 @@ def _plain(row: CandidateRow) -> dict[str, object]:
     return {
         "candidate": row.name,
         "validation AUC": row.validation_auc,
-        "test AUC": row.test_auc and f"{row.test_auc.value:.4f} ({row.test_auc.low:.4f}-{row.test_auc.high:.4f})",
+        "test AUC": row.test_auc and format(row.test_auc, ".4f"),
         "sensitivity": row.sensitivity and round(row.sensitivity.value, 3),
         "specificity": row.specificity and round(row.specificity.value, 3),
         "minutes": row.minutes and round(row.minutes, 1),

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pneumo.settings import load_settings
+from pneumo.settings import Settings, load_settings
 
 app = typer.Typer()
 console = Console()
@@ -28,18 +28,21 @@ def champion(
         return
     settings = load_settings()
     found = find(settings, phantom)
-    if as_json:
-        console.print_json(found.model_dump_json() if found else "null")
-    elif found is None:
-        console.print(f"{settings.model_name(phantom)} has no champion yet: run `make train`.")
+    if found is None:
+        _none(settings, phantom, as_json)
+    elif as_json:
+        console.print_json(found.model_dump_json())
     else:
-        interval = f"{found.auc.value:.4f} ({found.auc.low:.4f}-{found.auc.high:.4f})" if found.auc else "unknown"
+        interval = format(found.auc, ".4f") if found.auc else "unknown"
         since = f"{found.since:%Y-%m-%d %H:%M} UTC" if found.since else "an unknown time"
         table = Table.grid(padding=(0, 2))
         table.add_row("champion", f"{found.registered_model} version {found.version}: {found.name}")
         table.add_row("test AUC", interval)
         table.add_row("data set", found.dataset_digest[:12] + (" (synthetic)" if found.synthetic else ""))
         table.add_row("since", since)
+        if found.look:
+            counts = f"{found.decisions} decision(s) so far, {found.promotions} promotion(s)"
+            table.add_row("test images", f"{found.look.images}, digest {found.look.test_set[:12]}: {counts}")
         table.add_row("MLflow", found.run_url)
         console.print(table, highlight=False, soft_wrap=True)
 
@@ -63,6 +66,21 @@ def rollback(
         console.print(words, highlight=False, soft_wrap=True)
 
 
+def _none(settings: Settings, phantom: bool, as_json: bool) -> None:
+    """Who was refused last, why, and what to do, where there is no champion."""
+    from pneumo.registry.champion import refused
+
+    last, model = refused(settings, phantom), settings.model_name(phantom)
+    if as_json:
+        console.print_json(data={"champion": None, "refused": last.model_dump(mode="json")} if last else None)
+    elif last is None:
+        console.print(f"{model} has no champion yet: run `make train`.")
+    else:
+        head = f"{model} has no champion yet. Version {last.version} was refused on {last.when:%Y-%m-%d %H:%M} UTC."
+        remedy = f"What to do about {last.remedy}" if last.remedy else ""
+        console.print("\n".join(filter(None, (head, last.reason, remedy))), highlight=False, soft_wrap=True)
+
+
 def _history(phantom: bool, as_json: bool) -> None:
     from pneumo.registry.history import history
 
@@ -70,8 +88,10 @@ def _history(phantom: bool, as_json: bool) -> None:
     if as_json:
         console.print_json(data=[row.model_dump(mode="json") for row in rows])
         return
-    table = Table("when (UTC)", "who", "what", "version", "took effect", "why", box=None, pad_edge=False)
+    columns = ("when (UTC)", "who", "what", "version", "took effect", "test images", "why")
+    table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         took = "yes" if row.took_effect else "no"
-        table.add_row(f"{row.when:%Y-%m-%d %H:%M}", row.who, row.action, row.version, took, row.reason)
+        look = f"{row.look.test_set[:12]} #{row.look.number}" if row.look else ""
+        table.add_row(f"{row.when:%Y-%m-%d %H:%M}", row.who, row.action, row.version, took, look, row.reason)
     console.print(table, highlight=False)

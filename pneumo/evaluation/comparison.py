@@ -4,14 +4,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumo.errors import DataError
-from pneumo.evaluation.metrics import auc_statistic, interval
+from pneumo.evaluation.metrics import LEVEL, auc_statistic, interval
 from pneumo.stages import Interval, Record
 
 Floats = NDArray[np.float64]
+RESAMPLES = 10_000  # more than for one model's figures, because a level beyond 95 % lies further out
 
 
 class Comparison(Record):
-    """Difference of ROC AUCs, first minus second, with 95 % intervals.
+    """Difference of ROC AUCs, first minus second, with intervals of a level (0.95: 95 %).
 
     `delong` treats images as independent; `bootstrap` keeps a patient's images together and is the one to act on.
     """
@@ -21,9 +22,18 @@ class Comparison(Record):
     delong: Interval
     p_value: float
     bootstrap: Interval
+    level: float = LEVEL
 
 
-def compare(labels: ArrayLike, first: ArrayLike, second: ArrayLike, patients: ArrayLike, seed: int = 0) -> Comparison:
+def compare(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    patients: ArrayLike,
+    seed: int = 0,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> Comparison:
     """Compare two models' scores of the same images (n,).
 
     Raises:
@@ -36,7 +46,7 @@ def compare(labels: ArrayLike, first: ArrayLike, second: ArrayLike, patients: Ar
     aucs, covariance = delong_covariance(positive, scores)
     difference = float(aucs[0] - aucs[1])
     error = float(np.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])))
-    half = float(norm.ppf(0.975)) * error
+    half = float(norm.ppf((1 + level) / 2)) * error
     p_value = float(2 * norm.sf(abs(difference) / error)) if error > 0 else float(difference == 0)
     one, two = auc_statistic(positive, scores[0]), auc_statistic(positive, scores[1])
     return Comparison(
@@ -44,7 +54,8 @@ def compare(labels: ArrayLike, first: ArrayLike, second: ArrayLike, patients: Ar
         second=float(aucs[1]),
         delong=Interval(value=difference, low=difference - half, high=difference + half),
         p_value=p_value,
-        bootstrap=interval(lambda weights: one(weights) - two(weights), patients, seed=seed),
+        bootstrap=interval(lambda weights: one(weights) - two(weights), patients, resamples, seed, level),
+        level=level,
     )
 
 

@@ -142,5 +142,5 @@ def _draw(folder: Path, rows: pd.DataFrame, area: Interval) -> None:
 
 
 def _verdict(there: Interval, home: Interval, travels: bool) -> str:
-    figures_text = f"AUC {there.value:.3f} ({there.low:.3f} to {there.high:.3f}), {home.value:.3f} at home"
+    figures_text = f"AUC {there:.3f}, {home.value:.3f} at home"
     return f"{'Travels' if travels else 'Does not travel'}: {figures_text}."

@@ -27,7 +27,7 @@ def roc(labels: Booleans, scores: Floats, patients: NDArray[np.object_], area: I
     false, true, _ = roc_curve(labels, scores)
     curves = _roc_band(labels, scores, patients)
     axes.fill_between(GRID, *np.nanquantile(curves, (0.025, 0.975), axis=0), alpha=0.25, label="95 % of resamples")
-    axes.plot(false, true, label=f"AUC {area.value:.3f} ({area.low:.3f} to {area.high:.3f})")
+    axes.plot(false, true, label=f"AUC {area:.3f}")
     axes.plot([0, 1], [0, 1], ":", color="gray")
     axes.plot(called[~labels].mean(), called[labels].mean(), "o", color="black", label="operating point")
     axes.legend(loc="lower right")
@@ -40,7 +40,7 @@ def precision_recall(labels: Booleans, scores: Floats, area: Interval) -> "Figur
 
     figure, axes = _square("recall (sensitivity)", "precision (PPV)")
     precision, recall, _ = precision_recall_curve(labels, scores)
-    axes.step(recall, precision, where="pre", label=f"PR AUC {area.value:.3f} ({area.low:.3f} to {area.high:.3f})")
+    axes.step(recall, precision, where="pre", label=f"PR AUC {area:.3f}")
     axes.axhline(labels.mean(), linestyle=":", color="gray")
     axes.legend(loc="lower left")
     return figure

@@ -7,12 +7,13 @@ import pandas as pd
 
 from pneumo.evaluation import calibration
 from pneumo.evaluation.metrics import (
-    Statistic,
     auc_statistic,
     average_precision_statistic,
+    f1_statistic,
     interval,
-    operating_statistics,
+    operating_shares,
 )
+from pneumo.evaluation.shares import share_interval
 from pneumo.stages import Interval
 
 
@@ -67,8 +68,12 @@ def measure(rows: pd.DataFrame, temperature: float) -> Measures:
     statistics = {
         "auc": auc_statistic(labels, logits),
         "pr_auc": average_precision_statistic(labels, logits),
-        **_defined(operating_statistics(labels, called), called),
+        "f1": f1_statistic(labels, called),
     }
+    intervals = {name: interval(item, rows["patient"]) for name, item in statistics.items()}
+    # Without the predictive value of a call that was never made.
+    shares = {name: pair for name, pair in operating_shares(labels, called).items() if pair[1].any()}
+    intervals |= {name: share_interval(*pair, rows["patient"]) for name, pair in shares.items()}
     raw = calibration.probability(logits)
     numbers = {
         "brier": calibration.brier_score(labels, probabilities),
@@ -81,15 +86,9 @@ def measure(rows: pd.DataFrame, temperature: float) -> Measures:
     }
     if (slope := calibration.calibration_slope(labels, logits)) is not None:
         numbers |= {"calibration_slope": slope * temperature, "calibration_slope_raw": slope}
-    return Measures({name: interval(item, rows["patient"]) for name, item in statistics.items()}, numbers)
+    return Measures(intervals, numbers)
 
 
 def is_pneumonia(rows: pd.DataFrame) -> np.ndarray:
     """Boolean labels (n,)."""
     return (rows["label"] == "PNEUMONIA").to_numpy()
-
-
-def _defined(statistics: dict[str, Statistic], called: np.ndarray) -> dict[str, Statistic]:
-    """Without predictive values of a call that was never made."""
-    missing = {name for name, made in (("ppv", called.any()), ("npv", not called.all())) if not made}
-    return {name: item for name, item in statistics.items() if name not in missing}

@@ -16,11 +16,18 @@ Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 Statistic = Callable[[Floats], Floats]
 RESAMPLES = 2000
+LEVEL = 0.95
+_BEYOND = 10  # resamples beyond either end of an interval, below which that end is not read off them
 _CELLS = 2**22  # of a block of weights, to bound memory for large sets
 
 
-def interval(statistic: Statistic, patients: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """A measure with its 95 % percentile interval over resampled patients (Efron and Tibshirani 1993).
+def interval(
+    statistic: Statistic, patients: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> Interval:
+    """A measure with its percentile interval over resampled patients (Efron and Tibshirani 1993).
+
+    A level whose ends lie beyond what the resamples resolve (fewer than 10 outside either end) gets the normal interval
+    with the resamples' standard error (same source, chapter 12).
 
     Raises:
         DataError: the measure is not defined on these images, or on none of the resamples.
@@ -31,8 +38,19 @@ def interval(statistic: Statistic, patients: ArrayLike, resamples: int = RESAMPL
     values = values[np.isfinite(values)]
     if not np.isfinite(value) or not len(values):
         raise DataError(f"Expected images of both classes to measure on, got {len(patients)} images of one: add some.")
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+    low, high = _ends(value, values, level)
+    return Interval(value=value, low=min(low, value), high=max(high, value))
+
+
+def _ends(value: float, values: Floats, level: float) -> tuple[float, float]:
+    from scipy.stats import norm
+
+    tail = (1 - level) / 2
+    if tail * len(values) >= _BEYOND:
+        low, high = np.quantile(values, (tail, 1 - tail))
+        return float(low), float(high)
+    half = float(norm.isf(tail) * values.std(ddof=1))
+    return value - half, value + half
 
 
 def resampled(statistic: Statistic, patients: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
@@ -72,26 +90,22 @@ def average_precision_statistic(labels: ArrayLike, scores: ArrayLike) -> Statist
     return average_precision
 
 
-def share_statistic(hits: Booleans, among: Booleans) -> Statistic:
-    """Share of `hits` among the images marked in `among`; for example sensitivity: called positive among positives."""
-    return lambda weights: _ratio(weights @ (hits & among), weights @ among)
-
-
-def operating_statistics(labels: ArrayLike, called: ArrayLike) -> dict[str, Statistic]:
-    """Measures at an operating point: labels and calls are boolean, true is pneumonia."""
+def operating_shares(labels: ArrayLike, called: ArrayLike) -> dict[str, tuple[Booleans, Booleans]]:
+    """Measures at an operating point as (hits, among which images); labels and calls are boolean, true is pneumonia."""
     positive, called = np.asarray(labels, bool), np.asarray(called, bool)
-
-    def f1(weights: Floats) -> Floats:
-        return _ratio(2 * (weights @ (positive & called)), weights @ positive + weights @ called)
-
     return {
-        "sensitivity": share_statistic(called, positive),
-        "specificity": share_statistic(~called, ~positive),
-        "ppv": share_statistic(positive, called),
-        "npv": share_statistic(~positive, ~called),
-        "accuracy": share_statistic(positive == called, np.ones_like(positive)),
-        "f1": f1,
+        "sensitivity": (called, positive),
+        "specificity": (~called, ~positive),
+        "ppv": (positive, called),
+        "npv": (~positive, ~called),
+        "accuracy": (positive == called, np.ones_like(positive)),
     }
+
+
+def f1_statistic(labels: ArrayLike, called: ArrayLike) -> Statistic:
+    """Harmonic mean of sensitivity and positive predictive value."""
+    positive, called = np.asarray(labels, bool), np.asarray(called, bool)
+    return lambda weights: _ratio(2 * (weights @ (positive & called)), weights @ positive + weights @ called)
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:

@@ -7,6 +7,9 @@ from rich.table import Table
 
 from pneumo.stages import Interval, Record
 
+NO_INTERVAL = "no interval"
+WHY_NONE = "an AUC of 1 is 1 in every resample, too, so that its interval cannot be estimated."
+
 
 class CandidateRow(Record):
     """One backbone's line; the figures of a failed one are None and `reason` says why."""
@@ -21,12 +24,14 @@ class CandidateRow(Record):
 
 
 class Outcome(Record):
-    """The decision in words."""
+    """The decision in words: `remedies` say what to do about gates that do not hold, `look` counts such decisions."""
 
     promoted: bool
     reason: str
     registered_model: str
     version: str
+    remedies: tuple[str, ...] = ()
+    look: str = ""
 
 
 class Summary(Record):
@@ -80,6 +85,8 @@ def show(summary: Summary, console: Console) -> None:
     warning = " [yellow](synthetic: drawn by pneumo)[/yellow]" if summary.synthetic else ""
     console.print(f"\nData: {summary.source}, {summary.images} images, data set {summary.digest[:12]}{warning}")
     console.print(table)
+    if any(row.test_auc and not row.test_auc.estimated for row in summary.candidates):
+        console.print(f"{NO_INTERVAL}: {WHY_NONE}", highlight=False, soft_wrap=True)
     for row in summary.candidates:
         if row.reason:
             console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
@@ -88,6 +95,10 @@ def show(summary: Summary, console: Console) -> None:
     verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
     name = f"{summary.decision.registered_model} version {summary.decision.version}"
     console.print(f"\n{verdict}: {name}. {summary.decision.reason}", highlight=False)
+    for remedy in summary.decision.remedies:
+        console.print(f"[yellow]What to do[/yellow] about {remedy}", highlight=False, soft_wrap=True)
+    if summary.decision.look:
+        console.print(summary.decision.look, highlight=False, soft_wrap=True)
     console.print(f"Prefect: {summary.prefect_url}\nMLflow:  {summary.mlflow_url}", highlight=False, soft_wrap=True)
 
 
@@ -95,10 +106,16 @@ def cells(row: CandidateRow) -> tuple[str, ...]:
     """A candidate's line as text: name, validation AUC, test AUC, sensitivity, specificity, minutes."""
     if row.reason:
         return (row.name, *["failed"] * 5)
-    interval = f"{row.test_auc.value:.4f} ({row.test_auc.low:.4f}-{row.test_auc.high:.4f})" if row.test_auc else "-"
+    interval = _auc(row.test_auc) if row.test_auc else "-"
     plain = [row.sensitivity, row.specificity]
     shares = [f"{share.value:.3f}" if share else "-" for share in plain]
     return (row.name, _number(row.validation_auc, 4), interval, *shares, _number(row.minutes, 1))
+
+
+def _auc(found: Interval) -> str:
+    # A dash, and few words where there is no interval: the table has to fit a terminal of 80 columns.
+    ends = f"{found.low:.4f}-{found.high:.4f}" if found.estimated else NO_INTERVAL
+    return f"{found.value:.4f} ({ends})"
 
 
 def _number(value: float | None, digits: int) -> str:

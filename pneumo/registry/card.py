@@ -35,7 +35,8 @@ WORDS = {
     ),
 }
 # So that the Markdown fits a version's description.
-LONGEST_REASON, LONGEST_SOURCE, MOST_SLICES, MOST_SETS, MOST_WARNINGS = 500, 200, 4, 3, 3
+LONGEST_REASON, LONGEST_SOURCE, LONGEST_REMEDY = 500, 200, 200
+MOST_SLICES, MOST_SETS, MOST_WARNINGS, MOST_REMEDIES = 4, 3, 3, 2
 
 
 class Card(NamedTuple):
@@ -71,6 +72,7 @@ def write(
         "data": data,
         "decision": decision,
         "reason": _cut(decision.reason, LONGEST_REASON),
+        "remedies": [_cut(remedy, LONGEST_REMEDY) for remedy in decision.remedies],
         "source": _cut(data.source, LONGEST_SOURCE),
         "uri": uri,
         "url": url,
@@ -82,7 +84,7 @@ def write(
         "slices": _slices(evaluation),
         "shortcuts": _shortcuts(evaluation.metrics),
         "external": external,
-        "most": {"slices": MOST_SLICES, "sets": MOST_SETS, "warnings": MOST_WARNINGS},
+        "most": {"slices": MOST_SLICES, "sets": MOST_SETS, "warnings": MOST_WARNINGS, "remedies": MOST_REMEDIES},
         "pictures": {name: _picture(evaluation, name) for name in ("roc", "reliability")},
     }
     # Markdown is shown by MLflow, which escapes it itself.
@@ -100,8 +102,9 @@ def _numbers(metrics: dict[str, float]) -> Iterator[dict[str, Any]]:
     for name, shown in NUMBERS.items():
         value = metrics.get(f"test_{name}")
         if value is not None:
-            ends = {"low": metrics.get(f"test_{name}_low"), "high": metrics.get(f"test_{name}_high")}
-            yield {"key": name, "name": shown, "value": value, **ends}
+            low, high = metrics.get(f"test_{name}_low"), metrics.get(f"test_{name}_high")
+            found = None if low is None or high is None else Interval(value=value, low=low, high=high)
+            yield {"key": name, "name": shown, "value": value, "interval": found}
 
 
 def _slices(evaluation: Evaluation) -> list[dict[str, Any]]:

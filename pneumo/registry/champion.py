@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 from pneumo.errors import PromotionError
-from pneumo.registry import history, records
+from pneumo.registry import history, looks, records
 from pneumo.settings import Settings
-from pneumo.stages import Interval, Record
+from pneumo.stages import Interval, Look, Record
 from pneumo.tracking import ModelVersion, Tracker
 
 
@@ -13,7 +13,8 @@ class ChampionInfo(Record):
     """The version with the champion's alias.
 
     `auc` is of its test images with its 95 % interval; None for a version registered by other hands. `since` is the
-    time of the move; None if the alias was set by other hands.
+    time of the move; None if the alias was set by other hands. `look` is the decision that made it champion;
+    `decisions` and `promotions` are all that were made on the same test images up to now.
     """
 
     registered_model: str
@@ -25,6 +26,21 @@ class ChampionInfo(Record):
     since: datetime | None
     registered: datetime
     run_url: str
+    look: Look | None = None
+    decisions: int = 0
+    promotions: int = 0
+
+
+class Refused(Record):
+    """The version that was refused last, why, and what to do; `when` is UTC."""
+
+    registered_model: str
+    version: str
+    name: str
+    when: datetime
+    reason: str
+    remedy: str
+    evidence: str
 
 
 def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None:
@@ -39,7 +55,10 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
     found = tracker.version(name, number) if number else None
     if found is None:
         return None
-    moves = [row for row in history.judged(history.read(tracker, name), found.version) if row.took_effect]
+    rows = history.judged(history.read(tracker, name), found.version)
+    moves = [row for row in rows if row.took_effect]
+    look = next((row.look for row in reversed(moves) if row.version == found.version and row.look), None)
+    made = looks.decisions(rows, look.sketch) if look else []
     return ChampionInfo(
         registered_model=name,
         version=found.version,
@@ -50,7 +69,25 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
         since=moves[-1].when if moves and moves[-1].version == found.version else None,
         registered=datetime.fromtimestamp(found.created, UTC),
         run_url=tracker.run_url(found.run_id),
+        look=look,
+        decisions=max((row.look.number for row in made if row.look), default=0),
+        promotions=sum(row.action == "promotion" and row.took_effect for row in made),
     )
+
+
+def refused(settings: Settings, synthetic: bool = False) -> Refused | None:
+    """The newest version that was refused; None when there is none.
+
+    Raises:
+        TrackingError: MLflow does not answer.
+    """
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    name = settings.model_name(synthetic)
+    last = next((row for row in reversed(history.read(tracker, name)) if row.action == "rejection"), None)
+    if last is None:
+        return None
+    told = last.model_dump(include={"version", "name", "when", "reason", "remedy", "evidence"})
+    return Refused(registered_model=name, **told)
 
 
 def chosen(tracker: Tracker, settings: Settings, model: str | None = None, synthetic: bool = False) -> ModelVersion:

@@ -10,6 +10,7 @@ from pneumo.errors import PromotionError
 from pneumo.evaluation.calibration import probability
 from pneumo.evaluation.comparison import Comparison, compare
 from pneumo.registry import records
+from pneumo.registry.rules import FAIRNESS
 from pneumo.stages import DatasetVersion, Evaluation, PolicyRow, Record
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.scoring import ask
@@ -27,8 +28,10 @@ class Contest(Record):
     comparison: Comparison | None
 
 
-def contest(tracker: Tracker, champion: ModelVersion, evaluation: Evaluation, version: DatasetVersion) -> Contest:
-    """Compare on the data set's test images.
+def contest(
+    tracker: Tracker, champion: ModelVersion, evaluation: Evaluation, version: DatasetVersion, significance: float
+) -> Contest:
+    """Compare on the data set's test images, with an interval that leaves out `significance` at its two ends.
 
     Raises:
         PromotionError: the champion cannot read a test image.
@@ -45,7 +48,7 @@ def contest(tracker: Tracker, champion: ModelVersion, evaluation: Evaluation, ve
     theirs = _scores(tracker, champion, fair, version.root)
     labels = (fair["label"] == "PNEUMONIA").to_numpy()
     ours = probability(fair["logit"], evaluation.temperature, evaluation.offset)
-    comparison = compare(labels, ours, theirs, fair["patient"])
+    comparison = compare(labels, ours, theirs, fair["patient"], level=1 - significance)
     return Contest(**facts, comparison=comparison)
 
 
@@ -59,7 +62,7 @@ def fairness_row(found: Contest) -> PolicyRow:
         value = f"none of {found.images} images"
     limit = f"at least {FEWEST} images of each class are left"
     passed = found.comparison is not None
-    return PolicyRow(name="test images that the champion was trained on", limit=limit, value=value, passed=passed)
+    return PolicyRow(name=FAIRNESS, limit=limit, value=value, passed=passed)
 
 
 def test_rows(evaluation: Evaluation) -> pd.DataFrame:

@@ -9,8 +9,9 @@ import filelock
 
 from pneumo.registry import history, switch
 from pneumo.registry.contest import Contest
+from pneumo.registry.rules import ruled
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, Look, PolicyRow, Record
 from pneumo.tracking import Tracker
 
 
@@ -42,13 +43,18 @@ class Course:
     external: Sequence[External] = ()
     version: str = ""
     contest: Contest | None = None
+    look: Look | None = None
     rows: list[PolicyRow] = field(default_factory=list)
     entry: history.Entry | None = None
 
+    def add(self, *rows: PolicyRow) -> None:
+        """Take in what a gate found, with the severity that it has in mlflow.yaml."""
+        self.rows += [ruled(row, self.settings.promotion) for row in rows]
+
     @property
     def passed(self) -> bool:
-        """Whether every gate so far holds."""
-        return all(row.passed for row in self.rows)
+        """Whether every gate so far holds but for those that only warn."""
+        return all(row.outcome != "refused" for row in self.rows)
 
     @property
     def evidence(self) -> str:
@@ -67,16 +73,25 @@ def decide(course: Course) -> Decision:
         run_id=course.evaluation.run_id,
         champion_before=course.standing.champion,
         rows=tuple(course.rows),
+        look=course.look,
     )
 
 
 def _reason(course: Course) -> str:
-    """One sentence that names what decided."""
+    """One sentence that names what decided, and another one on what only warns."""
     best, before = course.evaluation, course.standing.champion
-    failed = [f"{row.name} is {row.value} where {row.limit} is asked" for row in course.rows if not row.passed]
-    if failed:
+    refused, warned = (
+        "; ".join(row.finding for row in course.rows if row.outcome == outcome) for outcome in ("refused", "warning")
+    )
+    warning = f" Warning: {warned}." if warned else ""
+    if refused:
         stays = f"version {before} stays champion" if before else "there is no champion yet"
-        return f"{best.name} was not promoted and {stays}: {'; '.join(failed)}."
-    auc = f"test ROC AUC {best.test_auc.value:.4f} ({best.test_auc.low:.4f} to {best.test_auc.high:.4f})"
+        return f"{best.name} was not promoted and {stays}: {refused}.{warning}"
+    passed = sum(row.passed for row in course.rows)
+    gates = (
+        f"passed all {passed} gates"
+        if not warned
+        else f"passed {passed} of {len(course.rows)} gates, the rest only warns,"
+    )
     place = f"replaces version {before}" if before else "is the first champion"
-    return f"{best.name}, the best of validation, passed all {len(course.rows)} gates and {place}: {auc}."
+    return f"{best.name}, the best of validation, {gates} and {place}: test ROC AUC {best.test_auc:.4f}.{warning}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pneumo.settings import Settings
-from pneumo.stages import Record
+from pneumo.stages import Look, Record
 from pneumo.tracking import Tracker
 from pneumo.tracking.system import user
 
@@ -26,7 +26,8 @@ class Entry(Record):
     """What happened; `champion` is the version that had the alias when this was written, `when` is UTC.
 
     A withdrawal has the id of the move that was announced and taken back. A promotion that dies before its decision
-    leaves no entry.
+    leaves no entry. A decision has the key of the `evaluation` that it was about, the `remedy` for what did not hold,
+    and the `look` that it was at the test images; entries of before these were counted have none.
     """
 
     number: int
@@ -40,6 +41,9 @@ class Entry(Record):
     champion: str | None
     reason: str
     evidence: str
+    evaluation: str = ""
+    remedy: str = ""
+    look: Look | None = None
 
 
 class HistoryRow(Entry):
@@ -86,9 +90,14 @@ def new_entry(
         version=version,
         name=name,
         champion=champion,
-        reason=reason[:LONGEST_REASON],
+        reason=cut(reason),
         evidence=evidence,
     )
+
+
+def cut(text: str) -> str:
+    """What a tag can hold of a reason."""
+    return text[:LONGEST_REASON]
 
 
 def place(home: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pneumo.errors import PromotionError
 from pneumo.registry import records, switch
 from pneumo.registry.course import Approve, Course, decide
+from pneumo.registry.rules import require_known
 from pneumo.registry.steps import STEPS
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External
@@ -22,7 +23,7 @@ def promote(
     approve: Approve | None = None,
     external: Sequence[External] = (),
 ) -> Decision:
-    """Register the best candidate as challenger, and make it champion if every gate holds.
+    """Register the best candidate as challenger, and make it champion if no gate refuses.
 
     The candidate is chosen by its selection score (validation), never by test figures. A challenger that is refused
     is a result, not an error. On an error or a cancellation everything is put back as it was.
@@ -37,9 +38,11 @@ def promote(
         external: the candidate on sets from elsewhere, for the model card; nothing is decided by them.
 
     Raises:
+        SettingsError: promotion.severity names a gate that does not exist.
         PromotionError: no candidate, somebody else promoted at the same time, or nobody to ask.
         TrackingError: MLflow does not answer.
     """
+    require_known(settings.promotion)
     best = choose(evaluations)
     if settings.promotion.approval and approve is None:
         raise PromotionError(

@@ -7,6 +7,7 @@ import numpy as np
 from pneumo.errors import TrackingError
 from pneumo.evaluation.calibration import probability
 from pneumo.registry.contest import test_rows
+from pneumo.registry.rules import QUERY
 from pneumo.stages import DatasetVersion, Evaluation, PolicyRow
 from pneumo.tracking import Tracker
 from pneumo.tracking.scoring import Answers, ask
@@ -27,7 +28,7 @@ def query_row(
     except TrackingError as error:
         passed, value = False, str(error)
     limit = f"within {TOLERANCE:g} of the candidate on {len(files)} test images"
-    return PolicyRow(name="registered version in a fresh process", limit=limit, value=value, passed=passed)
+    return PolicyRow(name=QUERY, limit=limit, value=value, passed=passed)
 
 
 def check_example(tracker: Tracker, registered: str, number: str) -> None:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from pneumo.registry import card, gates, history, records, switch
-from pneumo.registry.contest import contest, fairness_row
+from pneumo.evaluation.metrics import LEVEL
+from pneumo.registry import card, gates, history, looks, records, switch
+from pneumo.registry.contest import contest, fairness_row, test_rows
 from pneumo.registry.course import Course, decide
 from pneumo.registry.query import query_row
-from pneumo.stages import PolicyRow
+from pneumo.registry.rules import PERSON
+from pneumo.stages import Look, PolicyRow
 
 
 def register(course: Course) -> None:
@@ -33,24 +35,33 @@ def challenge(course: Course) -> None:
 def judge(course: Course) -> None:
     """Fill in the rows: figures, load-and-query, comparison with the champion."""
     policy = course.settings.promotion
-    course.rows += gates.figure_rows(course.evaluation, policy)
-    champion = course.standing.champion
+    course.add(*gates.figure_rows(course.evaluation, policy))
+    champion, look = course.standing.champion, _look(course)
     found = course.tracker.version(course.name, champion) if champion else None
+    spends = look.significance or 1 - LEVEL
     # Either takes seconds to start a process in which one core is busy, so they start together.
     with ThreadPoolExecutor(1) as beside:
         asked = beside.submit(query_row, course.tracker, course.name, course.version, course.evaluation, course.data)
-        course.contest = contest(course.tracker, found, course.evaluation, course.data) if found else None
-        course.rows.append(asked.result())
-    if course.contest is None:
-        return
-    course.rows.append(fairness_row(course.contest))
-    if course.contest.comparison:
-        champion, images = course.contest.champion, course.contest.images
-        course.rows.append(gates.comparison_row(course.contest.comparison, champion, images, policy))
+        course.contest = contest(course.tracker, found, course.evaluation, course.data, spends) if found else None
+        course.add(asked.result())
+    compared = course.contest.comparison if course.contest else None
+    course.look = look if compared else look.model_copy(update={"comparison": 0, "most": 0, "significance": 0.0})
+    if course.contest:
+        course.add(fairness_row(course.contest))
+    if course.contest and compared:
+        course.add(gates.comparison_row(compared, course.contest.champion, course.contest.images, policy, look))
+
+
+def _look(course: Course) -> Look:
+    """What it is to decide on these test images now, after all that was decided on them before."""
+    champion = course.standing.champion
+    rows = history.judged(history.read(course.tracker, course.name), champion)
+    images = list(test_rows(course.evaluation)["sha256"])
+    return looks.look(rows, images, course.evaluation.key, champion, course.settings.promotion)
 
 
 def ask_person(course: Course) -> None:
-    """Add a row with a person's word, if one is wanted and every other gate holds; others may promote meanwhile."""
+    """Add a row with a person's word, if one is wanted and no other gate refuses; others may promote meanwhile."""
     if not (course.settings.promotion.approval and course.approve and course.passed):
         return
     course.lock.release()
@@ -58,7 +69,7 @@ def ask_person(course: Course) -> None:
         word = course.approve(list(course.rows), course.evaluation)
     finally:
         switch.acquire(course.lock)
-    course.rows.append(PolicyRow(name="a person's word", limit="approved", value=word.said, passed=word.approved))
+    course.add(PolicyRow(name=PERSON, limit="approved", value=word.said, passed=word.approved))
 
 
 def record(course: Course) -> None:
@@ -88,16 +99,23 @@ def record(course: Course) -> None:
 
 def announce(course: Course) -> None:
     """Write the decision into the history; a promotion is announced before it happens."""
-    entry = course.entry = history.new_entry(
+    decision = decide(course)
+    entry = history.new_entry(
         course.standing.number,
         course.home,
         "promotion" if course.passed else "rejection",
         course.version,
         course.evaluation.name,
         course.standing.champion,
-        decide(course).reason,
+        decision.reason,
         course.evidence,
     )
+    found = {
+        "evaluation": course.evaluation.key,
+        "remedy": history.cut(" ".join(decision.remedies)),
+        "look": course.look,
+    }
+    entry = course.entry = entry.model_copy(update=found)
     if course.passed:
         switch.claim(course.tracker, course.name, entry, course.settings.registry, course.undo)
     else:

@@ -9,8 +9,9 @@ from pneumo.errors import DataError
 from pneumo.evaluation.metrics import (
     auc_statistic,
     average_precision_statistic,
+    f1_statistic,
     interval,
-    operating_statistics,
+    operating_shares,
     resampled,
 )
 
@@ -45,13 +46,16 @@ def test_average_precision_is_scikit_learn_s_with_ties_and_weights(sample):
 def test_operating_measures_are_scikit_learn_s(sample):
     labels, scores, weights = sample
     called = scores > 0.5
-    got = {name: item(weights[None])[0] for name, item in operating_statistics(labels, called).items()}
+    got = {
+        name: weights[hits & among].sum() / weights[among].sum()
+        for name, (hits, among) in operating_shares(labels, called).items()
+    }
     arguments = {"y_true": labels, "y_pred": called, "sample_weight": weights}
     assert got["sensitivity"] == pytest.approx(recall_score(**arguments))
     assert got["specificity"] == pytest.approx(recall_score(**arguments, pos_label=False))
     assert got["ppv"] == pytest.approx(precision_score(**arguments))
     assert got["npv"] == pytest.approx(precision_score(**arguments, pos_label=False))
-    assert got["f1"] == pytest.approx(f1_score(**arguments))
+    assert f1_statistic(labels, called)(weights[None])[0] == pytest.approx(f1_score(**arguments))
 
 
 def test_a_patient_s_images_stay_together_in_every_resample():

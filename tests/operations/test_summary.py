@@ -59,6 +59,20 @@ def test_the_table_has_figures_decision_reason_and_both_addresses(result):
         assert part in text
 
 
+def test_what_to_do_and_the_count_of_decisions_follow_the_decision(result):
+    told = {"remedies": ("calibration error: fit it there.",), "look": "Decision 3 on the 624 test images 1a2b."}
+    text = shown(result.model_copy(update={"decision": result.decision.model_copy(update=told)}))
+    assert "What to do about calibration error: fit it there.\nDecision 3 on the 624 test images 1a2b." in text
+    assert "What to do" not in shown(result)
+
+
+def test_an_auc_of_one_has_no_interval_and_the_table_says_why(result):
+    perfect = result.candidates[0].model_copy(update={"test_auc": Interval(value=1, low=1, high=1)})
+    text = shown(result.model_copy(update={"candidates": (perfect,)}))
+    assert "1.0000 (no interval)" in text and "its interval cannot be estimated" in text
+    assert "no interval" not in shown(result)
+
+
 def test_a_failed_backbone_is_shown_with_its_reason(result):
     assert "MobileNetV2 1.0 failed: out of memory" in shown(result)
 

@@ -52,6 +52,24 @@ def test_every_number_comes_with_its_interval(world: Any) -> None:
     assert "It was not measured on images of another hospital." in text
 
 
+def test_what_only_warns_is_shown_with_what_to_do_and_the_looks_are_counted(world: Any) -> None:
+    world.policy(maximum_calibration_error=0.0)
+    for text in written(world):
+        words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+        assert "Warning: calibration error is" in words
+        assert re.search(r"What to do.{0,30}: do not read its probabilities as such there", words), words
+        assert "Decision 1 on the 96 test images" in words
+
+
+def test_an_auc_of_one_says_that_its_interval_cannot_be_estimated(world: Any) -> None:
+    evaluation = world.candidate("candidate", noise=0.0)
+    assert evaluation.test_auc.value == 1
+    decision = world.promote(evaluation)
+    assert "test ROC AUC 1.0000 (interval cannot be estimated)." in decision.reason
+    for text in card.write(evaluation, world.version, decision, [], "http://mlflow", "http://run"):
+        assert "interval cannot be estimated" in text and "1.000 to 1.000" not in text
+
+
 def test_the_longest_description_fits_and_keeps_its_end(world: Any) -> None:
     evaluation = world.candidate("candidate", noise=1.0)
     decision = world.promote(evaluation)
@@ -64,7 +82,9 @@ def test_the_longest_description_fits_and_keeps_its_end(world: Any) -> None:
         }
     )
     data = world.version.model_copy(update={"source": "/long" * 300, "synthetic": True})
-    decision = decision.model_copy(update={"reason": "because " * 400, "registered_model": "m" * 200})
+    rows = [row.model_copy(update={"passed": False, "remedy": "do " * 400}) for row in decision.rows]
+    changes = {"reason": "because " * 400, "registered_model": "m" * 200, "rows": tuple(rows)}
+    decision = decision.model_copy(update=changes)
     sets = [elsewhere(world, f"{'hospital' * 6} {number}") for number in range(9)]
     text = card.write(evaluation, data, decision, sets, "http://mlflow", "http://mlflow/" + "r" * 120).markdown
     assert len(text) <= LONGEST_DESCRIPTION

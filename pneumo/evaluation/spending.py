@@ -1,0 +1,15 @@
+"""How sure a comparison must be, so that many comparisons on the same test images do not promote by chance."""
+
+from math import pi
+
+TOTAL = 0.05
+
+
+def significance(comparison: int) -> float:
+    """What the comparison of this number (from 1) may spend, two-sided; all together, without end, spend 0.05.
+
+    Alpha-spending (Foster and Stine, JRSS B 70, 2008) along the series 6 / (pi k)^2, which sums to 1. By Bonferroni's
+    inequality the chance of a false promotion in the whole sequence stays below half of 0.05, however alike the
+    models are (Tian and Ramdas, Statistical Methods in Medical Research 30, 2021).
+    """
+    return TOTAL * 6 / (pi * comparison) ** 2
