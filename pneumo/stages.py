@@ -115,8 +115,8 @@ class Interval(Record):
 class ShiftRow(Record):
     """A class of a shift audit: ROC AUC of telling its images in one group from those of another; 0.5 is no difference.
 
-    `random` is the same between random halves of the other group: mean, and two standard deviations each way. Both are
-    None where there were too few patients. `images` and `patients` are those of the group that is asked about.
+    `random` is the same between random halves of the other group: the mean, and two standard deviations each way. Both
+    are None where there were too few patients. `images` and `patients` are those of the group that is asked about.
     """
 
     label: str
@@ -127,7 +127,7 @@ class ShiftRow(Record):
 
 
 class ShiftAudit(Record):
-    """Whether a group of images, called `name`, is from where the training images are; `features` says what was seen."""
+    """Whether the images called `name` are from where the training images are; `features` says what was looked at."""
 
     name: str
     features: str

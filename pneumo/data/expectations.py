@@ -1,8 +1,8 @@
 """What is expected of a data set, as tables; `gate.py` checks them with Great Expectations.
 
 `IMAGES` looks at every image (a column of the manifest, or one derived in `checks.py`), `FIGURES` at numbers of the
-whole set, `SHIFT` at the source's own test folder, `DRIFT` at numbers against the champion's data. Limits were set on 5,216 images of children, 140 originals
-and 200 images of adults, so that known oddities come out as warnings.
+whole set, `SHIFT` at the source's own test folder, `DRIFT` at numbers against the champion's data. Limits were set on
+5,216 images of children, 140 originals and 200 images of adults, so that known oddities come out as warnings.
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ asked within a class, so that another share of pneumonia is no difference, and p
 patient again is none either. What chance gives is measured in the same way, between random halves of the first group.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,13 @@ def sentences(audit: ShiftAudit) -> list[str]:
     return [_sentence(row, f"{audit.name} {WORDS[row.label]}") for row in audit.rows]
 
 
+def numbers(audit: ShiftAudit) -> dict[str, float]:
+    """What was measured under the names it has in MLflow, below a folder: normal_auc, normal_random_auc, ..."""
+    measured = [(row.label.lower(), row.auc, row.random) for row in audit.rows]
+    areas = {f"{label}_auc": area.value for label, area, _ in measured if area}
+    return areas | {f"{label}_random_auc": area.value for label, _, area in measured if area}
+
+
 def _sentence(row: ShiftRow, what: str) -> str:
     if row.auc is None:
         return (
@@ -103,17 +111,14 @@ def _described(rows: pd.DataFrame) -> Floats:
 
 
 def _row(label: str, training: Group, others: Group) -> ShiftRow:
-    counts = {"label": label, "images": len(others.rows), "patients": others.rows["patient"].nunique()}
-    if min(counts["patients"], training.rows["patient"].nunique()) < FEWEST:
-        return ShiftRow(**counts)
+    counted = ShiftRow(label=label, images=len(others.rows), patients=others.rows["patient"].nunique())
+    if min(counted.patients, training.rows["patient"].nunique()) < FEWEST:
+        return counted
     apart = np.repeat([False, True], [len(training.rows), len(others.rows)])
     patients = np.concatenate([training.rows["patient"], others.rows["patient"]])
     scores = _scores(np.concatenate([training.features, others.features]), apart, patients)
-    return ShiftRow(
-        **counts,
-        auc=_interval(scores, apart, patients),
-        random=_chance(training.features, training.rows["patient"].to_numpy()),
-    )
+    chance = _chance(training.features, training.rows["patient"].to_numpy(), counted.patients)
+    return counted.model_copy(update={"auc": _interval(scores, apart, patients), "random": chance})
 
 
 def _scores(features: Floats, apart: Flags, patients: NDArray[Any]) -> Floats:
@@ -140,13 +145,22 @@ def _interval(scores: Floats, apart: Flags, patients: NDArray[Any]) -> Interval:
     return Interval(value=float(roc_auc_score(apart, scores)), low=float(low), high=float(high))
 
 
-def _chance(features: Floats, patients: NDArray[Any]) -> Interval:
-    """ROC AUC between random halves of the patients: the mean, and two standard deviations of a halving."""
+def _chance(features: Floats, patients: NDArray[Any], others: int) -> Interval:
+    """ROC AUC between random halves of the patients: the mean, and what chance adds or takes.
+
+    That is two standard deviations of a halving, brought to as many patients as are compared with `others`.
+    """
     from sklearn.metrics import roc_auc_score
 
     names, codes = np.unique(patients, return_inverse=True)
     random = np.random.default_rng(0)
     halves = [random.permutation(len(names))[codes] < len(names) // 2 for _ in range(HALVINGS)]
     areas = [roc_auc_score(half, _scores(features, half, patients)) for half in halves]
-    mean, spread = float(np.mean(areas)), 2 * float(np.std(areas, ddof=1))
+    sizes = _deviation(len(names), others) / _deviation(len(names) / 2, len(names) / 2)
+    mean, spread = float(np.mean(areas)), 2 * float(np.std(areas, ddof=1)) * sizes
     return Interval(value=mean, low=mean - spread, high=mean + spread)
+
+
+def _deviation(first: float, second: float) -> float:
+    """Standard deviation of a ROC AUC where there is no difference (Mann and Whitney 1947)."""
+    return math.sqrt((first + second + 1) / (12 * first * second))

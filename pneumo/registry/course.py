@@ -10,7 +10,7 @@ import filelock
 from pneumo.registry import history, switch
 from pneumo.registry.contest import Contest
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record, ShiftAudit
 from pneumo.tracking import Tracker
 
 
@@ -40,6 +40,7 @@ class Course:
     name: str
     standing: switch.Standing
     external: Sequence[External] = ()
+    audits: Sequence[ShiftAudit] = ()
     version: str = ""
     contest: Contest | None = None
     rows: list[PolicyRow] = field(default_factory=list)
