@@ -94,8 +94,9 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         ]
         best = choose(evaluations)
         elsewhere = [evaluation.score_external(best, inventory, home) for inventory in external]
-        decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id)
-        summary = conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id)
+        audits = evaluation.audit_shift(specs[0], version, store, external, home, run_id)
+        decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id, audits)
+        summary = conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id, audits)
         operations.conclude(summary, inventory, recipe, settings, run_id)
 
 

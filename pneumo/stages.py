@@ -128,6 +128,28 @@ class Interval(Record):
         return f"{self.value:{digits}} ({self.ends(digits)})"
 
 
+class ShiftRow(Record):
+    """A class of a shift audit: ROC AUC of telling its images in one group from those of another; 0.5 is no difference.
+
+    `random` is the same between random halves of the other group: the mean, and two standard deviations each way. Both
+    are None where there were too few patients. `images` and `patients` are those of the group that is asked about.
+    """
+
+    label: str
+    images: int
+    patients: int
+    auc: Interval | None = None
+    random: Interval | None = None
+
+
+class ShiftAudit(Record):
+    """Whether the images called `name` are from where the training images are; `features` says what was looked at."""
+
+    name: str
+    features: str
+    rows: tuple[ShiftRow, ...]
+
+
 class Evaluation(Record):
     """A candidate's figures; `bundle` is the folder that is registered (model.keras, serving.json).
 

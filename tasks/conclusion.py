@@ -7,9 +7,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from pneumo.data.shift_audit import sentences
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from tasks import pages
 from tasks.tracking import tracker
 
@@ -23,6 +24,7 @@ def summarize(
     decision: Decision,
     home: Path,
     run_id: str,
+    audits: list[ShiftAudit] | None = None,
 ) -> Summary:
     """Write what came of the run where people look: terminal, Prefect page, MLflow page."""
     ranked = sorted(evaluations, key=lambda row: row.selection_score, reverse=True)
@@ -37,6 +39,7 @@ def summarize(
         images=version.images,
         candidates=rows,
         external=tuple(f"{item.name}: {item.verdict}" for item in external),
+        shift=tuple(sentence for audit in audits or () for sentence in sentences(audit)),
         decision=_outcome(decision),
         prefect_url=flow_run.ui_url or "",
         mlflow_url=log.run_url(run_id),
@@ -70,8 +73,9 @@ def _note(result: Summary) -> str:
     remedies = "".join(f"\n\nWhat to do about {remedy}" for remedy in result.decision.remedies)
     decision = f"{_verdict(result).capitalize()}: {result.decision.reason}{remedies}\n\n{result.decision.look}"
     external = "".join(f"Elsewhere: {line}\n\n" for line in result.external)
+    shift = "".join(f"{line}\n\n" for line in result.shift)
     table = f"{head}\n{'|---' * 6}|\n{body}"
-    return f"{warning}{decision}\n\n{table}\n\n{external}[Prefect run]({result.prefect_url})"
+    return f"{warning}{decision}\n\n{table}\n\n{external}{shift}[Prefect run]({result.prefect_url})"
 
 
 def _row(evaluation: Evaluation) -> CandidateRow:

@@ -1,5 +1,6 @@
 """Evaluation stage: figures from predictions, and the model as it would be served."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,10 +8,13 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
+from pneumo.data.shift_audit import numbers, sentences
+from pneumo.errors import WeightsError
 from pneumo.evaluation import evaluate as evaluation
-from pneumo.evaluation import external
+from pneumo.evaluation import external, shift_audit
 from pneumo.settings import Promotion
-from pneumo.stages import Candidate, DatasetVersion, Evaluation, External, ImageStore, Inventory
+from pneumo.stages import Candidate, DatasetVersion, Evaluation, External, ImageStore, Inventory, ShiftAudit
+from pneumo.training.spec import CandidateSpec
 from tasks import pages
 from tasks.naming import short
 from tasks.tracking import adopt, tracker
@@ -54,6 +58,31 @@ def score_external(best: Evaluation, inventory: Inventory, home: Path) -> Extern
     log.set_tags(best.run_id, {place: found.verdict})
     pages.external_set(found)
     return found
+
+
+@task(name="shift audit", task_run_name="shift audit", cache_policy=NO_CACHE)
+def audit_shift(
+    spec: CandidateSpec,
+    version: DatasetVersion,
+    store: ImageStore,
+    elsewhere: list[Inventory],
+    home: Path,
+    run_id: str,
+) -> list[ShiftAudit]:
+    """Whether test images and external sets can be told from training images; here Keras is loaded already."""
+    try:
+        found = shift_audit.audit_run(spec, version, store, elsewhere, home)
+    except WeightsError as error:  # of a cluster, whose machines have them
+        get_run_logger().warning("%s The audit looks at intensities instead.", error)
+        found = shift_audit.audit_run(spec.model_copy(update={"weights": "none"}), version, store, elsewhere, home)
+    log = tracker()
+    for audit in found:
+        place = "shift_audit" if audit.name == shift_audit.TEST else f"shift_audit/{audit.name}"
+        log.log_metrics(run_id, {f"{place}/{name}": value for name, value in numbers(audit).items()})
+        get_run_logger().info(" ".join(sentences(audit)))
+    log.log_text(run_id, json.dumps([audit.model_dump() for audit in found], indent=1), "shift_audit.json")
+    pages.shift_table(found)
+    return list(found)
 
 
 def _example(version: DatasetVersion) -> Path:

@@ -11,10 +11,11 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from pneumo.data.shift_audit import excess, sentences
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
-from pneumo.stages import DatasetVersion, Decision, External, GateReport
+from pneumo.stages import DatasetVersion, Decision, External, GateReport, Interval, ShiftAudit
 from pneumo.tracking import Tracker
 from pneumo.training.progress import OnProgress, Progress, describe
 
@@ -113,15 +114,34 @@ def external_set(found: External) -> None:
     create_markdown_artifact(key=key(f"external-{found.name}"), markdown=f"**{found.verdict}**\n\n{words}\n\n{table}")
 
 
-def decision_table(decision: Decision, tracker: Tracker) -> None:
-    """Each gate with its limit, value and what to do, the verdict, and the ways to version and evidence."""
+def shift_table(audits: Sequence[ShiftAudit]) -> None:
+    """Whether test and external images can be told from training images of their class."""
+    rows = [
+        {
+            "images": audit.name,
+            "class": row.label,
+            "number": row.images,
+            "patients": row.patients,
+            "AUC against training images": _interval(row.auc),
+            "between random halves": _interval(row.random),
+            "above chance by": round(excess(row), 3),
+            "looked at": audit.features,
+        }
+        for audit in audits
+        for row in audit.rows
+    ]
+    create_table_artifact(key="shift-audit", table=rows, description=_in_words(audits))
+
+
+def decision_table(decision: Decision, tracker: Tracker, audits: Sequence[ShiftAudit] = ()) -> None:
+    """Each gate with its limit, value and what to do, the verdict, what the audits say, and where the evidence is."""
     rows = [
         {"gate": row.name, "limit": row.limit, "value": row.value, "outcome": row.outcome, "what to do": row.remedy}
         for row in decision.rows
     ]
     verdict = "Promoted" if decision.promoted else "Not promoted"
     version = f"[{decision.registered_model} version {decision.version}]({_version(decision, tracker)})"
-    words = f"**{verdict}:** {version}. {decision.reason} {decision.look or ''}"
+    words = f"**{verdict}:** {version}. {decision.reason} {decision.look or ''} {_in_words(audits)}".rstrip()
     create_table_artifact(key="decision", table=rows, description=words)
 
 
@@ -150,6 +170,14 @@ def link(mlflow_url: str) -> None:
     """The way to the MLflow page of this run, from its beginning on."""
     words = f"[This run in MLflow]({mlflow_url})"
     create_markdown_artifact(key="mlflow", markdown=words, description=words)
+
+
+def _in_words(audits: Sequence[ShiftAudit]) -> str:
+    return " ".join(sentence for audit in audits for sentence in sentences(audit))
+
+
+def _interval(item: Interval | None) -> str:
+    return f"{item.value:.3f} ({item.low:.3f} to {item.high:.3f})" if item else "too few patients"
 
 
 def _version(decision: Decision, tracker: Tracker) -> str:

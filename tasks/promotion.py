@@ -9,7 +9,7 @@ from pneumo.registry import promote as registry
 from pneumo.registry import rollback as undo
 from pneumo.registry.reference import champion_manifest
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from tasks import pages
 from tasks.approval import asking
 from tasks.tracking import tracker
@@ -29,11 +29,12 @@ def promote(
     settings: Settings,
     home: Path,
     run_id: str,
+    audits: list[ShiftAudit] | None = None,
 ) -> Decision:
     """Register the best candidate by validation, and make it champion if it passes every gate."""
     approve = asking(settings.promotion.approval_hours)
-    decision = registry.promote(evaluations, version, settings, home, run_id, approve, external)
-    pages.decision_table(decision, tracker())
+    decision = registry.promote(evaluations, version, settings, home, run_id, approve, external, audits or ())
+    pages.decision_table(decision, tracker(), audits or ())
     pages.model_card(decision, tracker())
     get_run_logger().info("%s: %s", "promoted" if decision.promoted else "not promoted", decision.reason)
     return decision

@@ -7,6 +7,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
+from pneumo.data.shift_audit import numbers, sentences
 from pneumo.operations import drift
 from pneumo.operations.drift import Announced, Look
 from pneumo.operations.notify import Message
@@ -43,13 +44,20 @@ def record(found: Look, source: str, settings: Settings) -> list[str]:
     before = Announced.model_validate_json(log.tags(run_id).get("announced", "{}"))
     words, after = drift.reasons(found, before, settings.watch)
     if words:
-        _announce(source, words, after.drift and not before.drift, log.run_url(run_id), settings)
+        _announce(source, [*words, *origin(found)], after.drift and not before.drift, log.run_url(run_id), settings)
         log.set_tags(run_id, {"announced": after.model_dump_json()})
     return words
 
 
+def origin(found: Look) -> list[str]:
+    """Whether the new images are from where the champion's training images are, in sentences."""
+    return sentences(found.audit) if found.audit else []
+
+
 def _figures(found: Look) -> dict[str, float]:
-    return {"images": found.images, "new_images": found.new, "new_share": found.share, **found.figures}
+    shift = numbers(found.audit) if found.audit else {}
+    audited = {f"shift_audit/{name}": value for name, value in shift.items()}
+    return {"images": found.images, "new_images": found.new, "new_share": found.share, **found.figures, **audited}
 
 
 def _series(source: str) -> str:

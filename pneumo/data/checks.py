@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo.data import shift_audit
 from pneumo.data.expectations import MARKER
 from pneumo.data.similar import near_pairs
 
@@ -51,6 +52,18 @@ def set_figures(manifest: pd.DataFrame, quarantined: int) -> dict[str, float]:
         "brightness_auc": _auc(good, good["mean"]),
         "quarantined": quarantined / len(manifest),
     }
+
+
+def shift_figures(manifest: pd.DataFrame) -> tuple[dict[str, float], dict[str, str]]:
+    """Can the source's own test images be told from the others, by class: AUC above chance, and the same in words.
+
+    Both by the columns of `expectations.SHIFT`, without those that cannot be measured: no test folder, few patients.
+    """
+    test = manifest["split"] == "test"
+    rows = shift_audit.audit_manifests("test", manifest[~test], manifest[test]).rows if test.any() else ()
+    measured = {f"shift_{row.label.lower()}": row for row in rows if row.auc}
+    figures = {column: shift_audit.excess(row) for column, row in measured.items()}
+    return figures, {column: shift_audit.figures_in_words(row) for column, row in measured.items()}
 
 
 def drift_figures(manifest: pd.DataFrame, reference: pd.DataFrame) -> dict[str, float]:

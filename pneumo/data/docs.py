@@ -12,12 +12,12 @@ PAGE, TEMPLATE = "index.html", "data/templates/data_docs.html.j2"
 LISTED = 1000  # offenders of one expectation; those that were taken out are all in the quarantine list
 
 
-def page(suites: dict[str, list[Outcome]], figures: dict[str, float], version: str) -> str:
+def page(suites: dict[str, list[Outcome]], figures: dict[str, str], version: str) -> str:
     """HTML of the outcomes by suite.
 
     Args:
         suites: outcomes by the suite's name.
-        figures: numbers of the whole set by column.
+        figures: numbers of the whole set, as they are shown, by column.
         version: of Great Expectations.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

@@ -1,8 +1,8 @@
 """What is expected of a data set, as tables; `gate.py` checks them with Great Expectations.
 
 `IMAGES` looks at every image (a column of the manifest, or one derived in `checks.py`), `FIGURES` at numbers of the
-whole set, `DRIFT` at numbers against the champion's data. Limits were set on 5,216 images of children, 140 originals
-and 200 images of adults, so that known oddities come out as warnings.
+whole set, `SHIFT` at the source's own test folder, `DRIFT` at numbers against the champion's data. Limits were set on
+5,216 images of children, 140 originals and 200 images of adults, so that known oddities come out as warnings.
 """
 
 from dataclasses import dataclass
@@ -188,6 +188,13 @@ FIGURES = (
     ),
     E("brightness tells no label", WARN, "brightness_auc", at_most(0.65), f"the mean brightness {AWAY}", SHORTCUT),
     E("quarantine", STOP, "quarantined", at_most(0.01), "few images had to be taken out"),
+)
+
+FROM_ELSEWHERE = "They were made otherwise, or elsewhere: expect less on them than on validation."
+TOLD_APART = "a linear model tells them from the others of their class by an AUC at most 0.1 above random halves"
+SHIFT = (
+    E("test normals as the others", WARN, "shift_normal", at_most(0.1), TOLD_APART, FROM_ELSEWHERE),
+    E("test pneumonia as the others", WARN, "shift_pneumonia", at_most(0.1), TOLD_APART, FROM_ELSEWHERE),
 )
 
 OTHER = "The champion's results on its own data say less about these images."

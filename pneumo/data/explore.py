@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pneumo.data import charts, oddities
+from pneumo.data import charts, oddities, shift_audit
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.images import read_rows
 from pneumo.data.shelf import Shelf
-from pneumo.stages import DatasetVersion, GateReport, code_version, stage_key, written_once
+from pneumo.stages import DatasetVersion, GateReport, ShiftAudit, code_version, stage_key, written_once
 
 PAGE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,7 +24,8 @@ def report(version: DatasetVersion, gate_report: GateReport, home: Path) -> Path
     """Write the page (HTML, pictures inside, under 3 MB) and return its path."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    code = code_version("data/explore.py", "data/charts.py", "data/oddities.py", "data/templates/report.html.j2")
+    parts = ("explore.py", "charts.py", "oddities.py", "shift_audit.py", "templates/report.html.j2")
+    code = code_version(*(f"data/{part}" for part in parts))
     key = stage_key("explore", digest=version.digest, gate=gate_report.key, code=code)
     folder = home / "cache" / "explore" / key
     if not folder.is_dir():
@@ -38,6 +39,7 @@ def report(version: DatasetVersion, gate_report: GateReport, home: Path) -> Path
 def _content(version: DatasetVersion, gate: GateReport, home: Path) -> dict[str, Any]:
     manifest = pd.read_parquet(version.manifest)
     groups, identical, similar = oddities.duplicates(manifest, version.root)
+    shift = _shift(manifest)
     quarantine = pd.read_csv(gate.quarantine, dtype=str)
     failed = [row for row in gate.rows if not row.passed]
     return {
@@ -47,6 +49,8 @@ def _content(version: DatasetVersion, gate: GateReport, home: Path) -> dict[str,
         "warnings": [row for row in failed if row.severity == "warning"],
         "passed": [row for row in gate.rows if row.passed],
         "counts": charts.counts_chart(manifest),
+        "shift": shift,
+        "shift_words": shift_audit.sentences(shift),
         "patients": charts.patients_chart(manifest),
         "intensities": charts.intensity_chart(manifest),
         "sizes": charts.size_chart(manifest),
@@ -80,6 +84,11 @@ def _facts(manifest: pd.DataFrame) -> dict[str, Any]:
         "modes": pd.crosstab(manifest["mode"], manifest["label"]).to_dict("index"),
         "brightness": manifest.groupby("label")["mean"].mean().to_dict(),
     }
+
+
+def _shift(manifest: pd.DataFrame) -> ShiftAudit:
+    test = manifest["split"] == "test"
+    return shift_audit.audit_manifests("test", manifest[manifest["split"] == "train"], manifest[test])
 
 
 def _mean(manifest: pd.DataFrame, label: str, version: DatasetVersion, home: Path) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pneumo.data import checks, docs
-from pneumo.data.expectations import DRIFT, FIGURES, IMAGES, Expectation, at_most
+from pneumo.data.expectations import DRIFT, FIGURES, IMAGES, SHIFT, Expectation, at_most
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.suites import WHOLE, Outcome, Session
 from pneumo.errors import GateFailedError, SettingsError
@@ -16,7 +16,7 @@ from pneumo.settings import Gate
 from pneumo.stages import GateReport, GateRow, Inventory, code_version, stage_key, written_once
 
 ROWS, QUARANTINE, DOCS = "rows.json", "quarantine.csv", "docs"
-CODE = ("gate", "checks", "similar", "expectations", "suites", "docs")
+CODE = ("gate", "checks", "similar", "expectations", "suites", "docs", "shift_audit")
 
 
 @tells_disk_errors
@@ -66,7 +66,7 @@ def _named(row: GateRow) -> str:
 
 
 def _require_known(settings: Gate) -> None:
-    known = {row.name for row in (*IMAGES, *FIGURES, *DRIFT)}
+    known = {row.name for row in (*IMAGES, *FIGURES, *SHIFT, *DRIFT)}
     if unknown := set(settings.severity) - known:
         raise SettingsError(
             f"mlflow.yaml, key gate.severity: no expectation is called {', '.join(sorted(unknown))};"
@@ -80,14 +80,17 @@ def _check(manifest: pd.DataFrame, drift: dict[str, float], settings: Gate, fold
     images = session.run("images", checks.image_columns(manifest), _with_settings(IMAGES, settings))
     reasons = _quarantine(images)
     pd.DataFrame(sorted(reasons.items()), columns=["path", "reason"]).to_csv(folder / QUARANTINE, index=False)
-    figures = checks.set_figures(manifest, len(reasons)) | drift
-    table = _with_settings(FIGURES + (DRIFT if drift else ()), settings)
+    shift, words = checks.shift_figures(manifest[~manifest["path"].isin(reasons)])
+    figures = checks.set_figures(manifest, len(reasons)) | shift | drift
+    measured = tuple(row for row in SHIFT + DRIFT if row.column in figures)
+    table = _with_settings(FIGURES + measured, settings)
     whole = session.run("data set", pd.DataFrame([{"path": WHOLE} | figures]), table)
-    rows = [outcome.row(figures) for outcome in images + whole]
+    words = {column: f"{value:.3g}" for column, value in figures.items()} | words
+    rows = [outcome.row(words) for outcome in images + whole]
     (folder / ROWS).write_text(json.dumps([row.model_dump() for row in rows], indent=1))
     (folder / DOCS).mkdir()
     (folder / DOCS / docs.PAGE).write_text(
-        docs.page({"images": images, WHOLE: whole}, figures, session.version), encoding="utf-8"
+        docs.page({"images": images, WHOLE: whole}, words, session.version), encoding="utf-8"
     )
 
 

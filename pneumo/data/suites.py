@@ -1,6 +1,7 @@
 """Suites of expectations, checked with Great Expectations; the only door to it."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +23,11 @@ class Outcome:
     checked: int
     offenders: list[tuple[str, str]]
 
-    def row(self, figures: dict[str, float]) -> GateRow:
-        """The outcome in words; `figures` are the numbers of the whole set."""
+    def row(self, figures: Mapping[str, str]) -> GateRow:
+        """The outcome in words; `figures` are the numbers of the whole set, as they are shown, by column."""
         expectation = self.expectation
         if expectation.column in figures:
-            observed = f"{figures[expectation.column]:.3g}"
+            observed = figures[expectation.column]
         elif self.offenders:
             observed = f"otherwise in {len(self.offenders):,} of {self.checked:,} images"
         else:

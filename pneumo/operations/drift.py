@@ -8,14 +8,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.data.checks import drift_figures
+from pneumo.data.shift_audit import audit_manifests
 from pneumo.settings import Watch
-from pneumo.stages import Record
+from pneumo.stages import Record, ShiftAudit
 
 EMBEDDING = "embedding_drift"
 
 
 class Look(Record):
-    """What a look at a source found; `figures` is empty where too few images are new to judge.
+    """What a look at a source found; without `figures` and `audit` where too few images are new to judge.
 
     `champion` is a version of the registered model, `known` the number of images of its data set.
     """
@@ -25,6 +26,7 @@ class Look(Record):
     known: int
     new: int
     figures: dict[str, float]
+    audit: ShiftAudit | None = None
 
     @property
     def share(self) -> float:
@@ -52,8 +54,11 @@ def look(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame, fewest:
     readable = manifest[manifest["error"].isna()].drop_duplicates("sha256")
     new = readable[~readable["sha256"].isin(reference["sha256"])]
     trained = reference[reference["split"] == "train"]
-    figures = {**drift_figures(new, trained), EMBEDDING: embedding_drift(new, trained)} if len(new) >= fewest else {}
-    return Look(champion=champion, images=len(readable), known=len(reference), new=len(new), figures=figures)
+    found = Look(champion=champion, images=len(readable), known=len(reference), new=len(new), figures={})
+    if len(new) < fewest:
+        return found
+    figures = {**drift_figures(new, trained), EMBEDDING: embedding_drift(new, trained)}
+    return found.model_copy(update={"figures": figures, "audit": audit_manifests("new", trained, new)})
 
 
 def embedding_drift(now: pd.DataFrame, then: pd.DataFrame) -> float:

@@ -35,7 +35,7 @@ class Outcome(Record):
 
 
 class Summary(Record):
-    """The end of one flow run; `external` has a sentence on each set from elsewhere."""
+    """The end of one flow run; `external` has a sentence on each set from elsewhere, `shift` those of the audits."""
 
     flow_run_id: str
     source: str
@@ -44,6 +44,7 @@ class Summary(Record):
     images: int
     candidates: tuple[CandidateRow, ...]
     external: tuple[str, ...] = ()
+    shift: tuple[str, ...] = ()
     decision: Outcome
     prefect_url: str
     mlflow_url: str
@@ -92,6 +93,8 @@ def show(summary: Summary, console: Console) -> None:
             console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
     for line in summary.external:
         console.print(f"Elsewhere: {line}", highlight=False, soft_wrap=True)
+    for line in summary.shift:
+        console.print(f"Shift audit: {line}", highlight=False, soft_wrap=True)
     verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
     name = f"{summary.decision.registered_model} version {summary.decision.version}"
     console.print(f"\n{verdict}: {name}. {summary.decision.reason}", highlight=False)

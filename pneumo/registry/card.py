@@ -4,7 +4,8 @@ import base64
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pneumo.stages import LABELS, DatasetVersion, Decision, Evaluation, External, Interval
+from pneumo.data.shift_audit import sentences
+from pneumo.stages import LABELS, DatasetVersion, Decision, Evaluation, External, Interval, ShiftAudit
 
 NUMBERS = {
     "auc": "ROC AUC",
@@ -36,7 +37,7 @@ WORDS = {
 }
 # So that the Markdown fits a version's description.
 LONGEST_REASON, LONGEST_SOURCE, LONGEST_REMEDY = 500, 200, 200
-MOST_SLICES, MOST_SETS, MOST_WARNINGS, MOST_REMEDIES = 4, 3, 3, 2
+MOST = {"slices": 4, "sets": 3, "warnings": 3, "remedies": 2, "shift": 2}
 
 
 class Card(NamedTuple):
@@ -53,7 +54,13 @@ def short(evaluation: Evaluation, data: DatasetVersion) -> str:
 
 
 def write(
-    evaluation: Evaluation, data: DatasetVersion, decision: Decision, external: Sequence[External], uri: str, url: str
+    evaluation: Evaluation,
+    data: DatasetVersion,
+    decision: Decision,
+    external: Sequence[External],
+    uri: str,
+    url: str,
+    audits: Sequence[ShiftAudit] = (),
 ) -> Card:
     """The card of a version that was decided on.
 
@@ -64,6 +71,7 @@ def write(
         external: its figures elsewhere.
         uri: of the MLflow server.
         url: of its run's page.
+        audits: whether the test images, then the external sets, are from where the training images are.
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -84,7 +92,8 @@ def write(
         "slices": _slices(evaluation),
         "shortcuts": _shortcuts(evaluation.metrics),
         "external": external,
-        "most": {"slices": MOST_SLICES, "sets": MOST_SETS, "warnings": MOST_WARNINGS, "remedies": MOST_REMEDIES},
+        "shift": [sentence for audit in audits for sentence in sentences(audit)],
+        "most": MOST,
         "pictures": {name: _picture(evaluation, name) for name in ("roc", "reliability")},
     }
     # Markdown is shown by MLflow, which escapes it itself.

@@ -11,7 +11,7 @@ from pneumo.registry import history, switch
 from pneumo.registry.contest import Contest
 from pneumo.registry.rules import ruled
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External, Look, PolicyRow, Record
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, Look, PolicyRow, Record, ShiftAudit
 from pneumo.tracking import Tracker
 
 
@@ -41,6 +41,7 @@ class Course:
     name: str
     standing: switch.Standing
     external: Sequence[External] = ()
+    audits: Sequence[ShiftAudit] = ()
     version: str = ""
     contest: Contest | None = None
     look: Look | None = None

@@ -10,7 +10,7 @@ from pneumo.registry.course import Approve, Course, decide
 from pneumo.registry.rules import require_known
 from pneumo.registry.steps import STEPS
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from pneumo.tracking import Tracker
 
 
@@ -22,6 +22,7 @@ def promote(
     parent_run: str,
     approve: Approve | None = None,
     external: Sequence[External] = (),
+    audits: Sequence[ShiftAudit] = (),
 ) -> Decision:
     """Register the best candidate as challenger, and make it champion if no gate refuses.
 
@@ -36,6 +37,7 @@ def promote(
         parent_run: MLflow run that keeps the decision.
         approve: asked for a person's word when promotion.approval is set and every other gate holds.
         external: the candidate on sets from elsewhere, for the model card; nothing is decided by them.
+        audits: whether test and external images are from where the training images are; for card and evidence.
 
     Raises:
         SettingsError: promotion.severity names a gate that does not exist.
@@ -54,7 +56,7 @@ def promote(
     with switch.exclusive(home, name) as lock, ExitStack() as undo:
         standing = switch.standing(tracker, name, settings.registry, home)
         course = Course(
-            tracker, settings, home, best, version, parent_run, approve, lock, undo, name, standing, external
+            tracker, settings, home, best, version, parent_run, approve, lock, undo, name, standing, external, audits
         )  # fmt: skip
         decision = _already_champion(course) or _run(course)
         undo.pop_all()

@@ -80,6 +80,7 @@ def record(course: Course) -> None:
         "evaluation": course.evaluation.model_dump(mode="json"),
         "contest": course.contest.model_dump(mode="json") if course.contest else None,
         "external": [item.model_dump(mode="json") for item in course.external],
+        "shift_audit": [item.model_dump(mode="json") for item in course.audits],
         "policy": course.settings.promotion.model_dump(mode="json"),
         "dataset": course.data.digest,
     }
@@ -91,6 +92,7 @@ def record(course: Course) -> None:
         course.external,
         tracker.uri,
         tracker.run_url(course.evaluation.run_id),
+        course.audits,
     )
     tracker.log_text(course.parent_run, written.html, "promotion/card.html")
     tracker.log_text(course.evaluation.run_id, written.html, "card.html")

@@ -38,6 +38,7 @@ def test_the_page_says_what_is_in_the_set_and_what_is_wrong(page):
     assert "broken.jpeg: readable: expected every file can be decoded" in text
     assert "1 picture is there more than once" in text
     assert "<strong>Patients per class.</strong> Expected: at least 50 patients in each class." in text
+    assert "Where the test normals are from cannot be told: at least 20 patients are needed" in text
     assert "With so few, chance decides much of every result." in text
 
 

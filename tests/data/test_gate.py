@@ -216,3 +216,28 @@ def test_drift_is_measured_against_the_champions_data(make, chest_set, home):
     assert not drifted["intensities as before"].passed
     assert not drifted["sizes as before"].passed
     assert report.passed
+
+
+@pytest.fixture(scope="module")
+def toned(make, tmp_path_factory):
+    """A set whose own test normals were saved with another tone."""
+    root = make.kaggle_set(tmp_path_factory.mktemp("toned") / "chest_xray", patients=84)
+    for file in (root / "test/NORMAL").iterdir():
+        tone = Image.open(file).point([round(255 * (value / 255) ** 0.6) for value in range(256)])
+        file.write_bytes(make.encoded(tone, quality=92))
+    return check(root, root.parent / "home")
+
+
+def test_a_test_folder_from_elsewhere_is_a_warning_for_the_class_that_is(toned):
+    report, rows = toned
+    normal, pneumonia = rows["test normals as the others"], rows["test pneumonia as the others"]
+    assert (normal.passed, pneumonia.passed, report.passed) == (False, True, True)
+    assert normal.severity == "warning"
+    assert re.fullmatch(r"AUC (1.00|0.[89]\d) \(0.[45]\d between random halves\)", normal.observed)
+    assert "expect less on them than on validation" in normal.meaning
+    assert normal.observed in (report.docs / "index.html").read_text()
+
+
+def test_without_a_test_folder_no_place_is_compared(make, home, tmp_path):
+    _, rows = check(make.kaggle_set(tmp_path / "plain", patients=24, test=False), home)
+    assert not [name for name in rows if name.startswith("test ")]

@@ -6,9 +6,11 @@ from PIL import Image
 from pneumo.data import phantom
 from pneumo.data.checks import drift_figures
 from pneumo.data.measure import SIZE, statistics
+from pneumo.data.shift_audit import excess
 from pneumo.operations import drift
 from pneumo.operations.drift import Announced, Look
 from pneumo.settings import Watch
+from pneumo.stages import LABELS
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,8 @@ def pictures(tmp_path_factory):
 
 def manifest(pictures, split="train"):
     table = pd.DataFrame(statistics(np.stack(pictures))).assign(width=256, height=256, split=split, error=None)
-    return table.rename(columns={"pixels": "sha256"})
+    table["label"] = [LABELS[number % 2] for number in range(len(table))]
+    return table.rename(columns={"pixels": "sha256"}).assign(patient=lambda rows: rows["sha256"])
 
 
 def test_images_of_the_same_kind_are_no_drift_even_if_they_are_few(pictures):
@@ -43,6 +46,14 @@ def test_only_new_contents_are_counted_and_few_are_not_judged(pictures):
     assert found.share == 10 / 80
     judged = drift.look(manifest(pictures), "3", then, fewest=30)
     assert set(judged.figures) == {"intensity_drift", "size_drift", "embedding_drift"}
+
+
+def test_a_look_says_whether_new_images_are_from_elsewhere(pictures):
+    then, here = manifest(pictures[:80]), drift.look(manifest(pictures), "3", manifest(pictures[:80]), fewest=30)
+    assert all(excess(row) == 0 for row in here.audit.rows)
+    dark = manifest([(picture * 0.7).astype("uint8") for picture in pictures[60:]])
+    assert all(excess(row) > 0.3 for row in drift.look(dark, "3", then, fewest=30).audit.rows)
+    assert drift.look(manifest(pictures[:90]), "3", then, fewest=30).audit is None
 
 
 def look(new, champion="1", known=1000, **figures):

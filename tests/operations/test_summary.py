@@ -80,3 +80,9 @@ def test_a_failed_backbone_is_shown_with_its_reason(result):
 def test_synthetic_data_is_announced(result):
     assert "synthetic" in shown(result)
     assert "synthetic" not in shown(result.model_copy(update={"synthetic": False}))
+
+
+def test_what_the_shift_audit_says_is_shown(result):
+    line = "The test normals are from elsewhere: AUC 0.89 (0.50 between random halves); expect less than on validation."
+    assert f"Shift audit: {line}" in shown(result.model_copy(update={"shift": (line,)}))
+    assert "Shift audit" not in shown(result)

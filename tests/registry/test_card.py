@@ -1,12 +1,13 @@
 """The model card says what a version is for, what it is not for, and how sure its numbers are."""
 
+import json
 import re
 from typing import Any
 
 import pytest
 
 from pneumo.registry import card
-from pneumo.stages import External, Interval
+from pneumo.stages import LABELS, External, Interval, ShiftAudit, ShiftRow
 from pneumo.tracking.models import LONGEST_DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -86,10 +87,29 @@ def test_the_longest_description_fits_and_keeps_its_end(world: Any) -> None:
     changes = {"reason": "because " * 400, "registered_model": "m" * 200, "rows": tuple(rows)}
     decision = decision.model_copy(update=changes)
     sets = [elsewhere(world, f"{'hospital' * 6} {number}") for number in range(9)]
-    text = card.write(evaluation, data, decision, sets, "http://mlflow", "http://mlflow/" + "r" * 120).markdown
+    audits = [audited(name) for name in ("test", *(item.name for item in sets))]
+    text = card.write(evaluation, data, decision, sets, "http://mlflow", "http://mlflow/" + "r" * 120, audits).markdown
     assert len(text) <= LONGEST_DESCRIPTION
     assert "card.html" in text.splitlines()[-1]
     assert text.startswith("**Synthetic")
+
+
+def audited(name: str = "test") -> ShiftAudit:
+    auc, chance = (Interval(value=value, low=value - 0.05, high=value + 0.05) for value in (0.89, 0.5))
+    rows = [ShiftRow(label=label, images=90, patients=80, auc=auc, random=chance) for label in LABELS]
+    return ShiftAudit(name=name, features="intensity statistics", rows=tuple(rows))
+
+
+def test_the_limits_say_that_the_test_images_are_from_elsewhere(world: Any) -> None:
+    evaluation = world.candidate("candidate", noise=1.0)
+    decision = world.promote(evaluation, audits=[audited()])
+    both = card.write(evaluation, world.version, decision, [], "http://mlflow", "http://run", [audited()])
+    for text, head in zip(both, ("## Limits", "<h2>Limits</h2>"), strict=True):
+        words = "The test normals are from elsewhere: AUC 0.89 (0.50 between random halves); expect less than on valid"
+        assert words in text.partition(head)[2]
+    run = world.tracker.client.get_run(world.parent).info.run_id
+    with world.tracker.downloaded(f"runs:/{run}/promotion") as folder:
+        assert json.loads((folder / "decision.json").read_text())["shift_audit"][0]["name"] == "test"
 
 
 def test_hostile_text_stays_text(world: Any) -> None:

@@ -1,0 +1,166 @@
+"""Are two groups of images from one place? A classifier two-sample test (Lopez-Paz and Oquab 2017), class by class.
+
+A linear model that tells held-out images of one group from those of the other sees that they were made otherwise. It is
+asked within a class, so that another share of pneumonia is no difference, and patients stay together, so that to know a
+patient again is none either. What chance gives is measured in the same way, between random halves of the first group.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pneumo.stages import LABELS, Interval, ShiftAudit, ShiftRow
+
+MOST = 300  # images of a class and a group; more take longer and tell little more
+FEWEST = 20  # patients of a class that each group needs
+FOLDS = 5
+HALVINGS = 10
+RESAMPLES = 300
+STRENGTH = 1e-3  # inverse regularisation, for more features than images
+MARGIN = 0.1  # of AUC above random halves, from which on a difference is worth a warning
+STATISTICS = "intensity statistics and coarse structure"
+MEASURES = ["mean", "std", "dark", "bright", "border", "symmetry", "marker"]
+WORDS = {"NORMAL": "normals", "PNEUMONIA": "pneumonia images"}
+Floats = NDArray[np.floating[Any]]
+Flags = NDArray[np.bool_]
+
+
+class Group(NamedTuple):
+    """Images of one place: `rows` with label and patient, and in the same order `features` (n, d)."""
+
+    rows: pd.DataFrame
+    features: Floats
+
+
+def sample(manifest: pd.DataFrame) -> pd.DataFrame:
+    """At most `MOST` rows of each class, the same on any machine: the first ones by sha256, in the manifest's order."""
+    order = manifest.sort_values("sha256", kind="stable")
+    return manifest.loc[order.groupby("label").head(MOST).index.sort_values()]
+
+
+def audit_manifests(name: str, training: pd.DataFrame, others: pd.DataFrame) -> ShiftAudit:
+    """`audit` from what manifests know of readable images: no pixels, no network."""
+    parts = sample(training), sample(others)
+    features = np.split(_described(pd.concat(parts)), [len(parts[0])])
+    return audit(name, STATISTICS, *map(Group, parts, features))
+
+
+def audit(name: str, kind: str, training: Group, others: Group) -> ShiftAudit:
+    """Ask of each class whether its images among `others` can be told from those of training.
+
+    Args:
+        name: of the others, as sentences call them: test, or a hospital.
+        kind: what the features are, in words.
+        training: images from home; at most some hundreds a class, see `sample`.
+        others: those that are asked about.
+    """
+    rows = tuple(_row(label, _of_class(training, label), _of_class(others, label)) for label in LABELS)
+    return ShiftAudit(name=name, features=kind, rows=rows)
+
+
+def excess(row: ShiftRow) -> float:
+    """By how much AUC lies above that between random halves, 0 to 0.5; 0 where chance can be the reason, or unknown."""
+    if row.auc is None or row.random is None or row.auc.low <= row.random.high:
+        return 0.0
+    return row.auc.value - row.random.value
+
+
+def figures_in_words(row: ShiftRow) -> str:
+    """AUC 0.89 (0.50 between random halves); for a row that has figures."""
+    assert row.auc and row.random  # noqa: S101 - the caller looked
+    return f"AUC {row.auc.value:.2f} ({row.random.value:.2f} between random halves)"
+
+
+def sentences(audit: ShiftAudit) -> list[str]:
+    """What was found, a sentence a class."""
+    return [_sentence(row, f"{audit.name} {WORDS[row.label]}") for row in audit.rows]
+
+
+def numbers(audit: ShiftAudit) -> dict[str, float]:
+    """What was measured under the names it has in MLflow, below a folder: normal_auc, normal_random_auc, ..."""
+    measured = [(row.label.lower(), row.auc, row.random) for row in audit.rows]
+    areas = {f"{label}_auc": area.value for label, area, _ in measured if area}
+    return areas | {f"{label}_random_auc": area.value for label, _, area in measured if area}
+
+
+def _sentence(row: ShiftRow, what: str) -> str:
+    if row.auc is None:
+        return (
+            f"Where the {what} are from cannot be told: at least {FEWEST} patients are needed, and as many of training."
+        )
+    figures = figures_in_words(row)
+    if excess(row) > MARGIN:
+        return f"The {what} are from elsewhere: {figures}; expect less than on validation."
+    little = "A small difference" if excess(row) else "No difference"
+    return f"{little} was found between the {what} and those of training: {figures}."
+
+
+def _of_class(group: Group, label: str) -> Group:
+    among = (group.rows["label"] == label).to_numpy()
+    return Group(group.rows[among], group.features[among])
+
+
+def _described(rows: pd.DataFrame) -> Floats:
+    """Statistics, square roots of the histogram, and the signs of the low frequencies, (n, d)."""
+    bits = np.frombuffer(bytes.fromhex("".join(rows["phash"])), np.uint8).reshape(len(rows), -1)
+    histogram = np.sqrt(np.stack(rows["histogram"].tolist()))
+    return np.hstack([rows[MEASURES].to_numpy(float), histogram, np.unpackbits(bits, axis=1)])
+
+
+def _row(label: str, training: Group, others: Group) -> ShiftRow:
+    counted = ShiftRow(label=label, images=len(others.rows), patients=others.rows["patient"].nunique())
+    if min(counted.patients, training.rows["patient"].nunique()) < FEWEST:
+        return counted
+    apart = np.repeat([False, True], [len(training.rows), len(others.rows)])
+    patients = np.concatenate([training.rows["patient"], others.rows["patient"]])
+    scores = _scores(np.concatenate([training.features, others.features]), apart, patients)
+    chance = _chance(training.features, training.rows["patient"].to_numpy(), counted.patients)
+    return counted.model_copy(update={"auc": _interval(scores, apart, patients), "random": chance})
+
+
+def _scores(features: Floats, apart: Flags, patients: NDArray[Any]) -> Floats:
+    """Scores for being one of `apart`, each by a model that saw no image of the patient, (n,)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=500))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    scores: Floats = cross_val_predict(model, features, apart, groups=patients, cv=folds, method="decision_function")
+    return scores
+
+
+def _interval(scores: Floats, apart: Flags, patients: NDArray[Any]) -> Interval:
+    """ROC AUC with its 95 % interval over resampled patients."""
+    from sklearn.metrics import roc_auc_score
+
+    names, codes = np.unique(patients, return_inverse=True)
+    share = np.full(len(names), 1 / len(names))
+    draws = np.random.default_rng(0).multinomial(len(names), share, size=RESAMPLES)[:, codes]
+    low, high = np.quantile([roc_auc_score(apart, scores, sample_weight=draw) for draw in draws], (0.025, 0.975))
+    return Interval(value=float(roc_auc_score(apart, scores)), low=float(low), high=float(high))
+
+
+def _chance(features: Floats, patients: NDArray[Any], others: int) -> Interval:
+    """ROC AUC between random halves of the patients: the mean, and what chance adds or takes.
+
+    That is two standard deviations of a halving, brought to as many patients as are compared with `others`.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    names, codes = np.unique(patients, return_inverse=True)
+    random = np.random.default_rng(0)
+    halves = [random.permutation(len(names))[codes] < len(names) // 2 for _ in range(HALVINGS)]
+    areas = [roc_auc_score(half, _scores(features, half, patients)) for half in halves]
+    sizes = _deviation(len(names), others) / _deviation(len(names) / 2, len(names) / 2)
+    mean, spread = float(np.mean(areas)), 2 * float(np.std(areas, ddof=1)) * sizes
+    return Interval(value=mean, low=mean - spread, high=mean + spread)
+
+
+def _deviation(first: float, second: float) -> float:
+    """Standard deviation of a ROC AUC where there is no difference (Mann and Whitney 1947)."""
+    return math.sqrt((first + second + 1) / (12 * first * second))
