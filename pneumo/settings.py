@@ -47,6 +47,7 @@ class Promotion(Section):
     maximum_latency_ms: float = Field(500, gt=0)
     maximum_model_mb: float = Field(500, gt=0)
     tie: Literal["keep", "promote"] = "keep"
+    embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
     approval: bool = False
     approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
 

@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
+from pneumo.registry.promote import rank
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External
 from tasks import pages
 from tasks.tracking import tracker
@@ -25,7 +26,7 @@ def summarize(
     run_id: str,
 ) -> Summary:
     """Write what came of the run where people look: terminal, Prefect page, MLflow page."""
-    ranked = sorted(evaluations, key=lambda row: row.selection_score, reverse=True)
+    ranked = rank(evaluations)
     failed = (CandidateRow(name=name, reason=reason) for name, reason in failures.items())
     rows = (*(_row(evaluation) for evaluation in ranked), *failed)
     log = tracker()
@@ -63,9 +64,10 @@ def _note(result: Summary) -> str:
         "**Synthetic images, drawn by pneumo: the figures say nothing about patients.**\n\n" if result.synthetic else ""
     )
     decision = f"{_verdict(result).capitalize()}: {result.decision.reason}"
+    unmeasured = "".join(f"{words}\n\n" for words in summary.unmeasured(result))
     external = "".join(f"Elsewhere: {line}\n\n" for line in result.external)
     table = f"{head}\n{'|---' * 6}|\n{body}"
-    return f"{warning}{decision}\n\n{table}\n\n{external}[Prefect run]({result.prefect_url})"
+    return f"{warning}{decision}\n\n{table}\n\n{unmeasured}{external}[Prefect run]({result.prefect_url})"
 
 
 def _row(evaluation: Evaluation) -> CandidateRow:
@@ -76,4 +78,6 @@ def _row(evaluation: Evaluation) -> CandidateRow:
         test_auc=evaluation.test_auc,
         sensitivity=evaluation.sensitivity,
         specificity=evaluation.specificity,
+        selection_score=evaluation.selection_score,
+        unmeasured=evaluation.unmeasured,
     )

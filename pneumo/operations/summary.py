@@ -9,7 +9,10 @@ from pneumo.stages import Interval, Record
 
 
 class CandidateRow(Record):
-    """One backbone's line; the figures of a failed one are None and `reason` says why."""
+    """One candidate's line; the figures of a failed one are None and `reason` says why.
+
+    `unmeasured` are sentences on what could not be measured of a model of embeddings.
+    """
 
     name: str
     minutes: float | None = None
@@ -17,6 +20,8 @@ class CandidateRow(Record):
     test_auc: Interval | None = None
     sensitivity: Interval | None = None
     specificity: Interval | None = None
+    selection_score: float | None = None
+    unmeasured: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -83,12 +88,19 @@ def show(summary: Summary, console: Console) -> None:
     for row in summary.candidates:
         if row.reason:
             console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
+    for line in unmeasured(summary):
+        console.print(line, highlight=False, soft_wrap=True)
     for line in summary.external:
         console.print(f"Elsewhere: {line}", highlight=False, soft_wrap=True)
     verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
     name = f"{summary.decision.registered_model} version {summary.decision.version}"
     console.print(f"\n{verdict}: {name}. {summary.decision.reason}", highlight=False)
     console.print(f"Prefect: {summary.prefect_url}\nMLflow:  {summary.mlflow_url}", highlight=False, soft_wrap=True)
+
+
+def unmeasured(summary: Summary) -> list[str]:
+    """A line for each candidate of which something could not be measured."""
+    return [f"{row.name}: {' '.join(row.unmeasured)}" for row in summary.candidates if row.unmeasured]
 
 
 def cells(row: CandidateRow) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import filelock
 
 from pneumo.registry import history, switch
+from pneumo.registry.answers import Given
 from pneumo.registry.contest import Contest
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record
@@ -40,6 +41,7 @@ class Course:
     name: str
     standing: switch.Standing
     external: Sequence[External] = ()
+    given: Given = field(default_factory=dict)
     version: str = ""
     contest: Contest | None = None
     rows: list[PolicyRow] = field(default_factory=list)

@@ -39,7 +39,8 @@ def judge(course: Course) -> None:
     # Either takes seconds to start a process in which one core is busy, so they start together.
     with ThreadPoolExecutor(1) as beside:
         asked = beside.submit(query_row, course.tracker, course.name, course.version, course.evaluation, course.data)
-        course.contest = contest(course.tracker, found, course.evaluation, course.data) if found else None
+        known = (course.evaluation, course.data, course.given)
+        course.contest = contest(course.tracker, found, *known) if found else None
         course.rows.append(asked.result())
     if course.contest is None:
         return
