@@ -23,6 +23,7 @@ Epochs = Annotated[int | None, Field(ge=0, le=1000)]
 Rate = Annotated[float | None, Field(gt=0, le=1)]
 Strength = Annotated[float | None, Field(ge=0, le=3)]
 Batch = Annotated[int | None, Field(ge=1, le=1024)]
+Places = Annotated[list[str] | None, Field(min_length=1)]
 Minutes = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0)]
 
@@ -40,6 +41,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
     batch_size: Batch = None,
     precision: Precision = "float32",
     ensemble: bool = True,
+    embeddings: Places = None,
     search_minutes: Minutes = 0,
     seed: Seed = 0,
 ) -> None:
@@ -57,6 +59,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         batch_size: Images in a batch, 1 to 1024. Empty: the default.
         precision: What training computes in. mixed_bfloat16 is for GPUs that have it; the model is kept in float32.
         ensemble: Add the mean of all backbones as one more candidate.
+        embeddings: Parquet files of features made elsewhere, a folder of them, or s3://: each is one more candidate.
         search_minutes: Search so long, with the first backbone, for settings that all of them then use. 0: no search.
         seed: Same seed, same machine, same weights.
     """
@@ -72,6 +75,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         data_tasks.describe(version, data_tasks.explore(version, report, home), run_id)
         data_tasks.push(version, settings.data)
         external = data_tasks.external_sets(version, settings)
+        linear = training.train_on_embeddings(embeddings or [], version, settings, run_id)
         default = defaults(version.synthetic)
         specs = candidate_specs(
             backbones or default.backbones,
@@ -92,8 +96,12 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         evaluations = [
             evaluation.evaluate(candidate, version, store, settings.promotion, home, run_id) for candidate in candidates
         ]
-        best = choose(evaluations)
-        elsewhere = [evaluation.score_external(best, inventory, home) for inventory in external]
+        evaluations += [
+            evaluation.evaluate(candidate, version, vectors, settings.promotion, home, run_id)
+            for candidate, vectors in linear
+        ]
+        best = choose(evaluations, settings.promotion.embeddings_may_win)
+        elsewhere = evaluation.score_elsewhere(best, external, home)
         audits = evaluation.audit_shift(specs[0], version, store, external, home, run_id)
         decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id, audits)
         summary = conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id, audits)

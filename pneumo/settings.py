@@ -53,6 +53,7 @@ class Promotion(Section):
     judge: dict[Judged, Literal["estimate", "lower_bound"]] = Field({}, description="Default: the estimate")
     tie: Literal["keep", "promote"] = "keep"
     maximum_comparisons: int = Field(20, ge=1, description="With champions on the same test images")
+    embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
     approval: bool = False
     approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
 

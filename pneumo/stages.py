@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 Split = Literal["train", "validation", "test"]
 Fit = Literal["squash", "pad"]
+IMAGE, EMBEDDING = "image", "embedding"  # what a model takes, and the column in which it takes it
 LABELS = ("NORMAL", "PNEUMONIA")
 SUBTYPES = ("none", "bacteria", "virus")
 
@@ -86,11 +87,35 @@ class ImageStore(Record):
     images: int
 
 
+class Vectors(Record):
+    """Embeddings of a data set's images that were made elsewhere: `path` is Parquet, `width` numbers an image.
+
+    Its columns are sha256 (of the image file) and embedding. `others` counts rows of the source that are not of the
+    data set.
+    """
+
+    key: str
+    name: str
+    source: str
+    path: Path
+    width: int
+    images: int
+    others: int
+
+    @property
+    def candidate(self) -> str:
+        """Name of the candidate that is trained on them."""
+        return f"linear on {self.name}"
+
+
 class Candidate(Record):
     """A trained model: `model` is a .keras file, float32 (n, size, size, 1) in 0..255 -> logit (n, 1).
 
     `predictions` is Parquet with a row per validation and test image:
     path, sha256, patient, label, subtype, split, logit.
+
+    One on embeddings takes float32 (n, width). It has no images to change, so what it does under simulated change is
+    not measured: `shifted_auc` and `selection_score` are None.
     """
 
     name: str
@@ -99,8 +124,8 @@ class Candidate(Record):
     model: Path
     predictions: Path
     validation_auc: float
-    shifted_auc: float
-    selection_score: float
+    shifted_auc: float | None
+    selection_score: float | None
     minutes: float
 
 
@@ -155,7 +180,8 @@ class Evaluation(Record):
 
     Beside the bundle lies the folder `figures` with PNG files.
 
-    `warnings` are sentences on what it seems to read other than the lungs.
+    `warnings` are sentences on what it seems to read other than the lungs, `unmeasured` on what could not be measured.
+    `vectors` are the embeddings of the images, for a model that takes these instead of images; see `Vectors`.
     """
 
     name: str
@@ -168,7 +194,7 @@ class Evaluation(Record):
     threshold: float
     temperature: float
     offset: float
-    selection_score: float
+    selection_score: float | None
     validation_auc: float
     test_auc: Interval
     sensitivity: Interval
@@ -176,6 +202,8 @@ class Evaluation(Record):
     metrics: dict[str, float]
     slices: dict[str, dict[str, float]]
     warnings: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    vectors: Path | None = None
 
 
 class External(Record):

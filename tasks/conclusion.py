@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 from pneumo.data.shift_audit import sentences
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
+from pneumo.registry.promote import rank
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from tasks import pages
 from tasks.tracking import tracker
@@ -27,7 +28,7 @@ def summarize(
     audits: list[ShiftAudit] | None = None,
 ) -> Summary:
     """Write what came of the run where people look: terminal, Prefect page, MLflow page."""
-    ranked = sorted(evaluations, key=lambda row: row.selection_score, reverse=True)
+    ranked = rank(evaluations)
     failed = (CandidateRow(name=name, reason=reason) for name, reason in failures.items())
     rows = (*(_row(evaluation) for evaluation in ranked), *failed)
     log = tracker()
@@ -72,10 +73,11 @@ def _note(result: Summary) -> str:
     )
     remedies = "".join(f"\n\nWhat to do about {remedy}" for remedy in result.decision.remedies)
     decision = f"{_verdict(result).capitalize()}: {result.decision.reason}{remedies}\n\n{result.decision.look}"
+    unmeasured = "".join(f"{words}\n\n" for words in summary.unmeasured(result))
     external = "".join(f"Elsewhere: {line}\n\n" for line in result.external)
     shift = "".join(f"{line}\n\n" for line in result.shift)
     table = f"{head}\n{'|---' * 6}|\n{body}"
-    return f"{warning}{decision}\n\n{table}\n\n{external}{shift}[Prefect run]({result.prefect_url})"
+    return f"{warning}{decision}\n\n{table}\n\n{unmeasured}{external}{shift}[Prefect run]({result.prefect_url})"
 
 
 def _row(evaluation: Evaluation) -> CandidateRow:
@@ -86,4 +88,6 @@ def _row(evaluation: Evaluation) -> CandidateRow:
         test_auc=evaluation.test_auc,
         sensitivity=evaluation.sensitivity,
         specificity=evaluation.specificity,
+        selection_score=evaluation.selection_score,
+        unmeasured=evaluation.unmeasured,
     )

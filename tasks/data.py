@@ -1,15 +1,16 @@
 """Data stages: bring in, check, split, describe, decode."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from pneumo.data import embeddings, gate, images, packs, sources, version
 from pneumo.data import explore as exploration
-from pneumo.data import gate, images, packs, sources, version
 from pneumo.evaluation import external as elsewhere
 from pneumo.settings import Data, Gate, Settings
-from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory
+from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory, Vectors
 from tasks import pages
 from tasks.reuse import reused
 from tasks.tracking import name_run, tracker
@@ -87,3 +88,13 @@ def external_sets(version: DatasetVersion, settings: Settings) -> list[Inventory
 def preprocess(version: DatasetVersion, home: Path, size: int, fit: Fit) -> ImageStore:
     """Decode every image once."""
     return images.decode_all(version, home, size, fit)
+
+
+@task(name="bring in embeddings", task_run_name="bring in embeddings", cache_policy=NO_CACHE)
+def bring_in_embeddings(places: Sequence[str], version: DatasetVersion, settings: Settings) -> list[Vectors]:
+    """Join embeddings that were made elsewhere to the data set, so that a wrong file stops the run early."""
+    found = embeddings.bring_in(places, version, settings.home, settings.data)
+    for item in found:
+        words = "%s: %d numbers of each of %d images; %d others in %s are not of this data set"
+        get_run_logger().info(words, item.name, item.width, item.images, item.others, item.source)
+    return found

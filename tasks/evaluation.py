@@ -12,8 +12,19 @@ from pneumo.data.shift_audit import numbers, sentences
 from pneumo.errors import WeightsError
 from pneumo.evaluation import evaluate as evaluation
 from pneumo.evaluation import external, shift_audit
+from pneumo.registry.answers import cells
 from pneumo.settings import Promotion
-from pneumo.stages import Candidate, DatasetVersion, Evaluation, External, ImageStore, Inventory, ShiftAudit
+from pneumo.stages import (
+    Candidate,
+    DatasetVersion,
+    Evaluation,
+    External,
+    ImageStore,
+    Inventory,
+    ShiftAudit,
+    Vectors,
+)
+from pneumo.tracking.scoring import Cell
 from pneumo.training.spec import CandidateSpec
 from tasks import pages
 from tasks.naming import short
@@ -23,7 +34,12 @@ from tasks.tracking import adopt, tracker
 # Not cached by Prefect: every flow run shows all its candidates below its own MLflow run. The figures themselves are.
 @task(name="evaluate", task_run_name="evaluate {candidate.name}", cache_policy=NO_CACHE)
 def evaluate(
-    candidate: Candidate, version: DatasetVersion, store: ImageStore, settings: Promotion, home: Path, parent_run: str
+    candidate: Candidate,
+    version: DatasetVersion,
+    store: ImageStore | Vectors,
+    settings: Promotion,
+    home: Path,
+    parent_run: str,
 ) -> Evaluation:
     """Measure a candidate, log figures and model to its MLflow run, and close that run."""
     candidate = adopt(candidate, parent_run)
@@ -33,7 +49,7 @@ def evaluate(
     log.log_metrics(run_id, result.metrics)
     log.log_artifacts(run_id, result.bundle.with_name("figures"), "figures")
     log.log_artifact(run_id, result.predictions, "predictions")
-    model_uri = log.log_bundle(run_id, result.bundle, candidate.name, _example(version))
+    model_uri = log.log_bundle(run_id, result.bundle, candidate.name, _example(version, store))
     for number, warning in enumerate(result.warnings, start=1):
         log.set_tags(run_id, {f"warning.{number}": warning})
         get_run_logger().warning("%s: %s", candidate.name, warning)
@@ -41,6 +57,13 @@ def evaluate(
     auc = result.test_auc
     get_run_logger().info("%s: ROC AUC %s on test", candidate.name, format(auc, ".4f"))
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
+
+
+def score_elsewhere(best: Evaluation, sets: list[Inventory], home: Path) -> list[External]:
+    """Score sets from elsewhere; not with a model of embeddings, for they are images, which the card says."""
+    if best.vectors and sets:
+        get_run_logger().warning("%s takes embeddings: not measured on sets from elsewhere", best.name)
+    return [] if best.vectors else [score_external(best, inventory, home) for inventory in sets]
 
 
 def _of_set() -> str:
@@ -85,7 +108,7 @@ def audit_shift(
     return list(found)
 
 
-def _example(version: DatasetVersion) -> Path:
-    """An image that shows what the model takes."""
-    paths = pd.read_parquet(version.manifest, columns=["path"])["path"]
-    return version.root / str(paths.iloc[0])
+def _example(version: DatasetVersion, store: ImageStore | Vectors) -> Cell:
+    """An image, or its embedding, that shows what the model takes."""
+    first = pd.read_parquet(version.manifest, columns=["path", "sha256"]).head(1)
+    return cells(first, version.root, store.path if isinstance(store, Vectors) else None)[0]

@@ -188,6 +188,7 @@ def _plain(row: CandidateRow) -> dict[str, object]:
     return {
         "candidate": row.name,
         "validation AUC": row.validation_auc,
+        "selection score": "not measured" if row.unmeasured else row.selection_score,
         "test AUC": row.test_auc and format(row.test_auc, ".4f"),
         "sensitivity": row.sensitivity and round(row.sensitivity.value, 3),
         "specificity": row.specificity and round(row.specificity.value, 3),

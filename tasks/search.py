@@ -33,6 +33,7 @@ def search(
         except PneumoError as error:
             tracker().finish(run_id, "FAILED", str(error))
             raise
+        assert score is not None  # noqa: S101 - a backbone sees images
         tracker().log_metrics(run_id, {"selection_score": score})
         tracker().finish(run_id)
         return score

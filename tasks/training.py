@@ -1,18 +1,19 @@
 """Training stages: a backbone each, and their ensemble."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.errors import PneumoError, TrainingKilledError
-from pneumo.settings import load_settings
-from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore
+from pneumo.settings import Settings, load_settings
+from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore, Vectors
 from pneumo.training import candidate as candidates
-from pneumo.training import travel
+from pneumo.training import linear, travel
 from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.spec import CandidateSpec
+from tasks import data
 from tasks.pages import progress_bar
 from tasks.reuse import reused
 from tasks.tracking import cancelled, show_curve, start_child, tracker
@@ -41,6 +42,24 @@ def train_elsewhere(spec: CandidateSpec, digest: str, fit: Fit, parent_run: str)
         return done
 
     return _recorded(run_id, spec.name, work)
+
+
+@reused("linear", *linear.CODE, run_name="train {vectors.candidate}")
+def train_linear(vectors: Vectors, version: DatasetVersion, home: Path, parent_run: str) -> Candidate:
+    """Train a linear model on embeddings that were made elsewhere."""
+    facts = vectors.model_dump(mode="json", include={"source", "width", "images", "others"})
+    run_id = start_child(parent_run, vectors.candidate, facts)
+    return _recorded(
+        run_id, vectors.candidate, lambda follow: linear.train_linear(vectors, version, run_id, home, follow)
+    )
+
+
+def train_on_embeddings(
+    places: Sequence[str], version: DatasetVersion, settings: Settings, parent_run: str
+) -> list[tuple[Candidate, Vectors]]:
+    """A candidate for each file of embeddings; it takes seconds, so what is wrong is told before hours of training."""
+    found = data.bring_in_embeddings(places, version, settings) if places else []
+    return [(train_linear(item, version, settings.home, parent_run), item) for item in found]
 
 
 @reused("combine", *candidates.CODE)

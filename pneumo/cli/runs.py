@@ -27,6 +27,8 @@ def train(
 ) -> None:
     """Run the deployment pneumonia/train to its end and show what came of it."""
     parameters: dict[str, Any] = {"data": _absolute(data), **_pairs(param or [])}
+    if isinstance(places := parameters.get("embeddings"), list):
+        parameters["embeddings"] = [_absolute(str(place)) for place in places]
     parameters |= {"weights": _absolute(weights)} if weights else {}
     parameters |= {"backbones": [name.strip() for name in backbones.split(",")]} if backbones else {}
     found = _to_the_end("pneumonia/train", parameters, load_settings(), Console(stderr=True) if as_json else console)

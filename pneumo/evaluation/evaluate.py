@@ -11,12 +11,22 @@ import pandas as pd
 from pneumo.errors import DataError
 from pneumo.evaluation import figures
 from pneumo.evaluation.calibration import probability
+from pneumo.evaluation.linear import probe_linear
 from pneumo.evaluation.measure import Measures, Operating, apply_operating, fit_operating, is_pneumonia, measure
-from pneumo.evaluation.probe import draw_heat_maps, make_bundle, measure_cost, probe_shortcuts
+from pneumo.evaluation.probe import Probed, probe_network
 from pneumo.evaluation.shortcuts import Shortcut
 from pneumo.evaluation.slices import measure_slices
 from pneumo.settings import Promotion
-from pneumo.stages import Candidate, DatasetVersion, Evaluation, ImageStore, code_version, stage_key, written_once
+from pneumo.stages import (
+    Candidate,
+    DatasetVersion,
+    Evaluation,
+    ImageStore,
+    Vectors,
+    code_version,
+    stage_key,
+    written_once,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,10 +57,19 @@ PICTURES: dict[str, Callable[[Shown], "Figure"]] = {
 }
 
 
+# What is looked at beyond the predictions, by what a model takes.
+PROBES: dict[type[ImageStore] | type[Vectors], Callable[..., Probed]] = {
+    ImageStore: probe_network,
+    Vectors: probe_linear,
+}
+
+
 def evaluate(
-    candidate: Candidate, version: DatasetVersion, store: ImageStore, settings: Promotion, home: Path
+    candidate: Candidate, version: DatasetVersion, store: ImageStore | Vectors, settings: Promotion, home: Path
 ) -> Evaluation:
     """Measure a candidate on the test images; offset, temperature and threshold come from the validation images.
+
+    What a candidate on embeddings cannot show is in its `unmeasured`, never a number.
 
     Writes `<home>/cache/evaluate/<key>/`: figures/*.png, metrics.json, scored.parquet and bundle/. A second call with
     the same inputs returns the kept result. `model_uri` is empty: whoever logs the bundle fills it in.
@@ -65,7 +84,7 @@ def evaluate(
         version=version.digest,
         store=store.key,
         target=settings.target_sensitivity,
-        code=code_version("evaluation", "serving", "data/decode.py"),
+        code=code_version("evaluation", "serving", "data/decode.py", "data/embeddings.py"),
     )
     folder = home / "cache" / "evaluate" / key
     if not folder.is_dir():
@@ -73,11 +92,17 @@ def evaluate(
             _write(scratch, key, candidate, version, store, settings)
     kept = Evaluation.model_validate_json((folder / RECORD).read_bytes())
     places = {"bundle": folder / BUNDLE, "predictions": candidate.predictions}
+    places |= {"vectors": store.path} if isinstance(store, Vectors) else {}
     return kept.model_copy(update={"run_id": candidate.run_id, "minutes": candidate.minutes, **places})
 
 
 def _write(
-    folder: Path, key: str, candidate: Candidate, version: DatasetVersion, store: ImageStore, settings: Promotion
+    folder: Path,
+    key: str,
+    candidate: Candidate,
+    version: DatasetVersion,
+    store: ImageStore | Vectors,
+    settings: Promotion,
 ) -> None:
     rows = _rows(candidate, version)
     validation = rows[rows["split"] == "validation"]
@@ -85,18 +110,13 @@ def _write(
     test = apply_operating(rows[rows["split"] == "test"], operating)
     measures, slices = measure(test, operating.temperature), measure_slices(test)
 
-    images = np.load(store.path, mmap_mode="r")
-    bundle = make_bundle(folder / BUNDLE, candidate, version, store, operating, images)
-    shortcuts = probe_shortcuts(bundle, test, images)
-    cost = measure_cost(bundle, folder / BUNDLE, version.root / str(test["path"].iloc[0]))
-
     (folder / FIGURES).mkdir()
+    probed = PROBES[type(store)](folder, candidate, version, store, operating, test)
     _draw(folder / FIGURES, test, measures)
     _draw_learning(folder / FIGURES, candidate.model.with_name("history.json"))
-    draw_heat_maps(bundle, test, images, folder / FIGURES)
 
     test.drop(columns="position").to_parquet(folder / SCORED, index=False)
-    facts = _facts(validation, measures, operating, cost, shortcuts)
+    facts = _facts(validation, measures, operating, probed.cost, probed.shortcuts)
     record = Evaluation(
         name=candidate.name,
         key=key,
@@ -115,10 +135,12 @@ def _write(
         specificity=measures.intervals["specificity"],
         metrics=facts,
         slices=slices,
-        warnings=tuple(row.warning for row in shortcuts if row.warning),
+        warnings=tuple(row.warning for row in probed.shortcuts if row.warning),
+        unmeasured=probed.unmeasured,
+        vectors=probed.vectors,
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
-    report = {"metrics": facts, "slices": slices, "shortcuts": [row.model_dump() for row in shortcuts]}
+    report = {"metrics": facts, "slices": slices, "shortcuts": [row.model_dump() for row in probed.shortcuts]}
     (folder / METRICS).write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
@@ -156,7 +178,7 @@ def _facts(
         "validation_specificity": float(1 - called["called"][~pneumonia].mean()),
         **cost,
         **{f"shortcut_{row.name.replace(' ', '_')}_auc": row.auc.value for row in shortcuts},
-        "shortcut_warnings": float(sum(bool(row.warning) for row in shortcuts)),
+        **({"shortcut_warnings": float(sum(bool(row.warning) for row in shortcuts))} if shortcuts else {}),
     }
 
 

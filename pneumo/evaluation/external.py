@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.data import sources
-from pneumo.errors import DataError
+from pneumo.errors import DataError, ModelError
 from pneumo.evaluation import figures
 from pneumo.evaluation.measure import is_pneumonia, measure
 from pneumo.evaluation.slices import measure_slices
@@ -69,7 +69,7 @@ def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) 
 
     Raises:
         DataError: no readable image, or one class only.
-        ModelError: the bundle cannot be loaded.
+        ModelError: the bundle cannot be loaded, or takes embeddings, of which the set has none.
     """
     key = stage_key(
         "external",
@@ -88,6 +88,8 @@ def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) 
 
 def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
     bundle = load_bundle(evaluation.bundle)
+    if not isinstance(bundle, Bundle):
+        raise ModelError(f"Expected a model of images for {inventory.source}, but {evaluation.name} takes embeddings.")
     scored = _score(bundle, inventory)
     good = scored[scored["error"].isna()].reset_index(drop=True)
     if good.empty:

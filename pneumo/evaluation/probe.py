@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from pneumo.serving.bundle import MODEL, Bundle, load_network, run_network, writ
 from pneumo.serving.cells import score_cells
 from pneumo.serving.familiarity import learn_familiarity
 from pneumo.serving.network import embedding_network
+from pneumo.serving.spec import Scorer
 from pneumo.stages import LABELS, Candidate, DatasetVersion, ImageStore
 
 # Numbers of images; whole batches, for Keras traces a network anew for another batch size. A forward pass of all
@@ -26,6 +28,44 @@ CHECKED = 64  # of them that the bundle must score as the predictions say; one b
 LATENCY_CALLS = 9
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+
+
+class Probed(NamedTuple):
+    """What was seen of a model, and sentences on what could not be; `vectors` are what it takes instead of images."""
+
+    shortcuts: tuple[Shortcut, ...]
+    cost: dict[str, float]
+    unmeasured: tuple[str, ...] = ()
+    vectors: Path | None = None
+
+
+def probe_network(
+    folder: Path,
+    candidate: Candidate,
+    version: DatasetVersion,
+    store: ImageStore,
+    operating: Operating,
+    test: pd.DataFrame,
+) -> Probed:
+    """Write the bundle and the heat maps, try the shortcuts, and time the bundle.
+
+    Args:
+        folder: gets `bundle`, and pictures in its folder `figures`.
+        candidate: whose model it is.
+        version: its data set.
+        store: the images.
+        operating: the operating point of the bundle.
+        test: rows of the test images with `position` in the store.
+
+    Raises:
+        ModelError: the bundle does not score as the predictions say.
+    """
+    images = np.load(store.path, mmap_mode="r")
+    bundle = make_bundle(folder / "bundle", candidate, version, store, operating, images)
+    shortcuts = probe_shortcuts(bundle, test, images)
+    cost = measure_cost(bundle, folder / "bundle", version.root / str(test["path"].iloc[0]))
+    draw_heat_maps(bundle, test, images, folder / "figures")
+    return Probed(shortcuts, cost)
 
 
 def make_bundle(
@@ -77,13 +117,18 @@ def probe_shortcuts(bundle: Bundle, rows: pd.DataFrame, images: Images) -> tuple
     pictures = images[chosen["position"]]
     plain = chosen["probability"].to_numpy()
     checked = np.linspace(0, len(chosen) - 1, min(CHECKED, len(chosen))).round().astype(int)
-    _require_same(bundle, plain[checked], bundle.score(pictures[checked]).probability)
+    require_same(bundle, plain[checked], bundle.score(pictures[checked]).probability)
     return try_shortcuts(
         pictures, plain, is_pneumonia(chosen), chosen["patient"], lambda changed: bundle.score(changed).probability
     )
 
 
-def _require_same(bundle: Bundle, predicted: Floats, now: Floats, tolerance: float = 0.01) -> None:
+def require_same(bundle: Scorer, predicted: Floats, now: Floats, tolerance: float = 0.01) -> None:
+    """Refuse a model that does not score as its predictions say.
+
+    Raises:
+        ModelError: a probability differs by more than the tolerance.
+    """
     if (gap := float(np.abs(now - predicted).max())) > tolerance:
         raise ModelError(
             f"Expected model {bundle.spec.name} to score test images as in its predictions, but a probability differs"

@@ -12,7 +12,10 @@ WHY_NONE = "an AUC of 1 is 1 in every resample, too, so that its interval cannot
 
 
 class CandidateRow(Record):
-    """One backbone's line; the figures of a failed one are None and `reason` says why."""
+    """One candidate's line; the figures of a failed one are None and `reason` says why.
+
+    `unmeasured` are sentences on what could not be measured of a model of embeddings.
+    """
 
     name: str
     minutes: float | None = None
@@ -20,6 +23,8 @@ class CandidateRow(Record):
     test_auc: Interval | None = None
     sensitivity: Interval | None = None
     specificity: Interval | None = None
+    selection_score: float | None = None
+    unmeasured: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -91,6 +96,8 @@ def show(summary: Summary, console: Console) -> None:
     for row in summary.candidates:
         if row.reason:
             console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
+    for line in unmeasured(summary):
+        console.print(line, highlight=False, soft_wrap=True)
     for line in summary.external:
         console.print(f"Elsewhere: {line}", highlight=False, soft_wrap=True)
     for line in summary.shift:
@@ -103,6 +110,11 @@ def show(summary: Summary, console: Console) -> None:
     if summary.decision.look:
         console.print(summary.decision.look, highlight=False, soft_wrap=True)
     console.print(f"Prefect: {summary.prefect_url}\nMLflow:  {summary.mlflow_url}", highlight=False, soft_wrap=True)
+
+
+def unmeasured(summary: Summary) -> list[str]:
+    """A line for each candidate of which something could not be measured."""
+    return [f"{row.name}: {' '.join(row.unmeasured)}" for row in summary.candidates if row.unmeasured]
 
 
 def cells(row: CandidateRow) -> tuple[str, ...]:

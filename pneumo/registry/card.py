@@ -5,7 +5,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pneumo.data.shift_audit import sentences
-from pneumo.stages import LABELS, DatasetVersion, Decision, Evaluation, External, Interval, ShiftAudit
+from pneumo.stages import (
+    EMBEDDING,
+    IMAGE,
+    LABELS,
+    DatasetVersion,
+    Decision,
+    Evaluation,
+    External,
+    Interval,
+    ShiftAudit,
+)
 
 NUMBERS = {
     "auc": "ROC AUC",
@@ -34,6 +44,10 @@ WORDS = {
         "Labels come from the data set and contain errors; they were not read again.",
         "Predictive values hold for the share of pneumonia in the test images and change with it.",
     ),
+}
+EXAMPLES = {
+    IMAGE: 'model.predict(pd.DataFrame({"image": [open("xray.jpeg", "rb").read()]}))',
+    EMBEDDING: 'model.predict(pd.DataFrame({"embedding": [vector.tolist()]}))  # of the model that made the others',
 }
 # So that the Markdown fits a version's description.
 LONGEST_REASON, LONGEST_SOURCE, LONGEST_REMEDY = 500, 200, 200
@@ -85,6 +99,7 @@ def write(
         "uri": uri,
         "url": url,
         "words": WORDS,
+        "example": EXAMPLES[EMBEDDING if evaluation.vectors else IMAGE],
         "labels": LABELS,
         "images": f"{evaluation.metrics.get('test_images', 0):.0f}",
         "patients": f"{evaluation.metrics.get('test_patients', 0):.0f}",

@@ -1,5 +1,7 @@
 """Champion and challenger on the same test images, without those that the champion was trained on."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +12,37 @@ from pneumo.errors import PromotionError
 from pneumo.evaluation.calibration import probability
 from pneumo.evaluation.comparison import Comparison, compare
 from pneumo.registry import records
+from pneumo.registry.answers import Floats, Given, cells, kept_probabilities, of_embeddings, takes_embeddings
 from pneumo.registry.rules import FAIRNESS
 from pneumo.stages import DatasetVersion, Evaluation, PolicyRow, Record
 from pneumo.tracking import ModelVersion, Tracker
-from pneumo.tracking.scoring import ask
+from pneumo.tracking.scoring import Cell, ask
 
 FEWEST = 10  # images of each class that a comparison needs
 
 
 class Contest(Record):
-    """`images` were compared, `seen` left out; no `comparison` when too few were left."""
+    """`images` were compared, `seen` left out; no `comparison` when too few were left, or for what `refused` says."""
 
     champion: str
     images: int
     seen: int
     trained_on_known: bool
     comparison: Comparison | None
+    refused: str = ""
 
 
 def contest(
-    tracker: Tracker, champion: ModelVersion, evaluation: Evaluation, version: DatasetVersion, significance: float
+    tracker: Tracker,
+    champion: ModelVersion,
+    evaluation: Evaluation,
+    version: DatasetVersion,
+    significance: float,
+    given: Given,
 ) -> Contest:
     """Compare on the data set's test images, with an interval that leaves out `significance` at its two ends.
+
+    `given` are embeddings, for a champion that takes these.
 
     Raises:
         PromotionError: the champion cannot read a test image.
@@ -45,7 +56,14 @@ def contest(
         facts["seen"] = len(test) - len(fair)
         if fair["label"].value_counts().reindex(["NORMAL", "PNEUMONIA"], fill_value=0).min() < FEWEST:
             return Contest(**facts, comparison=None)
-    theirs = _scores(tracker, champion, fair, version.root)
+        kept = kept_probabilities(folder, champion) if folder and takes_embeddings(champion) else None
+    ask_it = partial(_scores, tracker, champion, fair)
+    if kept is None:
+        theirs: Floats | str = ask_it(cells(fair, version.root, None))
+    else:
+        theirs = of_embeddings(champion, fair, given, kept, ask_it)
+    if isinstance(theirs, str):
+        return Contest(**facts, comparison=None, refused=theirs)
     labels = (fair["label"] == "PNEUMONIA").to_numpy()
     ours = probability(fair["logit"], evaluation.temperature, evaluation.offset)
     comparison = compare(labels, ours, theirs, fair["patient"], level=1 - significance)
@@ -54,7 +72,9 @@ def contest(
 
 def fairness_row(found: Contest) -> PolicyRow:
     """Says which test images the champion was trained on; passes if enough others are left to compare on."""
-    if not found.trained_on_known:
+    if found.refused:
+        value = found.refused
+    elif not found.trained_on_known:
         value = f"unknown: version {found.champion} was not registered by pneumo; all {found.images} images compared"
     elif found.seen:
         value = f"version {found.champion} was trained on {found.seen} of them or their patients; {found.images} left"
@@ -84,8 +104,8 @@ def _seen(test: pd.DataFrame, folder: Path | None) -> NDArray[np.bool_] | None:
     return either
 
 
-def _scores(tracker: Tracker, champion: ModelVersion, test: pd.DataFrame, root: Path) -> NDArray[np.float64]:
-    answers = ask(tracker.uri, champion.uri, [root / path for path in test["path"]])
+def _scores(tracker: Tracker, champion: ModelVersion, test: pd.DataFrame, asked: Sequence[Cell]) -> Floats:
+    answers = ask(tracker.uri, champion.uri, asked)
     bad = [(path, row.error) for path, row in zip(test["path"], answers.rows, strict=True) if row.error]
     if bad:
         raise PromotionError(

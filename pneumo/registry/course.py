@@ -8,6 +8,7 @@ from pathlib import Path
 import filelock
 
 from pneumo.registry import history, switch
+from pneumo.registry.answers import Given
 from pneumo.registry.contest import Contest
 from pneumo.registry.rules import ruled
 from pneumo.settings import Settings
@@ -42,6 +43,7 @@ class Course:
     standing: switch.Standing
     external: Sequence[External] = ()
     audits: Sequence[ShiftAudit] = ()
+    given: Given = field(default_factory=dict)
     version: str = ""
     contest: Contest | None = None
     look: Look | None = None

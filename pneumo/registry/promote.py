@@ -26,7 +26,7 @@ def promote(
 ) -> Decision:
     """Register the best candidate as challenger, and make it champion if no gate refuses.
 
-    The candidate is chosen by its selection score (validation), never by test figures. A challenger that is refused
+    The candidate is chosen by validation images (`choose`), never by test figures. A challenger that is refused
     is a result, not an error. On an error or a cancellation everything is put back as it was.
 
     Args:
@@ -45,7 +45,8 @@ def promote(
         TrackingError: MLflow does not answer.
     """
     require_known(settings.promotion)
-    best = choose(evaluations)
+    best = choose(evaluations, settings.promotion.embeddings_may_win)
+    given = {item.name: item.vectors for item in evaluations if item.vectors}
     if settings.promotion.approval and approve is None:
         raise PromotionError(
             "Expected somebody to ask, because promotion.approval is true, but nobody can approve here: "
@@ -56,18 +57,37 @@ def promote(
     with switch.exclusive(home, name) as lock, ExitStack() as undo:
         standing = switch.standing(tracker, name, settings.registry, home)
         course = Course(
-            tracker, settings, home, best, version, parent_run, approve, lock, undo, name, standing, external, audits
+            tracker, settings, home, best, version, parent_run, approve, lock, undo, name, standing, external, audits,
+            given,
         )  # fmt: skip
         decision = _already_champion(course) or _run(course)
         undo.pop_all()
     return decision
 
 
-def choose(evaluations: list[Evaluation]) -> Evaluation:
-    """The candidate with the best selection score, which comes from validation images."""
+def choose(evaluations: list[Evaluation], embeddings_may_win: bool = False) -> Evaluation:
+    """The candidate with the best selection score, which comes from validation images.
+
+    Of a candidate on embeddings it is not known what simulated change does to it, so it has no such score and is not
+    chosen. With `embeddings_may_win` the best of the others meets it on what was measured of both: validation AUC.
+    """
     if not evaluations:
         raise PromotionError("Expected at least one evaluated candidate, got none: train one first.")
-    return max(evaluations, key=lambda item: (item.selection_score, item.name))
+    ranked = rank(evaluations)
+    known = [item for item in ranked if item.selection_score is not None]
+    if known and not embeddings_may_win:
+        return known[0]
+    return max([*known[:1], *ranked[len(known) :]], key=lambda item: (item.validation_auc, item in known))
+
+
+def rank(evaluations: list[Evaluation]) -> list[Evaluation]:
+    """Candidates by selection score, the best first; then those without one, by validation AUC."""
+
+    def order(item: Evaluation) -> tuple[bool, float, str]:
+        score = item.selection_score
+        return score is not None, item.validation_auc if score is None else score, item.name
+
+    return sorted(evaluations, key=order, reverse=True)
 
 
 def _run(course: Course) -> Decision:

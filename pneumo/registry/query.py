@@ -6,6 +6,7 @@ import numpy as np
 
 from pneumo.errors import TrackingError
 from pneumo.evaluation.calibration import probability
+from pneumo.registry.answers import cells
 from pneumo.registry.contest import test_rows
 from pneumo.registry.rules import QUERY
 from pneumo.stages import DatasetVersion, Evaluation, PolicyRow
@@ -22,12 +23,12 @@ def query_row(
     """Score the input example and up to 32 test images with the registered version; a refusal to load does not pass."""
     rows = test_rows(evaluation)[:IMAGES]
     expected = probability(rows["logit"].to_numpy(), evaluation.temperature, evaluation.offset)
-    files = [version.root / path for path in rows["path"]]
+    asked = cells(rows, version.root, evaluation.vectors)
     try:
-        passed, value = _verdict(ask(tracker.uri, f"models:/{registered}/{number}", files), expected)
+        passed, value = _verdict(ask(tracker.uri, f"models:/{registered}/{number}", asked), expected)
     except TrackingError as error:
         passed, value = False, str(error)
-    limit = f"within {TOLERANCE:g} of the candidate on {len(files)} test images"
+    limit = f"within {TOLERANCE:g} of the candidate on {len(asked)} test images"
     return PolicyRow(name=QUERY, limit=limit, value=value, passed=passed)
 
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pneumo.errors import PromotionError
-from pneumo.stages import DatasetVersion, Evaluation
+from pneumo.stages import EMBEDDING, IMAGE, DatasetVersion, Evaluation
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import find_bundle
 
 FOLDER = "registered"  # of the version's run
 MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"
-KEY, DIGEST, FILES = "pneumo.key", "dataset.digest", "files.sha256"
+KEY, DIGEST, FILES, INPUT = "pneumo.key", "dataset.digest", "files.sha256", "input"
 
 
 def keep(tracker: Tracker, evaluation: Evaluation, version: DatasetVersion) -> None:
@@ -52,6 +52,7 @@ def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: st
     return {
         KEY: evaluation.key,
         "candidate": evaluation.name,
+        INPUT: EMBEDDING if evaluation.vectors else IMAGE,
         DIGEST: version.digest,
         "dataset.source": version.source,
         "synthetic": json.dumps(version.synthetic),

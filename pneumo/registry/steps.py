@@ -42,7 +42,8 @@ def judge(course: Course) -> None:
     # Either takes seconds to start a process in which one core is busy, so they start together.
     with ThreadPoolExecutor(1) as beside:
         asked = beside.submit(query_row, course.tracker, course.name, course.version, course.evaluation, course.data)
-        course.contest = contest(course.tracker, found, course.evaluation, course.data, spends) if found else None
+        known = (course.evaluation, course.data, spends, course.given)
+        course.contest = contest(course.tracker, found, *known) if found else None
         course.add(asked.result())
     compared = course.contest.comparison if course.contest else None
     course.look = look if compared else look.model_copy(update={"comparison": 0, "most": 0, "significance": 0.0})

@@ -2,19 +2,23 @@
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from pneumo.errors import ModelError
+from pneumo.serving.embedding import EmbeddingBundle, EmbeddingSpec
 from pneumo.serving.familiarity import Familiarity
+from pneumo.serving.inputs import read_images
 from pneumo.serving.network import activation_network, embedding_network
-from pneumo.stages import LABELS, Fit, Record
+from pneumo.serving.spec import Answers, Scorer, Scores, Spec
+from pneumo.stages import EMBEDDING, IMAGE, Fit
 
 if TYPE_CHECKING:
     import keras
@@ -22,39 +26,22 @@ if TYPE_CHECKING:
 MODEL, FAMILIARITY, SPEC = "model.keras", "familiarity.npz", "serving.json"
 BATCH = 64
 Images = NDArray[np.uint8]
+Kind = TypeVar("Kind", bound=Spec)
 
 
-class ServingSpec(Record):
-    """What it takes to use a model as it was evaluated; probability = sigmoid((logit + offset) / temperature)."""
+class ServingSpec(Spec):
+    """What it takes to use a model of images."""
 
-    name: str
+    input: Literal["image"] = "image"  # not named in bundles of the first versions
     size: int
     fit: Fit
-    temperature: float
-    offset: float = 0.0  # none in bundles of the first version
-    threshold: float
-    dataset: str
-    synthetic: bool
-    model_sha256: str
-    familiarity_sha256: str
-    labels: tuple[str, str] = LABELS
-
-
-class Scores(NamedTuple):
-    """One value per image: probability of pneumonia in 0..1, distance to the training data, and whether too far."""
-
-    probability: NDArray[np.float64]
-    distance: NDArray[np.float64]
-    unlike: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """A loaded bundle; networks are built once and warm up at their first call."""
+class Bundle(Scorer):
+    """A loaded bundle of a model of images; networks are built once and warm up at their first call."""
 
     spec: ServingSpec
-    model: "keras.Model"
-    familiarity: Familiarity
 
     @cached_property
     def _scorer(self) -> "keras.Model":
@@ -63,6 +50,12 @@ class Bundle:
     @cached_property
     def _mapper(self) -> "keras.Model":
         return activation_network(self.model)
+
+    def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:
+        """Decode and score images; one that cannot be read gets an error and costs no other."""
+        decoded = read_images(cells, self.spec.size, self.spec.fit, first)
+        nothing = Scores(np.zeros(0), np.zeros(0), np.zeros(0, bool))
+        return Answers(self.score(decoded.images) if len(decoded.rows) else nothing, decoded.rows, decoded.errors)
 
     def score(self, images: Images) -> Scores:
         """Score decoded images uint8 (n, size, size)."""
@@ -74,17 +67,17 @@ class Bundle:
         """Heat maps (n, height, width) in units of the logit; positive places speak for pneumonia."""
         return run_network(self._mapper, images)[1]
 
-    def probability(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Calibrated probability of pneumonia of logits (n,)."""
-        from scipy.special import expit
 
-        calibrated: NDArray[np.float64] = expit((logits.astype(np.float64) + self.spec.offset) / self.spec.temperature)
-        return calibrated
+def _input(content: Any) -> str:
+    return str(content.get("input", IMAGE)) if isinstance(content, dict) else IMAGE
 
-    def label(self, probability: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.str_]:
-        """The class at the model's own or another threshold in 0..1."""
-        limit = self.spec.threshold if threshold is None else threshold
-        return np.where(probability >= limit, self.spec.labels[1], self.spec.labels[0])
+
+_SPECS: TypeAdapter[ServingSpec | EmbeddingSpec] = TypeAdapter(
+    Annotated[
+        Annotated[ServingSpec, Tag(IMAGE)] | Annotated[EmbeddingSpec, Tag(EMBEDDING)],
+        Discriminator(_input),
+    ]
+)
 
 
 def run_network(network: "keras.Model", images: Images, batch: int = BATCH) -> list[NDArray[np.float32]]:
@@ -98,33 +91,42 @@ def run_network(network: "keras.Model", images: Images, batch: int = BATCH) -> l
 
 def write_bundle(folder: Path, model: Path, familiarity: Familiarity, **spec: object) -> ServingSpec:
     """Write a bundle into an existing empty folder; `spec` has the fields of ServingSpec other than the sha256s."""
+    return _write(folder, model, familiarity, ServingSpec, spec)
+
+
+def write_embedding_bundle(folder: Path, model: Path, familiarity: Familiarity, **spec: object) -> EmbeddingSpec:
+    """The same for a model of embeddings, with the fields of EmbeddingSpec."""
+    return _write(folder, model, familiarity, EmbeddingSpec, spec)
+
+
+def _write(folder: Path, model: Path, familiarity: Familiarity, kind: type[Kind], spec: dict[str, object]) -> Kind:
     shutil.copyfile(model, folder / MODEL)
     familiarity.save(folder / FAMILIARITY)
     digests = {"model_sha256": _digest(folder / MODEL), "familiarity_sha256": _digest(folder / FAMILIARITY)}
-    written = ServingSpec.model_validate({**spec, **digests})
+    written = kind.model_validate({**spec, **digests})
     (folder / SPEC).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return written
 
 
-def read_spec(folder: Path) -> ServingSpec:
+def read_spec(folder: Path) -> ServingSpec | EmbeddingSpec:
     """Read serving.json.
 
     Raises:
         ModelError: it is missing or not what it should be.
     """
     try:
-        return ServingSpec.model_validate_json((folder / SPEC).read_bytes())
+        return _SPECS.validate_json((folder / SPEC).read_bytes())
     except FileNotFoundError:
         raise ModelError(
             f"Expected a model bundle with {SPEC} in {folder}, found none: give the folder that holds it."
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        key = ".".join(map(str, first["loc"][1:]))  # the first is the kind
         raise ModelError(f"{folder / SPEC}, key {key}: {first['msg'].lower()}; register the model anew.") from None
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path) -> Bundle | EmbeddingBundle:
     """Check the files against their sha256 and load them, the model in Keras's safe mode.
 
     Raises:
@@ -133,7 +135,10 @@ def load_bundle(folder: Path) -> Bundle:
     spec = read_spec(folder)
     for name, expected in ((MODEL, spec.model_sha256), (FAMILIARITY, spec.familiarity_sha256)):
         _check(folder / name, expected)
-    return Bundle(spec, load_network(folder / MODEL), Familiarity.load(folder / FAMILIARITY))
+    model, familiarity = load_network(folder / MODEL), Familiarity.load(folder / FAMILIARITY)
+    if isinstance(spec, EmbeddingSpec):
+        return EmbeddingBundle(spec, model, familiarity)
+    return Bundle(spec, model, familiarity)
 
 
 def load_network(path: Path) -> "keras.Model":

@@ -1,4 +1,4 @@
-"""The registered model, logged by MLflow as code: images in, probability of pneumonia out.
+"""The registered model, logged by MLflow as code: images or embeddings in, probability of pneumonia out.
 
 MLflow runs this file when the model is logged and when it is loaded; the weights are the artifact `bundle`.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo.errors import ModelError
 from pneumo.serving.bundle import Bundle, load_bundle
 from pneumo.serving.cells import score_cells
+from pneumo.serving.embedding import EmbeddingBundle
 from pneumo.tracking.pyfunc import PythonModel, set_model
 
 if TYPE_CHECKING:
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 class Classifier(PythonModel):
     """Input: a data frame with a column `image` (see pneumo.serving.inputs), JPEG, PNG or DICOM.
 
+    A model of embeddings made elsewhere takes a column `embedding` instead, lists of so many numbers.
+
     Output: a row per image with probability (0 to 1, None when unreadable), label, error (None or a sentence) and
     unlike (the image is unlike the training data, its probability means little).
     """
 
-    bundle: Bundle
+    bundle: Bundle | EmbeddingBundle
 
     def load_context(self, context: Any) -> None:
         """Check and load the bundle; happens once per process."""
@@ -35,9 +38,10 @@ class Classifier(PythonModel):
         """Score every row; `params={"threshold": 0.3}` labels at another threshold than the model's own."""
         import pandas as pd
 
-        if "image" not in model_input.columns:
-            raise ModelError(f"Expected a column image, got the columns {', '.join(map(str, model_input.columns))}.")
-        table = score_cells(self.bundle, model_input["image"].tolist(), _threshold(params))
+        wanted = self.bundle.spec.input
+        if wanted not in model_input.columns:
+            raise ModelError(f"Expected a column {wanted}, got the columns {', '.join(map(str, model_input.columns))}.")
+        table = score_cells(self.bundle, model_input[wanted].tolist(), _threshold(params))
         if table["error"].isna().all():
             return table
         # MLflow's server would write NaN, which is not JSON.

@@ -3,9 +3,18 @@
 from typing import NamedTuple
 
 from pneumo.data.decode import decode
+from pneumo.errors import ModelError
 from pneumo.serving.bundle import Bundle, Images, load_bundle
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import find_bundle, input_example
+
+
+def needs_embeddings(version: ModelVersion) -> ModelError:
+    """The error of whoever has images for a version that takes embeddings."""
+    return ModelError(
+        f"Expected a model of images, but {version.name} version {version.version} takes embeddings made elsewhere, not"
+        " images: give it those in Python (docs/how-to/embeddings.md), or name another version."
+    )
 
 
 class Registered(NamedTuple):
@@ -20,9 +29,11 @@ def load_registered(tracker: Tracker, version: ModelVersion) -> Registered:
 
     Raises:
         TrackingError: it cannot be fetched.
-        ModelError: it is not a model of pneumo, or was changed.
+        ModelError: it is not a model of pneumo, was changed, or takes embeddings and no images.
     """
     with tracker.downloaded(version.uri) as folder:
         bundle = load_bundle(find_bundle(folder))
+        if not isinstance(bundle, Bundle):
+            raise needs_embeddings(version)
         example = input_example(folder)
     return Registered(bundle, decode(example, bundle.spec.size, bundle.spec.fit, name="the input example")[None])

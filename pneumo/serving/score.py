@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import DataError
 from pneumo.serving.paths import Found, fetch, find_images
-from pneumo.stages import LABELS, Record
+from pneumo.serving.registered import needs_embeddings
+from pneumo.stages import IMAGE, LABELS, Record
 from pneumo.tracking import ModelVersion
 from pneumo.tracking.scoring import Answer, Cell, served
 
@@ -60,12 +61,15 @@ def predict(
 
     Raises:
         DataError: nothing to score, or an output of another kind; an unreadable image is a row with its error.
+        ModelError: the version takes embeddings and no images.
         TrackingError: the version cannot be loaded.
     """
     require_writable(out)
     found = find_images(paths, endpoint)
     on_progress(0, len(found))
     with served(uri, version.uri) as model:
+        if model.input != IMAGE:
+            raise needs_embeddings(version)
         name = f"{version.name} {version.version}" + ("" if threshold is None else f" at {threshold}")
         return score(found, partial(model.score, threshold=threshold), name, out, on_progress)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
+from pneumo.stages import IMAGE
 from pneumo.tracking.connection import asks, pages
+from pneumo.tracking.scoring import Cell
 from pneumo.tracking.system import installed
 
 if TYPE_CHECKING:
@@ -33,16 +35,14 @@ class Bundles:
     client: "MlflowClient"
 
     @asks
-    def log_bundle(
-        self, run_id: str, bundle: Path, name: str, example: Path | bytes, model_file: Path = MODEL_FILE
-    ) -> str:
+    def log_bundle(self, run_id: str, bundle: Path, name: str, example: Cell, model_file: Path = MODEL_FILE) -> str:
         """Log a bundle as a model of a run; returns "models:/m-...".
 
         Args:
             run_id: the run that made it.
             bundle: folder with serving.json and the weights.
             name: of the model below its run, such as the backbone's.
-            example: an image file or its bytes, for the input example.
+            example: an image file, its bytes, or an embedding, for the input example.
             model_file: the code that MLflow runs.
         """
         from mlflow.entities import LoggedModelOutput
@@ -97,13 +97,14 @@ def requirements() -> list[str]:
     return [f"{name}=={version}" for name in REQUIREMENTS if (version := installed(name))]
 
 
-def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Path | bytes, model_file: Path) -> None:
+def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Cell, model_file: Path) -> None:
     import pandas as pd
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    image = example.read_bytes() if isinstance(example, Path) else example
-    threshold = json.loads((bundle / SPEC).read_bytes())["threshold"]
+    cell = example.read_bytes() if isinstance(example, Path) else example
+    spec = json.loads((bundle / SPEC).read_bytes())
+    column = spec.get("input", IMAGE)
     model = Model(
         artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
     )
@@ -112,8 +113,8 @@ def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Path | by
         python_model=str(model_file),
         code_paths=[str(_code(path.with_name(PACKAGE.name)))],
         artifacts={"bundle": str(bundle)},
-        signature=_signature(threshold),
-        input_example=pd.DataFrame({"image": [image]}),
+        signature=_signature(column, spec["threshold"]),
+        input_example=pd.DataFrame({column: [cell]}),
         pip_requirements=requirements(),
         mlflow_model=model,
     )
@@ -129,9 +130,13 @@ def _code(target: Path) -> Path:
     return target
 
 
-def _signature(threshold: float) -> "ModelSignature":
+def _signature(column: str, threshold: float) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
+
+    # MLflow refuses a whole table for one bad list; the model itself gives that row an error.
+    kind = DataType.binary if column == IMAGE else AnyType()  # type: ignore[no-untyped-call]
 
     output: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "probability"),
@@ -140,7 +145,7 @@ def _signature(threshold: float) -> "ModelSignature":
         ColSpec(DataType.boolean, "unlike"),
     ]
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.binary, "image")]),
+        inputs=Schema([ColSpec(kind, column)]),
         outputs=Schema(output),
         params=ParamSchema([ParamSpec("threshold", DataType.double, threshold)]),
     )

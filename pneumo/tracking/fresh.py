@@ -2,8 +2,9 @@
 
 It is run by path and imports nothing of this package, so the only pneumo it can see is the code kept in the model.
 Arguments: MLflow's address, "models:/name/version", a folder for the model's files. It writes a line of JSON when the
-model is loaded, {example: probabilities of the input example, from_model}, and then one for each line that it reads:
-{cells: [{path} or {data: base64}], threshold or null} -> [{probability, label, error, unlike}, ...].
+model is loaded, {example: probabilities of the input example, from_model, input: the column that it takes}, and then
+one for each line that it reads:
+{cells: [{path} or {data: base64} or {vector}], threshold or null} -> [{probability, label, error, unlike}, ...].
 """
 
 import base64
@@ -24,9 +25,12 @@ def main() -> None:
     model = load(uri, name, folder)
     code = str(getattr(sys.modules.get("pneumo"), "__file__", ""))
     example = [] if model.input_example is None else model.predict(model.input_example)["probability"].tolist()
-    print(json.dumps({"example": example, "from_model": code.startswith(folder)}), file=answers, flush=True)
+    schema = model.metadata.get_input_schema()
+    column = schema.input_names()[0] if schema else "image"
+    loaded = {"example": example, "from_model": code.startswith(folder), "input": column}
+    print(json.dumps(loaded), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(score(model, json.loads(line))), file=answers, flush=True)
+        print(json.dumps(score(model, json.loads(line), column)), file=answers, flush=True)
 
 
 def load(uri: str, name: str, folder: str) -> Any:
@@ -37,16 +41,23 @@ def load(uri: str, name: str, folder: str) -> Any:
     return mlflow.pyfunc.load_model(name, dst_path=folder)
 
 
-def score(model: Any, request: dict[str, Any]) -> list[dict[str, Any]]:
+def score(model: Any, request: dict[str, Any], column: str) -> list[dict[str, Any]]:
     """A row per image; an unreadable one has no probability and an error."""
     import pandas as pd
 
     if not request["cells"]:
         return []
-    images = [Path(cell["path"]) if "path" in cell else base64.b64decode(cell["data"]) for cell in request["cells"]]
+    cells = [read(cell) for cell in request["cells"]]
     params = None if request["threshold"] is None else {"threshold": request["threshold"]}
-    table = model.predict(pd.DataFrame({"image": pd.Series(images, dtype=object)}), params=params)
+    table = model.predict(pd.DataFrame({column: pd.Series(cells, dtype=object)}), params=params)
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def read(cell: dict[str, Any]) -> Any:
+    """A cell as the model takes it."""
+    if "vector" in cell:
+        return cell["vector"]
+    return Path(cell["path"]) if "path" in cell else base64.b64decode(cell["data"])
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from pneumo.tracking.connection import configure
 
 PROGRAM = Path(__file__).with_name("fresh.py")
 LIMIT_SECONDS = 1800  # of one answer
-Cell = Path | bytes
+Cell = Path | bytes | list[float]  # an image file, its bytes, or an embedding
 
 
 class Answer(Record):
@@ -39,7 +39,10 @@ class Answers(Record):
 
 
 class Served:
-    """A loaded registered model in a process of its own; `example`: probabilities of its input example."""
+    """A loaded registered model in a process of its own; `example`: probabilities of its input example.
+
+    `input` is the column that it takes: image, or embedding.
+    """
 
     def __init__(self, model_uri: str, process: "subprocess.Popen[str]", log: Path) -> None:
         self.model_uri = model_uri
@@ -47,9 +50,10 @@ class Served:
         loaded = self._read()
         self.example: tuple[float, ...] = tuple(loaded["example"])
         self.from_model: bool = loaded["from_model"]
+        self.input: str = loaded["input"]
 
     def score(self, cells: Sequence[Cell], threshold: float | None = None) -> list[Answer]:
-        """One answer per image file or its bytes; labels at another threshold than the model's own if one is given.
+        """One answer per cell; labels at another threshold than the model's own if one is given.
 
         Raises:
             TrackingError: the model fails; the message ends with its last words.
@@ -106,17 +110,19 @@ def served(uri: str, model_uri: str) -> Iterator[Served]:
             process.communicate()
 
 
-def ask(uri: str, model_uri: str, files: Sequence[Path] = ()) -> Answers:
-    """Score the input example and some image files once, in a fresh process.
+def ask(uri: str, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
+    """Score the input example and some images or embeddings once, in a fresh process.
 
     Raises:
         TrackingError: the model cannot be loaded or fails.
     """
     with served(uri, model_uri) as model:
-        return Answers(rows=tuple(model.score(files)), example=model.example, from_model=model.from_model)
+        return Answers(rows=tuple(model.score(cells)), example=model.example, from_model=model.from_model)
 
 
-def _sent(cell: Cell) -> dict[str, str]:
+def _sent(cell: Cell) -> dict[str, Any]:
+    if isinstance(cell, list):
+        return {"vector": cell}
     if isinstance(cell, Path):
         return {"path": str(cell.absolute())}
     return {"data": base64.b64encode(cell).decode()}

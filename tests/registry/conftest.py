@@ -24,7 +24,7 @@ from pneumo.registry.promote import promote
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, PolicyRow
 from pneumo.tracking import Tracker
-from pneumo.tracking.scoring import Answer, Answers
+from pneumo.tracking.scoring import Answer, Answers, Cell
 
 MODEL_FILE = """
 import hashlib
@@ -100,6 +100,10 @@ class World:
     @staticmethod
     def data_version(root: Path, rows: pd.DataFrame) -> DatasetVersion:
         return data_version(root, rows)
+
+    def grow(self, images: int) -> None:
+        """More images have come in; those of before keep their split."""
+        self.version = draw_data(self.version.root, images)
 
     @staticmethod
     def row(decision: Decision, name: str) -> PolicyRow:
@@ -194,11 +198,12 @@ def data_version(root: Path, rows: pd.DataFrame) -> DatasetVersion:
     )
 
 
-def in_this_process(uri: str, model_uri: str, files: Sequence[Path] = ()) -> Answers:
+def in_this_process(uri: str, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
     """What `ask` does, without the seconds that a process of its own takes."""
     model = Tracker(uri, "registry").load_pyfunc(model_uri)
     example = model.predict(model.input_example)["probability"].tolist()
-    table = model.predict(pd.DataFrame({"image": pd.Series(list(files), dtype=object)}))
+    column = model.metadata.get_input_schema().input_names()[0]
+    table = model.predict(pd.DataFrame({column: pd.Series(list(cells), dtype=object)}))
     rows = tuple(Answer(**row) for row in table.to_dict("records"))
     return Answers(rows=rows, example=tuple(example), from_model=True)
 

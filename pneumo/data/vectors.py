@@ -1,0 +1,161 @@
+"""A Parquet of embeddings as somebody else wrote it, to keys and numbers; whatever is not clean is refused."""
+
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo.data.manifest import COLUMNS
+from pneumo.errors import DataError
+from pneumo.stages import EMBEDDING
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Floats = NDArray[np.float32]
+KEYS = ("sha256", "path")
+# Numbers that tables are left with by accident: they tell the label, or the order of the files, which does as well.
+NO_FEATURES = {*COLUMNS, "target", "class", "index", "Unnamed: 0"}
+SHOWN = 60  # letters of a bad value
+
+
+class Table(NamedTuple):
+    """What a file holds: `key` is sha256 or path, `keys` text (n,), `values` (n, d); `name` is None if it has none."""
+
+    name: str | None
+    key: str
+    keys: NDArray[np.str_]
+    values: Floats
+
+
+def read_vectors(file: IO[bytes], shown: str) -> Table:
+    """Read a table: a column sha256 or path, and a column `embedding` of lists or a column per number.
+
+    Args:
+        file: its content.
+        shown: what errors call it.
+
+    Raises:
+        DataError: anything but one finite vector of the same length for each key; it names the column.
+    """
+    table = _open(file, shown)
+    key = next((name for name in KEYS if name in table.column_names), None)
+    if key is None:
+        raise DataError(f"Expected a column sha256 or path in {shown}, got {_listed(table.column_names)}: add one.")
+    if not table.num_rows:
+        raise DataError(f"Expected a row per image in {shown}, got an empty table: make the embeddings again.")
+    keys = _keys(table.column(key), key, shown)
+    wide = EMBEDDING not in table.column_names
+    values = _of_columns(table, shown) if wide else _of_lists(table.column(EMBEDDING), keys, shown)
+    if bad := np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+        raise DataError(
+            f"Expected finite numbers in {shown}, but {len(bad)} rows hold NaN, infinity or nothing, the first in"
+            f" column {_column(table, values[bad[0]])} of {keys[bad[0]]}: make these embeddings again."
+        )
+    name = (table.schema.metadata or {}).get(b"name")
+    return Table(name.decode(errors="replace") if name else None, key, *_once(keys, values, key, shown))
+
+
+def _open(file: IO[bytes], shown: str) -> "pyarrow.Table":
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(file)
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise DataError(
+            f"Expected a Parquet file, but {shown} cannot be read as one ({reason}): write it anew."
+        ) from None
+
+
+def _keys(column: Any, key: str, shown: str) -> NDArray[np.str_]:
+    found = column.to_pylist()
+    bad = [item for item in found if not isinstance(item, str) or not _is_key(item, key)]
+    if bad:
+        wanted = "64 hexadecimal digits" if key == "sha256" else "a path as in the manifest"
+        raise DataError(
+            f"Expected {wanted} in every row of column {key} of {shown}, but {len(bad)} rows hold something else, such"
+            f" as {str(bad[0])[:SHOWN]!r}: correct them."
+        )
+    return np.array([item.lower() for item in found] if key == "sha256" else found)
+
+
+def _is_key(text: str, key: str) -> bool:
+    return len(text) == 64 and not set(text.lower()) - set("0123456789abcdef") if key == "sha256" else bool(text)
+
+
+def _of_lists(column: Any, keys: NDArray[np.str_], shown: str) -> Floats:
+    from pyarrow import compute, types
+
+    kind = column.type
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    if not lists or not _is_number(kind.value_type):
+        raise DataError(
+            f"Expected lists of numbers in column {EMBEDDING} of {shown}, got {kind}: write lists of floats."
+        )
+    lengths = compute.list_value_length(column).fill_null(0).to_numpy()
+    if wrong := np.flatnonzero(lengths != lengths[0]).tolist():
+        raise DataError(
+            f"Expected lists of the same length in column {EMBEDDING} of {shown}, but {keys[0]} has {lengths[0]}"
+            f" numbers and {keys[wrong[0]]} has {lengths[wrong[0]]}: make the embeddings again with one model."
+        )
+    flat = compute.list_flatten(column)
+    return _enough(_numbers(flat).reshape(len(keys), -1), EMBEDDING, shown)
+
+
+def _of_columns(table: "pyarrow.Table", shown: str) -> Floats:
+    """A column per number; a column that is no feature is refused, for it would teach the label or an order."""
+    names = [name for name in table.column_names if name not in KEYS]
+    for name in names:
+        kind = table.schema.field(name).type
+        if name in NO_FEATURES or name.startswith("__index_level_"):
+            raise DataError(f"Expected features only in {shown}, but column {name} is none: take it out of the file.")
+        if not _is_number(kind):
+            raise DataError(f"Expected numbers in column {name} of {shown}, got {kind}: take it out, or write floats.")
+    columns = [_numbers(table.column(name)) for name in names]
+    return _enough(np.stack(columns, axis=1) if columns else np.zeros((table.num_rows, 0)), "with numbers", shown)
+
+
+def _numbers(column: Any) -> NDArray[np.floating]:
+    """Floats, NaN where there is nothing."""
+    from pyarrow import float64
+
+    with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused
+        narrow: Floats = column.cast(float64()).to_numpy().astype(np.float32)
+    return narrow
+
+
+def _is_number(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_floating(kind) or types.is_integer(kind))
+
+
+def _enough(values: NDArray[np.floating], column: str, shown: str) -> Floats:
+    if values.shape[1] < 2:
+        raise DataError(
+            f"Expected two or more numbers an image in {shown}, column {column}, got {values.shape[1]}: an embedding"
+            " has hundreds."
+        )
+    return values.astype(np.float32)
+
+
+def _once(keys: NDArray[np.str_], values: Floats, key: str, shown: str) -> tuple[NDArray[np.str_], Floats]:
+    """Each key once; the same vector twice is no harm."""
+    unique, first, where = np.unique(keys, return_index=True, return_inverse=True)
+    if other := np.flatnonzero((values != values[first[where]]).any(axis=1)).tolist():
+        raise DataError(
+            f"Expected one vector for each {key} in {shown}, but {len(other)} rows give another one for a {key} that"
+            f" was there before, such as {keys[other[0]]}: make the embeddings again."
+        )
+    return unique, values[first]
+
+
+def _column(table: "pyarrow.Table", row: Floats) -> str:
+    names = [name for name in table.column_names if name not in KEYS]
+    return EMBEDDING if EMBEDDING in names else names[int(np.flatnonzero(~np.isfinite(row))[0])]
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:5])}{' and others' if len(names) > 5 else ''}" if names else "no columns"

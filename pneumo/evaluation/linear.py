@@ -1,0 +1,78 @@
+"""What a model of embeddings can show of itself: less than one of images, and that is said."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pneumo.data.embeddings import vectors_of
+from pneumo.evaluation.measure import Operating
+from pneumo.evaluation.probe import LATENCY_CALLS, Probed, require_same
+from pneumo.serving.bundle import MODEL, load_network, write_embedding_bundle
+from pneumo.serving.cells import score_cells
+from pneumo.serving.embedding import EmbeddingBundle
+from pneumo.serving.familiarity import learn_familiarity
+from pneumo.stages import Candidate, DatasetVersion, Vectors
+
+CHECKED = 64  # test images that the bundle must score as the predictions say
+UNMEASURED = (
+    "AUC under simulated change of acquisition: not measured, for it takes embeddings and no images.",
+    "Shortcut tests and heat maps: not measured, for the same reason.",
+    "Sets from elsewhere: not measured, for they are images.",
+    "Latency: that of the linear model alone; what makes the embeddings is no part of this version and was not timed.",
+)
+
+
+def probe_linear(
+    folder: Path,
+    candidate: Candidate,
+    version: DatasetVersion,
+    store: Vectors,
+    operating: Operating,
+    test: pd.DataFrame,
+) -> Probed:
+    """Write the bundle, check it against the predictions, and time it; see `pneumo.evaluation.probe.probe_network`.
+
+    Raises:
+        ModelError: the bundle does not score as the predictions say.
+    """
+    bundle = _make_bundle(folder / "bundle", candidate, version, store, operating)
+    checked = test.iloc[:CHECKED]
+    vectors = vectors_of(store.path, checked["sha256"])
+    require_same(bundle, checked["probability"].to_numpy(), bundle.score(vectors).probability)
+    return Probed((), _cost(bundle, folder / "bundle", vectors[0]), UNMEASURED, store.path)
+
+
+def _make_bundle(
+    folder: Path, candidate: Candidate, version: DatasetVersion, store: Vectors, operating: Operating
+) -> EmbeddingBundle:
+    manifest = pd.read_parquet(version.manifest, columns=["sha256", "split"])
+    training, validation = (
+        vectors_of(store.path, manifest.loc[manifest["split"] == split, "sha256"]) for split in ("train", "validation")
+    )
+    familiarity = learn_familiarity(training, validation)
+    folder.mkdir()
+    spec = write_embedding_bundle(
+        folder,
+        candidate.model,
+        familiarity,
+        name=candidate.name,
+        width=store.width,
+        temperature=operating.temperature,
+        offset=operating.offset,
+        threshold=operating.threshold,
+        dataset=version.digest,
+        synthetic=version.synthetic,
+    )
+    return EmbeddingBundle(spec, load_network(candidate.model), familiarity)
+
+
+def _cost(bundle: EmbeddingBundle, folder: Path, vector: np.ndarray) -> dict[str, float]:
+    """Median time from one vector to its probability after a warm-up, in ms, and the model's size in MB."""
+    times = []
+    for _ in range(LATENCY_CALLS + 2):
+        begun = time.perf_counter()
+        score_cells(bundle, [vector])
+        times.append((time.perf_counter() - begun) * 1000)
+    return {"latency_ms": float(np.median(times[2:])), "model_mb": (folder / MODEL).stat().st_size / 1e6}
