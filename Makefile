@@ -8,9 +8,10 @@ SHELL := /bin/sh
 
 .PHONY: train test test-services check bench kill-test soak lock docs screenshots sbom up down status clean
 
-# make train [DATA=folder|archive|s3://...|kaggle:...] [WEIGHTS=imagenet|folder|s3://...|none] [BACKBONES=A,B] [ARGS="..."]
+# make train [DATA=folder|archive|s3://...|kaggle:...] [PRESET=quick|standard|best] [WEIGHTS=imagenet|folder|s3://...|none]
+#     [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
-	@$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+	@$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	    $(if $(BACKBONES),--backbones "$(BACKBONES)") $(ARGS)
 
 # Two at a time: much of a test's time is waiting for servers. Where a fault shall be looked at: WORKERS=0.
@@ -30,7 +31,8 @@ check: $(DEVELOPMENT)
 	PATH="$(CURDIR)/$(BIN):$$PATH" infra/dev/check.sh
 
 bench: $(DEVELOPMENT)
-	$(BIN)/python -m bench $(ARGS)
+	$(if $(DATA),PNEUMO_BENCH_DATA="$(DATA)") $(if $(WEIGHTS),PNEUMO_BENCH_WEIGHTS="$(WEIGHTS)") \
+	    $(BIN)/python -m bench $(ARGS)
 
 # Hours on two cores: everything killed at every stage; ROUNDS retrainings with kills and outages drawn from SEED.
 kill-test: $(DEVELOPMENT)

@@ -20,10 +20,11 @@ import numpy as np
 import pandas as pd
 
 from pneumo.stages import Candidate, DatasetVersion, ImageStore
-from pneumo.training.spec import REAL
+from pneumo.training.presets import preset
 
 ON_REQUEST = True  # an hour on two cores
 SHARED = Path(__file__).parents[2] / "shared"
+REAL = preset("standard", synthetic=False)
 EXPOSURE = ["mean", "std", "dark", "bright", "border"]
 Row = dict[str, Any]
 

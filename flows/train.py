@@ -1,14 +1,16 @@
 """The main job: from a data source to a champion."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow
 from pydantic import AfterValidator, Field
 
 from pneumo.registry.promote import choose
 from pneumo.stages import Fit
+from pneumo.training.presets import Name as Preset
+from pneumo.training.presets import preset_specs
 from pneumo.training.search import like
-from pneumo.training.spec import Precision, candidate_specs, defaults, known_backbones
+from pneumo.training.spec import Precision, known_backbones
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
 from tasks import search as search_tasks
@@ -31,6 +33,7 @@ Seed = Annotated[int, Field(ge=0)]
 @flow(name="pneumonia", flow_run_name=dated("train"), task_runner=engine.ONE_AT_A_TIME)
 def train(  # noqa: PLR0913 - the flow's form: one field each
     data: str = "phantom",
+    preset: Preset = "standard",
     weights: str | None = None,
     backbones: Backbones = None,
     image_size: Size = None,
@@ -49,6 +52,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
 
     Args:
         data: Folder, archive, s3://bucket/prefix, kaggle:owner/name, or phantom: images drawn by pneumo.
+        preset: quick (a linear head on frozen features), standard, or best (three networks of each backbone).
         weights: imagenet, a folder, s3://bucket/prefix, or none. Empty: imagenet; none for the phantom set.
         backbones: Names of keras.applications, with a width if they have one: MobileNetV2:0.35. Empty: the defaults.
         image_size: Pixels a side, 32 to 1024. Empty: 160; 96 for the phantom set.
@@ -76,15 +80,18 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         data_tasks.push(version, settings.data)
         external = data_tasks.external_sets(version, settings)
         linear = training.train_on_embeddings(embeddings or [], version, settings, run_id)
-        default = defaults(version.synthetic)
-        specs = candidate_specs(
-            backbones or default.backbones,
-            weights or default.weights,
-            image_size or default.size,
-            default.epochs if epochs is None else epochs,
-            seed,
+        specs = preset_specs(
+            preset,
+            version.synthetic,
+            backbones=backbones,
+            weights=weights,
+            size=image_size,
+            epochs=epochs,
+            seed=seed,
             precision=precision,
-            **_given(learning_rate=learning_rate, augmentation=augmentation, batch_size=batch_size),
+            learning_rate=learning_rate,
+            augmentation=augmentation,
+            batch_size=batch_size,
         )
         operations.require_space(version, specs, home)
         if search_minutes:
@@ -93,20 +100,12 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         candidates, failures = engine.train_all(specs, version, store, settings, run_id)
         if ensemble and len(candidates) > 1:
             candidates.append(training.combine(candidates, version, store, home, run_id))
-        evaluations = [
-            evaluation.evaluate(candidate, version, store, settings.promotion, home, run_id) for candidate in candidates
-        ]
-        evaluations += [
-            evaluation.evaluate(candidate, version, vectors, settings.promotion, home, run_id)
-            for candidate, vectors in linear
-        ]
+        evaluations = evaluation.evaluate_all(
+            [*((candidate, store) for candidate in candidates), *linear], version, settings.promotion, home, run_id
+        )
         best = choose(evaluations, settings.promotion.embeddings_may_win)
         elsewhere = evaluation.score_elsewhere(best, external, home)
         audits = evaluation.audit_shift(specs[0], version, store, external, home, run_id)
         decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id, audits)
         summary = conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id, audits)
         operations.conclude(summary, inventory, recipe, settings, run_id)
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}

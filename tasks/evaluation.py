@@ -1,6 +1,7 @@
 """Evaluation stage: figures from predictions, and the model as it would be served."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -57,6 +58,17 @@ def evaluate(
     auc = result.test_auc
     get_run_logger().info("%s: ROC AUC %s on test", candidate.name, format(auc, ".4f"))
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
+
+
+def evaluate_all(
+    candidates: Sequence[tuple[Candidate, ImageStore | Vectors]],
+    version: DatasetVersion,
+    settings: Promotion,
+    home: Path,
+    parent_run: str,
+) -> list[Evaluation]:
+    """Evaluate candidates one after the other, each on what it takes."""
+    return [evaluate(candidate, version, source, settings, home, parent_run) for candidate, source in candidates]
 
 
 def score_elsewhere(best: Evaluation, sets: list[Inventory], home: Path) -> list[External]:

@@ -119,7 +119,7 @@ def conclude(result: Summary, inventory: Inventory, recipe: dict[str, Any], sett
 
 def require_space(version: DatasetVersion, specs: Sequence[CandidateSpec], home: Path) -> None:
     """Stop before the work starts if the disk cannot hold what it writes."""
-    needed = estimate.disk(version.images, specs[0].size, [spec.backbone.name for spec in specs])
+    needed = estimate.disk(version.images, specs[0].size, [spec.backbone.name for spec in specs], specs[0].folds)
     doctor.require_space(needed, home)
 
 

@@ -22,6 +22,7 @@ def train(
     data: Annotated[str, typer.Option(help="Folder, archive, s3://, kaggle: or phantom (drawn images).")] = "phantom",
     weights: Annotated[str | None, typer.Option(help="imagenet, a folder, s3:// or none; default by the data.")] = None,
     backbones: Annotated[str, typer.Option(help="Comma-separated, such as MobileNetV2,MobileNet:0.5.")] = "",
+    preset: Annotated[str | None, typer.Option(help="quick, standard or best: how much time it may take.")] = None,
     param: Annotated[list[str] | None, typer.Option(help="Any other flow parameter, name=value (JSON).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -29,6 +30,7 @@ def train(
     parameters: dict[str, Any] = {"data": _absolute(data), **_pairs(param or [])}
     if isinstance(places := parameters.get("embeddings"), list):
         parameters["embeddings"] = [_absolute(str(place)) for place in places]
+    parameters |= {"preset": preset} if preset else {}
     parameters |= {"weights": _absolute(weights)} if weights else {}
     parameters |= {"backbones": [name.strip() for name in backbones.split(",")]} if backbones else {}
     found = _to_the_end("pneumonia/train", parameters, load_settings(), Console(stderr=True) if as_json else console)

@@ -12,12 +12,21 @@ from pneumo.errors import DataError
 from pneumo.evaluation import figures
 from pneumo.evaluation.calibration import probability
 from pneumo.evaluation.linear import probe_linear
-from pneumo.evaluation.measure import Measures, Operating, apply_operating, fit_operating, is_pneumonia, measure
+from pneumo.evaluation.measure import (
+    Measures,
+    Operating,
+    apply_operating,
+    fit_operating,
+    is_pneumonia,
+    measure,
+    operating_figures,
+)
 from pneumo.evaluation.probe import Probed, probe_network
 from pneumo.evaluation.shortcuts import Shortcut
 from pneumo.evaluation.slices import measure_slices
 from pneumo.settings import Promotion
 from pneumo.stages import (
+    SHIFTED,
     Candidate,
     DatasetVersion,
     Evaluation,
@@ -67,7 +76,7 @@ PROBES: dict[type[ImageStore] | type[Vectors], Callable[..., Probed]] = {
 def evaluate(
     candidate: Candidate, version: DatasetVersion, store: ImageStore | Vectors, settings: Promotion, home: Path
 ) -> Evaluation:
-    """Measure a candidate on the test images; offset, temperature and threshold come from the validation images.
+    """Measure a candidate on the test images; offset, temperature and threshold come from validation images.
 
     What a candidate on embeddings cannot show is in its `unmeasured`, never a number.
 
@@ -106,7 +115,8 @@ def _write(
 ) -> None:
     rows = _rows(candidate, version)
     validation = rows[rows["split"] == "validation"]
-    operating = fit_operating(validation, settings.target_sensitivity)
+    shifted = _shifted(candidate)
+    operating = fit_operating(validation, shifted, settings.target_sensitivity)
     test = apply_operating(rows[rows["split"] == "test"], operating)
     measures, slices = measure(test, operating.temperature), measure_slices(test)
 
@@ -116,7 +126,7 @@ def _write(
     _draw_learning(folder / FIGURES, candidate.model.with_name("history.json"))
 
     test.drop(columns="position").to_parquet(folder / SCORED, index=False)
-    facts = _facts(validation, measures, operating, probed.cost, probed.shortcuts)
+    facts = _facts(measures, operating, probed.cost, probed.shortcuts) | _fitted(validation, shifted, operating)
     record = Evaluation(
         name=candidate.name,
         key=key,
@@ -159,23 +169,33 @@ def _rows(candidate: Candidate, version: DatasetVersion) -> pd.DataFrame:
     return rows.astype({"position": int})
 
 
+def _shifted(candidate: Candidate) -> pd.DataFrame | None:
+    """What it said of shifted validation images; None for one that takes embeddings, which cannot be shifted."""
+    return None if candidate.shifted_auc is None else pd.read_parquet(candidate.predictions.with_name(SHIFTED))
+
+
+def _fitted(validation: pd.DataFrame, shifted: pd.DataFrame | None, operating: Operating) -> dict[str, float]:
+    """How the operating point does on the images that it was fitted on: at home, and under simulated change."""
+    parts = {"validation": validation} | ({} if shifted is None else {"shifted": shifted})
+    return {
+        f"{part}_{name}": value
+        for part, rows in parts.items()
+        for name, value in operating_figures(rows, operating).items()
+    }
+
+
 def _facts(
-    validation: pd.DataFrame,
     measures: Measures,
     operating: Operating,
     cost: dict[str, float],
     shortcuts: tuple[Shortcut, ...],
 ) -> dict[str, float]:
     """Every number under the name it has in MLflow."""
-    called = apply_operating(validation, operating)
-    pneumonia = is_pneumonia(called)
     return {
         **{f"test_{name}": value for name, value in measures.flat().items()},
         "temperature": operating.temperature,
         "offset": operating.offset,
         "threshold": operating.threshold,
-        "validation_sensitivity": float(called["called"][pneumonia].mean()),
-        "validation_specificity": float(1 - called["called"][~pneumonia].mean()),
         **cost,
         **{f"shortcut_{row.name.replace(' ', '_')}_auc": row.auc.value for row in shortcuts},
         **({"shortcut_warnings": float(sum(bool(row.warning) for row in shortcuts))} if shortcuts else {}),

@@ -37,15 +37,23 @@ class Measures(NamedTuple):
         return {name: item.value for name, item in self.intervals.items()} | ends | self.numbers
 
 
-def fit_operating(validation: pd.DataFrame, target_sensitivity: float) -> Operating:
-    """Offset, temperature and threshold from validation rows (label, logit).
+def fit_operating(validation: pd.DataFrame, shifted: pd.DataFrame | None, target_sensitivity: float) -> Operating:
+    """Offset, temperature and threshold from validation images as they are and under simulated change, in one.
+
+    What is calibrated on images from home alone is too sure of itself elsewhere (Ovadia et al. 2019). Shifted images
+    are drawn from both classes alike, so another share of the ill is a part of the change.
+
+    Args:
+        validation: rows with label and logit.
+        shifted: the same of shifted images; None: nothing is known under change.
 
     Raises:
         DataError: one class only.
     """
-    labels = is_pneumonia(validation)
-    offset, temperature = calibration.fit_calibration(labels, validation["logit"])
-    probabilities = calibration.probability(validation["logit"], temperature, offset)
+    rows = validation if shifted is None else pd.concat([validation, shifted], ignore_index=True)
+    labels = is_pneumonia(rows)
+    offset, temperature = calibration.fit_calibration(labels, rows["logit"])
+    probabilities = calibration.probability(rows["logit"], temperature, offset)
     return Operating(offset, temperature, calibration.pick_threshold(labels, probabilities, target_sensitivity))
 
 
@@ -53,6 +61,17 @@ def apply_operating(rows: pd.DataFrame, operating: Operating) -> pd.DataFrame:
     """Rows with the columns probability (0 to 1) and called (bool) added."""
     probabilities = calibration.probability(rows["logit"], operating.temperature, operating.offset)
     return rows.assign(probability=probabilities, called=probabilities >= operating.threshold)
+
+
+def operating_figures(rows: pd.DataFrame, operating: Operating) -> dict[str, float]:
+    """Calibration error, sensitivity and specificity at an operating point, of rows with label and logit."""
+    scored = apply_operating(rows, operating)
+    ill, called = is_pneumonia(scored), scored["called"].to_numpy(bool)
+    return {
+        "calibration_error": calibration.calibration_error(ill, scored["probability"]),
+        "sensitivity": float(called[ill].mean()),
+        "specificity": float(1 - called[~ill].mean()),
+    }
 
 
 def measure(rows: pd.DataFrame, temperature: float) -> Measures:

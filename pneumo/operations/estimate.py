@@ -20,17 +20,19 @@ MODEL_MB = {
 LARGE_MB = 250
 
 
-def disk(images: int, size: int, backbones: Sequence[str]) -> int:
+def disk(images: int, size: int, backbones: Sequence[str], folds: int = 1) -> int:
     """Bytes that a run on new data writes at most.
 
     Args:
         images: of the data set.
         size: pixels a side.
         backbones: names of keras.applications, with or without a width.
+        folds: networks of each.
     """
     pixels = images * (KEPT + size * size)
     models = sum(MODEL_MB.get(name.replace(":", " ").split(" ")[0], LARGE_MB) for name in backbones)
-    return EXTRA + pixels + images * FEATURES * len(backbones) + 2 * COPIES * models * MIB  # twice: the ensemble
+    networks = 2 * COPIES * models * MIB  # twice: the ensemble
+    return EXTRA + pixels + folds * (images * FEATURES * len(backbones) + networks)
 
 
 def memory(size: int) -> int:

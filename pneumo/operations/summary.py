@@ -96,12 +96,10 @@ def show(summary: Summary, console: Console) -> None:
     for row in summary.candidates:
         if row.reason:
             console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
-    for line in unmeasured(summary):
+    external = (f"Elsewhere: {line}" for line in summary.external)
+    shift = (f"Shift audit: {line}" for line in summary.shift)
+    for line in (*unmeasured(summary), *external, *shift):
         console.print(line, highlight=False, soft_wrap=True)
-    for line in summary.external:
-        console.print(f"Elsewhere: {line}", highlight=False, soft_wrap=True)
-    for line in summary.shift:
-        console.print(f"Shift audit: {line}", highlight=False, soft_wrap=True)
     verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
     name = f"{summary.decision.registered_model} version {summary.decision.version}"
     console.print(f"\n{verdict}: {name}. {summary.decision.reason}", highlight=False)

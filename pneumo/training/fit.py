@@ -11,19 +11,21 @@ import numpy as np
 
 from pneumo.errors import TrainingError
 from pneumo.training import augment, checkpoint
+from pneumo.training.artefacts import add_artefacts
 from pneumo.training.images import Images
 from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.score import Judge
 from pneumo.training.spec import CandidateSpec
 
 WARM_UP = 0.1  # of all steps
+NOISE = 0.005  # of a score: an epoch that is worse by less is not worse, and the later average has seen more
 TONES = 500  # training images whose tone curves are lent to others
 EVERY = 2.0  # seconds between two events within an epoch
 
 
 @dataclass
 class State:
-    """What grows from epoch to epoch; `best` are the network's values at its best.
+    """What grows from epoch to epoch: `score` is the best so far, `best` the latest values that are not worse than it.
 
     The head on frozen features is epoch 0: fine-tuning that makes it worse is not kept.
     """
@@ -38,7 +40,7 @@ class State:
 def fine_tune(
     spec: CandidateSpec, network: Any, images: Images, judge: Judge, file: Path, report: OnProgress
 ) -> list[dict[str, float]]:
-    """Train a network in place and leave it with the weights of its best epoch.
+    """Train a network in place and leave it with the weights of its last epoch that was not worse than another.
 
     Args:
         file: checkpoint; if it exists, training goes on from it and ends with the same weights.
@@ -93,6 +95,7 @@ def batches(spec: CandidateSpec, images: Images, positions: np.ndarray, epoch: i
             generator = np.random.default_rng([spec.seed, epoch, step])
             drawn = augment.draw(generator, size, images.pixels.shape[1], spec.augmentation, spec.crop)
             pixels = augment.retone(generator, images.pixels[positions[chosen]], spec.augmentation, tones)
+            pixels = add_artefacts(generator, pixels, spec.augmentation)
             yield (pixels[..., None].astype("float32"), drawn), targets[chosen][:, None], weights[chosen]
         epoch += 1
 
@@ -153,8 +156,10 @@ def _end_of_epoch(
             scores = judge.epoch(network)
             state.history.append({"epoch": epoch + 1, "loss": loss, **scores, "seconds": reporter.seconds()})
             state.epoch, state.stale = epoch + 1, state.stale + 1
+            if scores["score"] > state.score - NOISE:
+                state.best = checkpoint.values(network.variables)
             if scores["score"] > state.score:
-                state.score, state.stale, state.best = scores["score"], 0, checkpoint.values(network.variables)
+                state.score, state.stale = scores["score"], 0
             checkpoint.assign(network.trainable_variables, learning)
             arrays = {"network": checkpoint.values(network.variables), "best": state.best}
             arrays["optimizer"] = checkpoint.values(optimizer.variables)

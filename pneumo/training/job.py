@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.errors import TrainingError
-from pneumo.stages import Candidate, DatasetVersion, ImageStore, Record, written_once
+from pneumo.stages import SHIFTED, Candidate, DatasetVersion, ImageStore, Record, written_once
 from pneumo.training import fit, network, weights
 from pneumo.training.features import augmented, embeddings
 from pneumo.training.head import fit_head
@@ -21,7 +21,6 @@ from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.score import Judge, auc_by_shift, judge, selection_score, shifted_auc, validation_auc
 from pneumo.training.spec import CandidateSpec
 
-SHIFTED = "shifted.parquet"
 FILES = ("model.keras", "predictions.parquet", SHIFTED, "history.json", "candidate.json")
 
 

@@ -53,26 +53,9 @@ class CandidateSpec(Record):
         return self.weights != "none"
 
 
-class Defaults(Record):
-    """What a run uses unless its parameters say otherwise."""
-
-    backbones: tuple[str, ...]
-    weights: str
-    size: int
-    epochs: int
-
-
-REAL = Defaults(backbones=("MobileNetV2", "MobileNet", "MobileNetV3Small"), weights="imagenet", size=160, epochs=3)
-# From scratch on a few hundred small images: narrow backbones, short epochs, many of them.
-PHANTOM = Defaults(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24)
 FROM_SCRATCH: dict[str, Any] = {
     "learning_rate": 2e-3, "average": 0.9, "patience": 24, "batch_size": 16, "augmentation": 0.3,
 }  # fmt: skip
-
-
-def defaults(synthetic: bool) -> Defaults:
-    """The defaults for the phantom set or for real images."""
-    return PHANTOM if synthetic else REAL
 
 
 def parse_backbones(text: str | Sequence[str]) -> tuple[Backbone, ...]:

@@ -80,6 +80,9 @@ def candidate(home, dataset) -> Candidate:
     (folder / "history.json").write_text('{"epochs": [{"epoch": 1, "loss": 0.5, "validation_auc": 0.8}]}')
     rows = manifest[~training][["path", "sha256", "patient", "label", "subtype", "split"]]
     rows.assign(logit=np.asarray(model(images))[~training, 0]).to_parquet(folder / "predictions.parquet")
+    shifted = rows[rows["split"] == "validation"][["path", "patient", "label"]].assign(kind="darker", round=0)
+    darker = images[(manifest["split"] == "validation").to_numpy()] * 0.8
+    shifted.assign(logit=np.asarray(model(darker))[:, 0]).to_parquet(folder / "shifted.parquet")
     return Candidate(
         name="tiny", key="candidate", run_id="first", model=folder / "model.keras",
         predictions=folder / "predictions.parquet", validation_auc=0.8, shifted_auc=0.7, selection_score=0.75,

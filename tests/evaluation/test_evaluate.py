@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo.errors import DataError, ModelError
 from pneumo.evaluation.evaluate import evaluate
+from pneumo.evaluation.measure import fit_operating
 from pneumo.serving.bundle import load_bundle
 from pneumo.settings import Promotion
 
@@ -36,8 +37,14 @@ def test_measures_are_those_of_the_test_images(evaluation, candidate):
     assert evaluation.model_uri == ""
 
 
-def test_the_threshold_reaches_the_target_on_validation(evaluation):
-    assert evaluation.metrics["validation_sensitivity"] >= 0.95
+def test_the_threshold_reaches_the_target_on_validation_images_as_they_are_and_shifted(evaluation, candidate):
+    parts = {"validation": candidate.predictions, "shifted": candidate.predictions.with_name("shifted.parquet")}
+    hits = ill = 0.0
+    for part, file in parts.items():
+        rows = pd.read_parquet(file)
+        count = (rows.query("split == 'validation'") if "split" in rows else rows)["label"].eq("PNEUMONIA").sum()
+        hits, ill = hits + count * evaluation.metrics[f"{part}_sensitivity"], ill + count
+    assert hits / ill >= 0.95
 
 
 def test_test_images_do_not_move_temperature_or_threshold(candidate, dataset, home, evaluation):
@@ -46,6 +53,7 @@ def test_test_images_do_not_move_temperature_or_threshold(candidate, dataset, ho
     test = rows["split"] == "test"
     folder = home / "turned"
     folder.mkdir()
+    (folder / "shifted.parquet").write_bytes(candidate.predictions.with_name("shifted.parquet").read_bytes())
     rows.loc[test, "label"] = rows.loc[test, "label"].map({"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"})
     rows.to_parquet(folder / "predictions.parquet")
     turned = candidate.model_copy(update={"key": "turned", "predictions": folder / "predictions.parquet"})
@@ -91,7 +99,20 @@ def test_predictions_of_another_data_set_are_refused(candidate, dataset, home):
 def test_a_model_that_does_not_score_as_its_predictions_say_is_refused(candidate, dataset, home):
     rows = pd.read_parquet(candidate.predictions)
     rows.assign(logit=-rows["logit"]).to_parquet(home / "wrong.parquet")
+    (home / "shifted.parquet").write_bytes(candidate.predictions.with_name("shifted.parquet").read_bytes())
     wrong = candidate.model_copy(update={"key": "wrong", "predictions": home / "wrong.parquet"})
     with pytest.raises(ModelError, match="do not belong together; train it again"):
         evaluate(wrong, *dataset, Promotion(), home)
     assert not list((home / "cache" / "evaluate").glob(".*"))
+
+
+def test_the_operating_point_is_fitted_at_home_and_under_change(candidate, evaluation):
+    """Red with `fit_operating(validation, None, ...)`: what shifted images say would then move nothing."""
+    predictions = pd.read_parquet(candidate.predictions).query("split == 'validation'")
+    shifted = pd.read_parquet(candidate.predictions.with_name("shifted.parquet"))
+    both = fit_operating(predictions, shifted, Promotion().target_sensitivity)
+    assert (evaluation.offset, evaluation.temperature, evaluation.threshold) == pytest.approx(both, rel=1e-6)
+    assert both.offset != fit_operating(predictions, None, Promotion().target_sensitivity).offset
+    for part in ("validation", "shifted"):
+        assert 0 <= evaluation.metrics[f"{part}_calibration_error"] <= 1
+        assert 0 <= evaluation.metrics[f"{part}_sensitivity"] <= 1

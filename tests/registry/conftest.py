@@ -119,7 +119,7 @@ class World:
         for figure in ("roc", "reliability"):
             Image.new("L", (8, 8)).save(folder / "figures" / f"{figure}.png")
         validation = rows[rows["split"] == "validation"]
-        operating = fit_operating(validation, 0.95)
+        operating = fit_operating(validation, None, 0.95)
         spec = {"noise": noise, "seed": seed, "shift": shift, **operating._asdict()}
         (folder / "bundle" / "serving.json").write_text(json.dumps(spec))
         test = apply_operating(rows[rows["split"] == "test"], operating)

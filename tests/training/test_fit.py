@@ -87,6 +87,19 @@ def test_fine_tuning_that_makes_it_worse_is_not_kept(make_spec, images, fresh, t
     assert all(map(np.array_equal, before, checkpoint.values(net.variables)))
 
 
+def test_the_last_average_is_kept_unless_it_is_worse_by_more_than_noise(make_spec, images, fresh, tmp_path):
+    spec = make_spec(epochs=2)
+    kept = []
+    for name, scores in (("level", (0.5, 0.8, 0.799)), ("worse", (0.5, 0.8, 0.7))):
+        net = fresh(spec)
+        fit.fine_tune(spec, net, images, Scores(*scores), tmp_path / name, silent)
+        kept.append(checkpoint.values(net.variables))
+    net = fresh(spec)
+    fit.fine_tune(spec.model_copy(update={"patience": 1}), net, images, Scores(0.5, 0.8, 0.7), tmp_path / "c", silent)
+    assert all(map(np.array_equal, kept[1], checkpoint.values(net.variables)))
+    assert not all(map(np.array_equal, kept[0], kept[1]))
+
+
 def test_it_stops_when_nothing_gets_better(make_spec, images, fresh, tmp_path):
     spec = make_spec(epochs=9, patience=1)
     history = fit.fine_tune(spec, fresh(spec), images, Scores(0.5, 0.6, 0.6), tmp_path / "c.npz", silent)

@@ -1,7 +1,7 @@
 import pytest
 
 from pneumo.errors import TrainingError
-from pneumo.training.spec import candidate_specs, defaults, parse_backbones
+from pneumo.training.spec import candidate_specs, parse_backbones
 
 
 def test_a_backbone_is_a_name_and_a_width():
@@ -46,8 +46,3 @@ def test_from_scratch_learns_faster_unless_told_otherwise():
     assert scratch.learning_rate > pretrained.learning_rate
     assert candidate_specs("MobileNet", "none", 96, 1, learning_rate=1e-5)[0].learning_rate == 1e-5
     assert pretrained.pretrained and not scratch.pretrained
-
-
-def test_the_phantom_set_has_its_own_defaults():
-    assert defaults(synthetic=True).weights == "none"
-    assert defaults(synthetic=False).weights == "imagenet"

@@ -16,12 +16,14 @@ from pneumo.operations.doctor.row import Row, State
 from pneumo.operations.prefect_api import address
 from pneumo.settings import Settings
 from pneumo.training.backbones import module_of
-from pneumo.training.spec import PHANTOM, REAL, parse_backbones
+from pneumo.training.presets import preset
+from pneumo.training.spec import parse_backbones
 
 SECONDS = 5.0  # for one answer
 USUAL_IMAGES = 6000  # the size of the data set that pneumo is made for
 LARGEST_SKEW = 30.0  # seconds; S3 refuses signatures at 900
 KERAS_CACHE = Path("~/.keras/models")
+USUAL, DRAWN = preset("standard", synthetic=False), preset("standard", synthetic=True)
 
 
 def packages(settings: Settings) -> Row:
@@ -44,7 +46,7 @@ def weights(settings: Settings) -> Row:
     """Whether the default backbones' ImageNet weights are on this machine."""
     folder = KERAS_CACHE.expanduser()
     names = [file.name for file in folder.glob("*no_top*")] if folder.is_dir() else []
-    wanted = [backbone.name for backbone in parse_backbones(REAL.backbones)]
+    wanted = [backbone.name for backbone in parse_backbones(USUAL.backbones)]
     missing = [name for name in wanted if not any(re.search(rf"{module_of(name)}_(?!v\d)", file) for file in names)]
     if missing:
         advice = "have a network at the first run, or give WEIGHTS=folder"
@@ -55,8 +57,8 @@ def weights(settings: Settings) -> Row:
 def disk(settings: Settings) -> Row:
     """Free space against what a run on the usual data set writes."""
     free = free_bytes(settings.home)
-    needed = estimate.disk(USUAL_IMAGES, REAL.size, REAL.backbones)
-    least = estimate.disk(480, PHANTOM.size, PHANTOM.backbones)
+    needed = estimate.disk(USUAL_IMAGES, USUAL.size, USUAL.backbones)
+    least = estimate.disk(480, DRAWN.size, DRAWN.backbones)
     found = f"{free / estimate.GIB:.1f} GiB free, {needed / estimate.GIB:.1f} for a run on {USUAL_IMAGES:,} images"
     state: State = "failed" if free < least else "warning" if free < needed else "ok"
     return Row(state=state, found=found, advice="" if state == "ok" else "free space, or look at `pneumo clean`")
@@ -64,8 +66,8 @@ def disk(settings: Settings) -> Row:
 
 def memory(settings: Settings) -> Row:
     """Free memory against what one training needs."""
-    free, needed = psutil.virtual_memory().available, estimate.memory(REAL.size)
-    found = f"{free / estimate.GIB:.1f} GiB free, {needed / estimate.GIB:.1f} for a training at {REAL.size} pixels"
+    free, needed = psutil.virtual_memory().available, estimate.memory(USUAL.size)
+    found = f"{free / estimate.GIB:.1f} GiB free, {needed / estimate.GIB:.1f} for a training at {USUAL.size} pixels"
     if free < needed:
         return Row(state="warning", found=found, advice="close other programs, or give a smaller image_size")
     return Row(found=found)
