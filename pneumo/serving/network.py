@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import ModelError
+from pneumo.stages import VIEWS
 
 if TYPE_CHECKING:
     import keras
@@ -66,6 +67,8 @@ def _branches(tensor: Any, tap: Tap) -> list[Any]:
     if isinstance(operation, keras.Model):
         inner = keras.Model(operation.input, _branches(operation.outputs[0], tap))
         return list(inner(sources[0]))
+    if operation.name == VIEWS:
+        return _branches(sources[0], tap)
     if not sources:
         raise ModelError(f"{_EXPECTED} came a layer {operation.name} with no such head before it.")
     return [branch for source in sources for branch in _branches(source, tap)]

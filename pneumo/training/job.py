@@ -138,6 +138,8 @@ def _backbone(
     history = fit.fine_tune(spec, model, images, judging, job.checkpoint, report) if spec.epochs else []
     if spec.precision != "float32":
         model = network.in_full_precision(model)  # judged, kept and served with all digits
+    if spec.views > 1:
+        model = network.averaged_over_views(model)
     return model, history
 
 

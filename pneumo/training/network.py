@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from pneumo.stages import VIEWS
 from pneumo.training.backbones import SCALING, module_of
 from pneumo.training.spec import CandidateSpec
 
 # Momentum with which batch statistics follow within an epoch of a few hundred images; Keras' own is for millions.
 QUICK = 0.8
+MIDDLE = 0.85  # of a side, shown as a second view
 
 
 def build(spec: CandidateSpec, backbone: Any) -> Any:
@@ -43,6 +45,22 @@ def in_full_precision(network: Any) -> Any:
     clone = keras.models.clone_model(network, clone_function=exact, recursive=True)
     clone.set_weights(network.get_weights())
     return clone
+
+
+def averaged_over_views(network: Any) -> Any:
+    """A network whose logit is the mean of what another says of the whole image and of its middle.
+
+    Test-time averaging as a part of the model, so that it is served as it was judged. Embedding and heat map stay those
+    of the whole image (`pneumo.serving.network`).
+    """
+    import keras
+
+    size = network.input_shape[1]
+    gray = keras.Input((size, size, 1), name="image")
+    middle = keras.layers.Cropping2D(round(size * (1 - MIDDLE) / 2), name="middle")(gray)
+    enlarged = keras.layers.Resizing(size, size, name="enlarged")(middle)
+    logit = keras.layers.Average(name=VIEWS)([network(gray), network(enlarged)])
+    return keras.Model(gray, logit, name=f"{network.name}_{VIEWS}")
 
 
 def combine(networks: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ class Preset(Record):
     size: int
     epochs: int
     folds: int = Field(1, description="Networks of each backbone, each trained without one part of the patients")
+    views: int = 1
 
 
 REAL: dict[Name, Preset] = {
@@ -27,13 +28,15 @@ REAL: dict[Name, Preset] = {
     "quick": Preset(backbones=("MobileNetV3Small",), weights="imagenet", size=160, epochs=0),
     "standard": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=3),
     # Every image outside the test set trains two networks of three and calibrates by the third.
-    "best": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=5, folds=3),
+    "best": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=5, folds=3, views=2),
 }
 # From scratch on a few hundred small images: narrow backbones, short epochs, many of them.
 PHANTOM: dict[Name, Preset] = {
     "quick": Preset(backbones=("MobileNet:0.25",), weights="none", size=96, epochs=16),
     "standard": Preset(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24),
-    "best": Preset(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24, folds=3),
+    "best": Preset(
+        backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24, folds=3, views=2
+    ),
 }
 
 
@@ -69,5 +72,5 @@ def preset_specs(
         size or usual.size,
         usual.epochs if epochs is None else epochs,
         seed,
-        **{"folds": usual.folds, **given},
+        **{"folds": usual.folds, "views": usual.views, **given},
     )

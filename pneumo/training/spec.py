@@ -37,8 +37,9 @@ class CandidateSpec(Record):
     average: float = Field(0.98, ge=0, lt=1, description="Momentum of the moving average of weights; 0: none")
     freeze: float = Field(0.0, ge=0, le=1, description="Share of the backbone's layers that stay frozen")
     augmentation: float = Field(1.5, ge=0, le=3, description="Strength; 0: none")
-    crop: float = Field(0.5, gt=0, le=1, description="Smallest share of an image's area in augmentation; 1: all of it")
+    crop: float = Field(1.0, gt=0, le=1, description="Smallest share of an image's area in augmentation; 1: all of it")
     folds: int = Field(1, ge=1, le=10, description="Networks, each trained without one part of the patients; 1: one")
+    views: int = Field(1, ge=1, le=2, description="1: the whole image; 2: averaged with its middle")
     precision: Precision = Field("float32", description="What training computes in; the model is kept in float32")
     seed: int = Field(0, ge=0)
 

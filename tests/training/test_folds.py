@@ -12,7 +12,7 @@ from pneumo.training.images import Fold, open_images
 def folded(make_spec, dataset, tmp_path_factory):
     events = []
     home = tmp_path_factory.mktemp("folds")
-    spec = make_spec(epochs=1, folds=2)
+    spec = make_spec(epochs=1, folds=2, views=2)
     return candidates.train(spec, *dataset, "run", home, events.append), events, spec, home
 
 

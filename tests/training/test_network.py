@@ -4,6 +4,8 @@ import pytest
 from pneumo.training import checkpoint, network
 from pneumo.training.weights import load_backbone
 
+SIZE = 32
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
@@ -75,3 +77,21 @@ def test_what_was_trained_in_half_precision_is_kept_in_full(built, batch, make_s
     full = network.in_full_precision(half)
     np.testing.assert_allclose(np.asarray(full(batch)), np.asarray(built(batch)), atol=1e-6)
     assert "bfloat16" in half.to_json() and "bfloat16" not in full.to_json()
+
+
+def test_views_average_the_whole_image_and_its_middle(make_spec, tmp_path):
+    import keras
+
+    from pneumo.serving.network import activation_network, embedding_network
+
+    net = network.build(make_spec(), load_backbone(make_spec(), tmp_path))
+    both = network.averaged_over_views(net)
+    batch = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 1)).astype("float32")
+    margin = round(SIZE * (1 - network.MIDDLE) / 2)
+    middle = keras.ops.image.resize(batch[:, margin : SIZE - margin, margin : SIZE - margin], (SIZE, SIZE))
+    said = [np.asarray(net(view)) for view in (batch, middle)]
+    np.testing.assert_allclose(np.asarray(both(batch)), np.mean(said, axis=0), rtol=1e-4, atol=1e-5)
+    ensemble = network.combine({"a": both, "b": both})
+    for build in (embedding_network, activation_network):  # of the whole image alone
+        np.testing.assert_allclose(np.asarray(build(both)(batch)[1]), np.asarray(build(net)(batch)[1]), rtol=1e-4)
+        assert build(ensemble)(batch)[0].shape == (2, 1)
