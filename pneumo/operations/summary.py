@@ -8,7 +8,7 @@ from rich.table import Table
 from pneumo.stages import Interval, Record
 
 NO_INTERVAL = "no interval"
-WHY_NONE = "an AUC of 1 is 1 in every resample, too, so that its interval cannot be estimated."
+WHY_NONE = "such an AUC is the same in every resample, so that its interval cannot be estimated."
 
 
 class CandidateRow(Record):
