@@ -1,6 +1,6 @@
 """The official split: presets side by side on a folder with a test set of its own, beside the published figures.
 
-`make bench ARGS=kaggle DATA=<folder> [WEIGHTS=<folder>]`, where the folder is Kaggle's own: 5,216 images to train on and
+`make bench ARGS=kaggle DATA=<folder> [WEIGHTS=<folder>]`, where the folder is Kaggle's own: 5,216 images to train on,
 624 for test. Without DATA it takes `../shared/data/chest_xray`, whose test images are from the same acquisition as the
 training images, so figures are higher there. PNEUMO_BENCH_PRESETS=quick,standard,best and PNEUMO_BENCH_SEEDS=0,1,2
 change what is run. Nothing is chosen by these figures: a row's candidate is the one that validation chooses.
