@@ -17,7 +17,8 @@ from pneumo.stages import Candidate, DatasetVersion, Vectors
 
 CHECKED = 64  # test images that the bundle must score as the predictions say
 UNMEASURED = (
-    "AUC under simulated change of acquisition: not measured, for it takes embeddings and no images.",
+    "AUC under simulated change of acquisition: not measured, for it takes embeddings and no images; so it is chosen"
+    " only with promotion.embeddings_may_win.",
     "Shortcut tests and heat maps: not measured, for the same reason.",
     "Sets from elsewhere: not measured, for they are images.",
     "Latency: that of the linear model alone; what makes the embeddings is no part of this version and was not timed.",
