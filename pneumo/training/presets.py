@@ -20,7 +20,7 @@ class Preset(Record):
     size: int
     epochs: int
     folds: int = Field(1, description="Networks of each backbone, each trained without one part of the patients")
-    views: int = 1
+    views: int = Field(2, description="Of an image: the whole and its middle, averaged")
 
 
 REAL: dict[Name, Preset] = {
@@ -28,15 +28,13 @@ REAL: dict[Name, Preset] = {
     "quick": Preset(backbones=("MobileNetV3Small",), weights="imagenet", size=160, epochs=0),
     "standard": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=3),
     # Every image outside the test set trains two networks of three and calibrates by the third.
-    "best": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=5, folds=3, views=2),
+    "best": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=5, folds=3),
 }
 # From scratch on a few hundred small images: narrow backbones, short epochs, many of them.
 PHANTOM: dict[Name, Preset] = {
     "quick": Preset(backbones=("MobileNet:0.25",), weights="none", size=96, epochs=16),
     "standard": Preset(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24),
-    "best": Preset(
-        backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24, folds=3, views=2
-    ),
+    "best": Preset(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24, folds=3),
 }
 
 
