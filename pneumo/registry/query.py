@@ -1,6 +1,7 @@
 """Load-and-query: the registered version, in a fresh process, must say what the candidate said."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -22,12 +23,17 @@ def query_row(
     rows = test_rows(evaluation)[:IMAGES]
     expected = probability(rows["logit"].to_numpy(), evaluation.temperature, evaluation.offset)
     files = [version.root / path for path in rows["path"]]
-    try:
-        passed, value = _verdict(ask(tracker.uri, f"models:/{registered}/{number}", files), expected)
-    except TrackingError as error:
-        passed, value = False, str(error)
+    passed, value = says(tracker, f"models:/{registered}/{number}", files, expected)
     limit = f"within {TOLERANCE:g} of the candidate on {len(files)} test images"
     return PolicyRow(name="registered version in a fresh process", limit=limit, value=value, passed=passed)
+
+
+def says(tracker: Tracker, uri: str, files: list[Path], expected: np.ndarray) -> tuple[bool, str]:
+    """Whether a version, in a fresh process, gives the expected probabilities (files,); and how far off it is."""
+    try:
+        return _verdict(ask(tracker.uri, uri, files), expected)
+    except TrackingError as error:
+        return False, str(error)
 
 
 def check_example(tracker: Tracker, registered: str, number: str) -> None:
