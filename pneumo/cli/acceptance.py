@@ -1,7 +1,7 @@
 """`pneumo accept`: does the champion work on labelled images of a place, and with which operating point."""
 
+import logging
 import os
-import warnings
 from typing import Annotated
 
 import typer
@@ -45,9 +45,9 @@ def accept(
 
 
 def _quiet_mlflow() -> None:
-    """Logging a model, MLflow tells of types that a signature given by hand does not need; read when it is imported."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    warnings.filterwarnings("ignore", module=r"mlflow\.")
+    """Logging a model, MLflow asks for type hints that a signature given by hand makes needless."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # read when it is imported
+    logging.captureWarnings(True)
 
 
 def show(found: Acceptance, to: Console) -> None:

@@ -72,6 +72,6 @@ def _history(phantom: bool, as_json: bool) -> None:
         return
     table = Table("when (UTC)", "who", "what", "version", "took effect", "why", box=None, pad_edge=False)
     for row in rows:
-        took = "yes" if row.took_effect else "no"
+        took = "" if row.action == "calibration" else "yes" if row.took_effect else "no"
         table.add_row(f"{row.when:%Y-%m-%d %H:%M}", row.who, row.action, row.version, took, row.reason)
     console.print(table, highlight=False)
