@@ -33,6 +33,7 @@ class Registry(Section):
     champion: str = "champion"
     challenger: str = "challenger"
     previous: str = "previous"
+    accepted: str = Field("accepted", description="Alias of the version last accepted at a place: `pneumo accept`")
 
 
 Judged = Literal["ROC AUC", "sensitivity", "specificity"]
@@ -56,6 +57,12 @@ class Promotion(Section):
     embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
     approval: bool = False
     approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
+
+
+class Accept(Section):
+    """What is asked of a labelled set of the place where a model shall work."""
+
+    half_width: float = Field(0.05, gt=0, lt=0.5, description="Of the 95 % interval that the set should give")
 
 
 class Gate(Section):
@@ -153,6 +160,7 @@ class Settings(BaseSettings):
     tracking: Tracking = Tracking()
     registry: Registry = Registry()
     promotion: Promotion = Promotion()
+    accept: Accept = Accept()
     gate: Gate = Gate()
     data: Data = Data()
     external: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from pneumo.data.shift_audit import excess, sentences
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
+from pneumo.registry.acceptance import Acceptance, size_in_words
 from pneumo.stages import DatasetVersion, Decision, External, GateReport, Interval, ShiftAudit
 from pneumo.tracking import Tracker
 from pneumo.training.progress import OnProgress, Progress, describe
@@ -112,6 +113,25 @@ def external_set(found: External) -> None:
     table = "\n".join(["| | value (95 %) |", "|---|---|", *lines])
     words = f"{found.images} images, {found.unlike:.0%} of them unlike the training data, {found.errors} unreadable."
     create_markdown_artifact(key=key(f"external-{found.name}"), markdown=f"**{found.verdict}**\n\n{words}\n\n{table}")
+
+
+def acceptance(found: Acceptance) -> None:
+    """How a version does at a place, before and after its new operating point, and what follows."""
+    points = {"as it is": found.before, **({"new point": found.after} if found.after else {})}
+    names = {"ROC AUC": "auc", "sensitivity": "sensitivity", "specificity": "specificity"}
+    lines = []
+    for name, field in (names | {"calibration error": "calibration_error"}).items():
+        values = (getattr(judged, field) for judged in points.values())
+        lines.append(
+            f"| {name} |" + "".join(f" {item.value:.3f} ({item.low:.3f} to {item.high:.3f}) |" for item in values)
+        )
+    head = f"| | {' | '.join(points)} |\n|---{'|---' * len(points)}|"
+    words = f"**{found.reason}** {found.advice}\n\n{size_in_words(found.needs)}\n\n{found.verdict}"
+    registered = (
+        f"\n\nRegistered `{found.uri}`{f', alias `{found.alias}`' if found.alias else ''}." if found.version else ""
+    )
+    table = "\n".join([head, *lines])
+    create_markdown_artifact(key=key(f"accept-{found.name}"), markdown=f"{words}{registered}\n\n{table}")
 
 
 def shift_table(audits: Sequence[ShiftAudit]) -> None:

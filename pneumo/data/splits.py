@@ -21,7 +21,7 @@ def assign_splits(manifest: pd.DataFrame) -> pd.Series:
     Raises:
         DataError: a patient is in the source's test set and outside of it, or a class has too few patients to cut.
     """
-    group = _groups(manifest)
+    group = groups(manifest)
     position = group.map({name: _position(name) for name in group.unique()})
     own_test = manifest["split"] == "test"
     split = pd.Series("train", index=manifest.index)
@@ -46,7 +46,7 @@ def _position(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
 
-def _groups(manifest: pd.DataFrame) -> pd.Series:
+def groups(manifest: pd.DataFrame) -> pd.Series:
     """Patients linked by an identical picture are one group, named after the patient that comes first by position."""
     names = sorted(manifest["patient"].unique(), key=_position)
     leader = {name: name for name in names}

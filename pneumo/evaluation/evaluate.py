@@ -177,11 +177,12 @@ def _shifted(candidate: Candidate) -> pd.DataFrame | None:
 def _fitted(validation: pd.DataFrame, shifted: pd.DataFrame | None, operating: Operating) -> dict[str, float]:
     """How the operating point does on the images that it was fitted on: at home, and under simulated change."""
     parts = {"validation": validation} | ({} if shifted is None else {"shifted": shifted})
-    return {
+    found = {
         f"{part}_{name}": value
         for part, rows in parts.items()
         for name, value in operating_figures(rows, operating).items()
     }
+    return found | {"fitted_prevalence": float(is_pneumonia(pd.concat(parts.values())).mean())}
 
 
 def _facts(

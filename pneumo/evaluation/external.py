@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from pneumo.data import sources
+from pneumo.data.similar import shown_in
 from pneumo.errors import DataError, ModelError
-from pneumo.evaluation import figures
-from pneumo.evaluation.measure import is_pneumonia, measure
+from pneumo.evaluation.elsewhere import draw, set_name, travels, verdict
+from pneumo.evaluation.measure import measure
 from pneumo.evaluation.slices import measure_slices
 from pneumo.serving.bundle import Bundle, load_bundle
 from pneumo.serving.cells import score_cells
@@ -18,7 +19,6 @@ from pneumo.stages import (
     DatasetVersion,
     Evaluation,
     External,
-    Interval,
     Inventory,
     code_version,
     stage_key,
@@ -26,7 +26,6 @@ from pneumo.stages import (
 )
 
 RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"
-TRAVELS = 0.05  # loss of AUC that is still called travelling; the usual gap between two hospitals is larger
 
 
 def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -> Inventory:
@@ -42,19 +41,12 @@ def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -
             f"Expected both classes in the external set {source}, but {', '.join(sorted(missing))} is missing: "
             "add it, or take the set out of `external` in mlflow.yaml."
         )
-    known = set(pd.read_parquet(version.manifest, columns=["sha256"])["sha256"])
-    if shared := int(manifest["sha256"].isin(known).sum()):
+    if shared := int(shown_in(manifest, pd.read_parquet(version.manifest)).sum()):
         raise DataError(
             f"Expected images from elsewhere in the external set {source}, but {shared} of them are in the data set: "
             "take them out of one of the two."
         )
     return inventory
-
-
-def set_name(source: str) -> str:
-    """A short name of a source for pages and metrics: its last part, in letters that MLflow takes."""
-    last = source.rstrip("/").rsplit("/", 1)[-1]
-    return "".join(sign if sign.isalnum() or sign in "_-. " else "_" for sign in last)
 
 
 def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) -> External:
@@ -96,9 +88,8 @@ def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
         raise DataError(f"Expected readable images in {inventory.source}, got {len(scored)} unreadable ones: check it.")
     measures, slices = measure(good, bundle.spec.temperature), measure_slices(good)
     area = measures.intervals["auc"]
-    travels = evaluation.test_auc.value - area.value <= TRAVELS
     (folder / FIGURES).mkdir()
-    _draw(folder / FIGURES, good, area)
+    draw(folder / FIGURES, good, area, {"as served": good["probability"].to_numpy(float)})
     scored.to_parquet(folder / SCORED, index=False)
     record = External(
         name=set_name(inventory.source),
@@ -112,8 +103,8 @@ def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
         unlike=float(good["unlike"].mean()),
         metrics=measures.flat(),
         slices=slices,
-        travels=travels,
-        verdict=_verdict(area, evaluation.test_auc, travels),
+        travels=travels(area, evaluation.test_auc),
+        verdict=verdict(area, evaluation.test_auc),
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
 
@@ -129,20 +120,3 @@ def _score(bundle: Bundle, inventory: Inventory) -> pd.DataFrame:
     return manifest.assign(
         probability=scores["probability"], unlike=scores["unlike"], error=scores["error"], logit=logit, called=called
     )
-
-
-def _draw(folder: Path, rows: pd.DataFrame, area: Interval) -> None:
-    labels, called = is_pneumonia(rows), rows["called"].to_numpy(bool)
-    scores = rows["probability"].to_numpy(float)
-    drawn = {
-        "roc": figures.roc(labels, scores, rows["patient"].to_numpy(), area, called),
-        "reliability": figures.reliability(labels, {"as served": scores}),
-        "confusion": figures.confusion(labels, called),
-    }
-    for name, figure in drawn.items():
-        figures.save(figure, folder / f"{name}.png")
-
-
-def _verdict(there: Interval, home: Interval, travels: bool) -> str:
-    figures_text = f"AUC {there:.3f}, {home.value:.3f} at home"
-    return f"{'Travels' if travels else 'Does not travel'}: {figures_text}."

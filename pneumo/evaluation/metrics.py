@@ -108,6 +108,29 @@ def f1_statistic(labels: ArrayLike, called: ArrayLike) -> Statistic:
     return lambda weights: _ratio(2 * (weights @ (positive & called)), weights @ positive + weights @ called)
 
 
+def calibration_error_statistic(
+    labels: ArrayLike, probabilities: ArrayLike, share: float | None = None, bins: int = 10
+) -> Statistic:
+    """Expected calibration error as of `calibration.calibration_error`, as if `share` of the images had pneumonia.
+
+    Both classes are weighed to that share (None: their own), so a set that was collected half and half can tell how
+    good probabilities are where pneumonia is rare. NaN with one class only.
+    """
+    positive, scores = np.asarray(labels, bool), np.asarray(probabilities, np.float64)
+    place = np.clip((scores * bins).astype(int), 0, bins - 1)
+    binned = (place[:, None] == np.arange(bins)).astype(np.float64)
+    sick, well = binned * (positive * (scores - 1))[:, None], binned * (~positive * scores)[:, None]
+
+    def error(weights: Floats) -> Floats:
+        some, others = (weights @ marked.astype(np.float64) for marked in (positive, ~positive))
+        of_sick = _ratio(some, some + others) if share is None else np.full(len(weights), share)
+        for_sick, for_well = _ratio(of_sick, some)[:, None], _ratio(1 - of_sick, others)[:, None]
+        gap: Floats = np.abs((weights @ sick) * for_sick + (weights @ well) * for_well).sum(axis=1)
+        return gap
+
+    return error
+
+
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     """ROC AUC of all images alike; NaN with one class only."""
     return float(auc_statistic(labels, scores)(np.ones((1, len(np.asarray(labels)))))[0])

@@ -14,7 +14,7 @@ import pandas as pd
 from pneumo.data.images import read_rows
 from pneumo.data.shelf import Shelf
 from pneumo.data.shift_audit import Group, audit, audit_manifests, sample
-from pneumo.evaluation.external import set_name
+from pneumo.evaluation.elsewhere import set_name
 from pneumo.stages import DatasetVersion, ImageStore, Inventory, ShiftAudit, code_version, stage_key, written_once
 from pneumo.training import network, weights
 from pneumo.training.images import apply

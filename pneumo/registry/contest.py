@@ -95,8 +95,7 @@ def _seen(test: pd.DataFrame, folder: Path | None) -> NDArray[np.bool_] | None:
     """Which rows show an image, or another image of a patient, that the champion learned or was tuned on."""
     if folder is None:
         return None
-    manifest = pd.read_parquet(folder / records.MANIFEST, columns=["sha256", "patient", "subtype", "split"])
-    used = manifest[manifest["split"] != "test"]
+    used = records.used(folder)
     patients = set(zip(used["patient"], used["subtype"], strict=True))
     same_patient = [pair in patients for pair in zip(test["patient"], test["subtype"], strict=True)]
     same_image = test["sha256"].isin(set(used["sha256"])).to_numpy(bool)

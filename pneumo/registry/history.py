@@ -19,7 +19,7 @@ from pneumo.tracking.system import user
 PREFIX = "pneumo.history."
 LONGEST_REASON = 1500  # a tag of a registered model holds 5,000 characters
 MOVES = ("promotion", "rollback")
-Action = Literal["promotion", "rollback", "rejection", "withdrawal"]
+Action = Literal["promotion", "rollback", "rejection", "withdrawal", "calibration"]
 
 
 class Entry(Record):

@@ -1,6 +1,7 @@
 """Load-and-query: the registered version, in a fresh process, must say what the candidate said."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from pneumo.registry.contest import test_rows
 from pneumo.registry.rules import QUERY
 from pneumo.stages import DatasetVersion, Evaluation, PolicyRow
 from pneumo.tracking import Tracker
-from pneumo.tracking.scoring import Answers, ask
+from pneumo.tracking.scoring import Answers, Cell, ask
 
 IMAGES = 32
 TOLERANCE = 1e-4  # of a probability
@@ -24,12 +25,17 @@ def query_row(
     rows = test_rows(evaluation)[:IMAGES]
     expected = probability(rows["logit"].to_numpy(), evaluation.temperature, evaluation.offset)
     asked = cells(rows, version.root, evaluation.vectors)
-    try:
-        passed, value = _verdict(ask(tracker.uri, f"models:/{registered}/{number}", asked), expected)
-    except TrackingError as error:
-        passed, value = False, str(error)
+    passed, value = says(tracker, f"models:/{registered}/{number}", asked, expected)
     limit = f"within {TOLERANCE:g} of the candidate on {len(asked)} test images"
     return PolicyRow(name=QUERY, limit=limit, value=value, passed=passed)
+
+
+def says(tracker: Tracker, uri: str, asked: Sequence[Cell], expected: np.ndarray) -> tuple[bool, str]:
+    """Whether a version, in a fresh process, gives the expected probabilities (asked,); and how far off it is."""
+    try:
+        return _verdict(ask(tracker.uri, uri, asked), expected)
+    except TrackingError as error:
+        return False, str(error)
 
 
 def check_example(tracker: Tracker, registered: str, number: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+
 from pneumo.errors import PromotionError
 from pneumo.stages import EMBEDDING, IMAGE, DatasetVersion, Evaluation
 from pneumo.tracking import ModelVersion, Tracker
@@ -14,7 +16,10 @@ from pneumo.tracking.bundles import find_bundle
 
 FOLDER = "registered"  # of the version's run
 MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"
+CALIBRATION = "calibration.parquet"  # of a version calibrated at a place: the images that it was calibrated on
 KEY, DIGEST, FILES, INPUT = "pneumo.key", "dataset.digest", "files.sha256", "input"
+PREVALENCE = "prevalence"  # tag: share of pneumonia among the images that the operating point was fitted on
+USED = ["sha256", "patient", "subtype"]
 
 
 def keep(tracker: Tracker, evaluation: Evaluation, version: DatasetVersion) -> None:
@@ -37,6 +42,18 @@ def kept(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
         yield folder
 
 
+def used(folder: Path) -> pd.DataFrame:
+    """Images that a version learned, was tuned or was calibrated on (sha256, patient, subtype), from what was kept."""
+    manifest = pd.read_parquet(folder / MANIFEST, columns=[*USED, "split"])
+    return pd.concat([manifest[manifest["split"] != "test"][USED], calibrated_on(folder)[USED]], ignore_index=True)
+
+
+def calibrated_on(folder: Path) -> pd.DataFrame:
+    """Images of a place that a version was calibrated on; none for one that was calibrated at home alone."""
+    file = folder / CALIBRATION
+    return pd.read_parquet(file) if file.is_file() else pd.DataFrame(columns=USED)
+
+
 def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: str) -> dict[str, str]:
     """Tags of a version: what it is, in numbers that `pneumo champion` shows."""
     numbers = {
@@ -49,6 +66,8 @@ def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: st
         "temperature": evaluation.temperature,
         "offset": evaluation.offset,
     }
+    if "fitted_prevalence" in evaluation.metrics:
+        numbers[PREVALENCE] = evaluation.metrics["fitted_prevalence"]
     return {
         KEY: evaluation.key,
         "candidate": evaluation.name,
@@ -79,7 +98,16 @@ def check_files(tracker: Tracker, found: ModelVersion) -> None:
         PromotionError: a file was changed, added or removed.
     """
     with tracker.downloaded(found.uri) as folder:
-        digest = files_digest(find_bundle(folder))
+        check_bundle(found, find_bundle(folder))
+
+
+def check_bundle(found: ModelVersion, bundle: Path) -> None:
+    """Whether a version's downloaded bundle is the one that was registered.
+
+    Raises:
+        PromotionError: a file was changed, added or removed.
+    """
+    digest = files_digest(bundle)
     if digest != found.tags.get(FILES):
         raise PromotionError(
             f"{found.name} version {found.version}: expected the files with sha256 {found.tags.get(FILES)} that were "

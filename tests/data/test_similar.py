@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 
 from pneumo.data import similar
-from pneumo.data.similar import near_pairs
+from pneumo.data.similar import near_pairs, shown_in
 
 
 def hashes(count, seed=0):
@@ -25,3 +26,14 @@ def test_pairs_within_the_distance_are_found_over_chunks(monkeypatch):
 def test_none_or_one_has_no_pairs():
     assert near_pairs([]).shape == (0, 2)
     assert near_pairs(hashes(1)).shape == (0, 2)
+
+
+def test_a_picture_is_known_by_file_by_pixels_or_by_likeness():
+    names = hashes(6)
+    known = pd.DataFrame({"sha256": ["a", "b"], "pixels": ["p", "q"], "phash": names[:2]})
+    rows = pd.DataFrame({
+        "sha256": ["a", "x", "y", "z", "u"], "pixels": ["r", "q", "s", "t", None],
+        "phash": [names[2], names[3], flipped(names[0], 9), names[4], None],
+    })  # fmt: skip
+    assert shown_in(rows, known).tolist() == [True, True, True, False, False]
+    assert shown_in(rows, known[["sha256"]]).tolist() == [True, False, False, False, False]

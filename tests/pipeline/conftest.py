@@ -47,11 +47,11 @@ def user(tmp_path_factory):
     call(environment, "pneumo", "down")
 
 
-def elsewhere(folder):
+def elsewhere(folder, images=12):
     """A set of another hospital: gray noise in two class folders."""
     for label in ("NORMAL", "PNEUMONIA"):
-        (folder / label).mkdir()
-        for number in range(12):
+        (folder / label).mkdir(parents=True)
+        for number in range(images):
             pixels = np.random.default_rng(100 * len(label) + number).integers(0, 256, (80, 96), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / label / f"{number}.png")
     return folder

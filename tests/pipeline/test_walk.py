@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import free_port
 from tests.data.conftest import dicom
 from tests.docs.blocks import PROJECT, blocks, commands
-from tests.pipeline.conftest import BIN, PHANTOM, call
+from tests.pipeline.conftest import BIN, PHANTOM, call, elsewhere
 
 pytestmark = pytest.mark.services
 
@@ -37,6 +37,7 @@ ELSEWHERE = {
     "prefect deployment run pneumonia/retrain": "tests/operations/test_unattended.py",
     "prefect deployment run pneumonia/rollback": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia-predict/batch": "tests/pipeline/test_run.py",
+    "prefect deployment run pneumonia/accept": "tests/registry/test_accept.py",
     "mlflow models serve": "below, together with the question to it",
     "mlflow gc": "named to say what it leaves behind; `pneumo clean` is ours",
 }
@@ -63,6 +64,7 @@ def place(user, first_run, tmp_path_factory):
     with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
         for file in (folder / "path/to/chest_xray").rglob("*.jpeg"):
             archive.write(file, file.relative_to(folder / "path/to"))
+    elsewhere(folder / "path/to/our_xrays", images=80)
     return folder
 
 
@@ -89,6 +91,7 @@ def versions(reader):
 def own(text, reader, place):
     """The text with the reader's own things."""
     stands_for = {
+        "accept SOURCE": "accept path/to/our_xrays",
         "SOURCE": "path/to/chest_xray",
         "/data/chest_xray": str(place / "path/to/chest_xray"),
         "s3://bucket/": "s3://hospital/",

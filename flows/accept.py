@@ -1,0 +1,41 @@
+"""Acceptance at a place: does a version work on labelled images of it, and with which operating point."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import Field
+
+from tasks import acceptance, operations, pages
+from tasks.naming import dated
+from tasks.tracking import parent_run, tracker
+
+Calibrate = Annotated[int | None, Field(ge=1)]
+Prevalence = Annotated[float | None, Field(gt=0, lt=1)]
+Model = Annotated[str | None, Field(pattern=r"^models:/[^/@]+[/@].+$")]
+
+
+@flow(name="pneumonia", flow_run_name=dated("accept"))
+def accept(
+    data: str,
+    calibrate: Calibrate = None,
+    prevalence: Prevalence = None,
+    model: Model = None,
+    synthetic: bool = False,
+) -> State[Any]:
+    """Measure a version where it shall work, against promotion's limits; a new operating point makes a new version.
+
+    Args:
+        data: Labelled images of the place: a folder, an archive, a label file, s3://bucket/prefix.
+        calibrate: So many of them, drawn by patient, fit offset, temperature and threshold; the others judge it.
+        prevalence: Share of pneumonia at the place, 0 to 1, that probabilities are moved to. Empty: as in the images.
+        model: models:/name/version or models:/name@alias. Empty: the champion.
+        synthetic: The champion of the drawn images instead of real ones.
+    """
+    parameters = dict(locals())
+    with operations.guard() as settings, parent_run(parameters, stage="accept") as run_id:
+        pages.link(tracker().run_url(run_id))
+        found = acceptance.accept(data, calibrate, prevalence, model, synthetic, settings, run_id)
+    registered = f" Registered {found.uri}." if found.version else ""
+    return Completed(message=f"{found.reason}{registered} {found.advice}".rstrip())

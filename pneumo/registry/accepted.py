@@ -1,0 +1,146 @@
+"""The same weights with another operating point, as one more version: its evidence, card and history."""
+
+import json
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pneumo.errors import PromotionError
+from pneumo.evaluation.calibration import probability
+from pneumo.evaluation.measure import Operating, apply_operating, measure
+from pneumo.registry import card, history, query, records, switch
+from pneumo.registry.acceptance import Acceptance, size_in_words
+from pneumo.registry.subject import Subject
+from pneumo.settings import Settings
+from pneumo.stages import Evaluation, Inventory, stage_key
+from pneumo.tracking import Tracker
+from pneumo.tracking.bundles import SPEC
+
+
+@dataclass(frozen=True)
+class New:
+    """An operating point, the share of pneumonia that it is for, and the images that fitted and that judged it."""
+
+    operating: Operating
+    share: float
+    drawn: pd.DataFrame
+    judged: pd.DataFrame
+    inventory: Inventory
+
+
+def register(
+    tracker: Tracker,
+    asked: Subject,
+    new: New,
+    found: Acceptance,
+    run_id: str,
+    settings: Settings,
+    home: Path,
+    undo: ExitStack,
+) -> Acceptance:
+    """Register the version, unless the very same point was registered before; one that is accepted gets its alias.
+
+    Raises:
+        PromotionError: in a fresh process it does not say what it should.
+    """
+    name = asked.version.name
+    key = stage_key("accepted", files=asked.version.tags[records.FILES], images=new.inventory.key, point=new.operating)
+    with switch.exclusive(home, name):
+        known = [item for item in tracker.versions(name) if item.tags.get(records.KEY) == key]
+        number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
+        alias = settings.registry.accepted if found.accepted else None
+        done = found.model_copy(update={"version": number, "alias": alias})
+        if alias and tracker.alias(name, alias) != number:
+            switch.move(tracker, name, alias, tracker.alias(name, alias), number, undo)
+        if not known:
+            tracker.describe_version(name, number, _card(tracker, asked, done))
+            _tell(tracker, asked, done, run_id, settings, home)
+    return done
+
+
+def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str, run_id: str, undo: ExitStack) -> str:
+    """Log bundle and what is kept with it to the run, register it, and ask it once; returns the version's number."""
+    with tempfile.TemporaryDirectory(prefix="pneumo-") as scratch:
+        bundle, kept = Path(scratch) / "bundle", Path(scratch) / records.FOLDER
+        shutil.copytree(asked.bundle, bundle)
+        spec = json.loads((bundle / SPEC).read_bytes()) | new.operating._asdict()
+        (bundle / SPEC).write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
+        uri = tracker.log_bundle(run_id, bundle, asked.evaluation.name, asked.example)
+        evaluation = _at_home(asked, new.operating, key, run_id, uri)
+        shutil.copytree(asked.kept, kept)
+        (kept / records.EVALUATION).write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
+        before = records.calibrated_on(asked.kept)
+        used = pd.concat([part for part in (before, new.drawn) if not part.empty] or [before], ignore_index=True)
+        used.to_parquet(kept / records.CALIBRATION, index=False)
+        tracker.log_artifacts(run_id, kept, records.FOLDER)
+        tags = _tags(asked, new, found, evaluation, key, records.files_digest(bundle))
+    number = tracker.register(uri, asked.version.name, found.reason, tags)
+    undo.callback(tracker.delete_version, asked.version.name, number)
+    _ask(tracker, f"models:/{asked.version.name}/{number}", new)
+    return number
+
+
+def _at_home(asked: Subject, operating: Operating, key: str, run_id: str, uri: str) -> Evaluation:
+    """The figures on the version's own test images, as they are at the new operating point."""
+    predictions = pd.read_parquet(asked.kept / records.PREDICTIONS)
+    measures = measure(apply_operating(predictions[predictions["split"] == "test"], operating), operating.temperature)
+    figures = {name: measures.intervals[name] for name in ("sensitivity", "specificity")}
+    metrics = asked.evaluation.metrics | {f"test_{name}": value for name, value in measures.flat().items()}
+    places = {"key": key, "run_id": run_id, "model_uri": uri, "metrics": metrics | operating._asdict()}
+    return asked.evaluation.model_copy(update={**operating._asdict(), **figures, **places})
+
+
+def _tags(asked: Subject, new: New, found: Acceptance, evaluation: Evaluation, key: str, files: str) -> dict[str, str]:
+    numbers = {**new.operating._asdict(), records.PREVALENCE: new.share, "accept.calibrated_on": len(new.drawn)}
+    numbers |= {name: getattr(evaluation, name).value for name in ("sensitivity", "specificity")}
+    return {
+        **asked.version.tags,
+        records.KEY: key,
+        records.FILES: files,
+        **{name: repr(value) for name, value in numbers.items()},
+        "accept": "accepted" if found.accepted else "not accepted",
+        "accept.source": found.source,
+        "accept.parent": asked.version.version,
+    }
+
+
+def _ask(tracker: Tracker, uri: str, new: New) -> None:
+    rows = new.judged[: query.IMAGES]
+    expected = probability(rows["logit"], new.operating.temperature, new.operating.offset)
+    agrees, words = query.says(tracker, uri, [new.inventory.root / path for path in rows["path"]], expected)
+    if not agrees:
+        raise PromotionError(
+            f"Expected {uri} to say in a fresh process what its operating point gives within {query.TOLERANCE:g}, "
+            f"but {words}: nothing was registered."
+        )
+
+
+def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    # Markdown is shown by MLflow, which escapes it itself.
+    pages = Environment(loader=PackageLoader("pneumo.registry"), trim_blocks=True)
+    parent = tracker.version_url(asked.version.name, asked.version.version)
+    facts = {"words": card.WORDS, "size": size_in_words(done.needs), "parent": parent}
+    return pages.get_template("accepted.md.j2").render(done=done, **facts)
+
+
+def _tell(tracker: Tracker, asked: Subject, done: Acceptance, run_id: str, settings: Settings, home: Path) -> None:
+    """Into the history; the champion stays who it is."""
+    name = asked.version.name
+    what = f"new operating point for version {asked.version.version}. {done.reason}"
+    entry = history.new_entry(
+        history.next_number(history.read(tracker, name)),
+        home,
+        "calibration",
+        str(done.version),
+        done.candidate,
+        tracker.alias(name, settings.registry.champion),
+        what,
+        f"runs:/{run_id}/accept/report.json",
+    )
+    history.append(tracker, name, entry)

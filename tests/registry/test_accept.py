@@ -1,0 +1,246 @@
+"""A version on labelled images of another place, and what is registered of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pneumo.cli import app
+from pneumo.errors import DataError, PneumoError, PromotionError
+from pneumo.registry import contest, query, records, subject
+from pneumo.registry.accept import accept
+from pneumo.registry.history import history
+from pneumo.tracking import Tracker
+
+LIMITS = {"maximum_calibration_error": 0.12, "minimum_specificity": 0.5, "minimum_sensitivity": 0.7}
+
+
+def draw(folder: Path, patients: int, shift: float = 40, first: int = 0) -> Path:
+    """Two images a patient, every third one ill; all are brighter than at home, so a model of brightness cries wolf."""
+    for number in range(first, first + patients):
+        random, ill = np.random.default_rng([7, number]), number % 3 == 0
+        centre = (150 if ill else 106) + random.normal(0, 12) + shift
+        for image in range(2):
+            pixels = random.normal(centre + random.normal(0, 4), 8, (64, 64)).clip(0, 255).astype(np.uint8)
+            file = folder / ("PNEUMONIA" if ill else "NORMAL") / f"{number:08d}_{image:03d}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return folder
+
+
+@pytest.fixture
+def here(world: Any, quick: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A champion, and the labels of another place in `here.place`."""
+    monkeypatch.setattr(subject, "ask", query.ask)
+    log = Tracker.log_bundle
+    monkeypatch.setattr(Tracker, "log_bundle", lambda *args: log(*args[:5], world.model_file))
+    world.policy(**LIMITS)
+    assert world.promote(world.candidate("fair", noise=1.0)).promoted
+    world.place = str(draw(world.folder / "our_xrays", 90))
+    return world
+
+
+def ask(world: Any, source: str | None = None, **options: Any) -> Any:
+    return accept(source or world.place, world.settings, world.home, **options)
+
+
+def evidence(world: Any, run_url: str, folder: Path) -> Path:
+    return world.tracker.download(f"runs:/{run_url.rpartition('/')[2]}/accept", folder)
+
+
+def spec(world: Any, version: str, folder: Path) -> dict[str, Any]:
+    (file,) = world.tracker.download(f"models:/{world.name}/{version}", folder).rglob("serving.json")
+    return json.loads(file.read_text())
+
+
+def test_a_version_is_measured_where_it_shall_work_and_nothing_is_registered(here: Any, tmp_path: Path) -> None:
+    found = ask(here)
+    assert found.images == {"NORMAL": 120, "PNEUMONIA": 60} and found.patients == 90
+    assert found.before.auc.low > 0.8 and not found.travels  # 1.0 at home, 0.91 here
+    assert not found.accepted and "specificity is" in found.reason and "--calibrate 100" in found.advice
+    assert (found.version, found.after, len(here.tracker.versions(here.name))) == (None, None, 1)
+    kept = evidence(here, found.run_url, tmp_path / "kept")
+    assert {file.name for file in kept.rglob("*.*")} == {
+        "report.json", "scored.parquet", "roc.png", "reliability.png", "confusion.png",
+    }  # fmt: skip
+    assert json.loads((kept / "report.json").read_text()) == found.model_dump(mode="json")
+
+
+def test_calibrating_registers_the_same_files_with_another_operating_point(here: Any, tmp_path: Path) -> None:
+    found = ask(here, calibrate=60)
+    assert found.calibrated_on == {"NORMAL": 40, "PNEUMONIA": 20} and found.images == {"NORMAL": 80, "PNEUMONIA": 40}
+    assert found.after.calibration_error.value < 0.12 < found.before.calibration_error.value
+    assert found.after.specificity.value > found.before.specificity.value
+    assert found.accepted and (found.version, found.alias) == ("2", "accepted")
+    before, after = spec(here, "1", tmp_path / "1"), spec(here, "2", tmp_path / "2")
+    assert {name for name in before if before[name] != after[name]} == {"offset", "temperature", "threshold"}
+    assert after["threshold"] == found.after.threshold
+    assert here.aliases() == {"champion": "1", "challenger": "1", "previous": None}
+    assert here.tracker.alias(here.name, "accepted") == "2"
+
+
+def test_the_new_version_has_evidence_card_tags_and_history(here: Any, tmp_path: Path) -> None:
+    found = ask(here, calibrate=60)
+    version = here.tracker.version(here.name, "2")
+    assert version.tags["accept.parent"] == "1" and version.tags["accept"] == "accepted"
+    assert version.tags["offset"] == repr(found.after.offset) and version.tags["auc"]
+    assert "Not a medical device" in version.description and "40 NORMAL and 20 PNEUMONIA" in version.description
+    entry = history(here.settings)[-1]
+    assert (entry.action, entry.version, entry.champion, entry.took_effect) == ("calibration", "2", "1", False)
+    report = here.tracker.download(entry.evidence, tmp_path / "report")
+    assert json.loads(report.read_text())["version"] == "2"
+    with records.kept(here.tracker, version) as kept:
+        assert len(records.calibrated_on(kept)) == 60
+        evaluation = json.loads((kept / records.EVALUATION).read_text())
+    assert evaluation["threshold"] == found.after.threshold
+    # At home, where images are darker, the new point misses more.
+    assert evaluation["sensitivity"]["value"] < found.home_sensitivity.value
+
+
+def test_no_patient_calibrates_and_judges(here: Any, tmp_path: Path) -> None:
+    rows = pd.read_parquet(evidence(here, ask(here, calibrate=60).run_url, tmp_path) / "scored.parquet")
+    sides = rows.groupby("patient")["calibrated_on"].nunique()
+    assert set(sides) == {1} and rows["calibrated_on"].sum() == 60
+
+
+def test_the_same_question_twice_is_one_version(here: Any) -> None:
+    first, second = ask(here, calibrate=60), ask(here, calibrate=60)
+    assert (first.version, second.version) == ("2", "2") and first.after == second.after
+    assert [row.action for row in history(here.settings)] == ["promotion", "calibration"]
+
+
+def test_a_version_is_not_judged_by_the_patients_that_calibrated_it(here: Any) -> None:
+    ask(here, calibrate=60)
+    again = ask(here, model=f"models:/{here.name}@accepted")
+    assert again.left_out == 60 and again.accepted and again.model.endswith("/2")
+    assert again.images == {"NORMAL": 80, "PNEUMONIA": 40}
+
+
+def test_what_calibrated_a_version_counts_as_seen_in_a_later_contest(here: Any) -> None:
+    ask(here, calibrate=60)
+    with records.kept(here.tracker, here.tracker.version(here.name, "2")) as kept:
+        test = records.calibrated_on(kept).assign(patient="other")
+        assert contest._seen(test, kept).all()
+
+
+def test_a_share_of_pneumonia_moves_probabilities_and_no_call(here: Any, tmp_path: Path) -> None:
+    found = ask(here, prevalence=0.05)
+    assert found.before.sensitivity == found.after.sensitivity and found.before.specificity == found.after.specificity
+    assert found.after.temperature == found.before.temperature and found.after.offset < found.before.offset
+    assert found.after.calibration_error.value < found.before.calibration_error.value
+    assert here.tracker.version(here.name, "2").tags[records.PREVALENCE] == "0.05"
+    # From there back to half and half, the share among the validation images at home.
+    back = ask(here, prevalence=0.5, model=f"models:/{here.name}/2")
+    assert back.after.offset == pytest.approx(spec(here, "1", tmp_path)["offset"])
+
+
+def test_a_share_moves_a_calibrated_point_from_the_share_of_its_images(here: Any) -> None:
+    plain, rare = ask(here, calibrate=60), ask(here, calibrate=60, prevalence=0.1)
+    step = np.log(0.1 / 0.9) - np.log((1 / 3) / (2 / 3))
+    assert rare.after.offset == pytest.approx(plain.after.offset + plain.after.temperature * step)
+    assert rare.after.sensitivity == plain.after.sensitivity
+
+
+def test_a_version_that_is_not_accepted_has_no_alias(here: Any) -> None:
+    here.policy(**LIMITS | {"minimum_auc": 0.999})
+    found = ask(here, calibrate=60)
+    assert (found.accepted, found.version, found.alias) == (False, "2", None)
+    assert here.tracker.alias(here.name, "accepted") is None
+    assert "No operating point mends this" in found.advice
+
+
+def test_what_does_not_answer_as_it_should_is_taken_back(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "says", lambda *_: (False, "largest difference 3.0e-01"))
+    with pytest.raises(PromotionError, match=r"but largest difference 3\.0e-01: nothing was registered"):
+        ask(here, calibrate=60)
+    assert [item.version for item in here.tracker.versions(here.name)] == ["1"]
+    assert here.tracker.alias(here.name, "accepted") is None
+    assert [row.action for row in history(here.settings)] == ["promotion"]
+    assert here.tracker.newest({"stage": "accept", "model": f"models:/{here.name}/1"}, "FAILED")
+
+
+def refused(here: Any, tmp_path: Path) -> list[tuple[dict[str, Any], str]]:
+    few = draw(tmp_path / "few", 12)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (few / "NORMAL" / "00000001_000.png").rename(bare / "a.png")
+    known = here.tracker.register(here.candidate("foreign", 1.0).model_uri, here.name)
+    return [
+        ({"source": str(few)}, r"at least 10 readable images of each class .* got 15 NORMAL and 8 PNEUMONIA"),
+        ({"source": str(bare)}, "Expected images in folders"),
+        ({"calibrate": 175}, r"leaves \d+ NORMAL and \d PNEUMONIA of 120 NORMAL and 60 PNEUMONIA: give a smaller"),
+        ({"calibrate": 1000}, "leaves 0 NORMAL and 0 PNEUMONIA"),
+        ({"calibrate": 10}, r"at least 10 images of each class to calibrate on.* give at least 30"),
+        ({"prevalence": 1.0}, "a share of pneumonia between 0 and 1, got 1"),
+        ({"source": "phantom:40"}, "phantom is drawn by pneumo and .* is a model of real images"),
+        ({"model": f"models:/{here.name}/{known}"}, "a version that pneumo registered"),
+    ]
+
+
+def test_what_cannot_be_answered_is_refused_in_a_sentence(here: Any, tmp_path: Path) -> None:
+    for options, words in refused(here, tmp_path):
+        with pytest.raises(PneumoError, match=words.replace("phantom is", "phantom:40 is")):
+            ask(here, **options)
+    assert not here.tracker.newest({"stage": "accept", "model": f"models:/{here.name}/1"})
+
+
+def test_images_of_the_version_s_own_data_set_are_refused(here: Any) -> None:
+    for number, label in ((0, "NORMAL"), (2, "PNEUMONIA")):
+        own = here.version.root / f"{number}.png"
+        (Path(here.place) / label / f"copy{number}.png").write_bytes(own.read_bytes())
+    with pytest.raises(DataError, match=r"that models:/.*/1 has never seen, but 2 of 182 .* are in its own data set"):
+        ask(here)
+
+
+def test_without_a_champion_there_is_nobody_to_ask(world: Any) -> None:
+    with pytest.raises(PromotionError, match="Expected a champion"):
+        ask(world, str(world.folder))
+
+
+def test_a_later_promotion_is_not_confused(here: Any) -> None:
+    ask(here, calibrate=60)
+    here.policy(tie="promote")
+    assert here.promote(here.candidate("good", noise=0.1)).version == "3"
+    assert here.aliases()["champion"] == "3" and here.tracker.alias(here.name, "accepted") == "2"
+
+
+def test_the_command_shows_both_points_and_how_to_use_the_new_one(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PNEUMO_HOME", str(here.home))
+    monkeypatch.setenv("PNEUMO_TRACKING__URI", here.tracker.uri)
+    monkeypatch.setenv("PNEUMO_REGISTRY__MODEL", here.name)
+    for name, value in LIMITS.items():
+        monkeypatch.setenv(f"PNEUMO_PROMOTION__{name.upper()}", str(value))
+    done = CliRunner().invoke(app, ["accept", here.place, "--calibrate", "60"])
+    assert done.exit_code == 0, done.output
+    assert "here, new point" in done.output and "Too small to know every figure within 0.05" in done.output
+    assert f"pneumo predict FOLDER --model models:/{here.name}@accepted" in done.output
+    done = CliRunner().invoke(app, ["accept", here.place, "--json"])
+    assert json.loads(done.stdout)["version"] is None
+
+
+def test_the_deployment_s_flow_does_the_same(here: Any, prefect_server: str) -> None:
+    program = "import sys; from flows.accept import accept; print(accept(sys.argv[1], return_state=True).message)"
+    environment = os.environ | {
+        "PREFECT_API_URL": prefect_server,
+        "PREFECT_HOME": str(here.folder / "prefect"),
+        "PNEUMO_HOME": str(here.home),
+        "PNEUMO_TRACKING__URI": here.tracker.uri,
+        "PNEUMO_TRACKING__EXPERIMENT": here.tracker.experiment,
+        "PNEUMO_REGISTRY__MODEL": here.name,
+        **{f"PNEUMO_PROMOTION__{name.upper()}": str(value) for name, value in LIMITS.items()},
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program, here.place],
+        env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Not accepted at our_xrays: specificity is" in done.stdout, done.stderr
+    (run,) = here.tracker.newest({"stage": "accept", "model": f"models:/{here.name}/1"})
+    assert run.tags["prefect.flow_run_id"] and run.tags["accepted"] == "false"
