@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.data import sources
+from pneumo.data.similar import seen_in
 from pneumo.errors import DataError
 from pneumo.evaluation import figures
 from pneumo.evaluation.measure import is_pneumonia, measure
@@ -33,7 +34,7 @@ def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -
     """Ingest an external set and check that it can serve as one, before hours of training.
 
     Raises:
-        DataError: it lacks a class, or shows images that are in the data set.
+        DataError: it lacks a class, or has files or pictures, or almost the same pictures, that are in the data set.
     """
     inventory = sources.ingest(source, home, settings)
     manifest = pd.read_parquet(inventory.manifest)
@@ -42,11 +43,12 @@ def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -
             f"Expected both classes in the external set {source}, but {', '.join(sorted(missing))} is missing: "
             "add it, or take the set out of `external` in mlflow.yaml."
         )
-    known = set(pd.read_parquet(version.manifest, columns=["sha256"])["sha256"])
-    if shared := int(manifest["sha256"].isin(known).sum()):
+    columns = ["path", "sha256", "pixels", "phash"]
+    if shared := seen_in(manifest[columns], pd.read_parquet(version.manifest, columns=columns)):
+        pairs = ", ".join(f"{path} ~ {theirs}" for path, theirs in list(shared.items())[:3])
         raise DataError(
-            f"Expected images from elsewhere in the external set {source}, but {shared} of them are in the data set: "
-            "take them out of one of the two."
+            f"Expected images from elsewhere in the external set {source}, but {len(shared)} of them are, or almost"
+            f" are, in the data set ({pairs}): take them out of one of the two."
         )
     return inventory
 
