@@ -1,10 +1,12 @@
 """Settings read from mlflow.yaml, overridden by PNEUMO_... environment variables."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from pneumo.errors import SettingsError
@@ -70,17 +72,39 @@ class Gate(Section):
 
     quarantine_limit: float = Field(0.01, ge=0, le=1)
     severity: dict[str, Literal["error", "warning"]] = {}
+    patients_unknown_limit: int = Field(1000, ge=0, description="Images up to which a set with no known patient may be")
 
 
 Column = Literal["path", "label", "subtype", "patient", "split"]
 
 
 class Data(Section):
-    """Where data versions are kept beside the state folder, and how label files call their columns."""
+    """Where data versions are kept beside the state folder, and how images are read: columns, patients."""
 
     storage: str | None = Field(None, pattern="^s3://[^/]+")
     s3_endpoint: str | None = None
     columns: dict[Column, str] = {}
+    patient_pattern: str | None = Field(
+        None, description="Regular expression with a group (?P<patient>...), sought in each image's relative path"
+    )
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _names_patient(cls, pattern: str | None) -> str | None:
+        try:
+            named = pattern is None or "patient" in re.compile(pattern).groupindex
+        except re.error as error:
+            raise PydanticCustomError(
+                "pattern", "expected a regular expression, but {pattern} is none ({reason}): correct it",
+                {"pattern": repr(pattern), "reason": str(error)},
+            ) from None  # fmt: skip
+        if not named:
+            raise PydanticCustomError(
+                "pattern",
+                "expected a group (?P<patient>...), but {pattern} has none: add it",
+                {"pattern": repr(pattern)},
+            )
+        return pattern
 
 
 class Retrain(Section):

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from pneumo.data import shift_audit
 from pneumo.data.expectations import MARKER
-from pneumo.data.similar import near_pairs
+from pneumo.data.similar import looks
+from pneumo.data.splits import groups
 
 SHOWN = 4  # of the copies of a picture
 
@@ -28,6 +29,7 @@ def image_columns(manifest: pd.DataFrame) -> pd.DataFrame:
     table["label_conflict"] = _alike(readable, twins["label"].transform("nunique") > 1)
     table["duplicate"] = _alike(readable, twins["path"].transform("size") > 1)
     table["duplicate_across"] = _across(readable, "pixels", readable["split"])
+    table["patient_unknown"] = _where(~table["patient_known"], "taken for a patient of its own")
     table["patient_across"] = _across(readable, "patient", readable["split"])
     pooled = readable[readable["split"] != "test"]
     table["patient_in_val"] = _across(pooled, "patient", pooled["path"].str.split("/").str[0])
@@ -41,9 +43,10 @@ def set_figures(manifest: pd.DataFrame, quarantined: int) -> dict[str, float]:
     good = manifest[manifest["error"].isna()]
     return {
         "classes": float(manifest["label"].nunique()),
-        "classes_in_test": float(manifest.loc[test, "label"].nunique()) if test.any() else 2.0,
+        "classes_in_test": float(manifest.loc[test, "label"].nunique()),
         "rarer_class": float(min(sick.mean(), 1 - sick.mean())),
         "patients_per_class": float(manifest.groupby("label")["patient"].nunique().min()),
+        "largest_group": _largest_group(good),
         "share_gap": abs(float(sick[test].mean() - sick[~test].mean())) if test.any() else 0.0,
         "colour_gap": _gap(good, ~good["mode"].isin(["L", "DICOM"]) & ~good["mode"].str.startswith("I")),
         "marker_gap": _gap(good, good["marker"] > MARKER),
@@ -108,9 +111,9 @@ def _alike(table: pd.DataFrame, bad: pd.Series) -> pd.Series:
     return _where(bad, table["pixels"].map(names).astype("object"))
 
 
-def _listed(paths: pd.Series) -> str:
+def _listed(paths: pd.Series, sign: str = " = ") -> str:
     more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-    return " = ".join(paths.head(SHOWN)) + more
+    return sign.join(paths.head(SHOWN)) + more
 
 
 def _across(table: pd.DataFrame, key: str, place: pd.Series) -> pd.Series:
@@ -119,19 +122,38 @@ def _across(table: pd.DataFrame, key: str, place: pd.Series) -> pd.Series:
 
 
 def _add_near_duplicates(table: pd.DataFrame, readable: pd.DataFrame) -> pd.DataFrame:
-    """Names one partner of each image that has almost identical ones; identical pixels are another check."""
-    pictures = readable.drop_duplicates("pixels")
-    pairs = pictures.index.to_numpy()[near_pairs(pictures["phash"].tolist())]
-    test = readable["split"] == "test"
-    crossing = pairs[test[pairs[:, 0]].to_numpy() != test[pairs[:, 1]].to_numpy()]
-    return table.assign(near_duplicate=_partners(pairs, table), near_across=_partners(crossing, table))
+    """Names the pictures that are almost identical, directly or by way of others, on each of them.
+
+    `near_across` is given to those outside test that are so with one in test. Identical pixels are another check.
+    """
+    look = looks(readable)
+    near = look[readable["pixels"].groupby(look).transform("nunique") > 1]
+    paths = readable["path"][near.index]
+    names = paths.groupby(near).agg(_listed, sign=" ~ ")
+    in_test = (readable["split"] == "test")[near.index]
+    leaked = near[~in_test & near.isin(near[in_test])]
+    theirs = paths[in_test].groupby(near[in_test]).first()
+    across = [f"{path} ~ {theirs[picture]}" for path, picture in zip(paths[leaked.index], leaked, strict=True)]
+    return table.assign(
+        near_duplicate=_texts([names[picture] for picture in near], near.index, table),
+        near_across=_texts(across, leaked.index, table),
+    )
 
 
-def _partners(pairs: NDArray[np.intp], table: pd.DataFrame) -> pd.Series:
-    named = pd.Series(None, index=table.index, dtype="object")
-    first, second = table["path"][pairs[:, 0]], table["path"][pairs[:, 1]]
-    named[first.index] = (first.to_numpy() + " ~ " + second.to_numpy()).astype(object)
-    return named
+def _texts(texts: list[str], rows: pd.Index, table: pd.DataFrame) -> pd.Series:
+    """A column with texts in some rows, None in the others."""
+    column = pd.Series(None, index=table.index, dtype="object")
+    column[rows] = texts
+    return column
+
+
+def _largest_group(good: pd.DataFrame) -> float:
+    """Share of images in the largest group of several patients that pictures join; 0 to 1."""
+    if good.empty:
+        return 0.0
+    group = groups(good)
+    joined = group[good["patient"].groupby(group).transform("nunique") > 1]
+    return float(joined.value_counts().max() / len(good)) if len(joined) else 0.0
 
 
 def _gap(table: pd.DataFrame, flag: pd.Series) -> float:

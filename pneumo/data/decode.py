@@ -17,6 +17,7 @@ from pneumo.stages import Fit
 SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
 MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit
 MAXIMUM_BYTES = 256 * 2**20
+CLIPPED = 0.005  # of the pixels at either end of a 16-bit picture
 ORIENTATION = 0x0112  # EXIF: how the camera was held
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -130,11 +131,18 @@ def _as_gray(image: Image.Image) -> Image.Image:
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit gray to 8 bit by the bits in use, so that 12-bit pixels in a 16-bit file do not come out black."""
-    pixels = np.asarray(image)
-    bits = max(8, int(pixels.max()).bit_length())
-    grays = (np.arange(2**bits) * (255.0 / (2**bits - 1)) + 0.5).astype(np.uint8)
-    return Image.fromarray(grays[pixels])
+    """16-bit gray to 8 bit by the file's own range, since no file says how many of the 16 bits its pixels use.
+
+    Black is the value below which `CLIPPED` of the pixels lie, white the one above which as many lie, so that a few
+    odd pixels change nothing; where these are one value, the darkest and the brightest are taken. Linear in between.
+    """
+    pixels = np.asarray(image).astype(np.uint16, copy=False)
+    below = np.bincount(pixels.ravel(), minlength=2**16).cumsum()
+    low, high = np.searchsorted(below, [pixels.size * CLIPPED, pixels.size * (1 - CLIPPED)])
+    if low == high:
+        low, high = int(pixels.min()), int(pixels.max())
+    grays = (np.arange(2**16) - low).clip(0, high - low) * (255.0 / max(high - low, 1))
+    return Image.fromarray((grays + 0.5).astype(np.uint8)[pixels])
 
 
 def _unreadable(name: str, error: Exception) -> DataError:

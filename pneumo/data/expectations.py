@@ -29,6 +29,7 @@ class Expectation:
     """One row of the gate: a test of a column, what it says in words, and what a failure means for a model.
 
     `quarantine` takes the offending images out of the data set, with the reason; the share of such images is limited.
+    `needs_test` compares the source's own test images with the others, and is left out where there are none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Expectation:
     expected: str
     meaning: str = ""
     quarantine: bool = False
+    needs_test: bool = False
 
 
 def _between(low: float | None, high: float | None) -> Test:
@@ -57,6 +59,11 @@ EMPTY = Test("ExpectColumnValuesToBeNull", {})
 SIZE = f"{SMALLEST} to {LARGEST:,} pixels"
 AWAY = "alone does not give the label away (AUC at most 0.65; 0.5 is chance, 1 is certainty)"
 OUT = "They were taken out."
+KEPT = "They stay in one split."
+NAMED = (
+    "a label file's column (data.columns: {patient: ...}), a DICOM header, data.patient_pattern"
+    " or a known kind of file name tells the patient"
+)
 LEAK = "Results on such images are better than they will be on new patients."
 SHORTCUT = "A model can learn this instead of the lungs, and fails where it is otherwise."
 
@@ -105,15 +112,25 @@ IMAGES = (
         "file names do not contradict the label",
         "A wrong label?",
     ),
-    E("no duplicates across splits", STOP, "duplicate_across", EMPTY, "no picture both in test and outside", LEAK),
-    E("no duplicates", WARN, "duplicate", EMPTY, "no picture twice", "Copies weigh twice; they stay in one split."),
+    E(
+        "no duplicates across splits",
+        STOP,
+        "duplicate_across",
+        EMPTY,
+        "no picture both in test and outside",
+        LEAK,
+        needs_test=True,
+    ),
+    E("no duplicates", WARN, "duplicate", EMPTY, "no picture twice", f"Copies weigh twice. {KEPT}"),
     E(
         "no near-duplicates across splits",
         WARN,
         "near_across",
         EMPTY,
-        "no picture in test almost as one outside",
-        LEAK,
+        "no picture outside test is almost as one in test",
+        "Those outside were taken out, else results would be better than they will be on new patients.",
+        quarantine=True,
+        needs_test=True,
     ),
     E(
         "no near-duplicates",
@@ -121,9 +138,26 @@ IMAGES = (
         "near_duplicate",
         EMPTY,
         "no two almost identical pictures",
-        "The same picture, saved twice?",
+        f"The same picture, saved twice? {KEPT}",
     ),
-    E("no patient across splits", STOP, "patient_across", EMPTY, "no patient both in test and outside", LEAK),
+    E(
+        "patients are known",
+        WARN,
+        "patient_unknown",
+        EMPTY,
+        NAMED,
+        "Each of the others counts as a patient of its own: a patient may be in several splits, and intervals are too"
+        " narrow. The gate stops where no patient is known and the set is larger than gate.patients_unknown_limit.",
+    ),
+    E(
+        "no patient across splits",
+        STOP,
+        "patient_across",
+        EMPTY,
+        "no patient both in test and outside",
+        LEAK,
+        needs_test=True,
+    ),
     E(
         "no patient in train and val",
         WARN,
@@ -136,7 +170,14 @@ IMAGES = (
 
 FIGURES = (
     E("both classes", STOP, "classes", _between(2, 2), "images of both classes"),
-    E("both classes in test", STOP, "classes_in_test", _between(2, 2), "both classes in the test folder, if any"),
+    E(
+        "both classes in test",
+        STOP,
+        "classes_in_test",
+        _between(2, 2),
+        "both classes in the test folder",
+        needs_test=True,
+    ),
     E("class balance", STOP, "rarer_class", _between(0.05, None), "the rarer class has at least 5 % of the images"),
     E(
         "patients per class",
@@ -147,12 +188,21 @@ FIGURES = (
         "With so few, chance decides much of every result.",
     ),
     E(
+        "groups are small",
+        WARN,
+        "largest_group",
+        at_most(0.1),
+        "patients joined by pictures that are alike have at most 10 % of the images",
+        "Chains of alike pictures go to one split together, which leaves the others little.",
+    ),
+    E(
         "class share per split",
         WARN,
         "share_gap",
         at_most(0.1),
         "pneumonia share in test within 0.1 of the rest",
         "Accuracy in test does not tell what to expect elsewhere.",
+        needs_test=True,
     ),
     E(
         "colour tells no label",

@@ -1,6 +1,7 @@
 """Finding labelled images in a folder tree; what does not belong is skipped and counted."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,20 +11,28 @@ from pneumo.data.decode import SUFFIXES
 from pneumo.errors import DataError
 from pneumo.stages import LABELS
 
-SPLITS = {"train": "train", "val": "train", "validation": "train", "test": "test"}  # val chooses nothing: pooled
+SPLITS = {  # as people spell them, without case, spaces, - and _; validation chooses nothing: it is pooled with train
+    **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "train"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+}
 LABEL_FILES = ("labels.csv", "labels.parquet")
 LAYOUT = f"folders {{train,val,test}}/{{{','.join(LABELS)}}} or {{{','.join(LABELS)}}}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A labelled image file; `path` is relative to the root, posix; `split` the folder's own, or empty."""
+    """A labelled image file; `path` is relative to the root, posix; `split` the folder's own, or empty.
+
+    `patient_known` is False where the patient is one that an earlier manifest made up for a file of unknown name.
+    """
 
     path: str
     label: str
     split: str = ""
     subtype: str | None = None
     patient: str | None = None
+    patient_known: bool = True
 
 
 @dataclass
@@ -54,6 +63,11 @@ def list_folder(root: Path) -> Listing:
     listing.entries.sort(key=lambda entry: entry.path)
     require_both_classes(listing)
     return listing
+
+
+def split_of(name: str) -> str | None:
+    """Train or test by what a folder or a label file calls a split; None for a name that is none."""
+    return SPLITS.get(re.sub(r"[\s_-]+", "", name).lower())
 
 
 def layout_root(root: Path) -> Path:
@@ -101,19 +115,27 @@ def _place(folders: list[str], listing: Listing) -> tuple[str, str] | None:
     if any(_foreign(name) for name in folders):
         listing.skipped["system file"] += 1
         return None
-    split = SPLITS.get(folders[0].lower()) if folders else None
+    split = split_of(folders[0]) if folders else None
     below = folders[1:] if split else folders
     if not below:
         listing.skipped["file outside class folders"] += 1
         return None
     if below[0].upper() in LABELS:
         return below[0].upper(), split or ""
-    if not split and len(folders) > 1 and any(_is_layout_name(name) for name in folders[1:]):
+    if not split and _is_second_copy(folders[1:], listing.root):
         listing.skipped["nested second copy"] += 1
         return None
     raise DataError(
         f"Expected {LAYOUT}, but {listing.root} has a folder {'/'.join(folders)!r}: rename it or take it out."
     )
+
+
+def _is_second_copy(folders: list[str], root: Path) -> bool:
+    """Whether folders repeat the layout of the root; class folders beside its splits are a split of unknown name."""
+    if any(split_of(name) for name in folders):
+        return True
+    cut = any(item.is_dir() and split_of(item.name) for item in _scan(root))
+    return not cut and any(_is_layout_name(name) for name in folders)
 
 
 def _belongs(name: str, skipped: Counter[str]) -> bool:
@@ -133,7 +155,7 @@ def _foreign(name: str) -> bool:
 
 
 def _is_layout_name(name: str) -> bool:
-    return name.lower() in SPLITS or name.upper() in LABELS
+    return split_of(name) is not None or name.upper() in LABELS
 
 
 def require_both_classes(listing: Listing) -> None:

@@ -16,7 +16,7 @@ from pneumo.settings import Gate
 from pneumo.stages import GateReport, GateRow, Inventory, code_version, stage_key, written_once
 
 ROWS, QUARANTINE, DOCS = "rows.json", "quarantine.csv", "docs"
-CODE = ("gate", "checks", "similar", "expectations", "suites", "docs", "shift_audit")
+CODE = ("gate", "checks", "similar", "splits", "expectations", "suites", "docs", "shift_audit")
 
 
 @tells_disk_errors
@@ -77,13 +77,13 @@ def _require_known(settings: Gate) -> None:
 def _check(manifest: pd.DataFrame, drift: dict[str, float], settings: Gate, folder: Path) -> None:
     """Run both suites, the images first because the second looks at how many of them were taken out."""
     session = Session()
-    images = session.run("images", checks.image_columns(manifest), _with_settings(IMAGES, settings))
+    images = session.run("images", checks.image_columns(manifest), _fitting(IMAGES, manifest, settings))
     reasons = _quarantine(images)
     pd.DataFrame(sorted(reasons.items()), columns=["path", "reason"]).to_csv(folder / QUARANTINE, index=False)
     shift, words = checks.shift_figures(manifest[~manifest["path"].isin(reasons)])
     figures = checks.set_figures(manifest, len(reasons)) | shift | drift
     measured = tuple(row for row in SHIFT + DRIFT if row.column in figures)
-    table = _with_settings(FIGURES + measured, settings)
+    table = _fitting(FIGURES + measured, manifest, settings)
     whole = session.run("data set", pd.DataFrame([{"path": WHOLE} | figures]), table)
     words = {column: f"{value:.3g}" for column, value in figures.items()} | words
     rows = [outcome.row(words) for outcome in images + whole]
@@ -94,11 +94,20 @@ def _check(manifest: pd.DataFrame, drift: dict[str, float], settings: Gate, fold
     )
 
 
-def _with_settings(table: tuple[Expectation, ...], settings: Gate) -> list[Expectation]:
-    limit = settings.quarantine_limit
-    words = f"at most {limit:.1%} of the images had to be taken out"
-    rows = [replace(row, severity=settings.severity.get(row.name, row.severity)) for row in table]
-    return [replace(row, test=at_most(limit), expected=words) if row.name == "quarantine" else row for row in rows]
+def _fitting(table: tuple[Expectation, ...], manifest: pd.DataFrame, settings: Gate) -> list[Expectation]:
+    """The rows that this set can fail, with severities and limits of the settings."""
+    own_test = bool((manifest["split"] == "test").any())
+    return [_with_settings(row, manifest, settings) for row in table if own_test or not row.needs_test]
+
+
+def _with_settings(row: Expectation, manifest: pd.DataFrame, settings: Gate) -> Expectation:
+    if row.column == "quarantined":
+        limit = settings.quarantine_limit
+        words = f"at most {limit:.1%} of the images had to be taken out"
+        row = replace(row, test=at_most(limit), expected=words)
+    elif row.column == "patient_unknown" and len(manifest) > settings.patients_unknown_limit:
+        row = row if manifest["patient_known"].any() else replace(row, severity="error")
+    return replace(row, severity=settings.severity.get(row.name, row.severity))
 
 
 def _quarantine(outcomes: list[Outcome]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pneumo.data.decode import SUFFIXES as IMAGE_SUFFIXES
-from pneumo.data.folders import SPLITS, Entry, Listing, require_both_classes, walk
+from pneumo.data.folders import Entry, Listing, require_both_classes, split_of, walk
 from pneumo.errors import DataError
 from pneumo.settings import Column
 
@@ -65,6 +65,7 @@ def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     _refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
     table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
     _refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "labels other than NORMAL (0) and PNEUMONIA (1)")
+    _require_splits(table.get("split", pd.Series(dtype="object")).map(_text).dropna(), file, wanted["split"])
     table["path"] = table["path"].map(lambda path: str(path).replace("\\", "/"))
     outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
     _refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
@@ -72,10 +73,24 @@ def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
 
 
 def _entry(row: Mapping[Hashable, Any]) -> Entry:
-    split = SPLITS.get(str(row.get("split") or "").lower(), "")
-    patient = row.get("patient")
-    label, subtype = str(row["label"]), row.get("subtype")
-    return Entry(str(row["file"]), label, split, subtype and str(subtype).lower(), patient and str(patient))
+    split, subtype, patient = (_text(row.get(name)) for name in ("split", "subtype", "patient"))
+    known_split = (split_of(split) if split else None) or ""
+    return Entry(str(row["file"]), str(row["label"]), known_split, subtype and subtype.lower(), patient)
+
+
+def _text(value: Any) -> str | None:
+    """A cell without the spaces around it; None where it is empty."""
+    return None if value is None else str(value).strip() or None
+
+
+def _require_splits(names: pd.Series, file: Path, column: str) -> None:
+    unknown = names[names.map(split_of).isna()]
+    if len(unknown):
+        shown = ", ".join(repr(name) for name in unknown.unique()[:5])
+        raise DataError(
+            f"Expected train, validation or test in the column {column} of {file}, but {len(unknown)} rows have {shown}"
+            ": rename them, or leave the cells empty to have these images cut by patient."
+        )
 
 
 def _refuse(values: "pd.Series | pd.Index", file: Path, what: str) -> None:

@@ -12,7 +12,7 @@ from pneumo.data.dicom import patient_secret
 from pneumo.data.filecache import FileCache, Stamp
 from pneumo.data.folders import Entry, Listing
 from pneumo.data.measure import SIZE, Row, measure, statistics
-from pneumo.data.names import patient_of, subtype_of
+from pneumo.data.names import patient_by, patient_of, stem_of, subtype_of
 from pneumo.data.parallel import BLOCK, in_blocks
 from pneumo.data.shelf import Shelf
 from pneumo.errors import DataError
@@ -20,14 +20,16 @@ from pneumo.stages import code_version
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
 STATISTICS = ("mean", "std", "dark", "bright", "border", "symmetry", "marker", "histogram", "pixels", "phash")
-COLUMNS = [*FIXED, "bytes", "error", *STATISTICS]
+COLUMNS = [*FIXED, "patient_known", "bytes", "error", *STATISTICS]
 
 
 Measured = tuple[Row, NDArray[np.uint8] | None]
 
 
-def build_manifest(listing: Listing, home: Path) -> pd.DataFrame:
+def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = None) -> pd.DataFrame:
     """Manifest of a listing, rows sorted by path; only new and changed files are read.
+
+    `patient_pattern` as in `settings.Data`; `patient_known` is False where a picture counts as a patient of its own.
 
     Pixels of the files that are read are kept on the shelf for `images.decode_all`.
     """
@@ -48,7 +50,7 @@ def build_manifest(listing: Listing, home: Path) -> pd.DataFrame:
         cache.put(rows)
         known |= {stamp.path: row for stamp, row in rows.items()}
     _refuse_names(listing.root, [known[stamp.path] for stamp in stamps.values()])
-    return as_frame([manifest_row(entry, known[stamps[entry.path].path]) for entry in listing.entries])
+    return as_frame([manifest_row(entry, known[stamps[entry.path].path], patient_pattern) for entry in listing.entries])
 
 
 def _refuse_names(root: Path, rows: list[Row]) -> None:
@@ -69,13 +71,17 @@ def measure_all(entries: Sequence[Entry], root: Path, secret: bytes) -> list[Mea
     return measured
 
 
-def manifest_row(entry: Entry, measured: Row) -> Row:
-    """One manifest row; what the listing says about patient and subtype goes before the file's name."""
+def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None = None) -> Row:
+    """One manifest row; the patient is told by the listing, else the pattern, the DICOM header, or the file's name."""
+    patient = (
+        entry.patient or patient_by(patient_pattern, entry.path) or measured.get("patient") or patient_of(entry.path)
+    )
     return measured | {
         "path": entry.path,
         "label": entry.label,
         "subtype": entry.subtype or subtype_of(entry.path, entry.label),
-        "patient": entry.patient or measured.get("patient") or patient_of(entry.path),
+        "patient": patient or stem_of(entry.path),
+        "patient_known": patient is not None and entry.patient_known,
         "split": entry.split,
     }
 

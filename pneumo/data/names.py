@@ -12,20 +12,32 @@ PATTERNS = (
 )
 
 
-def patient_of(path: str) -> str:
-    """Patient of an image by its file name; a name of no known pattern is a patient of its own."""
-    stem = _stem(path)
+def patient_of(path: str) -> str | None:
+    """Patient of an image by its file name; None for a name of no known kind."""
+    stem = stem_of(path)
     for pattern, key in PATTERNS:
         if found := pattern.match(stem):
             return key.format(*(part.lower() for part in found.groups()))
-    return stem
+    return None
+
+
+def patient_by(pattern: str | None, path: str) -> str | None:
+    """Patient by the group `patient` of a regular expression, sought anywhere in a relative path; None if not there."""
+    found = re.search(pattern, path) if pattern else None
+    return (found and found.group("patient")) or None
+
+
+def tells_patient(path: str, patient: str) -> bool:
+    """Whether a patient was known, in manifests that do not say so: else it is called after a file of unknown kind."""
+    return patient_of(path) is not None or patient != stem_of(path)
 
 
 def subtype_of(path: str, label: str) -> str:
     """Subtype of a pneumonia by its file name: bacteria, virus or none."""
-    found = PATTERNS[0][0].match(_stem(path))
+    found = PATTERNS[0][0].match(stem_of(path))
     return found.group(2).lower() if found and label == "PNEUMONIA" else "none"
 
 
-def _stem(path: str) -> str:
+def stem_of(path: str) -> str:
+    """Name of a file without its ending."""
     return splitext(basename(path))[0]

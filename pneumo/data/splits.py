@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from pneumo.data.similar import connected, looks
 from pneumo.errors import DataError
 
 VALIDATION_SHARE = 0.15
@@ -12,14 +13,14 @@ TEST_SHARE = 0.15  # only where the source has no test folder of its own
 
 
 def assign_splits(manifest: pd.DataFrame) -> pd.Series:
-    """Split of every row: train, validation or test; rows that share a patient or pixels stay together.
+    """Split of every row: train, validation or test; a patient stays together.
 
-    The source's own test rows stay test; the rest is cut by patient, in every stratum of label and subtype. Where the
-    source has no test rows the cut makes all three. Shares hold on average (it is a hash), and a stratum whose share
-    came out empty gives its next patient in line.
+    So do patients who share a picture, or almost the same one. The source's own test rows stay test; the rest is cut by
+    patient, in every stratum of label and subtype. Where the source has no test rows the cut makes all three. Shares
+    hold on average (it is a hash), and a stratum whose share came out empty gives its next patient in line.
 
     Raises:
-        DataError: a patient is in the source's test set and outside of it, or a class has too few patients to cut.
+        DataError: a patient or picture is in the source's test set and outside of it, or a class has too few patients.
     """
     group = groups(manifest)
     position = group.map({name: _position(name) for name in group.unique()})
@@ -47,19 +48,17 @@ def _position(name: str) -> float:
 
 
 def groups(manifest: pd.DataFrame) -> pd.Series:
-    """Patients linked by an identical picture are one group, named after the patient that comes first by position."""
-    names = sorted(manifest["patient"].unique(), key=_position)
-    leader = {name: name for name in names}
+    """Patients linked by an identical or almost identical picture are one group, named after its first by position.
 
-    def find(name: str) -> str:
-        while leader[name] != name:
-            name = leader[name]
-        return name
-
-    for _, patients in manifest.groupby("pixels")["patient"]:
-        members = sorted({find(name) for name in patients}, key=_position)
-        leader |= {name: members[0] for name in members}
-    return manifest["patient"].map(find)
+    Args:
+        manifest: readable rows with patient, pixels and phash.
+    """
+    patient, names = pd.factorize(manifest["patient"])
+    first = pd.Series(patient).groupby(looks(manifest).to_numpy()).transform("first")
+    members = pd.DataFrame({"name": names, "group": connected(len(names), np.column_stack([patient, first]))})
+    members["position"] = members["name"].map(_position)
+    leaders = members.sort_values("position").groupby("group")["name"].transform("first").sort_index()
+    return pd.Series(leaders.to_numpy()[patient], index=manifest.index)
 
 
 def _require_apart(group: pd.Series, own_test: pd.Series) -> None:

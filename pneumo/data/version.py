@@ -7,6 +7,7 @@ import pandas as pd
 
 from pneumo.data.files import tells_disk_errors, write_whole
 from pneumo.data.folders import Entry
+from pneumo.data.names import tells_patient
 from pneumo.data.splits import assign_splits
 from pneumo.errors import DataError
 from pneumo.stages import DatasetVersion, GateReport, Inventory, written_once
@@ -110,5 +111,9 @@ def count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 def entries_of(version: DatasetVersion) -> list[Entry]:
     """The files of a version with what is known of them, as a listing names them."""
-    manifest = pd.read_parquet(version.manifest, columns=["path", "label", "folder", "subtype", "patient"])
-    return [Entry(*map(str, row)) for row in manifest.itertuples(index=False)]
+    manifest = pd.read_parquet(version.manifest)
+    if "patient_known" not in manifest:  # made before manifests said so
+        told = [tells_patient(*pair) for pair in zip(manifest["path"], manifest["patient"], strict=True)]
+        manifest["patient_known"] = told
+    named = [*manifest[["path", "label", "folder", "subtype", "patient"]].astype(str).to_numpy().T]
+    return [Entry(*row) for row in zip(*named, manifest["patient_known"].tolist(), strict=True)]

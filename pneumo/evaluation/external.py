@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.data import sources
-from pneumo.data.similar import shown_in
+from pneumo.data.similar import seen_in
 from pneumo.errors import DataError, ModelError
 from pneumo.evaluation.elsewhere import draw, set_name, travels, verdict
 from pneumo.evaluation.measure import measure
@@ -32,7 +32,7 @@ def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -
     """Ingest an external set and check that it can serve as one, before hours of training.
 
     Raises:
-        DataError: it lacks a class, or shows images that are in the data set.
+        DataError: it lacks a class, or has files or pictures, or almost the same pictures, that are in the data set.
     """
     inventory = sources.ingest(source, home, settings)
     manifest = pd.read_parquet(inventory.manifest)
@@ -41,10 +41,12 @@ def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -
             f"Expected both classes in the external set {source}, but {', '.join(sorted(missing))} is missing: "
             "add it, or take the set out of `external` in mlflow.yaml."
         )
-    if shared := int(shown_in(manifest, pd.read_parquet(version.manifest)).sum()):
+    columns = ["path", "sha256", "pixels", "phash"]
+    if shared := seen_in(manifest[columns], pd.read_parquet(version.manifest, columns=columns)):
+        pairs = ", ".join(f"{path} ~ {theirs}" for path, theirs in list(shared.items())[:3])
         raise DataError(
-            f"Expected images from elsewhere in the external set {source}, but {shared} of them are in the data set: "
-            "take them out of one of the two."
+            f"Expected images from elsewhere in the external set {source}, but {len(shared)} of them are, or almost"
+            f" are, in the data set ({pairs}): take them out of one of the two."
         )
     return inventory
 

@@ -102,6 +102,11 @@ def _from_pixels(cell: Any, name: str) -> bytes:
         raise DataError(
             f"Expected an array (height, width) or (height, width, 3) in 0..255, but {name} holds {_kind(cell)}."
         ) from None
+    if 0 < pixels.max() <= 1:
+        raise DataError(
+            f"Expected pixels in 0..255, but {name} holds an array whose brightest pixel is {pixels.max():.3g}, as in"
+            " 0..1, which would be black: multiply it by 255."
+        )
     file = io.BytesIO()
     Image.fromarray(np.rint(pixels).astype(np.uint8)).save(file, "PNG", compress_level=0)
     return file.getvalue()

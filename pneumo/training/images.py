@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pneumo.data.splits import groups
 from pneumo.errors import TrainingError
 from pneumo.stages import DatasetVersion, ImageStore, Record
 
@@ -51,7 +52,7 @@ def open_images(version: DatasetVersion, store: ImageStore, fold: Fold | None = 
             f"Expected uint8 pixels {expected} in {store.path}, found {pixels.dtype} {pixels.shape}: decode again."
         )
     if fold is not None:
-        rows = rows.assign(split=_refolded(rows, fold))
+        rows = rows.assign(split=_refolded(pd.read_parquet(version.manifest), fold))
     for split in ("train", "validation"):
         labels = set(rows.loc[rows["split"] == split, "label"])
         if len(labels) < 2:
@@ -60,13 +61,17 @@ def open_images(version: DatasetVersion, store: ImageStore, fold: Fold | None = 
 
 
 def _refolded(rows: pd.DataFrame, fold: Fold) -> np.ndarray:
-    """Splits for one fold: its patients are validation, all others outside the test set are training."""
+    """Splits for one fold: its patients are validation, all others outside the test set are training.
+
+    Patients with an identical or almost identical picture stay together, as in the cut of the data set.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     known = np.flatnonzero(rows["split"].to_numpy() != "test")
     parts = StratifiedGroupKFold(fold.count, shuffle=True, random_state=0)
     strata = rows["label"] + rows["subtype"]
-    cut = list(parts.split(known, strata.iloc[known], rows["patient"].iloc[known]))
+    patients = groups(rows) if {"pixels", "phash"} <= set(rows) else rows["patient"]
+    cut = list(parts.split(known, strata.iloc[known], patients.iloc[known]))
     split = np.where(rows["split"] == "test", "test", "train").astype(object)
     split[known[cut[fold.number][1]]] = "validation"
     return split

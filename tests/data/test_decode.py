@@ -31,8 +31,9 @@ def test_every_encoding_of_a_picture_gives_the_same_gray_array(make):
     }
     for name, data in forms.items():
         decoded = decode(data, 45, "squash").astype(int)
-        # DICOM without a window is stretched to the full range, everything else keeps its values.
-        reference = (expected - expected.min()) * 255 / np.ptp(expected) if name == "DICOM" else expected
+        # DICOM without a window and 16-bit PNG are stretched to the full range, everything else keeps its values.
+        stretched = (expected - expected.min()) * 255 / np.ptp(expected)
+        reference = stretched if name in ("DICOM", "16-bit PNG") else expected
         assert np.abs(decoded - reference).mean() < 4, name
 
 
@@ -51,6 +52,36 @@ def test_twelve_bits_in_a_deep_png_use_the_full_range():
     decoded = decode(buffer.getvalue(), 64, "squash")
     assert decoded.min() == 0
     assert decoded.max() == 255
+
+
+def deep_png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint16)).save(buffer, "PNG")
+    return decode(buffer.getvalue(), 64, "squash")
+
+
+@pytest.mark.parametrize("brightest", [2047, 2048, 4095, 65535])
+def test_the_brightest_pixels_of_a_deep_png_do_not_change_its_grays(brightest):
+    pixels = np.tile(np.linspace(0, 2000, 64), (64, 1))
+    expected = deep_png(pixels)
+    pixels[0, :10] = brightest
+    grays = deep_png(pixels)
+    assert grays[32, 32] == pytest.approx(1000 / 2000 * 255, abs=4)
+    assert np.abs(grays.astype(int) - expected)[1:].max() <= 2
+
+
+def test_a_deep_png_of_other_bits_gives_the_same_grays(make):
+    image = np.asarray(make.picture(3, (64, 64))).astype(np.uint16)
+    forms = [deep_png(image), deep_png(image * 16), deep_png(image * 257), deep_png(image + 5000)]
+    assert all(np.abs(form.astype(int) - forms[0]).max() <= 1 for form in forms)
+
+
+def test_a_deep_png_of_few_values_uses_its_darkest_and_brightest_and_a_blank_one_is_black():
+    dots = np.full((64, 64), 300)
+    dots[0, :2] = 700
+    grays = deep_png(dots)
+    assert (grays[0, 0], grays[9, 9]) == (255, 0)
+    assert deep_png(np.full((64, 64), 300)).max() == 0
 
 
 def test_transparent_parts_are_black(make):

@@ -53,3 +53,24 @@ def test_an_unknown_class_folder_is_refused_by_name(make, chest_set):
     make.write(chest_set / "train/COVID/a.png", b"x")
     with pytest.raises(DataError, match="has a folder 'train/COVID'"):
         list_folder(chest_set)
+
+
+def test_split_folders_are_taken_as_people_spell_them(make, tmp_path):
+    for name in ("Training/NORMAL/a.png", "dev/PNEUMONIA/b.png", "Hold-Out/NORMAL/c.png", "testing/PNEUMONIA/d.png"):
+        make.write(tmp_path / "set" / name, b"x")
+    splits = {entry.path.split("/")[0]: entry.split for entry in list_folder(tmp_path / "set").entries}
+    assert splits == {"Training": "train", "dev": "train", "Hold-Out": "test", "testing": "test"}
+
+
+def test_a_split_folder_of_another_name_is_refused_not_skipped(make, chest_set):
+    make.write(chest_set / "evaluation/NORMAL/a.png", b"x")
+    with pytest.raises(DataError, match="has a folder 'evaluation/NORMAL'"):
+        list_folder(chest_set)
+
+
+def test_a_second_copy_of_class_folders_is_skipped(make, tmp_path):
+    for name in ("NORMAL/a.png", "PNEUMONIA/b.png", "copy/NORMAL/a.png"):
+        make.write(tmp_path / name, b"x")
+    listing = list_folder(tmp_path)
+    assert [entry.path for entry in listing.entries] == ["NORMAL/a.png", "PNEUMONIA/b.png"]
+    assert listing.skipped == {"nested second copy": 1}

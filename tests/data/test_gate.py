@@ -7,6 +7,7 @@ from PIL import Image, ImageOps
 from pneumo.data.expectations import FIGURES, IMAGES
 from pneumo.data.gate import require, validate
 from pneumo.data.sources import ingest
+from pneumo.data.version import entries_of, make_version
 from pneumo.errors import GateFailedError, SettingsError
 from pneumo.settings import Data, Gate
 
@@ -158,8 +159,116 @@ def test_only_unusable_images_are_taken_out_each_with_a_reason(spoiled):
         "tiny",
         "conflict",
         "IM-0002-0000",
+        "IM-0007-0000",  # almost as one in test
     }
     assert reasons["train/NORMAL/tiny.png"] == "width: expected width 64 to 10,000 pixels, found 30"
+
+
+def almost(make, path, of, shift=1):
+    """Write a picture that is a little brighter than another: its pixels differ, its perceptual hash hardly."""
+    with Image.open(of) as image:
+        make.write(path, make.encoded(image.point(lambda value: min(255, value + shift)), "PNG"))
+
+
+def test_both_sides_of_a_pair_are_named_and_the_one_outside_test_is_taken_out(make, chest_set, home):
+    train = chest_set / "train/NORMAL"
+    almost(make, chest_set / "test/NORMAL/again.jpeg", of=train / "IM-0007-0000.jpeg")
+    almost(make, train / "IM-0007-copy.jpeg", of=train / "IM-0007-0000.jpeg", shift=2)
+    almost(make, train / "IM-0005-again.jpeg", of=train / "IM-0003-0000.jpeg")
+    report, rows = check(chest_set, home)
+    assert rows["no near-duplicates"].observed == "otherwise in 5 of 51 images"
+    assert rows["no near-duplicates"].files == (
+        "test/NORMAL/again.jpeg ~ train/NORMAL/IM-0007-0000.jpeg ~ train/NORMAL/IM-0007-copy.jpeg",
+        "train/NORMAL/IM-0003-0000.jpeg ~ train/NORMAL/IM-0005-again.jpeg",
+    )
+    assert rows["no near-duplicates across splits"].files == (
+        "train/NORMAL/IM-0007-0000.jpeg ~ test/NORMAL/again.jpeg",
+        "train/NORMAL/IM-0007-copy.jpeg ~ test/NORMAL/again.jpeg",
+    )
+    split = pd.read_parquet(make_version(ingest(str(chest_set), home, Data()), report, home).manifest)
+    split = split.set_index("path")["split"]
+    assert split["test/NORMAL/again.jpeg"] == "test"
+    assert not {"train/NORMAL/IM-0007-0000.jpeg", "train/NORMAL/IM-0007-copy.jpeg"} & set(split.index)
+    assert split["train/NORMAL/IM-0003-0000.jpeg"] == split["train/NORMAL/IM-0005-again.jpeg"]
+
+
+def test_without_a_test_folder_nothing_is_said_to_be_apart_from_it_and_pairs_stay_in_one_split(make, tmp_path, home):
+    root = make.kaggle_set(tmp_path / "set", test=False)
+    pairs = [(f"PNEUMONIA/person{n}_bacteria_0.jpeg", f"PNEUMONIA/person{n + 100}_virus_0.jpeg") for n in range(8)]
+    for first, second in pairs:
+        almost(make, root / second, of=root / first)
+    report, rows = check(root, home)
+    assert not [name for name in rows if "across splits" in name or "test" in name]
+    assert len(rows["no near-duplicates"].files) == 8
+    split = pd.read_parquet(make_version(ingest(str(root), home, Data()), report, home).manifest)
+    split = split.set_index("path")["split"]
+    assert split.nunique() == 3
+    assert all(split[first] == split[second] for first, second in pairs)
+
+
+def test_pictures_that_chain_many_patients_together_are_told(make, chest_set, home):
+    train = chest_set / "train/NORMAL"
+    assert check(chest_set, home)[1]["groups are small"].passed
+    for number in range(5):
+        almost(make, train / f"NORMAL2-IM-{number:04d}-9.jpeg", of=train / "IM-0002-0000.jpeg", shift=number + 1)
+    row = check(chest_set, home)[1]["groups are small"]
+    assert (row.passed, row.observed) == (False, "0.132")  # 7 of 53: with the other image of the first patient
+
+
+UNKNOWN = "patients are known"
+
+
+@pytest.fixture
+def nameless(make, tmp_path):
+    """24 images of 8 patients, whose names tell the patient in no known way."""
+    for number in range(24):
+        label = "PNEUMONIA" if number % 2 else "NORMAL"
+        make.write(
+            tmp_path / f"set/{label}/{number // 2 % 4}{label[0]}_{number}.png", make.encoded(make.picture(number))
+        )
+    return tmp_path / "set"
+
+
+def test_unknown_patients_are_told_and_stop_a_large_set(nameless, home):
+    report, rows = check(nameless, home, Gate(patients_unknown_limit=24))
+    assert report.passed
+    assert (rows[UNKNOWN].passed, rows[UNKNOWN].severity) == (False, "warning")
+    assert rows[UNKNOWN].observed == "otherwise in 24 of 24 images"
+    report, rows = check(nameless, home, Gate(patients_unknown_limit=23))
+    with pytest.raises(GateFailedError, match=r"data.columns: \{patient: ...\}.*data.patient_pattern.*NORMAL/0N_0.png"):
+        require(report)
+    allowed = Gate(patients_unknown_limit=23, severity={UNKNOWN: "warning"})
+    assert check(nameless, home, allowed)[0].passed
+
+
+def test_one_known_patient_makes_it_a_warning(make, nameless, home):
+    make.write(nameless / "NORMAL/IM-0001-0001.jpeg", make.encoded(make.picture(30)))
+    report, rows = check(nameless, home, Gate(patients_unknown_limit=0))
+    assert report.passed
+    assert rows[UNKNOWN].observed == "otherwise in 24 of 25 images"
+
+
+def test_a_pattern_or_a_label_file_makes_patients_known(nameless, home):
+    pattern = Data(patient_pattern=r"/(?P<patient>[^/_]+)_[^/]*$")
+    inventory = ingest(str(nameless), home, pattern)
+    assert pd.read_parquet(inventory.manifest)["patient"].nunique() == 8
+    rows = {row.name: row for row in validate(inventory, home, Gate(patients_unknown_limit=0), None).rows}
+    assert rows[UNKNOWN].passed
+    paths = sorted(path.relative_to(nameless).as_posix() for path in nameless.rglob("*.png"))
+    table = pd.DataFrame({"path": paths, "label": [path.split("/")[0] for path in paths]})
+    table["patient"] = table["path"].str.extract(r"/(.*)_")
+    table.to_csv(nameless / "labels.csv", index=False)
+    assert check(nameless, home, Gate(patients_unknown_limit=0))[1][UNKNOWN].passed
+
+
+def test_an_unknown_patient_stays_unknown_in_a_version_and_is_found_in_an_older_one(nameless, home):
+    report = validate(ingest(str(nameless), home, Data()), home, LOOSE, None)
+    version = make_version(ingest(str(nameless), home, Data()), report, home)
+    assert not check(f"version:{version.digest}", home)[1][UNKNOWN].passed
+    older = pd.read_parquet(version.manifest).drop(columns="patient_known")
+    older.loc[0, "patient"] = "somebody"
+    older.to_parquet(version.manifest)
+    assert [entry.patient_known for entry in entries_of(version)] == [True] + [False] * 23
 
 
 def test_an_error_raises_with_numbers_and_files(make, chest_set, home):

@@ -52,6 +52,35 @@ def test_images_without_a_row_are_counted(scans):
 
 
 @pytest.mark.parametrize(
+    ("names", "split"),
+    [
+        (("train", "Training", " TRAIN ", "trn"), "train"),
+        (("val", "Valid", "validation", "Dev"), "train"),
+        (("test", "Testing", "Test ", "hold-out"), "test"),
+        (("holdout", "held out", "HOLD_OUT", "tst"), "test"),
+    ],
+)
+def test_the_usual_spellings_of_splits_are_taken(scans, names, split):
+    rows = [(*row, name) for row, name in zip(ROWS, names, strict=True)]
+    assert {entry.split for entry in list_labels(csv(scans, rows, "path,label,split"), {}).entries} == {split}
+
+
+def test_a_split_of_another_name_is_refused_with_file_column_and_value(scans):
+    rows = [(*row, name) for row, name in zip(ROWS, ("train", "", "fold 3", "fold 3"), strict=True)]
+    with pytest.raises(DataError, match=r"in the column part of .*labels.csv, but 2 rows have 'fold 3': rename them"):
+        list_labels(csv(scans, rows, "path,label,part"), {"split": "part"})
+
+
+def test_a_patient_is_read_without_spaces_and_0_is_one(scans):
+    table = pd.DataFrame(ROWS, columns=["path", "label"]).assign(patient=[0, 0, 1, 1])
+    table.to_parquet(scans / "labels.parquet")
+    assert [entry.patient for entry in list_labels(scans / "labels.parquet", {}).entries] == ["0", "0", "1", "1"]
+    rows = [(*row, patient) for row, patient in zip(ROWS, ("a", " a ", " ", "b"), strict=True)]
+    entries = list_labels(csv(scans, rows, "path,label,patient"), {}).entries
+    assert [entry.patient for entry in entries] == ["a", "a", None, "b"]
+
+
+@pytest.mark.parametrize(
     ("rows", "header", "text"),
     [
         (ROWS, "file,label", "Expected a column path .* it has file, label"),

@@ -1,3 +1,5 @@
+import hashlib
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ def manifest(patients: dict[str, str], images: int = 2, split: str = "train") ->
             "subtype": "none" if label == "NORMAL" else patient.split("-")[0],
             "patient": patient,
             "pixels": f"{patient}-{image}",
+            "phash": hashlib.sha256(f"{patient}-{image}".encode()).hexdigest(),
             "split": split,
         }
         for patient, label in patients.items()
@@ -66,6 +69,36 @@ def test_patients_who_share_a_picture_stay_together():
     rows["new"] = assign_splits(rows)
     assert (rows.groupby("pixels")["new"].nunique() == 1).all()
     assert (rows.groupby("patient")["new"].nunique() == 1).all()
+
+
+def flip(phash: str, bits: int) -> str:
+    """The hash of almost the same picture."""
+    return f"{int(phash, 16) ^ int('1' * bits, 2):064x}"
+
+
+@pytest.mark.parametrize("own_test", [False, True])
+def test_patients_who_share_almost_the_same_picture_stay_together_and_others_stay_where_they_were(own_test):
+    test = manifest({"IM-t": "NORMAL", "virus-t": "PNEUMONIA"}, split="test") if own_test else manifest({})
+    rows = pd.concat([manifest(people(200)), test], ignore_index=True)
+    before = assign_splits(rows)
+    pairs = [(f"bacteria-{number}-0", f"virus-{number + 1}-1") for number in range(0, 60, 3)]
+    hashes = rows.set_index("path")["phash"]
+    for first, second in pairs:
+        hashes[second] = flip(hashes[first], 12)
+    rows["phash"] = hashes.to_numpy()
+    rows["new"] = assign_splits(rows)
+    split = rows.set_index("path")["new"]
+    assert all(split[first] == split[second] for first, second in pairs)
+    assert (rows.groupby("patient")["new"].nunique() == 1).all()
+    linked = {path.rpartition("-")[0] for pair in pairs for path in pair}
+    assert (rows["new"] == before)[~rows["patient"].isin(linked)].all()
+
+
+def test_almost_the_same_picture_in_test_and_outside_is_refused():
+    rows = pd.concat([manifest(people(20)), manifest({"IM-t": "NORMAL"}, split="test")], ignore_index=True)
+    rows.loc[rows["path"] == "IM-t-0", "phash"] = flip(rows["phash"][0], 12)
+    with pytest.raises(DataError, match="both in the test folder and outside"):
+        assign_splits(rows)
 
 
 def test_a_small_stratum_still_gives_a_patient_to_each_split():
