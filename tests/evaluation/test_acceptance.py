@@ -19,7 +19,8 @@ def rows(patients=100, images=3, seed=0):
         "label": np.where(ill, "PNEUMONIA", "NORMAL"), "width": 64, "height": 64, "mode": "L",
     })  # fmt: skip
     table = table.loc[table.index.repeat(images)].reset_index(drop=True)
-    return table.assign(pixels=[f"x{number}" for number in range(len(table))])
+    hashes = [np.random.default_rng(number).bytes(32).hex() for number in range(len(table))]
+    return table.assign(pixels=[f"x{number}" for number in range(len(table))], phash=hashes)
 
 
 def test_whole_patients_are_drawn_in_the_set_s_own_shares():
