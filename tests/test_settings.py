@@ -32,6 +32,19 @@ def test_a_value_out_of_bounds_is_refused_by_name(folder, monkeypatch):
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(case", r"patient_pattern: expected a regular expression, but '\(case' is none"),
+        ("case", "but 'case' has none"),
+    ],
+)
+def test_a_pattern_that_names_no_patient_is_refused(folder, monkeypatch, pattern, text):
+    monkeypatch.setenv("PNEUMO_DATA__PATIENT_PATTERN", pattern)
+    with pytest.raises(SettingsError, match=text):
+        load_settings()
+
+
 def test_another_folder_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=r"Expected mlflow.yaml in the working folder"):

@@ -17,7 +17,6 @@ from pneumo.stages import Fit
 SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
 MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit
 MAXIMUM_BYTES = 256 * 2**20
-CLIPPED = 0.005  # of the pixels at either end of a 16-bit picture
 ORIENTATION = 0x0112  # EXIF: how the camera was held
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -121,28 +120,13 @@ def _inner_size(picture: Picture, size: int, fit: Fit) -> tuple[int, int]:
 
 def _as_gray(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        return _from_deep(image)
+        return Image.fromarray(dicom.stretched(np.asarray(image)))  # no file says how many of its 16 bits are used
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     return image.convert("L")
-
-
-def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit gray to 8 bit by the file's own range, since no file says how many of the 16 bits its pixels use.
-
-    Black is the value below which `CLIPPED` of the pixels lie, white the one above which as many lie, so that a few
-    odd pixels change nothing; where these are one value, the darkest and the brightest are taken. Linear in between.
-    """
-    pixels = np.asarray(image).astype(np.uint16, copy=False)
-    below = np.bincount(pixels.ravel(), minlength=2**16).cumsum()
-    low, high = np.searchsorted(below, [pixels.size * CLIPPED, pixels.size * (1 - CLIPPED)])
-    if low == high:
-        low, high = int(pixels.min()), int(pixels.max())
-    grays = (np.arange(2**16) - low).clip(0, high - low) * (255.0 / max(high - low, 1))
-    return Image.fromarray((grays + 0.5).astype(np.uint8)[pixels])
 
 
 def _unreadable(name: str, error: Exception) -> DataError:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pneumo.errors import DataError
 
+CLIPPED = 0.5
 KEY_VARIABLE, KEY_FILE = "PNEUMO_PATIENT_KEY", "patient.key"
 
 
@@ -41,6 +42,18 @@ def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
     except Exception as error:  # noqa: BLE001
         kind = type(error).__name__
         raise DataError(f"Expected a DICOM radiograph, but {name} cannot be decoded ({kind}): take it out.") from None
+
+
+def stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grays of any depth that come without a window, brought to 0..255 by their own range, same shape.
+
+    Black is the value below which `CLIPPED` per cent of the pixels lie, white the one above which as many lie, so that
+    a few odd pixels change nothing; where these are one value, the darkest and the brightest. Linear in between.
+    """
+    low, high = np.percentile(values, [CLIPPED, 100 - CLIPPED])
+    if low == high:
+        low, high = values.min(), values.max()
+    return _scaled(values, float(low), float(high))
 
 
 def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
@@ -108,8 +121,11 @@ def _gray(dataset: Any) -> NDArray[np.uint8]:
     if stored.ndim != 2:
         raise _RefusedError(f"expected one frame, found an array of shape {stored.shape}")
     values = np.asarray(apply_voi_lut(apply_modality_lut(stored, dataset), dataset), dtype=np.float64)
-    low, high = float(values.min()), float(values.max())
-    gray = (values - low) * (255.0 / (high - low) if high > low else 0.0)
-    if photometric == "MONOCHROME1":  # 0 is white there
-        gray = 255.0 - gray
-    return (gray + 0.5).astype(np.uint8)
+    windowed = "WindowCenter" in dataset or "VOILUTSequence" in dataset
+    gray = _scaled(values, float(values.min()), float(values.max())) if windowed else stretched(values)
+    return 255 - gray if photometric == "MONOCHROME1" else gray  # 0 is white there
+
+
+def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return ((values.clip(low, high) - low) * scale + 0.5).astype(np.uint8)

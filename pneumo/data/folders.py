@@ -1,21 +1,16 @@
 """Finding labelled images in a folder tree; what does not belong is skipped and counted."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pneumo.data.decode import SUFFIXES
+from pneumo.data.names import split_of
 from pneumo.errors import DataError
 from pneumo.stages import LABELS
 
-SPLITS = {  # as people spell them, without case, spaces, - and _; validation chooses nothing: it is pooled with train
-    **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "train"),
-    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
-}
 LABEL_FILES = ("labels.csv", "labels.parquet")
 LAYOUT = f"folders {{train,val,test}}/{{{','.join(LABELS)}}} or {{{','.join(LABELS)}}}"
 
@@ -63,11 +58,6 @@ def list_folder(root: Path) -> Listing:
     listing.entries.sort(key=lambda entry: entry.path)
     require_both_classes(listing)
     return listing
-
-
-def split_of(name: str) -> str | None:
-    """Train or test by what a folder or a label file calls a split; None for a name that is none."""
-    return SPLITS.get(re.sub(r"[\s_-]+", "", name).lower())
 
 
 def layout_root(root: Path) -> Path:

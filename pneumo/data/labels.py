@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from pneumo.data.decode import SUFFIXES as IMAGE_SUFFIXES
-from pneumo.data.folders import Entry, Listing, require_both_classes, split_of, walk
+from pneumo.data.folders import Entry, Listing, require_both_classes, walk
+from pneumo.data.names import split_of
 from pneumo.errors import DataError
 from pneumo.settings import Column
 

@@ -1,4 +1,4 @@
-"""Who is on the picture: patient and subtype from file names of known sets."""
+"""What names tell: patient and subtype from file names of known sets, splits as people spell them."""
 
 import re
 from posixpath import basename, splitext
@@ -10,6 +10,11 @@ PATTERNS = (
     (re.compile(r"IM-(\d+)-", re.IGNORECASE), "IM-{0}"),
     (re.compile(r"(\d{8})_\d{3}$"), "NIH-{0}"),  # NIH ChestX-ray: <patient>_<follow-up>
 )
+SPLITS = {  # as people spell them, without case, spaces, - and _; validation chooses nothing: it is pooled with train
+    **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "train"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+}
 
 
 def patient_of(path: str) -> str | None:
@@ -36,6 +41,11 @@ def subtype_of(path: str, label: str) -> str:
     """Subtype of a pneumonia by its file name: bacteria, virus or none."""
     found = PATTERNS[0][0].match(stem_of(path))
     return found.group(2).lower() if found and label == "PNEUMONIA" else "none"
+
+
+def split_of(name: str) -> str | None:
+    """Train or test by what a folder or a label file calls a split; None for a name that is none."""
+    return SPLITS.get(re.sub(r"[\s_-]+", "", name).lower())
 
 
 def stem_of(path: str) -> str:

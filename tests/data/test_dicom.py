@@ -20,6 +20,13 @@ def test_monochrome1_is_inverted(make):
     assert np.abs(plain + inverted - 255).max() <= 1
 
 
+def test_without_a_window_a_few_bright_pixels_do_not_change_the_grays(make):
+    odd = RAMP.copy()
+    odd[0, :3] = 60_000
+    plain, changed = (decode(make.dicom(pixels), 64, "squash").astype(int) for pixels in (RAMP, odd))
+    assert np.abs(changed - plain)[1:].max() <= 2
+
+
 def test_window_and_rescale_are_applied(make):
     windowed = decode(make.dicom(RAMP, WindowCenter=1000, WindowWidth=1000), 64, "squash")
     assert (windowed[:, :7] == 0).all()

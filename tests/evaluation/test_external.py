@@ -1,4 +1,48 @@
-from pneumo.evaluation.external import evaluate_external
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumo.data.sources import ingest
+from pneumo.errors import DataError
+from pneumo.evaluation.external import bring_in, evaluate_external
+from pneumo.settings import Data
+from pneumo.stages import DatasetVersion
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with two images of each class, and a version of the same number of others."""
+    for folder, first in (("here", 0), ("there", 8)):
+        for number in range(first, first + 4):
+            small = np.random.default_rng(number).integers(30, 220, (32, 32), dtype=np.uint8)
+            path = tmp_path / folder / ("NORMAL", "PNEUMONIA")[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(small).resize((224, 224), Image.Resampling.BICUBIC).save(path)
+    manifest = ingest(str(tmp_path / "here"), tmp_path / "home", Data()).manifest
+    known = {"digest": "d" * 64, "source": "here", "synthetic": False, "root": tmp_path / "here", "counts": {}}
+    return tmp_path, DatasetVersion(manifest=manifest, images=4, **known)
+
+
+def test_a_set_of_other_pictures_is_brought_in(place):
+    folder, version = place
+    assert bring_in(str(folder / "there"), version, folder / "home", Data()).images == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "options"),
+    [
+        ("PNG", lambda image: image, {"compress_level": 1}),  # the same pixels in other bytes
+        ("JPEG", lambda image: image.resize((180, 180)), {"quality": 60}),
+    ],
+)
+def test_a_set_with_pictures_of_the_data_set_saved_again_is_refused_by_name(place, kind, change, options):
+    folder, version = place
+    with Image.open(folder / "here/NORMAL/2.png") as image:
+        change(image).save(folder / f"there/NORMAL/again.{kind.lower()}", kind, **options)
+    with pytest.raises(
+        DataError, match=r"1 of them are, or almost are, in the data set \(NORMAL/again.* ~ NORMAL/2.png"
+    ):
+        bring_in(str(folder / "there"), version, folder / "home", Data())
 
 
 def test_a_model_that_does_not_travel_is_said_not_to_travel(evaluation, inventory, home):

@@ -50,6 +50,13 @@ def test_a_bad_image_is_a_row_with_an_error_and_the_others_are_scored(model, tin
     assert table.loc[~scored, "error"].str.contains(r"row \d").all()
 
 
+def test_an_array_of_shares_is_refused_not_scored_as_black(model, image):
+    cells = [image / 255, (image / 255).astype(np.float32).tolist(), (image > 90).astype(np.uint8), image * 0.5]
+    table = model.predict(pd.DataFrame({"image": pd.Series(cells, dtype=object)}))
+    assert table["probability"].isna().tolist() == [True, True, True, False]
+    assert table["error"][:3].str.contains(r"row \d holds an array whose brightest pixel is .*multiply it by 255").all()
+
+
 def test_a_text_never_opens_a_file_nor_tells_whether_there_is_one(model, tiny, image, short):
     (short / "there.png").write_bytes(tiny.encoded(image))
     cells = [str(short / name) for name in ("there.png", "gone.png")]
