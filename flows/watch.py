@@ -28,5 +28,5 @@ def watch(data: str | None = None) -> State[Any]:
         if found is None:
             return Completed(message="Nothing to compare with: there is no champion yet.")
         words = watching.record(found, source, settings)
-        reasons = "; ".join(words) or "No reason to train again."
+        reasons = f"{'; '.join(words) or 'No reason to train again'}."
         return Completed(message=" ".join([f"{found.new} new images. {reasons}", *watching.origin(found)]))
