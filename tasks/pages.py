@@ -126,7 +126,9 @@ def acceptance(found: Acceptance) -> None:
             f"| {name} |" + "".join(f" {item.value:.3f} ({item.low:.3f} to {item.high:.3f}) |" for item in values)
         )
     head = f"| | {' | '.join(points)} |\n|---{'|---' * len(points)}|"
-    words = f"**{found.reason}** {found.advice}\n\n{size_in_words(found.needs)}\n\n{found.verdict}"
+    words = (
+        f"**{found.reason}** {found.advice}\n\n{size_in_words(found.needs)}\n\n{found.verdict} {' '.join(found.shift)}"
+    )
     registered = (
         f"\n\nRegistered `{found.uri}`{f', alias `{found.alias}`' if found.alias else ''}." if found.version else ""
     )

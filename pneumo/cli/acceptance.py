@@ -82,6 +82,7 @@ def _tail(found: Acceptance) -> list[str]:
     if found.uncertain:
         lines.append(f"Not certain: the limit lies within the interval of {', '.join(found.uncertain)}.")
     lines.append(f"{found.verdict} {found.unlike:.0%} of the images are unlike the training data.")
+    lines += found.shift
     lines += ["", f"{found.reason} {found.advice}".rstrip()]
     if found.version:
         lines.append(_how_to_use(found))

@@ -48,6 +48,11 @@ def audit_manifests(name: str, training: pd.DataFrame, others: pd.DataFrame) -> 
     return audit(name, STATISTICS, *map(Group, parts, features))
 
 
+def can_be_audited(manifest: pd.DataFrame) -> bool:
+    """Whether a manifest says of its images what `audit_manifests` looks at; those of older versions may not."""
+    return {"phash", "histogram", *MEASURES} <= set(manifest.columns)
+
+
 def audit(name: str, kind: str, training: Group, others: Group) -> ShiftAudit:
     """Ask of each class whether its images among `others` can be told from those of training.
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pneumo.data.shift_audit import audit_manifests, can_be_audited, sentences
 from pneumo.data.sources import ingest
 from pneumo.errors import DataError
 from pneumo.evaluation import acceptance as measuring
 from pneumo.evaluation import elsewhere
 from pneumo.evaluation.calibration import probability
 from pneumo.evaluation.measure import Operating, apply_operating, fit_operating, is_pneumonia
-from pneumo.registry import acceptance, accepted
+from pneumo.registry import acceptance, accepted, records
 from pneumo.registry.acceptance import Acceptance
 from pneumo.registry.champion import chosen
 from pneumo.registry.subject import Place, Subject, read_place, subject
@@ -131,6 +132,7 @@ def _measure(
         uncertain=acceptance.uncertain(after or before, policy),
         travels=elsewhere.travels(before.auc, at_home.test_auc),
         verdict=elsewhere.verdict(before.auc, at_home.test_auc),
+        shift=_shift(asked, name, place.rows),
         accepted=all(row.passed for row in rows),
         reason=acceptance.reason(name, rows),
         advice=acceptance.advice(rows, calibrated=bool(drawn.any())),
@@ -138,6 +140,14 @@ def _measure(
         alias=None,
         run_url="",
     )
+
+
+def _shift(asked: Subject, name: str, rows: pd.DataFrame) -> tuple[str, ...]:
+    """What a shift audit says of the place's images; nothing where the version's manifest is too old to tell."""
+    manifest = pd.read_parquet(asked.kept / records.MANIFEST)
+    if not (can_be_audited(manifest) and can_be_audited(rows)):
+        return ()
+    return tuple(sentences(audit_manifests(name, manifest[manifest["split"] == "train"], rows)))
 
 
 def _tags(found: Acceptance) -> dict[str, str]:

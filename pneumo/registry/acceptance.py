@@ -24,6 +24,7 @@ class Acceptance(Record):
 
     `images` were judged and `calibrated_on` were not, both by class. `before` is at the version's own operating point,
     `after` at the new one, if there is one; then `version` is what it was registered as, with `alias` if accepted.
+    `shift` says in a sentence for each class whether its images can be told from the training images.
     `rows` are the gates at the newer point, `uncertain` the measures whose interval contains their limit.
     """
 
@@ -49,6 +50,7 @@ class Acceptance(Record):
     uncertain: tuple[str, ...]
     travels: bool
     verdict: str
+    shift: tuple[str, ...]
     accepted: bool
     reason: str
     advice: str
