@@ -12,7 +12,7 @@ import pytest
 from pneumo.errors import TrainingError, WeightsError
 from pneumo.training import candidate as candidates
 
-EPOCHS = 4
+EPOCHS = 10  # so many that a process is still at it when the signal comes
 
 
 @pytest.fixture(scope="module")
