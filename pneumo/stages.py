@@ -17,6 +17,7 @@ Split = Literal["train", "validation", "test"]
 Fit = Literal["squash", "pad"]
 IMAGE, EMBEDDING = "image", "embedding"  # what a model takes, and the column in which it takes it
 LABELS = ("NORMAL", "PNEUMONIA")
+ENSEMBLE = "ensemble"  # name of the candidate that is the mean of the others
 VIEWS = "views"  # name of the layer that averages views of an image; the whole image is the first of them
 SHIFTED = "shifted.parquet"  # beside a candidate's predictions: what it says of validation images under change
 SUBTYPES = ("none", "bacteria", "virus")

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from pneumo.errors import PneumoError, TrainingKilledError
 from pneumo.settings import Settings, load_settings
-from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore, Vectors
+from pneumo.stages import ENSEMBLE, Candidate, DatasetVersion, Fit, ImageStore, Vectors
 from pneumo.training import candidate as candidates
 from pneumo.training import linear, travel
 from pneumo.training.progress import OnProgress, Progress
@@ -67,10 +67,8 @@ def combine(
     members: list[Candidate], version: DatasetVersion, store: ImageStore, home: Path, parent_run: str
 ) -> Candidate:
     """Make the trained backbones one candidate more."""
-    run_id = start_child(parent_run, candidates.ENSEMBLE, {"members": ", ".join(member.name for member in members)})
-    return _recorded(
-        run_id, candidates.ENSEMBLE, lambda follow: candidates.combine(members, version, store, run_id, home, follow)
-    )
+    run_id = start_child(parent_run, ENSEMBLE, {"members": ", ".join(member.name for member in members)})
+    return _recorded(run_id, ENSEMBLE, lambda follow: candidates.combine(members, version, store, run_id, home, follow))
 
 
 def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -> Candidate:

@@ -10,8 +10,10 @@ from pneumo.registry.course import Approve, Course, decide
 from pneumo.registry.rules import require_known
 from pneumo.registry.steps import STEPS
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
+from pneumo.stages import ENSEMBLE, DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from pneumo.tracking import Tracker
+
+NOISE = 0.002  # of a selection score, between two seeds of the same settings
 
 
 def promote(
@@ -68,6 +70,9 @@ def promote(
 def choose(evaluations: list[Evaluation], embeddings_may_win: bool = False) -> Evaluation:
     """The candidate with the best selection score, which comes from validation images.
 
+    Scores within `NOISE` of each other choose nothing. Then the ensemble is taken if it is among them: the mean of
+    several networks holds better under change than one of them (Ovadia et al. 2019).
+
     Of a candidate on embeddings it is not known what simulated change does to it, so it has no such score and is not
     chosen. With `embeddings_may_win` the best of the others meets it on what was measured of both: validation AUC.
     """
@@ -75,9 +80,18 @@ def choose(evaluations: list[Evaluation], embeddings_may_win: bool = False) -> E
         raise PromotionError("Expected at least one evaluated candidate, got none: train one first.")
     ranked = rank(evaluations)
     known = [item for item in ranked if item.selection_score is not None]
+    first = _ensemble_among(known) or known[:1]
     if known and not embeddings_may_win:
-        return known[0]
-    return max([*known[:1], *ranked[len(known) :]], key=lambda item: (item.validation_auc, item in known))
+        return first[0]
+    return max([*first, *ranked[len(known) :]], key=lambda item: (item.validation_auc, item in known))
+
+
+def _ensemble_among(ranked: list[Evaluation]) -> list[Evaluation]:
+    """The ensemble, if it is not worse than the first by more than noise."""
+    scores = [item.selection_score or 0.0 for item in ranked]
+    return [
+        item for item, score in zip(ranked, scores, strict=True) if item.name == ENSEMBLE and score >= scores[0] - NOISE
+    ]
 
 
 def rank(evaluations: list[Evaluation]) -> list[Evaluation]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pneumo.errors import TrainingError
-from pneumo.stages import Candidate, DatasetVersion, ImageStore, code_version, stage_key
+from pneumo.stages import ENSEMBLE, Candidate, DatasetVersion, ImageStore, code_version, stage_key
 from pneumo.training import weights
 from pneumo.training.images import Fold
 from pneumo.training.isolate import run
@@ -16,7 +16,6 @@ from pneumo.training.job import Job, read, result_folder
 from pneumo.training.progress import OnProgress, Progress, silent
 from pneumo.training.spec import CandidateSpec
 
-ENSEMBLE = "ensemble"
 CODE = ("training",)  # what a trained model depends on
 
 

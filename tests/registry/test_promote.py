@@ -38,6 +38,13 @@ def test_the_candidate_is_chosen_by_validation_never_by_test(world: Any) -> None
         choose([])
 
 
+@pytest.mark.parametrize(("behind", "chosen"), [(0.0019, "ensemble"), (0.0021, "single")])
+def test_within_noise_the_ensemble_is_chosen(world: Any, behind: float, chosen: str) -> None:
+    single = world.candidate("single", noise=1.0).model_copy(update={"name": "single", "selection_score": 0.99})
+    ensemble = single.model_copy(update={"name": "ensemble", "selection_score": 0.99 - behind})
+    assert choose([single, ensemble]).name == chosen
+
+
 def test_a_better_challenger_replaces_the_champion_which_becomes_previous(world: Any) -> None:
     world.promote(world.candidate("weak", noise=3.0))
     decision = world.promote(world.candidate("good", noise=0.5))
