@@ -74,7 +74,7 @@ def _none(settings: Settings, phantom: bool, as_json: bool) -> None:
     if as_json:
         console.print_json(data={"champion": None, "refused": last.model_dump(mode="json")} if last else None)
     elif last is None:
-        console.print(f"{model} has no champion yet: run `make train`.")
+        console.print(f"{model} has no champion yet: run `make train`.", soft_wrap=True)
     else:
         head = f"{model} has no champion yet. Version {last.version} was refused on {last.when:%Y-%m-%d %H:%M} UTC."
         remedy = f"What to do about {last.remedy}" if last.remedy else ""

@@ -50,7 +50,7 @@ EXAMPLES = {
     EMBEDDING: 'model.predict(pd.DataFrame({"embedding": [vector.tolist()]}))  # of the model that made the others',
 }
 # So that the Markdown fits a version's description.
-LONGEST_REASON, LONGEST_SOURCE, LONGEST_REMEDY = 500, 200, 200
+LONGEST_REASON, LONGEST_SOURCE, LONGEST_REMEDY = 400, 180, 150
 MOST = {"slices": 4, "sets": 3, "warnings": 3, "remedies": 2, "shift": 2}
 
 
