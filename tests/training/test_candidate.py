@@ -22,7 +22,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def spec(make_spec):
-    return make_spec(epochs=EPOCHS, learning_rate=3e-3)
+    return make_spec(epochs=EPOCHS, learning_rate=3e-3, patience=EPOCHS)
 
 
 @pytest.fixture(scope="module")
