@@ -1,6 +1,5 @@
 """A labelled set of the place where a model shall work: which images calibrate, and how well it does on the others."""
 
-import hashlib
 import math
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pneumo.data.splits import groups
+from pneumo.data.splits import groups, position
 from pneumo.errors import DataError
 from pneumo.evaluation.measure import Operating, apply_operating, is_pneumonia, measure
 from pneumo.evaluation.metrics import calibration_error_statistic, interval
@@ -32,6 +31,11 @@ class Judged(Record):
     calibration_error: Interval
     metrics: dict[str, float]
     slices: dict[str, dict[str, float]]
+
+    @property
+    def operating(self) -> Operating:
+        """What turned logits into calls."""
+        return Operating(self.offset, self.temperature, self.threshold)
 
 
 def judge(rows: pd.DataFrame, operating: Operating, share: float | None = None) -> Judged:
@@ -71,7 +75,7 @@ def draw(rows: pd.DataFrame, count: int) -> NDArray[np.bool_]:
     wanted = {True: round(count * float(sick.mean()))}
     wanted[False] = count - wanted[True]
     taken = set()
-    for name, images in sorted(patient.value_counts().to_dict().items(), key=lambda item: _position(str(item[0]))):
+    for name, images in sorted(patient.value_counts().to_dict().items(), key=lambda item: position(str(item[0]))):
         if images <= wanted[name in ill]:
             wanted[name in ill] -= images
             taken.add(name)
@@ -134,7 +138,3 @@ def _require_both(rows: pd.DataFrame, drawn: NDArray[np.bool_], count: int) -> N
 def in_words(found: dict[str, int]) -> str:
     """Images by class for a sentence."""
     return " and ".join(f"{number} {label}" for label, number in found.items())
-
-
-def _position(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()

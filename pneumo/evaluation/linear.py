@@ -1,16 +1,13 @@
 """What a model of embeddings can show of itself: less than one of images, and that is said."""
 
-import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pneumo.data.embeddings import vectors_of
 from pneumo.evaluation.measure import Operating
-from pneumo.evaluation.probe import LATENCY_CALLS, Probed, require_same
-from pneumo.serving.bundle import MODEL, load_network, write_embedding_bundle
-from pneumo.serving.cells import score_cells
+from pneumo.evaluation.probe import Probed, measure_cost, require_same
+from pneumo.serving.bundle import load_network, write_embedding_bundle
 from pneumo.serving.embedding import EmbeddingBundle
 from pneumo.serving.familiarity import learn_familiarity
 from pneumo.stages import Candidate, DatasetVersion, Vectors
@@ -42,7 +39,7 @@ def probe_linear(
     checked = test.iloc[:CHECKED]
     vectors = vectors_of(store.path, checked["sha256"])
     require_same(bundle, checked["probability"].to_numpy(), bundle.score(vectors).probability)
-    return Probed((), _cost(bundle, folder / "bundle", vectors[0]), UNMEASURED, store.path)
+    return Probed((), measure_cost(bundle, folder / "bundle", vectors[0]), UNMEASURED, store.path)
 
 
 def _make_bundle(
@@ -67,13 +64,3 @@ def _make_bundle(
         synthetic=version.synthetic,
     )
     return EmbeddingBundle(spec, load_network(candidate.model), familiarity)
-
-
-def _cost(bundle: EmbeddingBundle, folder: Path, vector: np.ndarray) -> dict[str, float]:
-    """Median time from one vector to its probability after a warm-up, in ms, and the model's size in MB."""
-    times = []
-    for _ in range(LATENCY_CALLS + 2):
-        begun = time.perf_counter()
-        score_cells(bundle, [vector])
-        times.append((time.perf_counter() - begun) * 1000)
-    return {"latency_ms": float(np.median(times[2:])), "model_mb": (folder / MODEL).stat().st_size / 1e6}

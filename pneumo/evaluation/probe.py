@@ -146,11 +146,11 @@ def draw_heat_maps(bundle: Bundle, rows: pd.DataFrame, images: Images, folder: P
         save(heatmaps.sheet(label, hits, errors, pictures), folder / f"heat_maps_{label.lower()}.png")
 
 
-def measure_cost(bundle: Bundle, folder: Path, image: Path) -> dict[str, float]:
-    """Median time of one image from file to probability after a warm-up, in ms, and the model's size in MB."""
+def measure_cost(bundle: Scorer, folder: Path, cell: Path | Floats) -> dict[str, float]:
+    """Median time from one file, or vector, to its probability after a warm-up, in ms, and the model's size in MB."""
     times = []
     for _ in range(LATENCY_CALLS + 2):
         begun = time.perf_counter()
-        score_cells(bundle, [image])
+        score_cells(bundle, [cell])
         times.append((time.perf_counter() - begun) * 1000)
     return {"latency_ms": float(np.median(times[2:])), "model_mb": (folder / MODEL).stat().st_size / 1e6}

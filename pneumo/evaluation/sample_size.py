@@ -1,10 +1,11 @@
 """How many patients a labelled set needs so that a measure is known well enough."""
 
 import math
+from statistics import NormalDist
 
 from pneumo.stages import Record
 
-Z = 1.959963984540054  # of a 95 % interval
+Z = NormalDist().inv_cdf(0.975)  # of a 95 % interval
 
 
 class Need(Record):

@@ -168,10 +168,7 @@ def _log(tracker: Tracker, run_id: str, found: Acceptance, rows: pd.DataFrame) -
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         scored = rows.drop(columns=["histogram"], errors="ignore")
         for when, judged in points.items():
-            point = Operating(judged.offset, judged.temperature, judged.threshold)
-            scored = scored.assign(
-                **{f"probability_{when}": probability(rows["logit"], point.temperature, point.offset)}
-            )
+            scored[f"probability_{when}"] = probability(rows["logit"], judged.temperature, judged.offset)
         scored.to_parquet(Path(folder) / "scored.parquet", index=False)
         _draw(Path(folder) / "figures", rows[~rows["calibrated_on"]], points)
         tracker.log_artifacts(run_id, Path(folder), FOLDER)
@@ -179,10 +176,7 @@ def _log(tracker: Tracker, run_id: str, found: Acceptance, rows: pd.DataFrame) -
 
 def _draw(folder: Path, rows: pd.DataFrame, points: dict[str, measuring.Judged]) -> None:
     folder.mkdir()
-    scored = {
-        when: apply_operating(rows, Operating(judged.offset, judged.temperature, judged.threshold))
-        for when, judged in points.items()
-    }
+    scored = {when: apply_operating(rows, judged.operating) for when, judged in points.items()}
     newest = list(scored)[-1]
     curves = {when: part["probability"].to_numpy(float) for when, part in scored.items()}
     elsewhere.draw(folder, scored[newest], points[newest].auc, curves)

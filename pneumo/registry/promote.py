@@ -80,18 +80,11 @@ def choose(evaluations: list[Evaluation], embeddings_may_win: bool = False) -> E
         raise PromotionError("Expected at least one evaluated candidate, got none: train one first.")
     ranked = rank(evaluations)
     known = [item for item in ranked if item.selection_score is not None]
-    first = _ensemble_among(known) or known[:1]
+    level = [item for item in known if (item.selection_score or 0) >= (known[0].selection_score or 0) - NOISE]
+    first = [item for item in level if item.name == ENSEMBLE] or known[:1]
     if known and not embeddings_may_win:
         return first[0]
     return max([*first, *ranked[len(known) :]], key=lambda item: (item.validation_auc, item in known))
-
-
-def _ensemble_among(ranked: list[Evaluation]) -> list[Evaluation]:
-    """The ensemble, if it is not worse than the first by more than noise."""
-    scores = [item.selection_score or 0.0 for item in ranked]
-    return [
-        item for item, score in zip(ranked, scores, strict=True) if item.name == ENSEMBLE and score >= scores[0] - NOISE
-    ]
 
 
 def rank(evaluations: list[Evaluation]) -> list[Evaluation]:

@@ -52,7 +52,7 @@ def train(
         fold = Fold(number=number, count=spec.folds)
         job = Job(key=stage_key("fold", candidate=key, number=number), spec=spec, fold=fold, **same)
         members.append(_done(job, _as_one(on_progress, spec, number), threads))
-    return _done(Job(key=key, members=tuple(members), folds=True, **same), on_progress, threads)
+    return _done(Job(key=key, members=tuple(members), **same), on_progress, threads)
 
 
 def combine(

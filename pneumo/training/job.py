@@ -28,7 +28,7 @@ class Job(Record):
     """A training to do: a backbone's if there is a spec, else one network of finished ones.
 
     `fold` is the part of the patients that a backbone is trained without; None: the version's own validation split.
-    `folds` says that the members are folds of one candidate, whose minutes count as its own.
+    Members of its own name are folds of it, and their minutes count as its own.
     """
 
     name: str
@@ -40,7 +40,6 @@ class Job(Record):
     spec: CandidateSpec | None = None
     fold: Fold | None = None
     members: tuple[Candidate, ...] = ()
-    folds: bool = False
 
     @property
     def folder(self) -> Path:
@@ -167,7 +166,8 @@ def _write(job: Job, found: Found, begun: float) -> Candidate:
         validation_auc=validation,
         shifted_auc=together,
         selection_score=selection_score(validation, together),
-        minutes=(time.monotonic() - begun) / 60 + sum(member.minutes for member in job.members if job.folds),
+        minutes=(time.monotonic() - begun) / 60
+        + sum(member.minutes for member in job.members if member.name == job.name),
     )
     facts = {"epochs": found.history, "shifts": auc_by_shift(found.shifted), "peak_memory_gib": _peak_memory()}
     with written_once(job.folder) as folder:
