@@ -23,7 +23,7 @@ def assign_splits(manifest: pd.DataFrame) -> pd.Series:
         DataError: a patient or picture is in the source's test set and outside of it, or a class has too few patients.
     """
     group = groups(manifest)
-    position = group.map({name: position(name) for name in group.unique()})
+    position = group.map({name: position_of(name) for name in group.unique()})
     own_test = manifest["split"] == "test"
     split = pd.Series("train", index=manifest.index)
     split[own_test] = "test"
@@ -42,7 +42,7 @@ def assign_splits(manifest: pd.DataFrame) -> pd.Series:
     return _together(split, group)
 
 
-def position(name: str) -> float:
+def position_of(name: str) -> float:
     """Place of a patient in [0, 1), the same on every machine."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
@@ -56,7 +56,7 @@ def groups(manifest: pd.DataFrame) -> pd.Series:
     patient, names = pd.factorize(manifest["patient"])
     first = pd.Series(patient).groupby(looks(manifest).to_numpy()).transform("first")
     members = pd.DataFrame({"name": names, "group": connected(len(names), np.column_stack([patient, first]))})
-    members["position"] = members["name"].map(position)
+    members["position"] = members["name"].map(position_of)
     leaders = members.sort_values("position").groupby("group")["name"].transform("first").sort_index()
     return pd.Series(leaders.to_numpy()[patient], index=manifest.index)
 

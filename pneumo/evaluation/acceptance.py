@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pneumo.data.splits import groups, position
+from pneumo.data.splits import groups, position_of
 from pneumo.errors import DataError
 from pneumo.evaluation.measure import Operating, apply_operating, is_pneumonia, measure
 from pneumo.evaluation.metrics import calibration_error_statistic, interval
@@ -75,7 +75,7 @@ def draw(rows: pd.DataFrame, count: int) -> NDArray[np.bool_]:
     wanted = {True: round(count * float(sick.mean()))}
     wanted[False] = count - wanted[True]
     taken = set()
-    for name, images in sorted(patient.value_counts().to_dict().items(), key=lambda item: position(str(item[0]))):
+    for name, images in sorted(patient.value_counts().to_dict().items(), key=lambda item: position_of(str(item[0]))):
         if images <= wanted[name in ill]:
             wanted[name in ill] -= images
             taken.add(name)
