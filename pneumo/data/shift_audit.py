@@ -18,6 +18,7 @@ MOST = 300  # images of a class and a group; more take longer and tell little mo
 FEWEST = 20  # patients of a class that each group needs
 FOLDS = 5
 HALVINGS = 10
+SPREAD = 2.24  # standard deviations that chance reaches once in twenty sets, each asked twice, once a class (Bonferroni)
 RESAMPLES = 300
 STRENGTH = 1e-3  # inverse regularisation, for more features than images
 MARGIN = 0.1  # of AUC above random halves, from which on a difference is worth a warning
@@ -99,6 +100,8 @@ def _sentence(row: ShiftRow, what: str) -> str:
     figures = figures_in_words(row)
     if excess(row) > MARGIN:
         return f"The {what} are from elsewhere: {figures}; expect less than on validation."
+    if not excess(row) and row.random and row.auc.value - row.random.value > MARGIN:
+        return f"With {row.patients} patients it is not certain that the {what} differ from those of training: {figures}."
     little = "A small difference" if excess(row) else "No difference"
     return f"{little} was found between the {what} and those of training: {figures}."
 
@@ -155,7 +158,7 @@ def _interval(scores: Floats, apart: Flags, patients: NDArray[Any]) -> Interval:
 def _chance(features: Floats, patients: NDArray[Any], others: int) -> Interval:
     """ROC AUC between random halves of the patients: the mean, and what chance adds or takes.
 
-    That is two standard deviations of a halving, brought to as many patients as are compared with `others`.
+    That is `SPREAD` standard deviations of a halving, brought to as many patients as are compared with `others`.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -164,7 +167,7 @@ def _chance(features: Floats, patients: NDArray[Any], others: int) -> Interval:
     halves = [random.permutation(len(names))[codes] < len(names) // 2 for _ in range(HALVINGS)]
     areas = [roc_auc_score(half, _scores(features, half, patients)) for half in halves]
     sizes = _deviation(len(names), others) / _deviation(len(names) / 2, len(names) / 2)
-    mean, spread = float(np.mean(areas)), 2 * float(np.std(areas, ddof=1)) * sizes
+    mean, spread = float(np.mean(areas)), SPREAD * float(np.std(areas, ddof=1)) * sizes
     return Interval(value=mean, low=mean - spread, high=mean + spread)
 
 

@@ -99,6 +99,11 @@ class PrefectApi:
             raise ServiceError(
                 f"Expected the deployment {deployment} on {self.url}, but it is not there: run `pneumo up`."
             )
+        known = found["parameter_openapi_schema"].get("properties", {})
+        if unknown := sorted(set(parameters) - set(known)):
+            raise ServiceError(
+                f"Expected parameters of {deployment}, got {', '.join(unknown)}: choose among {', '.join(known)}."
+            )
         # With a key of its own the same request sent twice, because an answer was lost, makes one run.
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
         return str(self._ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])

@@ -56,3 +56,9 @@ def test_a_run_that_the_server_does_not_know_is_none(answering):
 def test_long_lists_come_page_by_page(answering):
     pages = [[{"id": str(number)} for number in range(200)], [{"id": "last"}]]
     assert len(answering(*(httpx.Response(200, json=page) for page in pages)).runs(["RUNNING"])) == 201
+
+
+def test_a_parameter_that_the_deployment_does_not_have_is_refused_by_name(answering):
+    deployment = {"id": "1", "parameter_openapi_schema": {"properties": {"data": {}, "preset": {}}}}
+    with pytest.raises(ServiceError, match=r"got presett: choose among data, preset"):
+        answering(httpx.Response(200, json=deployment)).create_run("pneumonia/train", {"presett": "quick"})
