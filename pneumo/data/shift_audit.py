@@ -18,7 +18,10 @@ MOST = 300  # images of a class and a group; more take longer and tell little mo
 FEWEST = 20  # patients of a class that each group needs
 FOLDS = 5
 HALVINGS = 10
-SPREAD = 2.24  # standard deviations that chance reaches once in twenty sets, each asked twice, once a class (Bonferroni)
+# Standard deviations that chance reaches once in twenty sets, each of which is asked once a class (Bonferroni).
+SPREAD = 2.24
+    2.24  # standard deviations that chance reaches once in twenty sets, each asked twice, once a class (Bonferroni)
+)
 RESAMPLES = 300
 STRENGTH = 1e-3  # inverse regularisation, for more features than images
 MARGIN = 0.1  # of AUC above random halves, from which on a difference is worth a warning
@@ -101,7 +104,9 @@ def _sentence(row: ShiftRow, what: str) -> str:
     if excess(row) > MARGIN:
         return f"The {what} are from elsewhere: {figures}; expect less than on validation."
     if not excess(row) and row.random and row.auc.value - row.random.value > MARGIN:
-        return f"With {row.patients} patients it is not certain that the {what} differ from those of training: {figures}."
+        return (
+            f"With {row.patients} patients it is not certain that the {what} differ from those of training: {figures}."
+        )
     little = "A small difference" if excess(row) else "No difference"
     return f"{little} was found between the {what} and those of training: {figures}."
 

@@ -86,7 +86,10 @@ def row(value, low, random=0.5, label="NORMAL"):
             row(0.89, 0.85),
             "The test normals are from elsewhere: AUC 0.89 (0.50 between random halves); expect less than on valid",
         ),
-        (row(0.89, 0.55), "With 9 patients it is not certain that the test normals differ from those of training: AUC 0.89"),
+        (
+            row(0.89, 0.55),
+            "With 9 patients it is not certain that the test normals differ from those of training",
+        ),
         (row(0.59, 0.57), "A small difference was found between the test normals and those of training: AUC 0.59"),
         (
             row(0.55, 0.5, 0.47),
