@@ -20,8 +20,6 @@ FOLDS = 5
 HALVINGS = 10
 # Standard deviations that chance reaches once in twenty sets, each of which is asked once a class (Bonferroni).
 SPREAD = 2.24
-    2.24  # standard deviations that chance reaches once in twenty sets, each asked twice, once a class (Bonferroni)
-)
 RESAMPLES = 300
 STRENGTH = 1e-3  # inverse regularisation, for more features than images
 MARGIN = 0.1  # of AUC above random halves, from which on a difference is worth a warning
