@@ -1,15 +1,7 @@
 """What passes between stages: small frozen records of identifiers, never arrays, models or clients."""
 
-import hashlib
-import json
-import os
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -302,54 +294,3 @@ class Decision(Record):
     def remedies(self) -> tuple[str, ...]:
         """What to do about each gate that does not hold."""
         return tuple(f"{row.name}: {row.remedy}" for row in self.rows if not row.passed and row.remedy)
-
-
-def stage_key(stage: str, **inputs: Any) -> str:
-    """Key of a stage's result: a digest of its inputs' keys, the settings it reads and its code version.
-
-    Args:
-        stage: name of the stage.
-        inputs: JSON values, paths or records; by convention `code=code_version(...)` is among them.
-    """
-    text = json.dumps({"stage": stage, **inputs}, sort_keys=True, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"a stage key takes JSON values, paths and records, not {type(value).__name__}")
-
-
-@cache
-def code_version(*parts: str) -> str:
-    """Digest of the source of parts of this package, such as "data" or "training/fit.py"."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for part in sorted(parts):
-        target = here / part
-        for file in sorted(target.rglob("*.py")) if target.is_dir() else [target]:
-            digest.update(file.relative_to(here).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@contextmanager
-def written_once(folder: Path) -> Iterator[Path]:
-    """A scratch folder that is renamed to `folder` when the block ends well; else it is removed.
-
-    What exists under its final name is therefore complete. If another process finished first, its result stays.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    scratch.mkdir()
-    try:
-        yield scratch
-        try:
-            os.rename(scratch, folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -12,7 +12,7 @@ from pneumo.evaluation import external as elsewhere
 from pneumo.settings import Data, Gate, Settings
 from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory, Vectors
 from tasks import pages
-from tasks.reuse import reused
+from tasks.stage import stage
 from tasks.tracking import name_run, tracker
 
 
@@ -25,7 +25,7 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
     return found
 
 
-@reused("validate", "data")
+@stage("validate")
 def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path | None) -> GateReport:
     """Check the manifest against every expectation; a failed row is in the report, not an exception."""
     return gate.validate(inventory, home, settings, reference)
@@ -43,7 +43,7 @@ def require(report: GateReport, run_id: str) -> None:
     gate.require(report)
 
 
-@reused("split", "data")
+@stage("split")
 def split(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersion:
     """Cut by patient and freeze the data set version."""
     return version.make_version(inventory, report, home)
@@ -55,7 +55,7 @@ def share(version: DatasetVersion, settings: Data) -> None:
     packs.push(version, settings)
 
 
-@reused("explore", "data")
+@stage("explore")
 def explore(version: DatasetVersion, report: GateReport, home: Path) -> Path:
     """Draw the exploration report."""
     return exploration.report(version, report, home)
@@ -84,7 +84,7 @@ def external_sets(version: DatasetVersion, settings: Settings) -> list[Inventory
     return [elsewhere.bring_in(source, version, settings.home, settings.data) for source in settings.external]
 
 
-@reused("preprocess", "data")
+@stage("preprocess")
 def preprocess(version: DatasetVersion, home: Path, size: int, fit: Fit) -> ImageStore:
     """Decode every image once."""
     return images.decode_all(version, home, size, fit)

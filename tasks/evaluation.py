@@ -29,7 +29,7 @@ from pneumo.tracking.scoring import Cell
 from pneumo.training.spec import CandidateSpec
 from tasks import pages
 from tasks.naming import short
-from tasks.tracking import adopt, tracker
+from tasks.tracking import tracker
 
 
 # Not cached by Prefect: every flow run shows all its candidates below its own MLflow run. The figures themselves are.
@@ -43,7 +43,6 @@ def evaluate(
     parent_run: str,
 ) -> Evaluation:
     """Measure a candidate, log figures and model to its MLflow run, and close that run."""
-    candidate = adopt(candidate, parent_run)
     result = evaluation.evaluate(candidate, version, store, settings, home)
     log, run_id = tracker(), candidate.run_id
     log.log_dataset(run_id, version)

@@ -9,11 +9,11 @@ from pneumo.training import candidate as candidates
 from pneumo.training import search as searching
 from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.spec import CandidateSpec
-from tasks.reuse import reused
+from tasks.stage import stage
 from tasks.tracking import start_child, tracker
 
 
-@reused("search", *candidates.CODE)
+@stage("search")
 def search(
     spec: CandidateSpec, minutes: float, version: DatasetVersion, fit: Fit, home: Path, parent_run: str
 ) -> CandidateSpec:
@@ -38,7 +38,7 @@ def search(
         tracker().finish(run_id)
         return score
 
-    return searching.search(spec, minutes, trial)
+    return searching.search_once(spec, minutes, version, fit, home, trial)
 
 
 def _both(watch: OnProgress, run_id: str) -> OnProgress:

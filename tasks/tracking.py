@@ -102,16 +102,6 @@ def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
     return run_id
 
 
-def adopt(candidate: Candidate, parent_run: str) -> Candidate:
-    """A candidate of an earlier run, shown again below this one: its own child run with the same curves."""
-    before = tracker().tags(candidate.run_id)
-    if before.get(PARENT_TAG) == parent_run:
-        return candidate
-    run_id = start_child(parent_run, candidate.name, {"reused_from_run": candidate.run_id, "key": candidate.key})
-    show_curve(candidate, run_id)
-    return candidate.model_copy(update={"run_id": run_id})
-
-
 def show_curve(candidate: Candidate, run_id: str) -> None:
     """Log a finished training's curve to a run that did not see it grow."""
     history = candidate.model.with_name("history.json")

@@ -15,11 +15,11 @@ from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.spec import CandidateSpec
 from tasks import data
 from tasks.pages import progress_bar
-from tasks.reuse import reused
+from tasks.stage import stage
 from tasks.tracking import cancelled, show_curve, start_child, tracker
 
 
-@reused("train", *candidates.CODE, run_name="train {spec.name}")
+@stage("train", run_name="train {spec.name}")
 def train(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path, parent_run: str) -> Candidate:
     """Train one backbone in its own process, with its curve in MLflow while it grows."""
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
@@ -44,7 +44,7 @@ def train_elsewhere(spec: CandidateSpec, digest: str, fit: Fit, parent_run: str)
     return _recorded(run_id, spec.name, work)
 
 
-@reused("linear", *linear.CODE, run_name="train {vectors.candidate}")
+@stage("linear", run_name="train {vectors.candidate}")
 def train_linear(vectors: Vectors, version: DatasetVersion, home: Path, parent_run: str) -> Candidate:
     """Train a linear model on embeddings that were made elsewhere."""
     facts = vectors.model_dump(mode="json", include={"source", "width", "images", "others"})
@@ -62,7 +62,7 @@ def train_on_embeddings(
     return [(train_linear(item, version, settings.home, parent_run), item) for item in found]
 
 
-@reused("combine", *candidates.CODE)
+@stage("combine")
 def combine(
     members: list[Candidate], version: DatasetVersion, store: ImageStore, home: Path, parent_run: str
 ) -> Candidate:
@@ -83,7 +83,7 @@ def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -
         raise
     words = "%s: ROC AUC %.4f on validation, %.1f min"
     get_run_logger().info(words, name, candidate.validation_auc, candidate.minutes)
-    if not seen:  # it was finished before, by a run that died
+    if not seen:  # it was finished before, by an earlier run
         show_curve(candidate, run_id)
     return candidate
 

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
+from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.filecache import Stamp
 from pneumo.errors import DataError
-from pneumo.stages import stage_key, written_once
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 CLASH = (NotADirectoryError, IsADirectoryError, FileExistsError)  # a file and a folder of the same name
@@ -60,7 +60,7 @@ def extract(archive: Path, home: Path, limits: Limits | None = None) -> Path:
     """
     stamp = Stamp.of(archive)
     folder = home / "cache" / "archives" / stage_key("archive", path=archive, size=stamp.size, changed=stamp.mtime_ns)
-    if not folder.is_dir():
+    if not is_kept(folder):
         with written_once(folder) as scratch:
             try:
                 _unpack(archive, scratch, limits or Limits())

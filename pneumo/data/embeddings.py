@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.storage import Bucket
 from pneumo.data.vectors import Floats, Table, read_vectors
 from pneumo.errors import DataError
 from pneumo.settings import Data
-from pneumo.stages import EMBEDDING, DatasetVersion, Vectors, code_version, stage_key, written_once
+from pneumo.stages import EMBEDDING, DatasetVersion, Vectors
 
 SUFFIX, FILE = ".parquet", "vectors.parquet"
 NAME = re.compile(r"\w[\w .+-]{0,59}")
@@ -100,7 +101,7 @@ def _kept(table: Table, shown: str, version: DatasetVersion, home: Path) -> Vect
     content = hashlib.sha256(values.tobytes() + "".join(sha256).encode()).hexdigest()
     key = stage_key("vectors", content=content, version=version.digest, name=name, code=code_version("data"))
     folder = home / "cache" / "vectors" / key
-    if not folder.is_dir():
+    if not is_kept(folder):
         with written_once(folder) as scratch:
             _write(scratch / FILE, sha256, values)
     return Vectors(

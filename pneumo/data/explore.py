@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data import charts, oddities, shift_audit
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.images import read_rows
 from pneumo.data.shelf import Shelf
-from pneumo.stages import DatasetVersion, GateReport, ShiftAudit, code_version, stage_key, written_once
+from pneumo.stages import DatasetVersion, GateReport, ShiftAudit
 
 PAGE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,7 +29,7 @@ def report(version: DatasetVersion, gate_report: GateReport, home: Path) -> Path
     code = code_version(*(f"data/{part}" for part in parts))
     key = stage_key("explore", digest=version.digest, gate=gate_report.key, code=code)
     folder = home / "cache" / "explore" / key
-    if not folder.is_dir():
+    if not is_kept(folder):
         environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
         page = environment.get_template("report.html.j2").render(_content(version, gate_report, home))
         with written_once(folder) as scratch:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data import checks, docs
 from pneumo.data.expectations import DRIFT, FIGURES, IMAGES, SHIFT, Expectation, at_most
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.suites import WHOLE, Outcome, Session
 from pneumo.errors import GateFailedError, SettingsError
 from pneumo.settings import Gate
-from pneumo.stages import GateReport, GateRow, Inventory, code_version, stage_key, written_once
+from pneumo.stages import GateReport, GateRow, Inventory
 
 ROWS, QUARANTINE, DOCS = "rows.json", "quarantine.csv", "docs"
 CODE = ("gate", "checks", "similar", "splits", "expectations", "suites", "docs", "shift_audit")
@@ -37,7 +38,7 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
     code = code_version(docs.TEMPLATE, *(f"data/{name}.py" for name in CODE))
     key = stage_key("validate", inventory=inventory.key, settings=settings, reference=then, code=code)
     folder = home / "cache" / "validate" / key
-    if not folder.is_dir():
+    if not is_kept(folder):
         manifest = pd.read_parquet(inventory.manifest)
         drift = checks.drift_figures(manifest, pd.read_parquet(reference)) if reference else {}
         with written_once(folder) as scratch:

@@ -9,12 +9,13 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.decode import decode, read_bytes
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.parallel import BLOCK, in_blocks
 from pneumo.data.shelf import IMAGES, Shelf
 from pneumo.errors import DataError
-from pneumo.stages import DatasetVersion, Fit, ImageStore, stage_key, written_once
+from pneumo.stages import DatasetVersion, Fit, ImageStore
 
 
 @tells_disk_errors
@@ -30,7 +31,7 @@ def decode_all(version: DatasetVersion, home: Path, size: int, fit: Fit) -> Imag
     shelf = Shelf(home, size, fit)
     key = stage_key("preprocess", digest=version.digest, form=shelf.index)
     folder = home / "cache" / "preprocess" / key
-    if not folder.is_dir():
+    if not is_kept(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / ".lock"):
             manifest = pd.read_parquet(version.manifest, columns=["path", "sha256"])

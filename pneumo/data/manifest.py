@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo.cache import code_version
 from pneumo.data.dicom import patient_secret
 from pneumo.data.filecache import FileCache, Stamp
 from pneumo.data.folders import Entry, Listing
@@ -16,7 +17,6 @@ from pneumo.data.names import patient_by, patient_of, stem_of, subtype_of
 from pneumo.data.parallel import BLOCK, in_blocks
 from pneumo.data.shelf import Shelf
 from pneumo.errors import DataError
-from pneumo.stages import code_version
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
 STATISTICS = ("mean", "std", "dark", "bright", "border", "symmetry", "marker", "histogram", "pixels", "phash")

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
+from pneumo.cache import stage_key
 from pneumo.data import archives, decode, labels
 from pneumo.data.files import write_whole
 from pneumo.data.storage import CONNECTIONS, Bucket, Item
 from pneumo.errors import DataError
-from pneumo.stages import stage_key
 
 WANTED = (*decode.SUFFIXES, *labels.SUFFIXES)
 BLOCK = 256

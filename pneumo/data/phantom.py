@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import DataError
-from pneumo.stages import code_version, stage_key, written_once
 
 IMAGES = 480
 EDGE = 256
@@ -40,7 +40,7 @@ def draw(home: Path, images: int = IMAGES) -> Path:
         raise DataError(f"Expected at least 40 phantom images, but {images} were asked for: ask for more.")
     key = stage_key("phantom", images=images, code=code_version("data/phantom.py"))
     folder = home / "cache" / "phantom" / key
-    if not folder.is_dir():
+    if not is_kept(folder):
         with written_once(folder) as scratch:
             for kind, share in KINDS:
                 _draw_kind(scratch / "chest_xray", kind, round(images * share))

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo.stages import Fit, code_version, written_once
+from pneumo.cache import code_version, written_once
+from pneumo.stages import Fit
 
 IMAGES = "images.npy"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data import archives, kaggle, labels, packs, phantom
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.folders import LABEL_FILES, Listing, layout_root, list_folder
@@ -13,7 +14,7 @@ from pneumo.data.mirror import mirror
 from pneumo.data.version import entries_of, find_version
 from pneumo.errors import DataError
 from pneumo.settings import Data
-from pneumo.stages import Inventory, stage_key, written_once
+from pneumo.stages import Inventory
 
 MANIFEST = "manifest.parquet"
 
@@ -100,7 +101,7 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
     frame = build_manifest(listing, home, settings.patient_pattern)
     content = hashlib.sha256(frame.to_json(orient="values").encode()).hexdigest()
     folder = home / "cache" / "ingest" / stage_key("ingest", content=content)
-    if not folder.is_dir():
+    if not is_kept(folder):
         with written_once(folder) as scratch:
             frame.to_parquet(scratch / MANIFEST, index=False)
     return Inventory(

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from pneumo.cache import is_kept, written_once
 from pneumo.data.files import tells_disk_errors, write_whole
 from pneumo.data.folders import Entry
 from pneumo.data.names import tells_patient
 from pneumo.data.splits import assign_splits
 from pneumo.errors import DataError
-from pneumo.stages import DatasetVersion, GateReport, Inventory, written_once
+from pneumo.stages import DatasetVersion, GateReport, Inventory
 
 IDENTITY = ["path", "sha256", "label", "subtype", "patient", "split"]
 MANIFEST, RECORD = "manifest.parquet", "version.json"
@@ -54,7 +55,7 @@ def keep_version(manifest: pd.DataFrame, source: str, synthetic: bool, root: Pat
         images=len(manifest),
         counts=count(manifest),
     )
-    if not folder.is_dir():
+    if not is_kept(folder / MANIFEST):
         with written_once(folder) as scratch:
             manifest.to_parquet(scratch / MANIFEST, index=False)
             (scratch / RECORD).write_text(version.model_dump_json(indent=1))

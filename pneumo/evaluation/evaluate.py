@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import DataError
 from pneumo.evaluation import figures
 from pneumo.evaluation.calibration import probability
@@ -25,17 +26,7 @@ from pneumo.evaluation.probe import Probed, probe_network
 from pneumo.evaluation.shortcuts import Shortcut
 from pneumo.evaluation.slices import measure_slices
 from pneumo.settings import Promotion
-from pneumo.stages import (
-    SHIFTED,
-    Candidate,
-    DatasetVersion,
-    Evaluation,
-    ImageStore,
-    Vectors,
-    code_version,
-    stage_key,
-    written_once,
-)
+from pneumo.stages import SHIFTED, Candidate, DatasetVersion, Evaluation, ImageStore, Vectors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +87,7 @@ def evaluate(
         code=code_version("evaluation", "serving", "data/decode.py", "data/embeddings.py"),
     )
     folder = home / "cache" / "evaluate" / key
-    if not folder.is_dir():
+    if not is_kept(folder):
         with written_once(folder) as scratch:
             _write(scratch, key, candidate, version, store, settings)
     kept = Evaluation.model_validate_json((folder / RECORD).read_bytes())

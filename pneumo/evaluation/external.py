@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data import sources
 from pneumo.data.similar import seen_in
 from pneumo.errors import DataError, ModelError
@@ -14,16 +15,7 @@ from pneumo.evaluation.slices import measure_slices
 from pneumo.serving.bundle import Bundle, load_bundle
 from pneumo.serving.cells import score_cells
 from pneumo.settings import Data
-from pneumo.stages import (
-    LABELS,
-    DatasetVersion,
-    Evaluation,
-    External,
-    Inventory,
-    code_version,
-    stage_key,
-    written_once,
-)
+from pneumo.stages import LABELS, DatasetVersion, Evaluation, External, Inventory
 
 RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"
 
@@ -72,7 +64,7 @@ def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) 
         code=code_version("evaluation", "serving", "data/decode.py"),
     )
     folder = home / "cache" / "external" / key
-    if not folder.is_dir():
+    if not is_kept(folder):
         with written_once(folder) as scratch:
             _write(scratch, evaluation, inventory)
     kept = External.model_validate_json((folder / RECORD).read_bytes())

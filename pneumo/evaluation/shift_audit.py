@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.images import read_rows
 from pneumo.data.shelf import Shelf
 from pneumo.data.shift_audit import Group, audit, audit_manifests, sample
 from pneumo.evaluation.elsewhere import set_name
-from pneumo.stages import DatasetVersion, ImageStore, Inventory, ShiftAudit, code_version, stage_key, written_once
+from pneumo.stages import DatasetVersion, ImageStore, Inventory, ShiftAudit
 from pneumo.training import network, weights
 from pneumo.training.images import apply
 from pneumo.training.spec import CandidateSpec
@@ -58,7 +59,7 @@ def audit_run(
         code=code_version(*CODE),
     )
     folder = home / "cache" / "shift_audit" / key
-    if not folder.is_dir():
+    if not is_kept(folder):
         manifest = pd.read_parquet(version.manifest)
         training = manifest[manifest["split"] == "train"]
         look = _with_backbone(spec, training, version, store, home) if spec.pretrained else _with_manifests(training)

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pneumo.cache import code_version, stage_key
 from pneumo.settings import Settings
-from pneumo.stages import Record, code_version, stage_key
+from pneumo.stages import Record
 from pneumo.tracking import Tracker
 
 CODE = ("data", "training", "evaluation", "registry", "serving", "tracking", "stages.py")

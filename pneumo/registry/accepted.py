@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pneumo.cache import stage_key
 from pneumo.errors import PromotionError
 from pneumo.evaluation.calibration import probability
 from pneumo.evaluation.measure import Operating, apply_operating, measure
@@ -16,7 +17,7 @@ from pneumo.registry import card, history, query, records, switch
 from pneumo.registry.acceptance import Acceptance, size_in_words
 from pneumo.registry.subject import Subject
 from pneumo.settings import Settings
-from pneumo.stages import Evaluation, Inventory, stage_key
+from pneumo.stages import Evaluation, Inventory
 from pneumo.tracking import Tracker
 from pneumo.tracking.bundles import SPEC
 

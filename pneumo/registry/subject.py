@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.similar import shown_in
 from pneumo.data.splits import groups
 from pneumo.errors import DataError, PromotionError
 from pneumo.evaluation.acceptance import FEWEST, counts, in_words
 from pneumo.evaluation.measure import Operating, is_pneumonia
 from pneumo.registry import records
-from pneumo.stages import Evaluation, Inventory, code_version, stage_key, written_once
+from pneumo.stages import Evaluation, Inventory
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import SPEC, find_bundle, input_example
 from pneumo.tracking.scoring import ask
@@ -125,7 +126,7 @@ def _scores(tracker: Tracker, asked: Subject, inventory: Inventory, rows: pd.Dat
     """Columns path, logit (NaN where unreadable), unlike, refused (why it is unreadable); kept for a second call."""
     files, code = asked.version.tags[records.FILES], code_version("registry/subject.py")
     folder = home / "cache" / "accept" / stage_key("accept", inventory=inventory.key, files=files, code=code)
-    if not folder.is_dir():
+    if not is_kept(folder):
         answers = ask(tracker.uri, asked.version.uri, [inventory.root / path for path in rows["path"]]).rows
         chance = np.array([row.probability for row in answers], np.float64).clip(1e-12, 1 - 1e-12)
         logit = asked.operating.temperature * np.log(chance / (1 - chance)) - asked.operating.offset

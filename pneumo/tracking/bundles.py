@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1]
 SPEC = "serving.json"
 MODEL_FILE = PACKAGE / "serving" / "model.py"
 # The code that is kept with a model: what serving stands on. Every file is one upload.
-CODE = ("__init__.py", "errors.py", "stages.py", "settings.py", "data", "serving", "tracking")
+CODE = ("__init__.py", "cache.py", "errors.py", "stages.py", "settings.py", "data", "serving", "tracking")
 # What pneumo.serving and what it imports needs; given by name, or MLflow would run the model to find out.
 REQUIREMENTS = (
     "mlflow", "tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scipy", "pillow", "pydicom", "pydantic",

@@ -1,14 +1,14 @@
 """Candidates: one per backbone, and their ensemble; a finished one is never trained again."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock
 
+from pneumo.cache import code_version, is_kept, stage_key, tell_made
 from pneumo.errors import TrainingError
-from pneumo.stages import ENSEMBLE, Candidate, DatasetVersion, ImageStore, code_version, stage_key
+from pneumo.stages import ENSEMBLE, Candidate, DatasetVersion, ImageStore
 from pneumo.training import weights
 from pneumo.training.images import Fold
 from pneumo.training.isolate import run
@@ -83,7 +83,7 @@ def combine(
 
 
 def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path) -> str:
-    """Key of a backbone's result: same settings, weights, data, code and Keras backend, same key.
+    """Key of a backbone's result: same settings, weights, data, code and libraries, same key.
 
     Raises:
         WeightsError: the pretrained weights are not to be had.
@@ -94,7 +94,6 @@ def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, h
         weights=weights.identity(spec, home),
         version=version.digest,
         store=store.key,
-        backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
         code=code_version(*CODE),
     )
 
@@ -111,13 +110,14 @@ def _as_one(on_progress: OnProgress, spec: CandidateSpec, fold: int) -> OnProgre
 
 def is_trained(key: str, home: Path) -> bool:
     """Whether a result with this key is kept."""
-    return (home / "cache" / "train" / key).is_dir()
+    return is_kept(home / "cache" / "train" / key)
 
 
 def _done(job: Job, on_progress: OnProgress, threads: int | None) -> Candidate:
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(job.folder.with_suffix(".lock")):
-        if not job.folder.is_dir():
+        if not is_kept(job.folder):
             run(job, on_progress, threads)
+            tell_made(job.folder)
             shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
         return read(job.folder, job.run_id)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pneumo.stages import ImageStore, code_version, stage_key, written_once
+from pneumo.cache import code_version, is_kept, stage_key, written_once
+from pneumo.stages import ImageStore
 from pneumo.training import augment, weights
 from pneumo.training.images import Images, apply
 from pneumo.training.spec import CandidateSpec
@@ -39,7 +40,7 @@ def _cached(
         code=code_version(*CODE),
     )
     file = home / "cache" / "features" / key / "features.npy"
-    if not file.is_file():
+    if not is_kept(file):
         import keras
 
         pooled = keras.Model(network.input, network.get_layer("pool").output)

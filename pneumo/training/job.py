@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pneumo.cache import written_once
 from pneumo.errors import TrainingError
-from pneumo.stages import SHIFTED, Candidate, DatasetVersion, ImageStore, Record, written_once
+from pneumo.stages import SHIFTED, Candidate, DatasetVersion, ImageStore, Record
 from pneumo.training import fit, network, weights
 from pneumo.training.features import augmented, embeddings
 from pneumo.training.head import fit_head

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.embeddings import vectors_of
 from pneumo.errors import TrainingError
-from pneumo.stages import EMBEDDING, Candidate, DatasetVersion, Vectors, code_version, stage_key, written_once
+from pneumo.stages import EMBEDDING, Candidate, DatasetVersion, Vectors
 from pneumo.training.head import fit_head
 from pneumo.training.images import COLUMNS
 from pneumo.training.job import read, result_folder
@@ -35,7 +36,7 @@ def train_linear(
     """
     key = stage_key("linear", vectors=vectors.key, version=version.digest, code=code_version(*CODE))
     folder = result_folder(home, key)
-    if not folder.is_dir():
+    if not is_kept(folder):
         on_progress(Progress(name=vectors.candidate, stage="start"))
         candidate = _train(vectors, version, run_id, key, folder)
         figures = {"validation_auc": candidate.validation_auc, "minutes": candidate.minutes}

@@ -1,15 +1,21 @@
 """A search for better settings by Optuna: each trial is a training like any other, so a finished one is reused."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import PneumoError
+from pneumo.stages import DatasetVersion, Fit
 from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.spec import CandidateSpec
+from pneumo.training.weights import identity
 
 SEARCHED = ("learning_rate", "freeze", "augmentation", "size")
 SIZES = (0.5, 0.75, 1.0, 1.25)  # of the usual size
+FOUND = "found.json"
 UNDISTURBED = 3  # trials before a bad one is pruned
 Train = Callable[[int, CandidateSpec, OnProgress], float]
 
@@ -46,6 +52,33 @@ def search(spec: CandidateSpec, minutes: float, train: Train) -> CandidateSpec:
     study.optimize(objective, timeout=60 * minutes)
     finished = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     return spec.model_copy(update=study.best_params) if finished else spec
+
+
+def search_once(
+    spec: CandidateSpec, minutes: float, version: DatasetVersion, fit: Fit, home: Path, train: Train
+) -> CandidateSpec:
+    """`search`, or at once what it found before for the same settings, weights, data and code.
+
+    Writes `<home>/cache/search/<key>/found.json`.
+
+    Raises:
+        WeightsError: the pretrained weights are not to be had.
+    """
+    key = stage_key(
+        "search",
+        spec=spec.model_dump(mode="json", exclude={"weights"}),
+        weights=identity(spec, home),
+        minutes=minutes,
+        version=version.digest,
+        fit=fit,
+        code=code_version("training"),
+    )
+    folder = home / "cache" / "search" / key
+    if not is_kept(folder):
+        found = search(spec, minutes, train)
+        with written_once(folder) as scratch:
+            (scratch / FOUND).write_text(found.model_dump_json(include=set(SEARCHED), indent=1), encoding="utf-8")
+    return spec.model_copy(update=json.loads((folder / FOUND).read_bytes()))
 
 
 def like(specs: Sequence[CandidateSpec], found: CandidateSpec) -> tuple[CandidateSpec, ...]:

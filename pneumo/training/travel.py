@@ -9,13 +9,14 @@ import json
 
 from filelock import FileLock
 
+from pneumo.cache import is_kept, written_once
 from pneumo.data import packs
 from pneumo.data.images import decode_all
 from pneumo.data.storage import Bucket
 from pneumo.data.version import list_versions
 from pneumo.errors import DataError
 from pneumo.settings import Settings
-from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore, written_once
+from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore
 from pneumo.training.job import FILES, checkpoint_file, read, result_folder
 from pneumo.training.progress import OnProgress, Progress
 
@@ -55,7 +56,7 @@ def bring(candidate: Candidate, settings: Settings) -> Candidate:
         DataError: the storage does not have it, or what it has is damaged.
     """
     folder = result_folder(settings.home, candidate.key)
-    if not folder.is_dir():
+    if not is_kept(folder):
         bucket = _bucket(settings)
         hashes = json.loads(bucket.get(bucket.key("train", candidate.key, LIST)))
         with written_once(folder) as scratch:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.mirror import require_same
 from pneumo.data.storage import Bucket
 from pneumo.errors import DataError, WeightsError
 from pneumo.settings import load_settings
-from pneumo.stages import stage_key, written_once
 from pneumo.training.backbones import build
 from pneumo.training.spec import Backbone, CandidateSpec
 
@@ -106,7 +106,7 @@ def _fetched(backbone: Backbone, address: str, home: Path) -> Path:
         items = {item.key.removeprefix(bucket.prefix): item for item in bucket.list()}
         name = _choose(backbone, items, address)
         folder = home / "cache" / "weights" / stage_key("weights", address=address, etag=items[name].etag)
-        if not folder.is_dir():
+        if not is_kept(folder):
             data = bucket.get(items[name].key, items[name].etag)
             require_same(items[name], data, bucket)
             with written_once(folder) as scratch:

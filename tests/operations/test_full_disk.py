@@ -8,12 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 
+from pneumo.cache import written_once
 from pneumo.data import phantom, sources
 from pneumo.data.filecache import FileCache, Stamp
 from pneumo.data.files import write_whole
 from pneumo.errors import DataError, TrainingError
 from pneumo.settings import Data
-from pneumo.stages import written_once
 from pneumo.training import checkpoint
 
 MIB = 2**20

@@ -1,0 +1,140 @@
+"""The cache of finished stages: keys of all that a result depends on, and folders that are complete or not there."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+# What a part of this package computes with: another version may give another result.
+LIBRARIES = {
+    "data": ("numpy", "pandas", "pillow", "pydicom", "scikit-learn"),
+    "training": ("keras", "numpy", "scikit-learn"),
+    "evaluation": ("keras", "numpy", "scikit-learn", "scipy"),
+    "serving": ("keras", "numpy", "pillow", "pydicom"),
+}
+BACKENDS = {
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "jax": ("jax", "jaxlib"),
+    "torch": ("torch",),
+    "openvino": ("openvino",),
+}
+_made: ContextVar[list[Path] | None] = ContextVar("made", default=None)
+
+
+def stage_key(stage: str, **inputs: Any) -> str:
+    """Key of a stage's result: a digest of its inputs' keys, the settings it reads and its code version.
+
+    Args:
+        stage: name of the stage.
+        inputs: JSON values, paths or records; by convention `code=code_version(...)` is among them.
+    """
+    text = json.dumps({"stage": stage, **inputs}, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"a stage key takes JSON values, paths and records, not {type(value).__name__}")
+
+
+def code_version(*parts: str) -> str:
+    """Digest of the source of parts of this package, such as "data" or "training/fit.py", and of what it runs on.
+
+    That is the versions of the libraries that the parts compute with and, where Keras is among them, its backend.
+    """
+    rooms = {part.split("/")[0] for part in parts}
+    libraries = {name for room in rooms for name in LIBRARIES.get(room, ())}
+    if "keras" in libraries:
+        libraries.update(BACKENDS.get(backend(), (backend(),)))
+    versions = " ".join(f"{name}=={_installed(name)}" for name in sorted(libraries))
+    return hashlib.sha256(f"{_source(tuple(sorted(parts)))} {versions}".encode()).hexdigest()[:16]
+
+
+def backend() -> str:
+    """Name of the backend that Keras takes: of KERAS_BACKEND, else of its own file, without importing it."""
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
+    file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+    try:
+        return str(json.loads(file.read_bytes()).get("backend", "tensorflow"))
+    except (OSError, ValueError):  # Keras reads nothing from such a file either
+        return "tensorflow"
+
+
+@cache
+def _source(parts: tuple[str, ...]) -> str:
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for part in parts:
+        target = here / part
+        for file in sorted(target.rglob("*.py")) if target.is_dir() else [target]:
+            digest.update(file.relative_to(here).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def is_kept(place: Path) -> bool:
+    """Whether a finished result lies here; it then counts as used now, which is what house-keeping goes by."""
+    if not place.exists():
+        return False
+    os.utime(place)
+    return True
+
+
+@contextmanager
+def watching() -> Iterator[list[Path]]:
+    """The folders that are made while the block runs; none means that a stage only found its result."""
+    made: list[Path] = []
+    token = _made.set(made)
+    try:
+        yield made
+    finally:
+        _made.reset(token)
+
+
+def tell_made(folder: Path) -> None:
+    """Tell `watching` of a folder that another process made for this one."""
+    made = _made.get()
+    if made is not None:
+        made.append(folder)
+
+
+@contextmanager
+def written_once(folder: Path) -> Iterator[Path]:
+    """A scratch folder that is renamed to `folder` when the block ends well; else it is removed.
+
+    What exists under its final name is therefore complete. If another process finished first, its result stays.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    scratch.mkdir()
+    tell_made(folder)
+    try:
+        yield scratch
+        try:
+            os.rename(scratch, folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

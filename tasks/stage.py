@@ -1,0 +1,57 @@
+"""Stages as Prefect tasks. `pneumo.cache` keeps their results; here Prefect is told which of them were found.
+
+Prefect's own cache is off: its results would be a second one, and are pickled.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Generic, ParamSpec, TypeVar, cast
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.states import Completed
+
+from pneumo.cache import watching
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class Stage(Generic[P, Result]):
+    """A Prefect task of a stage, which Prefect shows as Cached where the stage had nothing to do.
+
+    `fn` is the stage without Prefect.
+    """
+
+    def __init__(self, fn: Callable[P, Result], name: str, run_name: str | None) -> None:
+        self.fn = fn
+        self._task = task(name=name, task_run_name=run_name or name, cache_policy=NO_CACHE)(_telling(fn))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Run the task to its end; an error of the stage is raised here."""
+        state: State[Result] = self._task(*args, **kwargs, return_state=True)
+        return state.result()
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> PrefectFuture[Result]:
+        """Hand the task to the flow's task runner."""
+        future: PrefectFuture[Result] = self._task.submit(*args, **kwargs)
+        return future
+
+
+def stage(name: str, run_name: str | None = None) -> Callable[[Callable[P, Result]], Stage[P, Result]]:
+    """Make a function a stage; a run name may hold parameters, such as "train {spec.name}"."""
+    return lambda fn: Stage(fn, name, run_name)
+
+
+def _telling(fn: Callable[P, Result]) -> Callable[P, Result]:
+    """A task that returns a state is shown in that state."""
+
+    @functools.wraps(fn)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> Result:
+        with watching() as made:
+            result = fn(*args, **kwargs)
+        return result if made else cast(Result, Completed(name="Cached", data=result))
+
+    return telling
