@@ -6,7 +6,8 @@ from pneumo.data.sources import ingest
 from pneumo.errors import DataError
 from pneumo.evaluation.external import bring_in, evaluate_external
 from pneumo.settings import Data
-from pneumo.stages import DatasetVersion
+from pneumo.stages import DatasetVersion, Inventory
+from tests.evaluation.conftest import table
 
 
 @pytest.fixture
@@ -51,6 +52,19 @@ def test_a_model_that_does_not_travel_is_said_not_to_travel(evaluation, inventor
     assert found.verdict.startswith("Does not travel: AUC 0.") and "at home" in found.verdict
     assert (found.images, found.errors) == (59, 1)
     assert sorted(path.stem for path in (found.folder / "figures").iterdir()) == ["confusion", "reliability", "roc"]
+
+
+def test_a_model_that_travels_is_said_to_travel(evaluation, home):
+    """Other patients, drawn and photographed as those at home."""
+    root = home / "alike"
+    manifest, _ = table(root, 240, seed=2)
+    manifest.drop(columns="split").assign(error=None).to_parquet(home / "alike.parquet")
+    alike = Inventory(
+        key="alike", source="alike", synthetic=True, root=root, manifest=home / "alike.parquet", images=240, skipped={}
+    )
+    found = evaluate_external(evaluation, alike, home)
+    assert found.travels and found.verdict.startswith(f"Travels: AUC {found.auc.value:.3f}")
+    assert found.auc.value > evaluation.test_auc.value - 0.1
 
 
 def test_the_external_set_is_kept_by_inventory_and_evaluation(evaluation, inventory, home):

@@ -42,6 +42,14 @@ def weights_of(candidate):
     return keras.saving.load_model(candidate.model, safe_mode=True).get_weights()
 
 
+def variables_of(candidate):
+    """Arrays by the name of their layer and their own."""
+    import keras
+
+    model = keras.saving.load_model(candidate.model, safe_mode=True)
+    return {"/".join(found.path.split("/")[-2:]): np.asarray(found) for found in model.variables}
+
+
 class Killer:
     """Follows a training and kills its process (SIGKILL) once an epoch is over."""
 
@@ -76,6 +84,18 @@ def test_its_figures_are_those_of_its_predictions(trained):
 
 def test_it_learns(trained):
     assert trained.validation_auc > 0.8
+
+
+def test_fine_tuning_changes_the_backbone_and_leaves_the_statistics_of_its_normalisation(
+    trained, make_spec, dataset, home
+):
+    head_alone = candidates.train(make_spec(epochs=0), *dataset, "run", home)
+    before, after = variables_of(head_alone), variables_of(trained)
+    statistics = {name for name in before if name.endswith(("moving_mean", "moving_variance"))}
+    kernels = {name for name in before if name.endswith("kernel")} - {"logit/kernel"}
+    assert before.keys() == after.keys() and statistics and len(kernels) > 20
+    assert all(np.array_equal(before[name], after[name]) for name in statistics)
+    assert not any(np.allclose(before[name], after[name], atol=1e-5) for name in kernels)
 
 
 def test_its_progress_is_told_from_start_to_end(trained, events):
