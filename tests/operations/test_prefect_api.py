@@ -58,7 +58,11 @@ def test_long_lists_come_page_by_page(answering):
     assert len(answering(*(httpx.Response(200, json=page) for page in pages)).runs(["RUNNING"])) == 201
 
 
-def test_a_parameter_that_the_deployment_does_not_have_is_refused_by_name(answering):
-    deployment = {"id": "1", "parameter_openapi_schema": {"properties": {"data": {}, "preset": {}}}}
+def test_a_parameter_that_the_deployment_does_not_have_is_refused_by_name(prefect_server):
+    server = httpx.Client(base_url=prefect_server, timeout=60)
+    flow = server.post("/flows/", json={"name": "form"}).json()["id"]
+    form = {"type": "object", "properties": {"data": {"type": "string"}, "preset": {"type": "string"}}}
+    deployment = {"name": "form", "flow_id": flow, "parameter_openapi_schema": form, "enforce_parameter_schema": True}
+    server.post("/deployments/", json=deployment).raise_for_status()
     with pytest.raises(ServiceError, match=r"got presett: choose among data, preset"):
-        answering(httpx.Response(200, json=deployment)).create_run("pneumonia/train", {"presett": "quick"})
+        PrefectApi(prefect_server).create_run("form/form", {"presett": "quick"})
