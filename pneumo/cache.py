@@ -20,6 +20,7 @@ LIBRARIES = {
     "data": ("numpy", "pandas", "pillow", "pydicom", "scikit-learn"),
     "training": ("keras", "numpy", "scikit-learn"),
     "evaluation": ("keras", "numpy", "scikit-learn", "scipy"),
+    "registry": ("keras", "numpy", "pillow", "pydicom", "scikit-learn"),
     "serving": ("keras", "numpy", "pillow", "pydicom"),
 }
 BACKENDS = {

@@ -25,8 +25,7 @@ def report(version: DatasetVersion, gate_report: GateReport, home: Path) -> Path
     """Write the page (HTML, pictures inside, under 3 MB) and return its path."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    parts = ("explore.py", "charts.py", "oddities.py", "shift_audit.py", "templates/report.html.j2")
-    code = code_version(*(f"data/{part}" for part in parts))
+    code = code_version("data", "data/templates/report.html.j2")
     key = stage_key("explore", digest=version.digest, gate=gate_report.key, code=code)
     folder = home / "cache" / "explore" / key
     if not is_kept(folder):

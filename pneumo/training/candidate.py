@@ -16,7 +16,7 @@ from pneumo.training.job import Job, read, result_folder
 from pneumo.training.progress import OnProgress, Progress, silent
 from pneumo.training.spec import CandidateSpec
 
-CODE = ("training",)  # what a trained model depends on
+CODE = ("training", "data/splits.py", "data/similar.py")  # what a trained model depends on; folds keep groups whole
 
 
 def train(

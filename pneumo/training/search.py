@@ -9,6 +9,7 @@ from typing import Any
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import PneumoError
 from pneumo.stages import DatasetVersion, Fit
+from pneumo.training.candidate import CODE
 from pneumo.training.progress import OnProgress, Progress
 from pneumo.training.spec import CandidateSpec
 from pneumo.training.weights import identity
@@ -71,7 +72,7 @@ def search_once(
         minutes=minutes,
         version=version.digest,
         fit=fit,
-        code=code_version("training"),
+        code=code_version(*CODE),
     )
     folder = home / "cache" / "search" / key
     if not is_kept(folder):
