@@ -120,7 +120,7 @@ class World:
             Image.new("L", (8, 8)).save(folder / "figures" / f"{figure}.png")
         validation = rows[rows["split"] == "validation"]
         operating = fit_operating(validation, None, 0.95)
-        spec = {"noise": noise, "seed": seed, "shift": shift, **operating._asdict()}
+        spec = {"noise": noise, "seed": seed, "shift": shift, "size": 8, "fit": "squash", **operating._asdict()}
         (folder / "bundle" / "serving.json").write_text(json.dumps(spec))
         test = apply_operating(rows[rows["split"] == "test"], operating)
         measures = measure(test, operating.temperature)
