@@ -34,7 +34,7 @@ def predict(
     def follow(done: int, total: int) -> None:
         update_progress_artifact(bar, progress=100 * done / total, description=f"{version.uri}: {done} of {total}")
 
-    done = score.predict(log.uri, version, paths, out, threshold, settings.data.s3_endpoint, follow)
+    done = score.predict(log, version, paths, out, threshold, settings.data.s3_endpoint, follow)
     counts = done.model_dump(include={"images", "errors", "positive", "unlike", "resumed"})
     log.log_metrics(run_id, {name: float(value) for name, value in counts.items()})
     log.log_artifact(run_id, done.out)

@@ -32,7 +32,7 @@ def hits(sources: Iterable[Source], words: Iterable[str]) -> list[str]:
 
 
 def contents(name: str, data: bytes) -> Iterator[Source]:
-    """A file's bytes, and what is inside: base64, zip, gzip, Parquet, texts and EXIF of pictures, in one another too."""
+    """A file's bytes, and what is inside it: base64, zip, gzip, Parquet, texts and EXIF of pictures, also nested."""
     yield name, data
     for inner, content in _inside(data):
         yield from contents(f"{name}!{inner}", content)

@@ -42,7 +42,7 @@ def predict(
             bar.update(task, description="scoring", completed=done, total=total)
 
         done = score.predict(
-            tracker.uri, version, paths, out.absolute(), threshold, settings.data.s3_endpoint, on_progress=follow
+            tracker, version, paths, out.absolute(), threshold, settings.data.s3_endpoint, on_progress=follow
         )
     if as_json:
         console.print_json(data={"model": version.uri, **done.model_dump(mode="json")})
@@ -105,5 +105,5 @@ def _chosen(model: str | None, phantom: bool) -> tuple[Tracker, ModelVersion]:
     from pneumo.registry.champion import chosen
 
     settings = load_settings()
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
     return tracker, chosen(tracker, settings, model, phantom)

@@ -11,7 +11,7 @@ from pneumo.errors import DataError
 from pneumo.serving.paths import Found, fetch, find_images
 from pneumo.serving.registered import needs_embeddings
 from pneumo.stages import IMAGE, LABELS, Record
-from pneumo.tracking import ModelVersion
+from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.scoring import Answer, Cell, served
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Scored(Record):
 
 
 def predict(
-    uri: str,
+    tracker: Tracker,
     version: ModelVersion,
     paths: Sequence[str],
     out: Path,
@@ -51,7 +51,7 @@ def predict(
     """Score images with a registered version, in a process that runs the code kept with it.
 
     Args:
-        uri: MLflow's address.
+        tracker: of the server that has it.
         version: such as the champion.
         paths: files, folders (searched below), s3://bucket/prefix.
         out: .csv or .parquet.
@@ -62,12 +62,12 @@ def predict(
     Raises:
         DataError: nothing to score, or an output of another kind; an unreadable image is a row with its error.
         ModelError: the version takes embeddings and no images.
-        TrackingError: the version cannot be loaded.
+        TrackingError: the version cannot be loaded, or is not known to be what was registered.
     """
     require_writable(out)
     found = find_images(paths, endpoint)
     on_progress(0, len(found))
-    with served(uri, version.uri) as model:
+    with served(tracker, version.uri) as model:
         if model.input != IMAGE:
             raise needs_embeddings(version)
         name = f"{version.name} {version.version}" + ("" if threshold is None else f" at {threshold}")

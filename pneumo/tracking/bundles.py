@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo.data.decode import decode
 from pneumo.errors import TrackingError
 from pneumo.stages import IMAGE
+from pneumo.tracking import package
 from pneumo.tracking.connection import asks, pages
 from pneumo.tracking.scoring import Cell
 from pneumo.tracking.system import installed
@@ -57,6 +58,7 @@ class Bundles:
             with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
                 path = Path(folder) / "model"
                 _save(path, run_id, logged, bundle, example, model_file)
+                self.client.set_logged_model_tags(logged.model_id, {package.TAG: package.files_digest(path)})
                 self.client.log_model_artifacts(logged.model_id, str(path))
             self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
             status = "READY"

@@ -56,7 +56,7 @@ def test_versions_carry_tags_run_and_description(tracker: Tracker, model_uri: st
     tracker.set_version_tags("described", version, {"synthetic": "true"})
     found = tracker.version("described", version)
     assert found is not None
-    assert found.tags == {"auc": "0.9", "synthetic": "true"}
+    assert {"auc": "0.9", "synthetic": "true"}.items() <= found.tags.items()
     assert found.description == "what it is for"
     assert found.run_id
     assert tracker.version("described", "99") is None
