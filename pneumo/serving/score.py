@@ -21,7 +21,7 @@ Row = dict[str, Any]
 Predict = Callable[[Sequence[Cell]], Sequence[Answer]]
 OnProgress = Callable[[int, int], None]
 CHUNK = 256  # images a step: what a cut costs at most, and what is in memory
-COLUMNS = ("path", "probability", "label", "error")
+COLUMNS = ("path", "probability", "label", "error", "unlike")
 
 
 class Scored(Record):
@@ -92,7 +92,7 @@ def score(
     out: Path,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scored:
-    """Score images and write a table path, probability, label, error; cut off and called again, it goes on.
+    """Score images and write a table, a row each (see `COLUMNS`); cut off and called again, it goes on.
 
     Args:
         found: what `find_images` found.

@@ -1,5 +1,6 @@
 """Log a serving bundle as a model that MLflow can load anywhere: the code beside the weights, nothing pickled."""
 
+import base64
 import io
 import json
 import shutil
@@ -94,7 +95,8 @@ def input_example(folder: Path) -> bytes:
     from mlflow.models import Model
 
     example: Any = Model.load(str(folder)).load_input_example(str(folder))
-    return bytes(example["image"][0])
+    cell = example[IMAGE][0]
+    return base64.b64decode(cell) if isinstance(cell, str) else bytes(cell)
 
 
 def requirements() -> list[str]:
@@ -149,9 +151,9 @@ def _signature(column: str, threshold: float) -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    # MLflow refuses a whole table for one bad list; the model itself gives that row an error.
-    kind = DataType.binary if column == IMAGE else AnyType()  # type: ignore[no-untyped-call]
-
+    # Not binary, not a list of numbers: for one text that is no base64, or one bad list, MLflow refuses the whole table.
+    # The model itself gives that row an error.
+    kind = AnyType()  # type: ignore[no-untyped-call]
     output: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "probability"),
         ColSpec(DataType.string, "label", required=False),

@@ -45,12 +45,22 @@ def test_every_image_is_a_row_and_a_broken_one_has_an_error(folder, answer, bund
     table = read(out)
     assert (result.images, result.errors, result.resumed) == (6, 1, 0)
     assert result.positive == (table["label"] == "PNEUMONIA").sum() and 0 <= result.unlike <= 5
-    assert list(table.columns) == ["path", "probability", "label", "error"]
+    assert list(table.columns) == ["path", "probability", "label", "error", "unlike"]
     names = ["0.png", "1.png", "2.png", "broken.jpeg", "3.png", "4.png"]
     assert [path.rsplit("/", 1)[1] for path in table["path"]] == names
     good = table["error"].isna()
     np.testing.assert_allclose(table.loc[good, "probability"], bundle.score(tiny.pictures(5)).probability, atol=1e-6)
     assert "broken.jpeg cannot be decoded" in table.loc[~good, "error"].item()
+
+
+def test_the_table_says_which_images_are_unlike_the_training_data(answer, bundle, tiny, tmp_path):
+    pictures = [*tiny.pictures(2), np.full((tiny.SIZE, tiny.SIZE), 255, np.uint8)]
+    for number, picture in enumerate(pictures):
+        (tmp_path / f"{number}.png").write_bytes(tiny.encoded(picture))
+    expected = bundle.score(np.stack(pictures)).unlike.tolist()
+    result = score(find_images([str(tmp_path)]), answer, "tiny 1", tmp_path / "predictions.csv")
+    assert expected[-1] and read(tmp_path / "predictions.csv")["unlike"].tolist() == expected
+    assert result.unlike == sum(expected)
 
 
 def test_a_scoring_that_was_cut_off_goes_on(folder, answer, tmp_path, monkeypatch):
