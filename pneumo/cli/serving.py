@@ -23,7 +23,7 @@ Form = StrEnum("Form", {"litert": "litert", "onnx": "onnx"})
 @app.command()
 def predict(
     paths: Annotated[list[str], typer.Argument(help="Image files, folders (searched below), s3://bucket/prefix.")],
-    out: Annotated[Path, typer.Option(help="Table to write: .csv or .parquet.")] = Path("predictions.csv"),
+    out: Annotated[str, typer.Option(help="Table, .csv or .parquet; also s3://bucket/key.")] = "predictions.csv",
     model: Model = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Of the label; default: the model's.")] = None,
     phantom: Phantom = False,
@@ -42,7 +42,7 @@ def predict(
             bar.update(task, description="scoring", completed=done, total=total)
 
         done = score.predict(
-            tracker, version, paths, out.absolute(), threshold, settings.data.s3_endpoint, on_progress=follow
+            tracker, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, on_progress=follow
         )
     if as_json:
         console.print_json(data={"model": version.uri, **done.model_dump(mode="json")})

@@ -151,8 +151,8 @@ def _signature(column: str, threshold: float) -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    # Not binary, not a list of numbers: for one text that is no base64, or one bad list, MLflow refuses the whole table.
-    # The model itself gives that row an error.
+    # Not binary, nor a list of numbers: for one text that is no base64, or one bad list, MLflow would refuse the whole
+    # table. The model itself gives that row an error.
     kind = AnyType()  # type: ignore[no-untyped-call]
     output: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "probability"),

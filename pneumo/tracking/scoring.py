@@ -17,6 +17,7 @@ from pneumo.errors import TrackingError
 from pneumo.stages import Record
 from pneumo.tracking.connection import SAFE
 from pneumo.tracking.models import Models
+from pneumo.tracking.package import files_digest
 
 PROGRAM = Path(__file__).with_name("fresh.py")
 LIMIT_SECONDS = 1800  # of one answer
@@ -50,11 +51,11 @@ class Answers(Record):
 class Served:
     """A loaded registered model in a process of its own; `example`: probabilities of its input example.
 
-    `input` is the column that it takes: image, or embedding.
+    `input` is the column that it takes: image, or embedding; `digest` is of its files.
     """
 
-    def __init__(self, model_uri: str, process: "subprocess.Popen[str]", log: Path) -> None:
-        self.model_uri = model_uri
+    def __init__(self, model_uri: str, process: "subprocess.Popen[str]", log: Path, digest: str) -> None:
+        self.model_uri, self.digest = model_uri, digest
         self._process, self._log = process, log
         loaded = self._read()
         self.example: tuple[float, ...] = tuple(loaded["example"])
@@ -96,15 +97,22 @@ class Served:
 
 @contextmanager
 def served(tracker: Models, model_uri: str) -> Iterator[Served]:
-    """Load "models:/name/version" in a process of its own for the time of the block.
-
-    The process runs code that came with the model. It is given the model's files, once they are `verified`, and no
-    address, login or key of this one.
+    """Load "models:/name/version" in a process of its own for the time of the block, once it is `verified`.
 
     Raises:
         TrackingError: it is not what was registered or cannot be loaded; the message ends with the process's last line.
     """
-    with tracker.verified(model_uri) as model, tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
+    with tracker.verified(model_uri) as folder, loaded(folder, model_uri) as model:
+        yield model
+
+
+@contextmanager
+def loaded(model: Path, name: str) -> Iterator[Served]:
+    """Load a model from its folder in a process of its own, which runs the code that came with the model.
+
+    The process is given that folder, and no address, login or key of this one. Errors call it by `name`.
+    """
+    with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         log = Path(folder) / "log"
         # -P: the program's own folder holds files named like packages.
         command = [sys.executable, "-P", str(PROGRAM), str(model)]
@@ -115,7 +123,7 @@ def served(tracker: Models, model_uri: str) -> Iterator[Served]:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
         try:
-            yield Served(model_uri, process, log)
+            yield Served(name, process, log, files_digest(model))
         finally:
             process.kill()
             process.communicate()
