@@ -65,13 +65,15 @@ def in_process(paths: list[str], folder: Path, scratch: Path) -> list[Row]:
 
 def many_files(paths: list[str], folder: Path, scratch: Path) -> float:
     """What `pneumo predict` does once its model is loaded: files to CSV."""
+    from pneumo.serving.output import open_output
     from pneumo.serving.paths import find_images
     from pneumo.serving.score import score
-    from pneumo.tracking.scoring import served
+    from pneumo.tracking.scoring import loaded
 
-    with served(f"sqlite:///{scratch}/mlflow.db", str(folder)) as model:
-        score(find_images(paths), model.score, "warm", scratch / "warm.csv")
-        return seconds(lambda: score(find_images(paths), model.score, "bench", scratch / "predictions.csv"))
+    warm, out = (open_output(str(scratch / name), scratch) for name in ("warm.csv", "predictions.csv"))
+    with loaded(folder, "bench") as model:
+        score(find_images(paths), model.score, "warm", warm)
+        return seconds(lambda: score(find_images(paths), model.score, "bench", out))
 
 
 def plain_keras_calls(paths: list[str], folder: Path) -> Iterator[float]:

@@ -1,6 +1,5 @@
 """Batch prediction: X-rays in, a table of probabilities out, and a record of which version scored what."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
@@ -27,14 +26,14 @@ def predict(
 
     Args:
         paths: Image files, folders (searched below), s3://bucket/prefix.
-        out: Table to write, .csv or .parquet. Empty: predictions.csv in MLflow alone.
+        out: Table to write, .csv or .parquet, also s3://bucket/key. Empty: predictions.csv in MLflow alone.
         model: models:/name/version or models:/name@alias. Empty: the champion.
         threshold: From which probability on the label is PNEUMONIA, 0 to 1. Empty: the model's own.
         synthetic: The champion of the drawn images instead of real ones.
     """
     parameters = dict(locals())
     with operations.guard() as settings, parent_run(parameters, stage="predict") as run_id:
-        table = Path(out) if out else settings.home / "runs" / str(flow_run.id) / "predictions.csv"
+        table = out or str(settings.home / "runs" / str(flow_run.id) / "predictions.csv")
         pages.link(tracker().run_url(run_id))
         done = serving.predict(paths, table, model, threshold, synthetic, settings, run_id)
     return Completed(message=f"{done.images} images, {done.positive} PNEUMONIA, {done.errors} unreadable: {done.out}")

@@ -36,6 +36,7 @@ class Registry(Section):
     challenger: str = "challenger"
     previous: str = "previous"
     accepted: str = Field("accepted", description="Alias of the version last accepted at a place: `pneumo accept`")
+    unverified: bool = Field(False, description="Whether versions are run of whose files pneumo kept no digest")
 
 
 Judged = Literal["ROC AUC", "sensitivity", "specificity"]

@@ -1,6 +1,5 @@
 """Batch prediction with a registered version, and which version scored what."""
 
-from pathlib import Path
 from uuid import UUID
 
 from prefect import task
@@ -17,7 +16,7 @@ from tasks.tracking import tracker
 @task(name="predict", task_run_name="predict", cache_policy=NO_CACHE)
 def predict(
     paths: list[str],
-    out: Path,
+    out: str,
     model: str | None,
     threshold: float | None,
     synthetic: bool,
@@ -34,8 +33,8 @@ def predict(
     def follow(done: int, total: int) -> None:
         update_progress_artifact(bar, progress=100 * done / total, description=f"{version.uri}: {done} of {total}")
 
-    done = score.predict(log.uri, version, paths, out, threshold, settings.data.s3_endpoint, follow)
+    done = score.predict(log, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow)
     counts = done.model_dump(include={"images", "errors", "positive", "unlike", "resumed"})
     log.log_metrics(run_id, {name: float(value) for name, value in counts.items()})
-    log.log_artifact(run_id, done.out)
+    log.log_artifact(run_id, done.table)
     return done

@@ -29,12 +29,12 @@ CANCELLED = (KeyboardInterrupt, SystemExit, TerminationSignal)
 def tracker() -> Tracker:
     """The tracker of the settings in force."""
     settings = load_settings()
-    return _tracker(settings.tracking_uri, settings.tracking.experiment)
+    return _tracker(settings.tracking_uri, settings.tracking.experiment, settings.registry.unverified)
 
 
 @cache
-def _tracker(uri: str, experiment: str) -> Tracker:
-    return Tracker(uri, experiment, patience=OUTAGE_SECONDS)
+def _tracker(uri: str, experiment: str, unverified: bool) -> Tracker:
+    return Tracker(uri, experiment, OUTAGE_SECONDS, unverified)
 
 
 @contextmanager

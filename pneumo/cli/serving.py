@@ -23,13 +23,13 @@ Form = StrEnum("Form", {"litert": "litert", "onnx": "onnx"})
 @app.command()
 def predict(
     paths: Annotated[list[str], typer.Argument(help="Image files, folders (searched below), s3://bucket/prefix.")],
-    out: Annotated[Path, typer.Option(help="Table to write: .csv or .parquet.")] = Path("predictions.csv"),
+    out: Annotated[str, typer.Option(help="Table, .csv or .parquet; also s3://bucket/key.")] = "predictions.csv",
     model: Model = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Of the label; default: the model's.")] = None,
     phantom: Phantom = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score X-rays: a row per image with path, probability, label, error. Cut off and run again, it goes on."""
+    """Score X-rays: a row per image with path, probability, label, error, unlike. Cut off and run again, it goes on."""
     from pneumo.serving import score
 
     settings = load_settings()
@@ -42,7 +42,7 @@ def predict(
             bar.update(task, description="scoring", completed=done, total=total)
 
         done = score.predict(
-            tracker.uri, version, paths, out.absolute(), threshold, settings.data.s3_endpoint, on_progress=follow
+            tracker, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, on_progress=follow
         )
     if as_json:
         console.print_json(data={"model": version.uri, **done.model_dump(mode="json")})
@@ -105,5 +105,5 @@ def _chosen(model: str | None, phantom: bool) -> tuple[Tracker, ModelVersion]:
     from pneumo.registry.champion import chosen
 
     settings = load_settings()
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
     return tracker, chosen(tracker, settings, model, phantom)

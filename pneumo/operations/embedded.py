@@ -11,16 +11,17 @@ from pneumo.operations.prefect_api import POOL, PrefectApi
 from pneumo.operations.schedule import variables
 from pneumo.settings import Settings
 from pneumo.tracking import healthy
+from pneumo.tracking.connection import SAFE
 
 PROJECT = Path(__file__).parents[2]
 WORKER = "pneumo-local"
 QUIET = {
+    **SAFE,
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_CLI_COLORS": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "GX_ANALYTICS_ENABLED": "false",

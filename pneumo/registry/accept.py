@@ -58,7 +58,7 @@ def accept(
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise DataError(f"Expected a share of pneumonia between 0 and 1, got {prevalence:g}: give 0.3 for 30 %.")
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
     version = chosen(tracker, settings, model, synthetic)
     inventory = ingest(source, home, settings.data)
     with subject(tracker, version) as asked, ExitStack() as undo:

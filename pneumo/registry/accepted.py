@@ -20,6 +20,7 @@ from pneumo.settings import Settings
 from pneumo.stages import Evaluation, Inventory
 from pneumo.tracking import Tracker
 from pneumo.tracking.bundles import SPEC
+from pneumo.tracking.package import files_digest
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str
         used = pd.concat([part for part in (before, new.drawn) if not part.empty] or [before], ignore_index=True)
         used.to_parquet(kept / records.CALIBRATION, index=False)
         tracker.log_artifacts(run_id, kept, records.FOLDER)
-        tags = _tags(asked, new, found, evaluation, key, records.files_digest(bundle))
+        tags = _tags(asked, new, found, evaluation, key, files_digest(bundle))
     number = tracker.register(uri, asked.version.name, found.reason, tags)
     undo.callback(tracker.delete_version, asked.version.name, number)
     _ask(tracker, f"models:/{asked.version.name}/{number}", new)

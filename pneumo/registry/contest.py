@@ -104,7 +104,7 @@ def _seen(test: pd.DataFrame, folder: Path | None) -> NDArray[np.bool_] | None:
 
 
 def _scores(tracker: Tracker, champion: ModelVersion, test: pd.DataFrame, asked: Sequence[Cell]) -> Floats:
-    answers = ask(tracker.uri, champion.uri, asked)
+    answers = ask(tracker, champion.uri, asked)
     bad = [(path, row.error) for path, row in zip(test["path"], answers.rows, strict=True) if row.error]
     if bad:
         raise PromotionError(

@@ -55,7 +55,7 @@ def promote(
             "run the Prefect deployment, or set promotion.approval to false in mlflow.yaml."
         )
     name = settings.model_name(version.synthetic)
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
     with switch.exclusive(home, name) as lock, ExitStack() as undo:
         standing = switch.standing(tracker, name, settings.registry, home)
         course = Course(

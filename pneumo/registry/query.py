@@ -33,7 +33,7 @@ def query_row(
 def says(tracker: Tracker, uri: str, asked: Sequence[Cell], expected: np.ndarray) -> tuple[bool, str]:
     """Whether a version, in a fresh process, gives the expected probabilities (asked,); and how far off it is."""
     try:
-        return _verdict(ask(tracker.uri, uri, asked), expected)
+        return _verdict(ask(tracker, uri, asked), expected)
     except TrackingError as error:
         return False, str(error)
 
@@ -44,7 +44,7 @@ def check_example(tracker: Tracker, registered: str, number: str) -> None:
     Raises:
         TrackingError: it cannot be loaded, or gives no probability.
     """
-    answers = ask(tracker.uri, f"models:/{registered}/{number}")
+    answers = ask(tracker, f"models:/{registered}/{number}")
     if not _probabilities(answers.example):
         raise TrackingError(f"models:/{registered}/{number}: expected a probability of its input example, got none.")
 

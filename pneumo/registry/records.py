@@ -1,6 +1,5 @@
 """What is kept with a registered version, so that a later promotion can compare with it fairly."""
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pneumo.errors import PromotionError
 from pneumo.stages import EMBEDDING, IMAGE, DatasetVersion, Evaluation
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import find_bundle
+from pneumo.tracking.package import files_digest
 
 FOLDER = "registered"  # of the version's run
 MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"
@@ -79,16 +79,6 @@ def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: st
         FILES: files_digest(evaluation.bundle),
         **{name: repr(value) for name, value in numbers.items()},
     }
-
-
-def files_digest(folder: Path) -> str:
-    """sha256 over names and contents of a bundle's files."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb") as content:
-            line = f"{file.relative_to(folder).as_posix()}\0{hashlib.file_digest(content, 'sha256').hexdigest()}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()
 
 
 def check_files(tracker: Tracker, found: ModelVersion) -> None:

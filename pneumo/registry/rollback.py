@@ -27,7 +27,7 @@ def rollback(
         PromotionError: there is nothing to go back to, or the version was never champion or was changed.
         TrackingError: the version does not load, or MLflow does not answer.
     """
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
     name, names = settings.model_name(synthetic), settings.registry
     with switch.exclusive(home, name), ExitStack() as undo:
         standing = switch.standing(tracker, name, names, home)

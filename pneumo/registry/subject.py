@@ -127,7 +127,7 @@ def _scores(tracker: Tracker, asked: Subject, inventory: Inventory, rows: pd.Dat
     files, code = asked.version.tags[records.FILES], code_version("registry/subject.py")
     folder = home / "cache" / "accept" / stage_key("accept", inventory=inventory.key, files=files, code=code)
     if not is_kept(folder):
-        answers = ask(tracker.uri, asked.version.uri, [inventory.root / path for path in rows["path"]]).rows
+        answers = ask(tracker, asked.version.uri, [inventory.root / path for path in rows["path"]]).rows
         chance = np.array([row.probability for row in answers], np.float64).clip(1e-12, 1 - 1e-12)
         logit = asked.operating.temperature * np.log(chance / (1 - chance)) - asked.operating.offset
         said = {"logit": logit, "unlike": [row.unlike for row in answers], "refused": [row.error for row in answers]}

@@ -5,14 +5,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
-from pneumo.data.decode import SUFFIXES
+from pneumo.data.decode import SUFFIXES, read_bytes
 from pneumo.data.folders import walk
 from pneumo.data.storage import Bucket
 from pneumo.errors import DataError
 
 CONNECTIONS = 16
+
+
+class Content(NamedTuple):
+    """What the model takes, a file's path or an object's bytes, and its hash; empty for what cannot be read."""
+
+    cell: Path | bytes
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -23,9 +32,16 @@ class Found:
     bucket: Bucket | None = None
     key: str = ""
 
-    def cell(self) -> Path | bytes:
-        """What the model takes: the file's path, or the object's bytes."""
-        return self.bucket.get(self.key) if self.bucket else Path(self.path)
+    def content(self) -> Content:
+        """What is there now."""
+        if self.bucket:
+            data = self.bucket.get(self.key)
+            return Content(data, sha256(data).hexdigest())
+        path = Path(self.path)
+        try:
+            return Content(path, sha256(read_bytes(path, self.path)).hexdigest())
+        except DataError:  # the model says so in the image's row
+            return Content(path, "")
 
 
 def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found]:
@@ -44,10 +60,10 @@ def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found
     return list(found.values())
 
 
-def fetch(batch: Sequence[Found]) -> list[Path | bytes]:
-    """Cells of a batch, several objects at a time."""
+def fetch(batch: Sequence[Found]) -> list[Content]:
+    """Contents of a batch, several at a time."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(pool.map(Found.cell, batch))
+        return list(pool.map(Found.content, batch))
 
 
 def _at(path: str, endpoint: str | None) -> Iterator[Found]:

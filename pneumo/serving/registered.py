@@ -28,10 +28,10 @@ def load_registered(tracker: Tracker, version: ModelVersion) -> Registered:
     """Fetch a version and load it.
 
     Raises:
-        TrackingError: it cannot be fetched.
+        TrackingError: it cannot be fetched, or is not known to be what was registered.
         ModelError: it is not a model of pneumo, was changed, or takes embeddings and no images.
     """
-    with tracker.downloaded(version.uri) as folder:
+    with tracker.verified(version.uri) as folder:
         bundle = load_bundle(find_bundle(folder))
         if not isinstance(bundle, Bundle):
             raise needs_embeddings(version)

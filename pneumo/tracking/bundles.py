@@ -1,5 +1,7 @@
 """Log a serving bundle as a model that MLflow can load anywhere: the code beside the weights, nothing pickled."""
 
+import base64
+import io
 import json
 import shutil
 import tempfile
@@ -7,8 +9,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo.data.decode import decode
 from pneumo.errors import TrackingError
 from pneumo.stages import IMAGE
+from pneumo.tracking import package
 from pneumo.tracking.connection import asks, pages
 from pneumo.tracking.scoring import Cell
 from pneumo.tracking.system import installed
@@ -42,7 +46,8 @@ class Bundles:
             run_id: the run that made it.
             bundle: folder with serving.json and the weights.
             name: of the model below its run, such as the backbone's.
-            example: an image file, its bytes, or an embedding, for the input example.
+            example: an image file, its bytes, or an embedding, for the input example. Of an image only what the network
+                sees of it is logged, as a PNG: a file's header can name the patient.
             model_file: the code that MLflow runs.
         """
         from mlflow.entities import LoggedModelOutput
@@ -54,6 +59,7 @@ class Bundles:
             with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
                 path = Path(folder) / "model"
                 _save(path, run_id, logged, bundle, example, model_file)
+                self.client.set_logged_model_tags(logged.model_id, {package.TAG: package.files_digest(path)})
                 self.client.log_model_artifacts(logged.model_id, str(path))
             self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
             status = "READY"
@@ -85,11 +91,12 @@ def find_bundle(folder: Path) -> Path:
 
 
 def input_example(folder: Path) -> bytes:
-    """The image that a model was logged with, from its downloaded files."""
+    """PNG of the image that a model was logged with, from its downloaded files; an older one's may be of any kind."""
     from mlflow.models import Model
 
     example: Any = Model.load(str(folder)).load_input_example(str(folder))
-    return bytes(example["image"][0])
+    cell = example[IMAGE][0]
+    return base64.b64decode(cell) if isinstance(cell, str) else bytes(cell)
 
 
 def requirements() -> list[str]:
@@ -102,9 +109,9 @@ def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Cell, mod
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    cell = example.read_bytes() if isinstance(example, Path) else example
     spec = json.loads((bundle / SPEC).read_bytes())
     column = spec.get("input", IMAGE)
+    cell = example if isinstance(example, list) else _picture(example, spec)
     model = Model(
         artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
     )
@@ -118,6 +125,15 @@ def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Cell, mod
         pip_requirements=requirements(),
         mlflow_model=model,
     )
+
+
+def _picture(image: Path | bytes, spec: dict[str, Any]) -> bytes:
+    """PNG of the pixels that the network sees of an image, and of nothing else that its file holds."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(decode(image, spec["size"], spec["fit"], "the input example")).save(file, "PNG")
+    return file.getvalue()
 
 
 def _code(target: Path) -> Path:
@@ -135,9 +151,9 @@ def _signature(column: str, threshold: float) -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    # MLflow refuses a whole table for one bad list; the model itself gives that row an error.
-    kind = DataType.binary if column == IMAGE else AnyType()  # type: ignore[no-untyped-call]
-
+    # Not binary, nor a list of numbers: for one text that is no base64, or one bad list, MLflow would refuse the whole
+    # table. The model itself gives that row an error.
+    kind = AnyType()  # type: ignore[no-untyped-call]
     output: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "probability"),
         ColSpec(DataType.string, "label", required=False),

@@ -17,6 +17,9 @@ BACKOFF_SECONDS = 1  # of the second retry; doubles with each one, up to urllib3
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 
+# For every process that imports MLflow: it tells nobody, and refuses models that would have to be unpickled.
+SAFE = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -48,8 +51,8 @@ def connect(uri: str, patience: float = 0) -> "MlflowClient":
 
 
 def configure() -> None:
-    """Set MLflow's own variables before it is imported: no telemetry, retries as OUTAGE_SECONDS says."""
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    """Set MLflow's own variables before it is imported: no telemetry, no pickle, retries as OUTAGE_SECONDS says."""
+    os.environ |= SAFE
     defaults = {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries(OUTAGE_SECONDS)),

@@ -1,7 +1,7 @@
 """A program of its own: load a registered model as any user would, and score images for whoever started it.
 
 It is run by path and imports nothing of this package, so the only pneumo it can see is the code kept in the model.
-Arguments: MLflow's address, "models:/name/version", a folder for the model's files. It writes a line of JSON when the
+Its argument is the folder with the model's files: it needs no address and no login. It writes a line of JSON when the
 model is loaded, {example: probabilities of the input example, from_model, input: the column that it takes}, and then
 one for each line that it reads:
 {cells: [{path} or {data: base64} or {vector}], threshold or null} -> [{probability, label, error, unlike}, ...].
@@ -21,8 +21,8 @@ def main() -> None:
     # What libraries print must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    uri, name, folder = sys.argv[1:]
-    model = load(uri, name, folder)
+    (folder,) = sys.argv[1:]
+    model = load(folder)
     code = str(getattr(sys.modules.get("pneumo"), "__file__", ""))
     example = [] if model.input_example is None else model.predict(model.input_example)["probability"].tolist()
     schema = model.metadata.get_input_schema()
@@ -33,12 +33,11 @@ def main() -> None:
         print(json.dumps(score(model, json.loads(line), column)), file=answers, flush=True)
 
 
-def load(uri: str, name: str, folder: str) -> Any:
-    """The model, its files in a folder."""
-    import mlflow
+def load(folder: str) -> Any:
+    """The model in a folder."""
+    from mlflow.pyfunc import load_model
 
-    mlflow.set_tracking_uri(uri)
-    return mlflow.pyfunc.load_model(name, dst_path=folder)
+    return load_model(folder)
 
 
 def score(model: Any, request: dict[str, Any], column: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
 from pneumo.stages import Record
+from pneumo.tracking import package
 from pneumo.tracking.connection import EXISTS, MISSING, asks, pages
 
 if TYPE_CHECKING:
@@ -44,18 +45,24 @@ class Models:
     """The registry of one MLflow server."""
 
     uri: str
+    unverified: bool
     client: "MlflowClient"
 
     @asks
     def register(self, model_uri: str, name: str, description: str = "", tags: Mapping[str, str] | None = None) -> str:
-        """Add a version of a logged model "models:/m-..."; the registered model is created when there is none."""
+        """Add a version of a logged model "models:/m-..."; the registered model is created when there is none.
+
+        The version gets the digest of the files that were logged as a tag.
+        """
         self._ensure(name)
         model_id = model_uri.removeprefix("models:/")
-        run_id = self.client.get_logged_model(model_id).source_run_id
-        description = description[:LONGEST_DESCRIPTION]
+        logged = self.client.get_logged_model(model_id)
+        kept = {key: str(value) for key, value in logged.tags.items() if key == package.TAG}
+        every, description = {**(tags or {}), **kept}, description[:LONGEST_DESCRIPTION]
         made = self.client.create_model_version(
-            name, model_uri, run_id, dict(tags or {}), description=description, model_id=model_id, await_creation_for=0
-        )
+            name, model_uri, logged.source_run_id, every, description=description, model_id=model_id,
+            await_creation_for=0,
+        )  # fmt: skip
         return str(made.version)
 
     @asks
@@ -157,9 +164,31 @@ class Models:
         return Path(download_artifacts(self._location(uri), dst_path=str(folder), tracking_uri=self.uri))
 
     def load_pyfunc(self, uri: str) -> "PyFuncModel":
-        """A registered model, loaded into memory."""
-        with self.downloaded(uri) as folder:
+        """A registered model, loaded into memory; runs the code that was logged with it, once `verified`."""
+        with self.verified(uri) as folder:
             return _load(folder)
+
+    @contextmanager
+    def verified(self, uri: str) -> Iterator[Path]:
+        """Files of a version, by address or alias, as they were logged and not otherwise; gone after the block.
+
+        Raises:
+            TrackingError: a file was changed, added or removed, or nobody kept a digest and `unverified` is not set.
+        """
+        version = self.resolve(uri)
+        kept = version.tags.get(package.TAG)
+        if kept is None and not self.unverified:
+            raise TrackingError(
+                f"Expected a version whose files pneumo knows, but {version.uri} was registered by other hands or by an"
+                " older pneumo: name another, or set registry.unverified to true in mlflow.yaml if you trust its code."
+            )
+        with self.downloaded(version.uri) as folder:
+            if kept is not None and package.files_digest(folder) != kept:
+                raise TrackingError(
+                    f"Expected the files of {version.uri} as they were registered, but they were changed in the"
+                    " artifact store: its code was not run; choose another version."
+                )
+            yield folder
 
     @contextmanager
     def downloaded(self, uri: str) -> Iterator[Path]:

@@ -38,14 +38,17 @@ class Run(Record):
 class Runs:
     """The runs of one experiment on one MLflow server."""
 
-    def __init__(self, uri: str, experiment: str, patience: float = 0) -> None:
+    def __init__(self, uri: str, experiment: str, patience: float = 0, unverified: bool = False) -> None:
         """Connect, within `patience` seconds; the experiment is created when it is first needed.
+
+        `unverified`: whether models of whose files no digest is known may be run.
 
         Raises:
             TrackingError: nothing answers at the address.
         """
         self.uri = uri.rstrip("/")
         self.experiment = experiment
+        self.unverified = unverified
         self.client: MlflowClient = connect(self.uri, patience)
 
     @cached_property

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import site
 import subprocess
 import sys
 import tempfile
@@ -14,10 +15,19 @@ from typing import Any
 
 from pneumo.errors import TrackingError
 from pneumo.stages import Record
-from pneumo.tracking.connection import configure
+from pneumo.tracking.connection import SAFE
+from pneumo.tracking.models import Models
+from pneumo.tracking.package import files_digest
 
 PROGRAM = Path(__file__).with_name("fresh.py")
 LIMIT_SECONDS = 1800  # of one answer
+# By name, never by pattern: what begins with TF_ or NVIDIA_ may be a key of somebody.
+PASSED = (
+    "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "KERAS_BACKEND", "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS", "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "TF_FORCE_GPU_ALLOW_GROWTH",
+    "TF_XLA_FLAGS", "XLA_FLAGS", "XLA_PYTHON_CLIENT_PREALLOCATE",
+)  # fmt: skip
 Cell = Path | bytes | list[float]  # an image file, its bytes, or an embedding
 
 
@@ -41,11 +51,11 @@ class Answers(Record):
 class Served:
     """A loaded registered model in a process of its own; `example`: probabilities of its input example.
 
-    `input` is the column that it takes: image, or embedding.
+    `input` is the column that it takes: image, or embedding; `digest` is of its files.
     """
 
-    def __init__(self, model_uri: str, process: "subprocess.Popen[str]", log: Path) -> None:
-        self.model_uri = model_uri
+    def __init__(self, model_uri: str, process: "subprocess.Popen[str]", log: Path, digest: str) -> None:
+        self.model_uri, self.digest = model_uri, digest
         self._process, self._log = process, log
         loaded = self._read()
         self.example: tuple[float, ...] = tuple(loaded["example"])
@@ -86,37 +96,52 @@ class Served:
 
 
 @contextmanager
-def served(uri: str, model_uri: str) -> Iterator[Served]:
-    """Load "models:/name/version" in a process of its own for the time of the block.
+def served(tracker: Models, model_uri: str) -> Iterator[Served]:
+    """Load "models:/name/version" in a process of its own for the time of the block, once it is `verified`.
 
     Raises:
-        TrackingError: it cannot be loaded; the message ends with the process's last line.
+        TrackingError: it is not what was registered or cannot be loaded; the message ends with the process's last line.
     """
-    configure()
+    with tracker.verified(model_uri) as folder, loaded(folder, model_uri) as model:
+        yield model
+
+
+@contextmanager
+def loaded(model: Path, name: str) -> Iterator[Served]:
+    """Load a model from its folder in a process of its own, which runs the code that came with the model.
+
+    The process is given that folder, and no address, login or key of this one. Errors call it by `name`.
+    """
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         log = Path(folder) / "log"
-        # -P: the program's own folder holds files named like packages. The folder's pneumo must not be found either.
-        command = [sys.executable, "-P", str(PROGRAM), uri, model_uri, folder]
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        # -P: the program's own folder holds files named like packages.
+        command = [sys.executable, "-P", str(PROGRAM), str(model)]
+        environment = _environment(folder)
         with log.open("wb") as errors:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 command, cwd=folder, env=environment, text=True, encoding="utf-8",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
         try:
-            yield Served(model_uri, process, log)
+            yield Served(name, process, log, files_digest(model))
         finally:
             process.kill()
             process.communicate()
 
 
-def ask(uri: str, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
+def _environment(home: str) -> dict[str, str]:
+    """What a process may know that runs a model's code; packages below the user's own home are found all the same."""
+    own = {"HOME": home, "TMPDIR": home, "PYTHONUSERBASE": site.getuserbase()}
+    return {name: os.environ[name] for name in PASSED if name in os.environ} | own | SAFE
+
+
+def ask(tracker: Models, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
     """Score the input example and some images or embeddings once, in a fresh process.
 
     Raises:
-        TrackingError: the model cannot be loaded or fails.
+        TrackingError: the model is not what was registered, cannot be loaded or fails.
     """
-    with served(uri, model_uri) as model:
+    with served(tracker, model_uri) as model:
         return Answers(rows=tuple(model.score(cells)), example=model.example, from_model=model.from_model)
 
 

@@ -120,7 +120,7 @@ class World:
             Image.new("L", (8, 8)).save(folder / "figures" / f"{figure}.png")
         validation = rows[rows["split"] == "validation"]
         operating = fit_operating(validation, None, 0.95)
-        spec = {"noise": noise, "seed": seed, "shift": shift, **operating._asdict()}
+        spec = {"noise": noise, "seed": seed, "shift": shift, "size": 8, "fit": "squash", **operating._asdict()}
         (folder / "bundle" / "serving.json").write_text(json.dumps(spec))
         test = apply_operating(rows[rows["split"] == "test"], operating)
         measures = measure(test, operating.temperature)
@@ -198,9 +198,9 @@ def data_version(root: Path, rows: pd.DataFrame) -> DatasetVersion:
     )
 
 
-def in_this_process(uri: str, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
+def in_this_process(tracker: Tracker, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
     """What `ask` does, without the seconds that a process of its own takes."""
-    model = Tracker(uri, "registry").load_pyfunc(model_uri)
+    model = tracker.load_pyfunc(model_uri)
     example = model.predict(model.input_example)["probability"].tolist()
     column = model.metadata.get_input_schema().input_names()[0]
     table = model.predict(pd.DataFrame({column: pd.Series(list(cells), dtype=object)}))

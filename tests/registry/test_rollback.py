@@ -14,8 +14,8 @@ from pneumo.cli import app
 from pneumo.errors import PromotionError, TrackingError
 from pneumo.registry.course import Word
 from pneumo.registry.history import history, read
-from pneumo.registry.records import files_digest
 from pneumo.registry.rollback import rollback
+from pneumo.tracking.package import files_digest
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -124,8 +124,8 @@ def test_app_and_export_say_that_it_takes_no_images(tracker, version):
 def test_batch_scoring_says_that_it_takes_no_images(tracker, version, tiny, tmp_path):
     (tmp_path / "image.png").write_bytes(tiny.encoded(tiny.pictures(1)[0]))
     with pytest.raises(ModelError, match="a model of images, but vectors version 1 takes embeddings made elsewhere"):
-        predict(tracker.uri, version, [str(tmp_path)], tmp_path / "out.csv")
-    assert not list(tmp_path.glob("*out*"))
+        predict(tracker, version, [str(tmp_path)], str(tmp_path / "out.csv"), tmp_path)
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_a_changed_spec_names_the_key(bundle_folder, tmp_path):

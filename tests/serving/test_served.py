@@ -70,6 +70,17 @@ def test_a_bad_image_is_a_row_with_an_error(address, tiny):
     assert bad["probability"] is None and bad["label"] is None and "row 1 cannot be decoded" in bad["error"]
 
 
+def test_a_cell_that_is_no_base64_costs_its_own_row_only(address, model, tiny):
+    good = base64.b64encode(tiny.encoded(tiny.pictures(1)[0])).decode()
+    bad = ["no base64", "image.png", "abc", "", None, 7, [1, 2]]
+    body = json.dumps({"dataframe_split": {"columns": ["image"], "data": [[cell] for cell in (good, *bad, good)]}})
+    request = urllib.request.Request(f"{address}/invocations", body.encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        first, *refused, last = json.loads(answer.read())["predictions"]
+    assert first["probability"] == last["probability"] and first["error"] is None
+    assert [f"row {number} holds" in row["error"] for number, row in enumerate(refused, start=1)] == [True] * len(bad)
+
+
 def test_the_threshold_is_a_parameter(address, tiny):
     image = tiny.encoded(tiny.pictures(1)[0])
     assert ask(address, [image], threshold=0.0)[0]["label"] == "PNEUMONIA"

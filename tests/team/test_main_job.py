@@ -1,17 +1,16 @@
 """The main job on Postgres and S3, on DICOM files that name patients; then all that it left is searched for them."""
 
-import io
 import json
 import subprocess
-import zipfile
 from pathlib import Path
 
 import boto3
 import httpx
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
+
+from tests.leaks import hits
 
 pytestmark = pytest.mark.team
 MODEL = "pneumonia-classifier"
@@ -144,39 +143,7 @@ def planted(team):
     values = {value for name, value in team.environment.items() if any(kind in name for kind in kinds)}
     secrets = {value.rpartition(":")[2] for value in values if len(value.rpartition(":")[2]) >= 20}
     assert len(secrets) == 7
-    return [word.encode() for word in (*secrets, PATIENT, NAME, "Zwetschgenbaum", BIRTH)]
-
-
-def readable(name: str, data: bytes):
-    """A file's bytes, and what is packed inside it."""
-    yield name, data
-    if name.endswith(".parquet"):
-        yield name, pd.read_parquet(io.BytesIO(data)).to_csv().encode()
-    elif zipfile.is_zipfile(io.BytesIO(data)):
-        with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            for member in packed.namelist():
-                yield f"{name}!{member}", packed.read(member)
-
-
-def hits(sources, words):
-    return sorted(
-        {
-            f"{inner}: {word.decode()}"
-            for name, data in sources
-            for inner, content in readable(name, data)
-            for word in words
-            if word in content
-        }
-    )
-
-
-def test_secrets_and_patients_are_found_where_they_are_planted(tmp_path, dicom_set):
-    """The search itself: it must see what is there."""
-    image = next(dicom_set.rglob("*.dcm"))
-    pd.DataFrame({"patient": [NAME]}).to_parquet(tmp_path / "p.parquet")
-    parquet = [("p.parquet", (tmp_path / "p.parquet").read_bytes())]
-    assert hits([("image.dcm", image.read_bytes())], [NAME.encode()])
-    assert hits(parquet, [NAME.encode()])
+    return [*secrets, PATIENT, "Zwetschgenbaum", "Hannelore", BIRTH]
 
 
 def test_no_log_and_no_file_holds_a_secret_or_a_patient(team, ran):
@@ -206,4 +173,4 @@ def test_no_command_line_shows_a_secret(team, ran):
     import psutil
 
     lines = " ".join(word for process in psutil.process_iter(["cmdline"]) for word in process.info["cmdline"] or ())
-    assert not [word for word in planted(team) if word.decode() in lines]
+    assert not [word for word in planted(team) if word in lines]

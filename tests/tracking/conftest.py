@@ -52,6 +52,6 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
-    (folder / "serving.json").write_text(json.dumps({"value": 0.7, "threshold": 0.4}))
+    (folder / "serving.json").write_text(json.dumps({"value": 0.7, "threshold": 0.4, "size": 8, "fit": "squash"}))
     (folder / "weights.bin").write_bytes(bytes(range(256)))
     return folder
