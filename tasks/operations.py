@@ -96,13 +96,13 @@ def say(words: str) -> None:
 @task(name="clean", task_run_name="clean", cache_policy=NO_CACHE)
 def clean(settings: Settings, apply: bool) -> str:
     """Show what is old and needed by nobody, and take it away if told so; returns the outcome in words."""
-    found = retention.plan(settings)
+    found, unknown = retention.plan(settings), retention.unknown(settings)
     items = [item for item, _ in found]
-    pages.clean_table(items)
+    pages.clean_table([*items, *unknown])
     if apply:
         retention.apply(found, settings)
-    words = f"{len(items)} things, {sum(item.bytes for item in items) / estimate.MIB:.1f} MiB"
-    return f"{words}: deleted." if apply else f"{words}: nothing was touched, retention.apply is false."
+    outcome = "deleted" if apply else "nothing was touched, retention.apply is false"
+    return f"{retention.words(items, unknown, outcome)}."
 
 
 def conclude(result: Summary, inventory: Inventory, recipe: dict[str, Any], settings: Settings, run_id: str) -> None:

@@ -142,20 +142,11 @@ class PrefectApi:
         state = {"type": "CANCELLED", "message": message}
         self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
 
-    def ended_before(self, when: datetime) -> list[dict[str, Any]]:
-        """Flow runs that had come to their end by then."""
-        wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"before_": when.isoformat()}}
-        return self._pages("/flow_runs/filter", {"flow_runs": wanted, "sort": "END_TIME_DESC"})
-
     def ended_since(self, when: datetime, queue: str) -> list[dict[str, Any]]:
         """Flow runs of a queue that came to their end after that time."""
         wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"after_": when.isoformat()}}
         wanted["work_queue_name"] = {"any_": [queue]}
         return self._pages("/flow_runs/filter", {"flow_runs": wanted, "sort": "END_TIME_DESC"})
-
-    def delete_run(self, run_id: str) -> None:
-        """Forget a flow run, its task runs and its logs."""
-        self._ask("DELETE", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND})
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The task runs of a flow run, oldest first."""

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+OURS = ("mlflow.source.name", "pneumo")  # tag of every run that pneumo makes, and of no other
 PACKAGES = ("pneumo", "tensorflow", "keras", "numpy", "mlflow", "prefect", "great-expectations", "scikit-learn")
 PROJECT = Path(__file__).parents[2]
 
@@ -15,7 +16,7 @@ PROJECT = Path(__file__).parents[2]
 def system_tags() -> dict[str, str]:
     """Tags that every run gets; `git.changed` says whether the tree differed from its commit."""
     versions = {f"version.{name}": found for name in PACKAGES if (found := installed(name))}
-    source = {"mlflow.source.name": "pneumo", "mlflow.source.type": "LOCAL", "mlflow.user": user()}
+    source = {**dict([OURS]), "mlflow.source.type": "LOCAL", "mlflow.user": user()}
     return {**source, "version.python": platform.python_version(), "machine": platform.node(), **versions, **_commit()}
 
 
