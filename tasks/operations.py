@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from pneumo.operations import cause, doctor, estimate, reconcile, retention, schedule
+from pneumo.operations import cause, claims, doctor, estimate, reconcile, retention, schedule
 from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
@@ -37,7 +37,7 @@ def guard() -> Iterator[Settings]:
         yield settings
         return
     _guarded.add(run)
-    with _one_prefect(), reconcile.claimed(settings.home, run):
+    with _one_prefect(), claims.claimed(settings.home, run):
         try:
             close_dead(settings)
             preflight(settings)

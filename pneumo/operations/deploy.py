@@ -1,4 +1,4 @@
-"""What a Prefect server must know of this project: bucket, place of results, work pool, deployments."""
+"""What a Prefect server must know of this project: bucket, place of results, work pool, deployments, automations."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from pneumo.data.storage import Bucket
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.operations import processes
+from pneumo.operations import automations, processes
 from pneumo.operations.embedded import PROJECT, environment, folder_of
 from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.operations.schedule import variables
@@ -72,9 +72,9 @@ def lay_results(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
-    """Lay the deployments of infra/prefect.yaml, unless that was done for this very code and server."""
-    sources = [PROJECT / DEPLOYMENTS, *sorted((PROJECT / "flows").glob("*.py"))]
-    parts = [*(file.read_bytes() for file in sources), repr(variables(settings)).encode()]
+    """Lay the deployments of infra/prefect.yaml and the watch over their runs, unless done for this code and server."""
+    sources = [PROJECT / DEPLOYMENTS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
+    parts = [*(file.read_bytes() for file in sources), repr((variables(settings), settings.pool.type)).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     laid = folder_of(settings) / "deployed"
     present = set(deployment_names()) <= PrefectApi(api).deployments().keys()
@@ -91,6 +91,7 @@ def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -
         raise ServiceError(
             f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}"
         )
+    automations.lay(PrefectApi(api), settings.pool)
     laid.write_text(digest)
 
 

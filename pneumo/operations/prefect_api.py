@@ -82,6 +82,15 @@ class PrefectApi:
         found = self._pages("/deployments/filter", {"work_pools": {"name": {"any_": [POOL]}}})
         return {item["name"]: str(item["id"]) for item in found}
 
+    def ensure_automation(self, wanted: dict[str, Any]) -> None:
+        """Create or replace the automation of that name."""
+        body = {"automations": {"name": {"any_": [wanted["name"]]}}}
+        found = self._pages("/automations/filter", body)
+        if found:
+            self._ask("PUT", f"/automations/{found[0]['id']}", wanted)
+        else:
+            self._ask("POST", "/automations/", wanted)
+
     def block(self, kind: str, name: str) -> dict[str, Any] | None:
         """What a block holds, or None."""
         path = f"/block_types/slug/{kind}/block_documents/name/{name}"
