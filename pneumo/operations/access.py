@@ -11,6 +11,7 @@ from pneumo.settings import Retention, Settings
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PREFECT_LOGIN, MLFLOW_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
+ADMINISTRATOR = "MLFLOW_AUTH_ADMIN_USERNAME"
 DATABASE, SESSIONS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"
 ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
 ELSEWHERE = "PNEUMO_DATABASE_ELSEWHERE"  # all that those who are not the server are told of MLflow's database
@@ -18,7 +19,7 @@ VACUUM, SECONDS_A_DAY = "PREFECT_SERVER_SERVICES_DB_VACUUM_", 86_400
 LOCK_SECONDS = 60  # for which a writer waits for another one's lock
 SERVER_ONLY = frozenset(
     {"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL", PREFECT_LOGIN, DATABASE, SESSIONS,
-     MLFLOW_LOGIN, "MLFLOW_AUTH_ADMIN_USERNAME"}
+     MLFLOW_LOGIN, ADMINISTRATOR}
 )  # fmt: skip
 
 
@@ -34,6 +35,12 @@ def require_logins(settings: Settings) -> None:
             f"Expected logins for servers that other machines can reach (services.host is {settings.services.host}), "
             f"but {' and '.join(missing)} is not set: set it, or services.host to 127.0.0.1."
         )
+
+
+def administrator() -> tuple[str, str] | None:
+    """MLflow's administrator, where the servers are started or laid out; no worker and no flow run knows it."""
+    password = os.environ.get(MLFLOW_LOGIN)
+    return (os.environ.get(ADMINISTRATOR, "admin"), password) if password else None
 
 
 def mlflow_options(settings: Settings) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pneumo.operations.prefect_api import POOL, PrefectApi
 from pneumo.operations.reconcile import worker
 from pneumo.operations.schedule import variables
 from pneumo.settings import Settings
-from pneumo.tracking import healthy
+from pneumo.tracking import answers
 
 PROJECT = Path(__file__).parents[2]
 QUIET = {
@@ -111,4 +111,4 @@ def _mlflow(settings: Settings, url: str) -> Service:
     command = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
     artifacts = os.environ.get(access.ARTIFACTS, str(home / "artifacts"))
     options = ("--artifacts-destination", artifacts, *access.mlflow_options(settings))
-    return Service("mlflow", (*command, *options), lambda: healthy(url), url, port, "services.mlflow_port")
+    return Service("mlflow", (*command, *options), lambda: answers(url), url, port, "services.mlflow_port")

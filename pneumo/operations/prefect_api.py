@@ -11,6 +11,7 @@ import httpx
 
 from pneumo.errors import ServiceError
 from pneumo.settings import Settings
+from pneumo.tracking.system import REQUESTER
 
 POOL = "pneumo"
 TRAINING_QUEUE = "training"
@@ -97,8 +98,8 @@ class PrefectApi:
         found = self._ask("GET", path, accepted={httpx.codes.NOT_FOUND})
         return dict(found["data"]) if "data" in found else None
 
-    def create_run(self, deployment: str, parameters: dict[str, Any]) -> str:
-        """Ask for a run now; returns its id.
+    def create_run(self, deployment: str, parameters: dict[str, Any], requester: str = "") -> str:
+        """Ask for a run now, in the name of `requester`; returns its id.
 
         Raises:
             ServiceError: no such deployment, or a parameter that its form refuses.
@@ -110,6 +111,7 @@ class PrefectApi:
             )
         # With a key of its own the same request sent twice, because an answer was lost, makes one run.
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
+        body |= {"labels": {REQUESTER: requester}} if requester else {}
         return str(self._ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
     def run(self, run_id: str) -> dict[str, Any]:
@@ -135,6 +137,17 @@ class PrefectApi:
     def cancel(self, run_id: str) -> None:
         """Ask the worker to end a run."""
         self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def resume(self, run_id: str, answer: dict[str, Any]) -> None:
+        """Answer a run that waits for a person.
+
+        Raises:
+            ServiceError: it does not wait, or not for such an answer.
+        """
+        told = self._ask("POST", f"/flow_runs/{run_id}/resume", {"run_input": answer})
+        if told["status"] != "ACCEPT":
+            reason = told["details"].get("reason") or "no reason given"
+            raise ServiceError(f"Expected the run {run_id} to wait for this answer, but Prefect refused it: {reason}")
 
     def crash(self, run_id: str, message: str) -> None:
         """Record that a run's process is gone; frees its place in the queue."""

@@ -1,12 +1,14 @@
 """Where a run ran: versions of packages, the code's commit, the user."""
 
 import getpass
+import os
 import platform
 import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+REQUESTER = "pneumo.requester"  # label of a flow run, tag of its MLflow run: who asked for it
 OURS = ("mlflow.source.name", "pneumo")  # tag of every run that pneumo makes, and of no other
 PACKAGES = ("pneumo", "tensorflow", "keras", "numpy", "mlflow", "prefect", "great-expectations", "scikit-learn")
 PROJECT = Path(__file__).parents[2]
@@ -29,7 +31,9 @@ def installed(package: str) -> str | None:
 
 
 def user() -> str:
-    """Name of the user; a container's user may have none."""
+    """The user of MLflow's login, else of the machine; a container's user may have none."""
+    if login := os.environ.get("MLFLOW_TRACKING_USERNAME"):
+        return login
     try:
         return getpass.getuser()
     except (KeyError, OSError):
