@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
@@ -60,6 +60,15 @@ class Promotion(Section):
     embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
     approval: bool = False
     approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
+    two_people: bool = Field(False, description="Whether approval must come from another person than the request")
+
+    @model_validator(mode="after")
+    def _asks_someone(self) -> "Promotion":
+        if self.two_people and not self.approval:
+            raise PydanticCustomError(
+                "two_people", "expected approval: true beside two_people, found false: nobody would be asked, set both"
+            )
+        return self
 
 
 class Accept(Section):

@@ -22,12 +22,20 @@ class Approval(RunInput):
     approve: bool = Field(False, description="Off: rejected")
     name: str = Field(min_length=1, description="Yours; kept in the history")
     reason: str = Field("", description="Kept in the history")
+    login: str = Field("", description="Leave it empty: `pneumo approve` fills it in")
 
 
-def asking(hours: float) -> Approve:
-    """Ask on the page of this flow run, and wait for the answer; silence is a rejection."""
+def asking(hours: float, requester: str | None = None) -> Approve:
+    """Ask on the page of this flow run, and wait for the answer; silence is a rejection.
+
+    Args:
+        hours: how long.
+        requester: who asked for the run, if another person has to approve; empty: nobody knows who.
+    """
 
     def ask(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+        if requester == "":
+            return Word(approved=False, said="not asked for: promotion.two_people needs to know who asked for the run")
         form = Approval.with_initial_data(description=evidence(rows, evaluation, tracker().run_url(evaluation.run_id)))
         get_run_logger().info("waiting %g h for a person's approval: %s", hours, flow_run.ui_url)
         try:
@@ -35,11 +43,24 @@ def asking(hours: float) -> Approve:
         except FlowPauseTimeout:
             _go_on()
             return Word(approved=False, said=f"nobody answered within {hours:g} h")
+        if wrong := _alone(answer, requester):
+            return Word(approved=False, said=wrong)
         verb = "approved" if answer.approve else "rejected"
         because = f": {answer.reason}" if answer.reason else ""
         return Word(approved=answer.approve, said=f"{verb} by {answer.name}{because}")
 
     return ask
+
+
+def _alone(answer: Approval, requester: str | None) -> str:
+    """Why an approval is not that of a second person; empty if it is, or need not be."""
+    if requester is None or not answer.approve:
+        return ""
+    if not answer.login:
+        return f"approved on the page by {answer.name}, but promotion.two_people asks for `pneumo approve`"
+    if answer.login.casefold() == requester.casefold():
+        return f"approved by {answer.login}, who asked for the run, but promotion.two_people wants a second person"
+    return ""
 
 
 def evidence(rows: list[PolicyRow], evaluation: Evaluation, mlflow_url: str) -> str:

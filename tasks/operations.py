@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from pneumo.operations import cause, doctor, estimate, reconcile, retention, schedule
+from pneumo.operations import cause, claims, doctor, estimate, reconcile, retention, schedule
 from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
@@ -37,7 +37,7 @@ def guard() -> Iterator[Settings]:
         yield settings
         return
     _guarded.add(run)
-    with _one_prefect(), reconcile.claimed(settings.home, run):
+    with _one_prefect(), claims.claimed(settings.home, run):
         try:
             close_dead(settings)
             preflight(settings)
@@ -96,13 +96,13 @@ def say(words: str) -> None:
 @task(name="clean", task_run_name="clean", cache_policy=NO_CACHE)
 def clean(settings: Settings, apply: bool) -> str:
     """Show what is old and needed by nobody, and take it away if told so; returns the outcome in words."""
-    found = retention.plan(settings)
+    found, unknown = retention.plan(settings), retention.unknown(settings)
     items = [item for item, _ in found]
-    pages.clean_table(items)
+    pages.clean_table([*items, *unknown])
     if apply:
         retention.apply(found, settings)
-    words = f"{len(items)} things, {sum(item.bytes for item in items) / estimate.MIB:.1f} MiB"
-    return f"{words}: deleted." if apply else f"{words}: nothing was touched, retention.apply is false."
+    outcome = "deleted" if apply else "nothing was touched, retention.apply is false"
+    return f"{retention.words(items, unknown, outcome)}."
 
 
 def conclude(result: Summary, inventory: Inventory, recipe: dict[str, Any], settings: Settings, run_id: str) -> None:

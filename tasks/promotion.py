@@ -12,6 +12,7 @@ from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from tasks import pages
 from tasks.approval import asking
+from tasks.people import requester
 from tasks.tracking import tracker
 
 
@@ -32,7 +33,7 @@ def promote(
     audits: list[ShiftAudit] | None = None,
 ) -> Decision:
     """Register the best candidate by validation, and make it champion if it passes every gate."""
-    approve = asking(settings.promotion.approval_hours)
+    approve = asking(settings.promotion.approval_hours, requester(settings) if settings.promotion.two_people else None)
     decision = registry.promote(evaluations, version, settings, home, run_id, approve, external, audits or ())
     pages.decision_table(decision, tracker(), audits or ())
     pages.model_card(decision, tracker())

@@ -19,7 +19,9 @@ from pneumo.settings import load_settings
 from pneumo.stages import Candidate
 from pneumo.tracking import Tracker, healthy
 from pneumo.tracking.runs import Status
+from pneumo.tracking.system import REQUESTER
 from tasks.naming import short
+from tasks.people import requester
 
 PARENT_TAG = "mlflow.parentRunId"
 _cancelled = threading.Event()  # a flow run has its process for itself
@@ -41,6 +43,7 @@ def _tracker(uri: str, experiment: str, unverified: bool) -> Tracker:
 def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[str]:
     """An MLflow run that ends as the flow run ends, and links to its page."""
     tags = {**_origin(), "stage": stage, "data.source": str(parameters.get("data", ""))}
+    tags |= {REQUESTER: asked} if (asked := requester(load_settings())) else {}
     run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
     tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
     try:

@@ -45,6 +45,14 @@ def test_a_pattern_that_names_no_patient_is_refused(folder, monkeypatch, pattern
         load_settings()
 
 
+def test_two_people_without_approval_would_ask_nobody(folder, monkeypatch):
+    monkeypatch.setenv("PNEUMO_PROMOTION__TWO_PEOPLE", "true")
+    with pytest.raises(SettingsError, match=r"key promotion: expected approval: true beside two_people"):
+        load_settings()
+    monkeypatch.setenv("PNEUMO_PROMOTION__APPROVAL", "true")
+    assert load_settings().promotion.two_people
+
+
 def test_another_folder_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=r"Expected mlflow.yaml in the working folder"):

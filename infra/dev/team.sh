@@ -23,7 +23,8 @@ settings() {
     prefect_database=$(secret)
     mlflow_database=$(secret)
     login=$(secret)
-    mlflow_login=$(secret)
+    mlflow_administrator=$(secret)
+    mlflow_worker=$(secret)
     umask 077
     cat >"$folder/team.env" <<END
 PREFECT_DATABASE_PASSWORD=$prefect_database
@@ -35,9 +36,9 @@ PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK=s3-bucket/pneumo
 MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://mlflow:$mlflow_database@127.0.0.1:$port/mlflow
 MLFLOW_ARTIFACTS_DESTINATION=s3://pneumo/mlflow
 MLFLOW_AUTH_ADMIN_USERNAME=pneumo
-MLFLOW_AUTH_ADMIN_PASSWORD=$mlflow_login
-MLFLOW_TRACKING_USERNAME=pneumo
-MLFLOW_TRACKING_PASSWORD=$mlflow_login
+MLFLOW_AUTH_ADMIN_PASSWORD=$mlflow_administrator
+MLFLOW_TRACKING_USERNAME=worker
+MLFLOW_TRACKING_PASSWORD=$mlflow_worker
 MLFLOW_FLASK_SERVER_SECRET_KEY=$(secret)
 AWS_ENDPOINT_URL_S3=http://127.0.0.1:$((port + 1))
 AWS_DEFAULT_REGION=us-east-1

@@ -9,11 +9,11 @@ import sys
 import typer
 from rich.console import Console
 
-from pneumo.cli import acceptance, data, registry, runs, services, serving, upkeep
+from pneumo.cli import acceptance, approval, data, registry, runs, services, serving, upkeep
 from pneumo.errors import PneumoError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for commands in (runs.app, data.app, services.app, registry.app, acceptance.app, serving.app, upkeep.app):
+for commands in (runs.app, data.app, services.app, registry.app, approval.app, acceptance.app, serving.app, upkeep.app):
     app.registered_commands += commands.registered_commands
 
 

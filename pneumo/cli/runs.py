@@ -12,6 +12,7 @@ from pneumo.operations import embedded, processes, services, summary
 from pneumo.operations.follow import follow
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.settings import Settings, load_settings
+from pneumo.tracking.logins import person
 
 app = typer.Typer()
 console = Console()
@@ -58,10 +59,10 @@ def _to_the_end(deployment: str, parameters: dict[str, Any], settings: Settings,
 
 def _followed(deployment: str, parameters: dict[str, Any], settings: Settings, say: Console) -> dict[str, Any]:
     """The flow run, asked for and come to its end; Ctrl-C cancels it, from the very moment that it exists."""
-    api, run_id = PrefectApi(address(settings)), ""
+    api, run_id, requester = PrefectApi(address(settings)), "", person(settings.tracking_uri)
     try:
         with processes.interrupts_wait():
-            run_id = api.create_run(deployment, parameters)
+            run_id = api.create_run(deployment, parameters, requester)
         say.print(f"{deployment}: {embedded.run_page(settings, run_id)}", highlight=False, soft_wrap=True)
         return follow(PrefectApi(address(settings), patience=OUTAGE_SECONDS), run_id, say)
     except KeyboardInterrupt:

@@ -42,20 +42,19 @@ def clean(
     from pneumo.operations import retention
 
     settings = _limited(load_settings(), days=days, runs=runs)
-    found = retention.plan(settings)
+    found, unknown = retention.plan(settings), retention.unknown(settings)
     items = [item for item, _ in found]
     if apply:
         retention.apply(found, settings)
     if as_json:
-        console.print_json(data=[item.model_dump() for item in items])
+        console.print_json(data=[item.model_dump() for item in [*items, *unknown]])
         return
     table = Table("what", "name", "days old", "MiB", box=None, pad_edge=False)
-    for item in items:
+    for item in [*items, *unknown]:
         table.add_row(item.kind, item.name, f"{item.days:.0f}", f"{item.bytes / 2**20:.1f}")
-    if items:
+    if table.rows:
         console.print(table, highlight=False)
-    size = f"{sum(item.bytes for item in items) / 2**20:.1f} MiB"
-    console.print(f"{len(items)} things, {size}: {'deleted' if apply else 'nothing was touched; --apply deletes them'}")
+    console.print(retention.words(items, unknown, "deleted" if apply else "nothing was touched; --apply deletes them"))
 
 
 def _limited(settings: Settings, **given: float | None) -> Settings:

@@ -7,17 +7,19 @@ from contextlib import closing
 from pathlib import Path
 
 from pneumo.errors import ServiceError
-from pneumo.settings import Settings
+from pneumo.settings import Retention, Settings
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PREFECT_LOGIN, MLFLOW_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
+ADMINISTRATOR = "MLFLOW_AUTH_ADMIN_USERNAME"
 DATABASE, SESSIONS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"
 ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
 ELSEWHERE = "PNEUMO_DATABASE_ELSEWHERE"  # all that those who are not the server are told of MLflow's database
+VACUUM, SECONDS_A_DAY = "PREFECT_SERVER_SERVICES_DB_VACUUM_", 86_400
 LOCK_SECONDS = 60  # for which a writer waits for another one's lock
 SERVER_ONLY = frozenset(
     {"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL", PREFECT_LOGIN, DATABASE, SESSIONS,
-     MLFLOW_LOGIN, "MLFLOW_AUTH_ADMIN_USERNAME"}
+     MLFLOW_LOGIN, ADMINISTRATOR}
 )  # fmt: skip
 
 
@@ -33,6 +35,12 @@ def require_logins(settings: Settings) -> None:
             f"Expected logins for servers that other machines can reach (services.host is {settings.services.host}), "
             f"but {' and '.join(missing)} is not set: set it, or services.host to 127.0.0.1."
         )
+
+
+def administrator() -> tuple[str, str] | None:
+    """MLflow's administrator, where the servers are started or laid out; no worker and no flow run knows it."""
+    password = os.environ.get(MLFLOW_LOGIN)
+    return (os.environ.get(ADMINISTRATOR, "admin"), password) if password else None
 
 
 def mlflow_options(settings: Settings) -> tuple[str, ...]:
@@ -52,7 +60,7 @@ def own_environment(service: str, settings: Settings) -> dict[str, str]:
     if service == "prefect":
         origins = ",".join(_origins(settings, settings.services.prefect_port))
         own = {name: value for name, value in given.items() if name.startswith("PREFECT_")}
-        return own | {"PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origins}
+        return own | {"PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origins} | _vacuum(settings.retention)
     if service == "mlflow":
         own = {name: value for name, value in given.items() if name.startswith("MLFLOW_")}
         return own | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | _mlflow_environment(settings)
@@ -65,9 +73,11 @@ def artifact_store(settings: Settings) -> str | None:
     return given or (None if settings.tracking.uri else str(settings.home / "artifacts"))
 
 
-def database(settings: Settings) -> str:
-    """Address of the MLflow server's database; it may hold a password."""
-    return os.environ.get(DATABASE, f"sqlite:///{settings.home / 'mlflow.db'}?timeout={LOCK_SECONDS}")
+def database(settings: Settings) -> str | None:
+    """Address of the MLflow server's database, which may hold a password; None where that is not known here."""
+    if settings.tracking.uri or os.environ.get(ELSEWHERE):
+        return os.environ.get(DATABASE)
+    return _server_database(settings)
 
 
 def prepare_database(settings: Settings) -> None:
@@ -79,8 +89,20 @@ def prepare_database(settings: Settings) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
+def _server_database(settings: Settings) -> str:
+    return os.environ.get(DATABASE, f"sqlite:///{settings.home / 'mlflow.db'}?timeout={LOCK_SECONDS}")
+
+
+def _vacuum(limits: Retention) -> dict[str, str]:
+    """Prefect's own removal of old flow runs, every hour; its owner's variables come first."""
+    if not limits.apply:
+        return {}
+    wanted = {"ENABLED": "events,flow_runs", "RETENTION_PERIOD": str(int(limits.days * SECONDS_A_DAY))}
+    return {f"{VACUUM}{name}": os.environ.get(f"{VACUUM}{name}", value) for name, value in wanted.items()}
+
+
 def _mlflow_environment(settings: Settings) -> dict[str, str]:
-    store = database(settings)
+    store = _server_database(settings)
     if not os.environ.get(MLFLOW_LOGIN):
         return {DATABASE: store}
     file = settings.home / "services" / "mlflow-auth.ini"

@@ -1,4 +1,4 @@
-"""What a Prefect server must know of this project: bucket, place of results, work pool, deployments."""
+"""What a Prefect server must know of this project: bucket, place of results, work pool, deployments, automations."""
 
 import hashlib
 import json
@@ -11,11 +11,13 @@ from typing import Any
 
 from pneumo.data.storage import Bucket
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.operations import processes
+from pneumo.operations import access, automations, processes
 from pneumo.operations.embedded import PROJECT, environment, folder_of
 from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.operations.schedule import variables
 from pneumo.settings import Pool, Settings
+from pneumo.tracking.connection import login
+from pneumo.tracking.logins import ensure_worker
 
 DEPLOYMENTS = Path("infra/prefect.yaml")
 RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
@@ -27,9 +29,22 @@ def lay(settings: Settings, say: Callable[[str], None], api: str | None = None) 
     """Lay pool, place of results and deployments on a Prefect server; the one in force if none is named."""
     api = api or address(settings)
     folder_of(settings).mkdir(parents=True, exist_ok=True)
+    lay_login(settings)
     lay_pool(settings.pool, PrefectApi(api))
     lay_results(settings, environment(settings, api))
     _lay_deployments(settings, say, api)
+
+
+def lay_login(settings: Settings) -> None:
+    """Give the workers' login (MLFLOW_TRACKING_...) what it needs, where the administrator's is known, too.
+
+    Raises:
+        TrackingError: MLflow refused.
+    """
+    worker, administrator = login(), access.administrator()
+    if worker and administrator and worker[0] != administrator[0]:
+        models = (settings.registry.model, settings.registry.phantom_model)
+        ensure_worker(settings.tracking_uri, administrator, worker, settings.tracking.experiment, models)
 
 
 def make_bucket(settings: Settings) -> None:
@@ -72,9 +87,9 @@ def lay_results(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
-    """Lay the deployments of infra/prefect.yaml, unless that was done for this very code and server."""
-    sources = [PROJECT / DEPLOYMENTS, *sorted((PROJECT / "flows").glob("*.py"))]
-    parts = [*(file.read_bytes() for file in sources), repr(variables(settings)).encode()]
+    """Lay the deployments of infra/prefect.yaml and the watch over their runs, unless done for this code and server."""
+    sources = [PROJECT / DEPLOYMENTS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
+    parts = [*(file.read_bytes() for file in sources), repr((variables(settings), settings.pool.type)).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     laid = folder_of(settings) / "deployed"
     present = set(deployment_names()) <= PrefectApi(api).deployments().keys()
@@ -91,6 +106,7 @@ def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -
         raise ServiceError(
             f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}"
         )
+    automations.lay(PrefectApi(api), settings.pool)
     laid.write_text(digest)
 
 

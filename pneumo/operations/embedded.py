@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumo.operations import access
+from pneumo.operations.automations import HEARTBEAT_SECONDS
 from pneumo.operations.prefect_api import POOL, PrefectApi
+from pneumo.operations.reconcile import worker
 from pneumo.operations.schedule import variables
 from pneumo.settings import Settings
-from pneumo.tracking import healthy
+from pneumo.tracking import answers
 from pneumo.tracking.connection import SAFE
 
 PROJECT = Path(__file__).parents[2]
-WORKER = "pneumo-local"
 QUIET = {
     **SAFE,
     "DO_NOT_TRACK": "1",
@@ -59,7 +60,7 @@ def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
             "PREFECT_API_URL": api or settings.prefect_api,
             "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
             # Pauses of 2, 4, 8 ... 256 s: an outage of five minutes is survived, with some to spare for the jitter.
             "PREFECT_CLIENT_MAX_RETRIES": "8",
             "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle
@@ -73,7 +74,7 @@ def table(settings: Settings) -> tuple[Service, ...]:
     """The services of the embedded shape, in the order in which they start."""
     prefect = PrefectApi(settings.prefect_api, timeout=5)
     host, python = settings.services.host, sys.executable
-    mlflow = settings.tracking_uri
+    mlflow, name = settings.tracking_uri, worker(settings.home)
     services = [
         Service(
             "prefect",
@@ -85,8 +86,8 @@ def table(settings: Settings) -> tuple[Service, ...]:
         ),
         Service(
             "worker",
-            (python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", WORKER),
-            lambda: prefect.worker_online(WORKER),
+            (python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", name),
+            lambda: prefect.worker_online(name),
             f"work pool {POOL}",
         ),
     ]
@@ -111,4 +112,4 @@ def _mlflow(settings: Settings, url: str) -> Service:
     command = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
     artifacts = os.environ.get(access.ARTIFACTS, str(home / "artifacts"))
     options = ("--artifacts-destination", artifacts, *access.mlflow_options(settings))
-    return Service("mlflow", (*command, *options), lambda: healthy(url), url, port, "services.mlflow_port")
+    return Service("mlflow", (*command, *options), lambda: answers(url), url, port, "services.mlflow_port")

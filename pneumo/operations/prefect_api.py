@@ -11,6 +11,7 @@ import httpx
 
 from pneumo.errors import ServiceError
 from pneumo.settings import Settings
+from pneumo.tracking.system import REQUESTER
 
 POOL = "pneumo"
 TRAINING_QUEUE = "training"
@@ -82,14 +83,23 @@ class PrefectApi:
         found = self._pages("/deployments/filter", {"work_pools": {"name": {"any_": [POOL]}}})
         return {item["name"]: str(item["id"]) for item in found}
 
+    def ensure_automation(self, wanted: dict[str, Any]) -> None:
+        """Create or replace the automation of that name."""
+        body = {"automations": {"name": {"any_": [wanted["name"]]}}}
+        found = self._pages("/automations/filter", body)
+        if found:
+            self._ask("PUT", f"/automations/{found[0]['id']}", wanted)
+        else:
+            self._ask("POST", "/automations/", wanted)
+
     def block(self, kind: str, name: str) -> dict[str, Any] | None:
         """What a block holds, or None."""
         path = f"/block_types/slug/{kind}/block_documents/name/{name}"
         found = self._ask("GET", path, accepted={httpx.codes.NOT_FOUND})
         return dict(found["data"]) if "data" in found else None
 
-    def create_run(self, deployment: str, parameters: dict[str, Any]) -> str:
-        """Ask for a run now; returns its id.
+    def create_run(self, deployment: str, parameters: dict[str, Any], requester: str = "") -> str:
+        """Ask for a run now, in the name of `requester`; returns its id.
 
         Raises:
             ServiceError: no such deployment, or a parameter that its form refuses.
@@ -106,6 +116,7 @@ class PrefectApi:
             )
         # With a key of its own the same request sent twice, because an answer was lost, makes one run.
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
+        body |= {"labels": {REQUESTER: requester}} if requester else {}
         return str(self._ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
     def run(self, run_id: str) -> dict[str, Any]:
@@ -132,6 +143,17 @@ class PrefectApi:
         """Ask the worker to end a run."""
         self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
 
+    def resume(self, run_id: str, answer: dict[str, Any]) -> None:
+        """Answer a run that waits for a person.
+
+        Raises:
+            ServiceError: it does not wait, or not for such an answer.
+        """
+        told = self._ask("POST", f"/flow_runs/{run_id}/resume", {"run_input": answer})
+        if told["status"] != "ACCEPT":
+            reason = told["details"].get("reason") or "no reason given"
+            raise ServiceError(f"Expected the run {run_id} to wait for this answer, but Prefect refused it: {reason}")
+
     def crash(self, run_id: str, message: str) -> None:
         """Record that a run's process is gone; frees its place in the queue."""
         state = {"type": "CRASHED", "message": message}
@@ -147,20 +169,11 @@ class PrefectApi:
         state = {"type": "CANCELLED", "message": message}
         self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
 
-    def ended_before(self, when: datetime) -> list[dict[str, Any]]:
-        """Flow runs that had come to their end by then."""
-        wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"before_": when.isoformat()}}
-        return self._pages("/flow_runs/filter", {"flow_runs": wanted, "sort": "END_TIME_DESC"})
-
     def ended_since(self, when: datetime, queue: str) -> list[dict[str, Any]]:
         """Flow runs of a queue that came to their end after that time."""
         wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"after_": when.isoformat()}}
         wanted["work_queue_name"] = {"any_": [queue]}
         return self._pages("/flow_runs/filter", {"flow_runs": wanted, "sort": "END_TIME_DESC"})
-
-    def delete_run(self, run_id: str) -> None:
-        """Forget a flow run, its task runs and its logs."""
-        self._ask("DELETE", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND})
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The task runs of a flow run, oldest first."""

@@ -12,12 +12,13 @@ from pneumo.errors import PromotionError
 from pneumo.stages import EMBEDDING, IMAGE, DatasetVersion, Evaluation
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import find_bundle
+from pneumo.tracking.models import REGISTERED
 from pneumo.tracking.package import files_digest
 
 FOLDER = "registered"  # of the version's run
 MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"
 CALIBRATION = "calibration.parquet"  # of a version calibrated at a place: the images that it was calibrated on
-KEY, DIGEST, FILES, INPUT = "pneumo.key", "dataset.digest", "files.sha256", "input"
+KEY, DIGEST, FILES, INPUT = REGISTERED, "dataset.digest", "files.sha256", "input"
 PREVALENCE = "prevalence"  # tag: share of pneumonia among the images that the operating point was fitted on
 USED = ["sha256", "patient", "subtype"]
 

@@ -11,6 +11,7 @@ from pneumo.registry.course import Course, decide
 from pneumo.registry.query import query_row
 from pneumo.registry.rules import PERSON
 from pneumo.stages import Look, PolicyRow
+from pneumo.tracking.system import REQUESTER
 
 
 def register(course: Course) -> None:
@@ -117,6 +118,7 @@ def announce(course: Course) -> None:
         "evaluation": course.evaluation.key,
         "remedy": history.cut(" ".join(decision.remedies)),
         "look": course.look,
+        "who": course.tracker.tags(course.parent_run).get(REQUESTER) or entry.who,
     }
     entry = course.entry = entry.model_copy(update=found)
     if course.passed:

@@ -1,7 +1,7 @@
 """The only door to MLflow."""
 
 from pneumo.tracking.client import Tracker
-from pneumo.tracking.connection import complaint, healthy
+from pneumo.tracking.connection import answers, complaint, healthy
 from pneumo.tracking.models import ModelVersion
 
-__all__ = ["ModelVersion", "Tracker", "complaint", "healthy"]
+__all__ = ["ModelVersion", "Tracker", "answers", "complaint", "healthy"]

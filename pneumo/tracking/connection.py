@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
 PROBE_SECONDS = 10
 BACKOFF_SECONDS = 1  # of the second retry; doubles with each one, up to urllib3's 120 s
+REFUSED = "it refuses the login of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 
@@ -27,6 +28,11 @@ Result = TypeVar("Result")
 def healthy(uri: str) -> bool:
     """Whether MLflow's API answers; a database address has no server and needs none."""
     return complaint(uri) is None
+
+
+def answers(uri: str) -> bool:
+    """Whether a server is there, be it one that does not know this login yet."""
+    return complaint(uri) in (None, REFUSED)
 
 
 def connect(uri: str, patience: float = 0) -> "MlflowClient":
@@ -126,7 +132,7 @@ def complaint(uri: str) -> str | None:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"it does not answer ({error})"
     if answer.status_code == httpx.codes.UNAUTHORIZED:
-        return "it refuses the login of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        return REFUSED
     return None if answer.status_code == httpx.codes.OK else f"it answered with HTTP status {answer.status_code}"
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
     from mlflow.pyfunc import PyFuncModel
 
+REGISTERED = "pneumo.key"  # tag of every version that pneumo registers, and of no other
 LONGEST_DESCRIPTION = 5000  # of MLflow's column
 MODEL = (
     "Tells pneumonia from healthy lungs on chest X-rays. **Not a medical device.** Each version has its model card.\n\n"
@@ -26,7 +27,7 @@ MODEL = (
 
 
 class ModelVersion(Record):
-    """One registered version; `created` in seconds since 1970."""
+    """One registered version; `created` in seconds since 1970, `source` the address of its files."""
 
     name: str
     version: str
@@ -34,6 +35,7 @@ class ModelVersion(Record):
     tags: dict[str, str]
     description: str
     created: float
+    source: str = ""
 
     @property
     def uri(self) -> str:
@@ -119,9 +121,13 @@ class Models:
     @asks
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions, oldest first."""
-        words = f"name='{name}'"
-        found = pages(lambda token: self.client.search_model_versions(words, max_results=200, page_token=token))
+        found = pages(lambda token: self._search_versions(f"name='{name}'", token))
         return sorted((_record(item) for item in found), key=lambda item: int(item.version))
+
+    @asks
+    def every_version(self) -> list[ModelVersion]:
+        """All versions of all registered models that this login may see, whoever registered them."""
+        return [_record(item) for item in pages(lambda token: self._search_versions("", token))]
 
     @asks
     def version(self, name: str, version: str) -> ModelVersion | None:
@@ -196,6 +202,9 @@ class Models:
         with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
             yield self.download(uri, Path(folder))
 
+    def _search_versions(self, words: str, token: str | None) -> Any:
+        return self.client.search_model_versions(words, max_results=200, page_token=token)
+
     def _ensure(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
 
@@ -243,4 +252,5 @@ def _record(found: Any) -> ModelVersion:
         tags=dict(found.tags),
         description=found.description or "",
         created=found.creation_timestamp / 1000,
+        source=found.source or "",
     )

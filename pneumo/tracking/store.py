@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 
 from pneumo.errors import TrackingError
-from pneumo.tracking.connection import login
+from pneumo.tracking.connection import MISSING, login
 
 REVISION = re.compile(r'^(down_revision|revision)\b[^=]*=\s*["\'](\w+)["\']', re.MULTILINE)
+EXPERIMENT = "/api/2.0/mlflow/experiments/get-by-name"
 ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -41,15 +42,20 @@ def wanted_revision() -> str:
     return ", ".join(sorted(newest))
 
 
-def artifact_round_trip(uri: str, timeout: float = 5) -> tuple[str, str]:
-    """Write, read and delete an artifact through a server.
+def artifact_round_trip(uri: str, experiment: str, timeout: float = 5) -> tuple[str, str]:
+    """Write, read and delete an artifact of an experiment through a server, which may forbid any other place.
 
     Returns:
         What went wrong in writing or reading, and what in deleting; empty where nothing did.
     """
-    content, address = b"written by pneumo doctor", f"{uri}{ROUTE}/doctor-{uuid.uuid4().hex}.txt"
+    content, name = b"written by pneumo doctor", f"doctor-{uuid.uuid4().hex}.txt"
     try:
         with httpx.Client(timeout=timeout, auth=login()) as client:
+            found = client.get(f"{uri}{EXPERIMENT}", params={"experiment_name": experiment})
+            if found.is_error and MISSING not in found.text:
+                return _refusal(found), ""
+            place = "" if found.is_error else f"{found.json()['experiment']['experiment_id']}/"
+            address = f"{uri}{ROUTE}/{place}{name}"
             for answer in (client.put(address, content=content), client.get(address)):
                 if answer.is_error:
                     return _refusal(answer), ""

@@ -1,12 +1,15 @@
 """Where a run ran: versions of packages, the code's commit, the user."""
 
 import getpass
+import os
 import platform
 import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+REQUESTER = "pneumo.requester"  # label of a flow run, tag of its MLflow run: who asked for it
+OURS = ("mlflow.source.name", "pneumo")  # tag of every run that pneumo makes, and of no other
 PACKAGES = ("pneumo", "tensorflow", "keras", "numpy", "mlflow", "prefect", "great-expectations", "scikit-learn")
 PROJECT = Path(__file__).parents[2]
 
@@ -15,7 +18,7 @@ PROJECT = Path(__file__).parents[2]
 def system_tags() -> dict[str, str]:
     """Tags that every run gets; `git.changed` says whether the tree differed from its commit."""
     versions = {f"version.{name}": found for name in PACKAGES if (found := installed(name))}
-    source = {"mlflow.source.name": "pneumo", "mlflow.source.type": "LOCAL", "mlflow.user": user()}
+    source = {**dict([OURS]), "mlflow.source.type": "LOCAL", "mlflow.user": user()}
     return {**source, "version.python": platform.python_version(), "machine": platform.node(), **versions, **_commit()}
 
 
@@ -28,7 +31,9 @@ def installed(package: str) -> str | None:
 
 
 def user() -> str:
-    """Name of the user; a container's user may have none."""
+    """The user of MLflow's login, else of the machine; a container's user may have none."""
+    if login := os.environ.get("MLFLOW_TRACKING_USERNAME"):
+        return login
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from pneumo.operations.prefect_api import POOL, TRAINING_QUEUE, PrefectApi
 from pneumo.settings import Services, Settings, Tracking
 from pneumo.tracking import Tracker
 
-DIE = "import sys; from pathlib import Path; from pneumo.operations import reconcile; "
-DIE += "reconcile.claim(Path(sys.argv[1]), sys.argv[2])"
+DIE = "import sys; from pathlib import Path; from pneumo.operations import claims; "
+DIE += "claims.claim(Path(sys.argv[1]), sys.argv[2])"
 
 
 @dataclass
@@ -48,6 +49,23 @@ class Prefect:
         task_id = str(self.ask("POST", "/task_runs/", body)["id"])
         self.ask("POST", f"/task_runs/{task_id}/set_state", {"state": {"type": state}, "force": True})
         return task_id
+
+    def taken(self, run_id: str, worker: str) -> None:
+        """Have a worker of that name take a run, as far as Prefect knows."""
+        self.ask("PATCH", f"/flow_runs/{run_id}/labels", {"prefect.worker.name": worker})
+
+    def heartbeat(self, run_id: str, deployment: str) -> None:
+        """What a flow run's process sends every half a minute."""
+        event = {
+            "id": str(uuid.uuid4()),
+            "occurred": datetime.now(UTC).isoformat(),
+            "event": "prefect.flow-run.heartbeat",
+            "resource": {"prefect.resource.id": f"prefect.flow-run.{run_id}"},
+            "related": [
+                {"prefect.resource.id": f"prefect.deployment.{deployment}", "prefect.resource.role": "deployment"}
+            ],
+        }
+        self.ask("POST", "/events", [event])
 
     def state(self, run_id: str) -> tuple[str, str]:
         run = self.api.run(run_id)

@@ -136,8 +136,8 @@ def test_a_host_name_that_mlflow_refuses_is_told_apart_from_silence(monkeypatch)
 
 @pytest.mark.services
 def test_an_artifact_comes_back_through_the_server(mlflow_server):
-    assert store.artifact_round_trip(mlflow_server) == ("", "")
-    assert "does not answer" in store.artifact_round_trip("http://127.0.0.1:9")[0]
+    assert store.artifact_round_trip(mlflow_server, "Default") == ("", "")
+    assert "does not answer" in store.artifact_round_trip("http://127.0.0.1:9", "Default")[0]
 
 
 def test_s3_is_written_read_and_deleted(s3_server):

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,81 +6,13 @@ import time
 
 import pytest
 
-from pneumo.errors import TrackingError
-from pneumo.operations import reconcile
+from pneumo.operations import automations, claims, reconcile
+from pneumo.operations.embedded import PROJECT
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.operations.reconcile import ORIGIN
+from pneumo.settings import Pool
 
-OLD = 10_000  # seconds
-
-
-def claim_of(folder, name, text, age=0.0):
-    file = folder / "runs" / name / "process.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(text)
-    then = time.time() - age
-    os.utime(file, (then, then))
-    return file
-
-
-def process(**changes):
-    mine = {"pid": os.getpid(), "created": reconcile.psutil.Process().create_time(), "host": os.uname().nodename}
-    return reconcile.Process(**mine | changes).model_dump_json()
-
-
-def test_a_run_whose_process_died_is_found(tmp_path, die_running):
-    die_running("run")
-    assert reconcile.dead(tmp_path) == ["run"]
-
-
-def test_a_run_that_works_or_has_ended_is_left_alone(tmp_path, die_running):
-    reconcile.claim(tmp_path, "mine")
-    assert reconcile.dead(tmp_path) == []
-    die_running("run")
-    reconcile.release(tmp_path, "run")
-    assert reconcile.dead(tmp_path) == []
-
-
-def test_a_reused_pid_counts_as_dead(tmp_path):
-    claim_of(tmp_path, "old", process(created=1.0))
-    assert reconcile.dead(tmp_path) == ["old"]
-
-
-def test_a_clock_that_was_set_kills_nobody(tmp_path):
-    created = reconcile.psutil.Process().create_time()
-    claim_of(tmp_path, "running", process(created=created + 5))
-    assert reconcile.dead(tmp_path) == []
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"pid": 1'])
-def test_a_damaged_note_is_believed_for_a_while(tmp_path, text):
-    claim_of(tmp_path, "new", text)
-    assert reconcile.dead(tmp_path) == []
-    claim_of(tmp_path, "old", text, age=OLD)
-    assert reconcile.dead(tmp_path) == ["old"]
-
-
-def test_another_machines_run_is_dead_when_it_is_silent(tmp_path):
-    claim_of(tmp_path, "far", process(pid=1, host="elsewhere"))
-    assert reconcile.dead(tmp_path) == []
-    claim_of(tmp_path, "gone", process(pid=1, host="elsewhere"), age=OLD)
-    assert reconcile.dead(tmp_path) == ["gone"]
-
-
-def test_a_claim_shows_signs_of_life_until_it_is_released(tmp_path, monkeypatch):
-    monkeypatch.setattr(reconcile, "BEAT", 0.01)
-    file = tmp_path / "runs" / "mine" / "process.json"
-    with reconcile.claimed(tmp_path, "mine"):
-        os.utime(file, (1, 1))
-        while file.stat().st_mtime < 2:
-            time.sleep(0.01)
-    assert not file.exists()
-
-
-def test_the_note_stays_when_mlflow_could_not_be_told(tmp_path):
-    with pytest.raises(TrackingError), reconcile.claimed(tmp_path, "mine"):
-        raise TrackingError("gone")
-    assert (tmp_path / "runs" / "mine" / "process.json").is_file()
+ELSEWHERE = (("PENDING", "RUNNING"), ("PENDING",), ("PENDING",))  # training, starting, taken by who knows whom
 
 
 @pytest.mark.services
@@ -116,6 +49,7 @@ def test_a_run_that_died_before_its_first_line_is_closed(settings, prefect):
     """Nobody claimed it; a run whose process is about to start, or that has not been taken, stays."""
     deployment = prefect.deployment("taken")
     taken, waiting = prefect.run(deployment, "PENDING"), prefect.run(deployment)
+    prefect.taken(taken, reconcile.worker(settings.home))
     reconcile.reconcile(settings)  # no worker of this state folder runs: nobody can be about to start it
     assert prefect.state(taken)[0] == "CRASHED"
     assert prefect.state(waiting)[0] == "SCHEDULED"
@@ -124,14 +58,79 @@ def test_a_run_that_died_before_its_first_line_is_closed(settings, prefect):
 @pytest.mark.services
 def test_a_run_that_a_process_works_for_is_not_lost(settings, prefect):
     flow_run = prefect.run(prefect.deployment("starting"), "PENDING")
+    prefect.taken(flow_run, reconcile.worker(settings.home))
     environment = {**os.environ, "PREFECT__FLOW_RUN_ID": flow_run}
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=subprocess.PIPE)
     try:
-        assert flow_run not in reconcile.lost(settings, PrefectApi(settings.prefect_api))
+        assert flow_run not in reconcile.lost(settings.home, PrefectApi(settings.prefect_api))
     finally:
         sleeper.communicate(b"\n")
-    assert flow_run in reconcile.lost(settings, PrefectApi(settings.prefect_api))
+    assert flow_run in reconcile.lost(settings.home, PrefectApi(settings.prefect_api))
     prefect.api.crash(flow_run, "end of the test")
+
+
+@pytest.mark.services
+def test_runs_of_another_machines_worker_are_left_alone(settings, prefect, tracker, monkeypatch):
+    """This machine runs the servers, sees no process and no note of theirs, and two minutes are over."""
+    deployment = prefect.deployment("elsewhere")
+    training, starting, unknown = (prefect.run(deployment, *states) for states in ELSEWHERE)
+    for flow_run in (training, starting):
+        prefect.taken(flow_run, "pneumo-another-host-1a2b3c")
+    mlflow_run = tracker.start_run("parent", tags={ORIGIN: training})
+    monkeypatch.setattr(reconcile.time, "time", lambda now=time.time: now() + 1000)
+    assert reconcile.reconcile(settings) == []
+    assert [prefect.state(run)[0] for run in (training, starting, unknown)] == ["RUNNING", "PENDING", "PENDING"]
+    assert tracker.client.get_run(mlflow_run).info.status == "RUNNING"
+    for flow_run in (training, starting, unknown):
+        prefect.api.crash(flow_run, "end of the test")
+
+
+@pytest.mark.services
+def test_what_another_machine_left_in_mlflow_is_closed_once_prefect_knows_of_its_death(
+    settings, prefect, tracker, monkeypatch
+):
+    flow_run = prefect.run(prefect.deployment("machine"), "RUNNING")
+    note = settings.home / "runs" / flow_run / "process.json"
+    claims.claim(settings.home, flow_run)
+    note.write_text(note.read_text().replace(os.uname().nodename, "another-host"))
+    run = tracker.start_run("parent", tags={ORIGIN: flow_run})
+    os.utime(note, (1, 1))
+    assert reconcile.reconcile(settings) == []
+    prefect.api.crash(flow_run, "no heartbeat")
+    monkeypatch.setattr(reconcile, "START", 0)
+    reconcile.reconcile(settings)
+    assert tracker.client.get_run(run).info.status == "KILLED"
+    assert not note.exists()
+
+
+@pytest.mark.services
+def test_prefect_crashes_runs_that_fell_silent_or_never_started_and_only_pneumos(prefect):
+    """Windows of ten seconds instead of minutes; the one that goes on sending heartbeats goes on."""
+    ours = prefect.deployment("watched")
+    automations.lay(prefect.api, Pool(), silence=10, start=10)
+    theirs = prefect.deployment("not watched")  # laid later, as if it were nobody's business
+    silent, alive, others, ended = (prefect.run(place, "PENDING", "RUNNING") for place in (ours, ours, theirs, ours))
+    stuck, others_stuck = (prefect.run(place, "PENDING") for place in (ours, theirs))
+    for run, place in ((silent, ours), (others, theirs), (ended, ours)):
+        prefect.heartbeat(run, place)
+    prefect.ask("POST", f"/flow_runs/{ended}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
+    begun = time.monotonic()
+    while {prefect.state(run)[0] for run in (silent, stuck)} != {"CRASHED"} or time.monotonic() - begun < 20:
+        prefect.heartbeat(alive, ours)
+        assert time.monotonic() - begun < 120, "Prefect did not crash what is dead"
+        time.sleep(2)
+    assert [prefect.state(run)[0] for run in (alive, ended)] == ["RUNNING", "COMPLETED"]
+    assert [prefect.state(run)[0] for run in (others, others_stuck)] == ["RUNNING", "PENDING"]
+    assert "no heartbeat for 10 s" in prefect.state(silent)[1]
+    for run in (alive, others, others_stuck):
+        prefect.api.crash(run, "end of the test")
+    automations.lay(prefect.api, Pool())
+
+
+def test_a_kubernetes_run_may_be_pending_as_long_as_its_pod_may_take_to_start():
+    template = json.loads((PROJECT / "infra/kubernetes/base/job-template.json").read_text())
+    allowed = template["job_configuration"]["pod_watch_timeout_seconds"]
+    assert automations.START_SECONDS["kubernetes"] > allowed
 
 
 @pytest.mark.services

@@ -10,11 +10,15 @@ import pytest
 from pneumo.data import packs, prune
 from pneumo.data.version import keep_version
 from pneumo.errors import TrackingError
-from pneumo.operations import access, retention
+from pneumo.operations import access, processes, retention
+from pneumo.operations.embedded import environment, table
+from pneumo.operations.prefect_api import PrefectApi
 from pneumo.operations.retention import files, stores, tracked
-from pneumo.settings import Data, Registry, Retention, Settings, Tracking
+from pneumo.settings import Data, Registry, Retention, Services, Settings, Tracking
 from pneumo.tracking import Tracker
 from pneumo.tracking.erase import owner_of
+from tests.conftest import free_port
+from tests.operations.conftest import Prefect
 
 DAY = 86_400
 LIMITS = Retention(days=10, runs=1, log_mb=0.001)
@@ -103,7 +107,7 @@ def evaluated(tracker, name, age_days, monkeypatch):
     tracker.log_text(child, "figures", "figures/roc.txt")
     model = tracker.client.create_logged_model(tracker.experiment_id, "m", child)
     tracker.client.finalize_logged_model(model.model_id, "READY")
-    tags = {"pipeline.run": parent, "dataset.digest": uuid.uuid4().hex}
+    tags = {"pneumo.key": uuid.uuid4().hex, "pipeline.run": parent, "dataset.digest": uuid.uuid4().hex}
     version = tracker.register(f"models:/{model.model_id}", name, tags=tags)
     for run in (child, parent):
         tracker.finish(run)
@@ -158,15 +162,74 @@ def test_nothing_younger_than_the_limit_goes(registered, tracker, monkeypatch):
 
 
 @pytest.mark.services
-def test_objects_that_nobody_owns_leave_s3_and_others_stay(settings, tracker, s3_server, monkeypatch):
+def test_what_somebody_else_made_stays_and_all_that_it_rests_on(registered, tracker):
+    settings, name, made = registered
+    client, experiment = tracker.client, tracker.experiment_id
+    by_hand = client.create_run(experiment, run_name="mine").info.run_id
+    client.set_terminated(by_hand)
+    client.create_model_version(name, f"runs:/{by_hand}/model", by_hand)
+    client.create_registered_model(f"{name}-of-a-colleague")
+    source = tracker.version(name, "1").source  # models:/<id of a logged model>
+    client.create_model_version(f"{name}-of-a-colleague", source, model_id=source.removeprefix("models:/"))
+    below = client.create_run(experiment, tags={"mlflow.parentRunId": made[1][2]}).info.run_id
+    client.set_terminated(below)
+    keep = tracked.needed(tracker, settings)
+    assert names(tracked.old_versions(tracker, settings, keep)) == {f"{name} 1", f"{name} 2"}
+    assert names(tracked.old_runs(tracker, settings.retention, keep)) == set()
+
+
+@pytest.fixture
+def store(tracker, tmp_path, monkeypatch):
+    """A folder of artifacts, three days old: of a run that works, one that a person deleted, and one of nobody."""
+    runs = {what: tracker.start_run(what) for what in ("alive", "deleted", "erased")} | {"lost": uuid.uuid4().hex}
+    for what in ("deleted", "erased", "alive"):
+        tracker.finish(runs[what])
+    model = tracker.client.create_logged_model(tracker.experiment_id, "m", runs["alive"]).model_id
+    tracker.client.delete_logged_model(model)
+    tracker.client.delete_run(runs["deleted"])
+    tracker.erase_run(runs["erased"], [])
+    places = {what: f"1/{run_id}" for what, run_id in runs.items()} | {"deleted model": f"1/models/{model}"}
+    for place in places.values():
+        aged(tmp_path / "artifacts" / place / "artifacts" / "a.png", 3)
+    aged(tmp_path / "artifacts" / "notes" / "of" / "others.txt", 3)
+    monkeypatch.setenv(access.ARTIFACTS, str(tmp_path / "artifacts"))
+    return places
+
+
+@pytest.mark.services
+def test_only_what_house_keeping_removed_itself_is_swept_from_the_store(settings, tracker, store, tmp_path):
+    ((item, remove),) = stores.left_artifacts(tracker, settings)
+    remove()
+    assert (item.name, item.bytes) == (store["erased"], 1)
+    left = {path.relative_to(tmp_path / "artifacts").as_posix() for path in (tmp_path / "artifacts").rglob("*.*")}
+    kept = {f"{store[what]}/artifacts/a.png" for what in ("alive", "deleted", "lost", "deleted model")}
+    assert left == kept | {"notes/of/others.txt"}
+
+
+@pytest.mark.services
+def test_what_the_database_does_not_know_is_told_and_left_alone(settings, tracker, store, tmp_path):
+    """It may be the newest model, where a database was restored from an older copy."""
+    assert [item.name for item in stores.unknown_artifacts(tracker, settings)] == [store["lost"]]
+    retention.apply(list(stores.left_artifacts(tracker, settings)), settings)
+    assert (tmp_path / "artifacts" / store["lost"]).exists()
+    told = retention.words([], retention.unknown(settings), "deleted")
+    assert told == "0 things, 0.0 MiB: deleted; 1 folders of artifacts, 0.0 MiB, that MLflow does not know: left alone"
+
+
+@pytest.mark.services
+def test_what_house_keeping_removed_leaves_s3_and_others_stay(settings, tracker, s3_server, monkeypatch):
     import boto3
 
     client = boto3.client("s3", endpoint_url=s3_server)
-    alive = tracker.start_run("alive")
+    alive, gone = tracker.start_run("alive"), tracker.start_run("gone")
+    model = tracker.client.create_logged_model(tracker.experiment_id, "m", gone).model_id
+    for run_id in (alive, gone):
+        tracker.finish(run_id)
+    tracker.erase_run(gone, [model])
     prefix = f"left-{uuid.uuid4().hex[:6]}"
-    gone, model = uuid.uuid4().hex, f"m-{uuid.uuid4().hex}"
-    paths = (f"1/{gone}/artifacts/a", f"1/models/{model}/artifacts/b", f"1/{alive}/artifacts/c", "notes/of/others.txt")
-    for path in paths:
+    lost = uuid.uuid4().hex
+    paths = [f"1/{run_id}/artifacts/a" for run_id in (alive, gone, lost)]
+    for path in (*paths, f"1/models/{model}/artifacts/b", "notes/of/others.txt"):
         client.put_object(Bucket="hospital", Key=f"{prefix}/{path}", Body=b"x")
     monkeypatch.setenv(access.ARTIFACTS, f"s3://hospital/{prefix}")
     settings = settings.model_copy(update={"data": Data(s3_endpoint=s3_server)})
@@ -176,20 +239,8 @@ def test_objects_that_nobody_owns_leave_s3_and_others_stay(settings, tracker, s3
     assert names(found) == {f"1/{gone}", f"1/models/{model}"}
     for _, remove in found:
         remove()
-    left = [item["Key"] for item in client.list_objects_v2(Bucket="hospital", Prefix=prefix)["Contents"]]
-    assert left == [f"{prefix}/1/{alive}/artifacts/c", f"{prefix}/notes/of/others.txt"]
-    tracker.finish(alive)
-
-
-@pytest.mark.services
-def test_files_that_nobody_owns_leave_the_folder(settings, tracker, tmp_path, monkeypatch):
-    gone = tmp_path / "artifacts" / "1" / uuid.uuid4().hex
-    aged(gone / "artifacts" / "figures" / "a.png", 3)
-    monkeypatch.setenv(access.ARTIFACTS, str(tmp_path / "artifacts"))
-    ((item, remove),) = stores.left_artifacts(tracker, settings)
-    remove()
-    assert item.bytes == 1
-    assert not gone.exists()
+    left = {item["Key"] for item in client.list_objects_v2(Bucket="hospital", Prefix=prefix)["Contents"]}
+    assert left == {f"{prefix}/{path}" for path in (paths[0], paths[2], "notes/of/others.txt")}
 
 
 @pytest.mark.parametrize("path", ["1/../../etc/passwd", "notes/x", "1/short/artifacts", "a/" + "0" * 32 + "/x"])
@@ -198,50 +249,97 @@ def test_what_is_not_mlflows_has_no_owner(path):
 
 
 @pytest.mark.services
-def test_old_flow_runs_go_but_for_the_newest(settings, prefect, monkeypatch):
-    deployment = prefect.deployment(f"old-{uuid.uuid4().hex[:6]}")
-    first, second = (prefect.run(deployment, "RUNNING", "COMPLETED") for _ in range(2))
-    settings = settings.model_copy(update={"retention": LIMITS})
-    assert not list(retention._old_flow_runs(prefect.api, settings))
-
-    class Later(retention.datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return super().now(zone) + retention.timedelta(days=11)
-
-    monkeypatch.setattr(retention, "datetime", Later)
-    removals = [pair for pair in retention._old_flow_runs(prefect.api, settings)]
-    for _, remove in removals:
-        remove()
-    assert prefect.api.find_run(first) is None
-    assert prefect.api.find_run(second) is not None
-
-
-def test_a_purge_that_fails_is_told_in_one_sentence(tmp_path, monkeypatch):
+def test_a_database_that_cannot_be_read_is_told_in_one_sentence(settings, tracker, tmp_path, monkeypatch):
+    run_id = tracker.start_run("old")
+    tracker.erase_run(run_id, [])
     (tmp_path / "mlflow.db").write_text("not a database, and long enough to be looked at " * 100)
     monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path}/mlflow.db")
-    with pytest.raises(TrackingError, match=r"Expected `mlflow gc` to forget what was deleted.*file is not a database"):
-        retention.purge(Settings(home=tmp_path))
+    with pytest.raises(TrackingError, match=r"forget deleted runs in MLflow's database, but .*file is not a database"):
+        retention.purge(settings)
 
 
 @pytest.mark.services
-def test_what_was_deleted_a_day_ago_is_forgotten(mlflow_control, tmp_path, monkeypatch):
+def test_only_what_house_keeping_deleted_a_day_ago_is_forgotten(mlflow_control, tmp_path, monkeypatch):
     port = mlflow_control.free_port()
     server = mlflow_control.start(tmp_path, port)
     try:
         tracker = Tracker(f"http://127.0.0.1:{port}", "purged")
-        old, young = tracker.start_run("old"), tracker.start_run("young")
-        for run_id in (old, young):
-            tracker.finish(run_id)
-            tracker.erase_run(run_id, [])
+        client, model = tracker.client, tracker.client.create_logged_model
+        old, young, theirs = (tracker.start_run(name) for name in ("old", "young", "theirs"))
+        ours, others = (model(tracker.experiment_id, "m", run).model_id for run in (old, theirs))
+        tracker.erase_run(old, [ours])
+        tracker.erase_run(young, [])
+        client.delete_run(theirs)
+        client.delete_logged_model(others)
+        experiment = client.create_experiment("of a colleague")
+        run = client.create_run(experiment).info.run_id
+        client.delete_experiment(experiment)
         with sqlite3.connect(tmp_path / "mlflow.db") as database:
-            database.execute("UPDATE runs SET deleted_time = 1 WHERE run_uuid = ?", (old,))
+            database.execute("UPDATE runs SET deleted_time = 1 WHERE run_uuid <> ?", (young,))
+            database.execute("UPDATE logged_models SET last_updated_timestamp_ms = 1")
+            database.execute("UPDATE experiments SET last_update_time = 1 WHERE name = 'of a colleague'")
         monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path}/mlflow.db")
-        retention.purge(Settings(home=tmp_path, tracking=Tracking(uri=tracker.uri)))
+        retention.purge(Settings(home=tmp_path, tracking=Tracking(uri=tracker.uri, experiment="purged")))
         with sqlite3.connect(tmp_path / "mlflow.db") as database:
-            assert database.execute("SELECT run_uuid FROM runs").fetchall() == [(young,)]
+            assert {row[0] for row in database.execute("SELECT run_uuid FROM runs")} == {young, theirs, run}
+            assert [row[0] for row in database.execute("SELECT model_id FROM logged_models")] == [others]
+            assert database.execute("SELECT 1 FROM experiments WHERE name = 'of a colleague'").fetchall()
     finally:
         mlflow_control.stop(server)
+
+
+def test_without_a_champion_no_data_version_goes(tmp_path, s3_server, monkeypatch):
+    """MLflow's database may be new, or a restored one: nothing tells which data are needed."""
+    place = Data(storage=f"s3://hospital/new-{uuid.uuid4().hex[:6]}", s3_endpoint=s3_server)
+    for name, images in (("a", "12"), ("b", "34")):
+        pushed(tmp_path / name, images, place)
+    settings = Settings(home=tmp_path, data=place, retention=Retention(days=1, runs=1))
+
+    class Later(retention.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return super().now(zone) + retention.timedelta(days=2)
+
+    monkeypatch.setattr(retention, "datetime", Later)
+    found = [
+        list(retention._old_data(settings, tracked.Needed(versions=frozenset(), runs=frozenset(), digests=digests)))
+        for digests in (frozenset(), frozenset({"of a champion"}))
+    ]
+    assert found[0] == []
+    assert {item.kind for item, _ in found[1]} == {"data version", "data shard"}
+
+
+@pytest.mark.services
+def test_prefect_itself_takes_old_flow_runs_away(tmp_path, monkeypatch):
+    """A server that pneumo starts, whose clock looks for old runs every second here instead of every hour."""
+    port = free_port()
+    settings = Settings(home=tmp_path, services=Services(prefect_port=port), retention=Retention(apply=True, days=10))
+    monkeypatch.setenv("PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS", "1")
+    service = table(settings)[0]
+    own = environment(settings) | access.own_environment("prefect", settings)
+    processes.start("prefect", service.command, own, tmp_path / "services", tmp_path)
+    try:
+        api = PrefectApi(settings.prefect_api, timeout=60, patience=120)
+        api.ensure_pool()
+        prefect = Prefect(api)
+        deployment = prefect.deployment("old")
+        old, young = (prefect.run(deployment, "RUNNING", "COMPLETED") for _ in range(2))
+        with sqlite3.connect(tmp_path / "prefect" / "prefect.db", timeout=60) as database:
+            ended = database.execute("SELECT end_time FROM flow_run WHERE id = ?", (old,)).fetchone()[0]
+            ancient = ended.replace(ended[:4], str(int(ended[:4]) - 1), 1)
+            database.execute("UPDATE flow_run SET end_time = ? WHERE id = ?", (ancient, old))
+        deadline = time.monotonic() + 60
+        while api.find_run(old) is not None:
+            assert time.monotonic() < deadline, "Prefect did not take the old flow run away"
+            time.sleep(0.2)
+        assert api.find_run(young) is not None
+    finally:
+        processes.stop(tmp_path / "services", "prefect")
+
+
+def test_prefect_keeps_all_flow_runs_unless_house_keeping_may_delete(tmp_path):
+    found = access.own_environment("prefect", Settings(home=tmp_path))
+    assert not [name for name in found if "VACUUM" in name]
 
 
 def test_old_versions_leave_s3_with_the_images_that_only_they_have(tmp_path, s3_server):

@@ -1,9 +1,13 @@
 """What a person is shown before a promotion."""
 
+import re
 from pathlib import Path
 
+import pytest
+
 from pneumo.stages import Evaluation, Interval, PolicyRow
-from tasks.approval import evidence
+from tasks.approval import Approval, _alone, asking, evidence
+from tasks.people import NOBODY
 
 AUC = PolicyRow(name="ROC AUC", limit="at least 0.9", value="0.98", passed=True)
 CALIBRATION = PolicyRow(
@@ -27,6 +31,31 @@ def test_a_person_is_told_what_only_warns():
     assert "No gate refuses." in text
     assert "**Warning:** calibration error is 0.138 where at most 0.1 is asked. Fit it there." in text
     assert "| calibration error | 0.138 | at most 0.1 | warning |" in text
+
+
+@pytest.mark.parametrize(
+    ("login", "requester", "why"),
+    [
+        ("bob", "anna", ""),
+        ("bob", None, ""),
+        ("", None, ""),
+        ("anna", "anna", "approved by anna, who asked for the run"),
+        ("Anna", "anna", "approved by Anna, who asked for the run"),
+        ("", "anna", "approved on the page by anna b.*asks for `pneumo approve`"),
+        ("bob", NOBODY, ""),
+    ],
+)
+def test_two_people_are_two_logins(login, requester, why):
+    """Whoever typed a name on the page may be anyone."""
+    said = _alone(Approval(approve=True, name=login or "anna b", login=login), requester)
+    assert bool(said) == bool(why) and re.match(why, said)
+    assert _alone(Approval(approve=False, name="anna", login=login), requester) == "", "anyone may reject"
+
+
+def test_nobody_is_asked_where_nobody_knows_who_asked_for_the_run():
+    word = asking(hours=1, requester="")([AUC], None)
+    assert not word.approved
+    assert "needs to know who asked" in word.said
 
 
 def test_without_warnings_all_gates_hold():

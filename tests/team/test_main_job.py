@@ -142,7 +142,7 @@ def planted(team):
     kinds = ("PASSWORD", "SECRET", "AUTH_STRING", "PATIENT_KEY")
     values = {value for name, value in team.environment.items() if any(kind in name for kind in kinds)}
     secrets = {value.rpartition(":")[2] for value in values if len(value.rpartition(":")[2]) >= 20}
-    assert len(secrets) == 7
+    assert len(secrets) == 8
     return [*secrets, PATIENT, "Zwetschgenbaum", "Hannelore", BIRTH]
 
 

@@ -66,7 +66,7 @@ def mlflow_database(settings: Settings) -> Row:
 
 def artifacts_through_mlflow(settings: Settings) -> Row:
     """Whether a file can be written, read and deleted through the server."""
-    wrong, left = store.artifact_round_trip(settings.tracking_uri, SECONDS)
+    wrong, left = store.artifact_round_trip(settings.tracking_uri, settings.tracking.experiment, SECONDS)
     if wrong:
         return Row(state="failed", found=wrong, advice="see the MLflow server's log, and its --artifacts-destination")
     if left:  # S3 servers that want an MD5 sum refuse MLflow's way to delete; no run needs it

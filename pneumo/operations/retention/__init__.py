@@ -1,22 +1,18 @@
 """House-keeping: what is old and needed by nobody, and taking it away.
 
 Never touched: a version that an alias points at and the one before it, their data sets, whatever is younger than a day,
-and the newest `retention.runs` of everything.
+the newest `retention.runs` of everything, and whatever pneumo did not make: others' runs, models and versions.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from pneumo.data import prune
-from pneumo.errors import TrackingError
 from pneumo.operations import access
 from pneumo.operations.prefect_api import TRAINING_QUEUE, UNDER_WAY, PrefectApi, address
 from pneumo.operations.retention import files, stores, tracked
-from pneumo.operations.retention.item import DAY, Item, Kind, Removal
+from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
@@ -31,20 +27,32 @@ def plan(settings: Settings) -> list[Removal]:
         TrackingError: MLflow does not answer.
         DataError: data.storage cannot be reached.
     """
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = _tracker(settings)
     api, limits = PrefectApi(address(settings)), settings.retention
     keep = tracked.needed(tracker, settings)
     found = [
         *tracked.old_versions(tracker, settings, keep),
         *tracked.old_runs(tracker, limits, keep),
         *stores.left_artifacts(tracker, settings),
-        *_old_flow_runs(api, settings),
         *files.long_logs(settings.home, limits),
     ]
     if not any(run["work_queue_name"] == TRAINING_QUEUE for run in api.runs(UNDER_WAY)):
         found += files.old_files(settings.home, limits, keep.digests)
         found += _old_data(settings, keep)
     return found
+
+
+def unknown(settings: Settings) -> list[Item]:
+    """What nobody seems to own, and what is for a person to judge: it is never taken away."""
+    return list(stores.unknown_artifacts(_tracker(settings), settings))
+
+
+def words(items: list[Item], unknown: list[Item], outcome: str) -> str:
+    """One line: what was found, what became of it, and what was left for a person to judge."""
+    told = f"{len(items)} things, {_mib(items)}: {outcome}"
+    if not unknown:
+        return told
+    return f"{told}; {len(unknown)} folders of artifacts, {_mib(unknown)}, that MLflow does not know: left alone"
 
 
 def apply(removals: list[Removal], settings: Settings) -> None:
@@ -55,43 +63,28 @@ def apply(removals: list[Removal], settings: Settings) -> None:
 
 
 def purge(settings: Settings) -> None:
-    """Let MLflow forget what was deleted a day ago, where its database is known here.
+    """Let MLflow forget the runs that house-keeping deleted a day ago, where its database is known here.
 
     Raises:
-        TrackingError: `mlflow gc` failed; the next house-keeping tries again.
+        TrackingError: the database refused; the next house-keeping tries again.
     """
-    if settings.tracking.uri and not os.environ.get(access.DATABASE):
-        return
-    # By the environment, where `gc` looks for a database that it is not given by an option: the address may hold a
-    # password, and a command line can be read by everyone.
-    environment = os.environ | {
-        "MLFLOW_TRACKING_URI": access.database(settings),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    options = ("--older-than", "1d0h0m0s", "--tracking-uri", settings.tracking_uri)
-    command = [sys.executable, "-m", "mlflow", "gc", *options]
-    done = subprocess.run(  # noqa: S603 - our own command
-        command, env=environment, cwd=settings.home, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        reasons = [line for line in done.stderr.splitlines() if "Error" in line or "Exception" in line]
-        told = reasons[-1] if reasons else "it gave no reason"
-        raise TrackingError(f"Expected `mlflow gc` to forget what was deleted, but it failed: {told}")
+    database = access.database(settings)
+    if database:
+        tracker = _tracker(settings)
+        tracker.forget_erased([tracker.experiment_id], database, YOUNGEST * DAY)
 
 
-def _old_flow_runs(api: PrefectApi, settings: Settings) -> Iterator[Removal]:
-    """Prefect's history of each deployment, with its logs."""
-    now, seen = datetime.now(UTC), dict[str | None, int]()
-    for run in api.ended_before(now):
-        place = seen[run["deployment_id"]] = seen.get(run["deployment_id"], 0) + 1
-        days = (now - datetime.fromisoformat(run["end_time"])) / timedelta(days=1)
-        if place > settings.retention.runs and days > settings.retention.days:
-            yield Item(kind="flow run", name=run["name"], days=days), partial(api.delete_run, run["id"])
+def _mib(items: list[Item]) -> str:
+    return f"{sum(item.bytes for item in items) / 2**20:.1f} MiB"
+
+
+def _tracker(settings: Settings) -> Tracker:
+    return Tracker(settings.tracking_uri, settings.tracking.experiment)
 
 
 def _old_data(settings: Settings, keep: tracked.Needed) -> Iterator[Removal]:
-    if not settings.data.storage:
-        return
+    if not settings.data.storage or not keep.digests:
+        return  # without any champion the registry is new, or another one: nothing tells what is needed
     now = datetime.now(UTC)
     before = now - timedelta(days=settings.retention.days)
     versions, shards = prune.surplus(settings.data, keep.digests, settings.retention.runs, before)

@@ -6,8 +6,8 @@ from typing import Literal
 from pneumo.stages import Record
 
 Kind = Literal[
-    "registered version", "run", "left artifacts", "cache", "left-over", "checkpoint", "report", "log",
-    "log's beginning", "flow run", "data version", "data shard", "training elsewhere",
+    "registered version", "run", "left artifacts", "unknown artifacts", "cache", "left-over", "checkpoint", "report",
+    "log", "log's beginning", "data version", "data shard", "training elsewhere",
 ]  # fmt: skip
 
 

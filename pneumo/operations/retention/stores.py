@@ -1,9 +1,10 @@
-"""Artifacts in the store behind MLflow that no run or model owns, as `mlflow gc` and killed runs leave them."""
+"""Artifacts in the store behind MLflow: what removed runs left, and what MLflow knows nothing of."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from pneumo.data.storage import Bucket
@@ -23,24 +24,47 @@ class Group:
     bytes: int = 0
     changed: float = 0.0
 
+    @property
+    def days(self) -> float:
+        """Since the newest change."""
+        return (time.time() - self.changed) / DAY
+
 
 def left_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Removal]:
-    """Files of runs and models that MLflow does not know; others' files in the same place are not looked at."""
+    """Files of runs and models that house-keeping removed, as one that was killed may leave them."""
+    place = access.artifact_store(settings)
+    erased = tracker.erased([tracker.experiment_id]) if place else {}
+    ids = {*erased, *chain.from_iterable(erased.values())}
+    if place is None or not ids:
+        return
+    bucket = _bucket(place, settings)
+    for group in _groups(place, bucket):
+        if group.owner.id in ids and group.days > YOUNGEST:
+            remove = partial(_delete, bucket, group) if bucket else partial(_unlink, Path(place), group)
+            yield Item(kind="left artifacts", name=group.owner.folder, days=group.days, bytes=group.bytes), remove
+
+
+def unknown_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Item]:
+    """Files in MLflow's form whose run or model its database does not know, not even as deleted.
+
+    They are told, never removed: to a database that was restored from an older copy, or is a new one, the newest models
+    look the same. What is not in MLflow's form is not looked at.
+    """
     place = access.artifact_store(settings)
     if place is None:
         return
-    bucket = Bucket(place, settings.data.s3_endpoint) if place.startswith("s3://") else None
-    files = _objects(bucket) if bucket else _files(Path(place))
-    for group in _grouped(files):
-        days = (time.time() - group.changed) / DAY
-        if days > YOUNGEST and not tracker.exists(group.owner):
-            item = Item(kind="left artifacts", name=group.owner.folder, days=days, bytes=group.bytes)
-            yield item, partial(_delete, bucket, group) if bucket else partial(_unlink, Path(place), group)
+    for group in _groups(place, _bucket(place, settings)):
+        if group.days > YOUNGEST and not tracker.knows(group.owner):
+            yield Item(kind="unknown artifacts", name=group.owner.folder, days=group.days, bytes=group.bytes)
 
 
-def _grouped(files: Iterator[tuple[str, str, int, float]]) -> list[Group]:
+def _bucket(place: str, settings: Settings) -> Bucket | None:
+    return Bucket(place, settings.data.s3_endpoint) if place.startswith("s3://") else None
+
+
+def _groups(place: str, bucket: Bucket | None) -> list[Group]:
     groups: dict[str, Group] = {}
-    for path, name, size, changed in files:
+    for path, name, size, changed in _objects(bucket) if bucket else _files(Path(place)):
         if owner := owner_of(path):
             group = groups.setdefault(owner.folder, Group(owner))
             group.names.append(name)

@@ -1,5 +1,6 @@
-"""Old runs, models and versions in MLflow, and artifacts that nothing there knows any more."""
+"""Old runs, models and versions in MLflow, as far as they are pneumo's own."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -10,12 +11,16 @@ from pneumo.operations.retention.item import DAY, Item, Removal
 from pneumo.settings import Retention, Settings
 from pneumo.stages import Record
 from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking.models import REGISTERED
+from pneumo.tracking.runs import PARENT, Run
+from pneumo.tracking.system import OURS
 
 WATCH = "watch"
+IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")  # of logged models and runs, in the address of a version's files
 
 
 class Needed(Record):
-    """What no house-keeping touches: versions by (model, number), runs, and data sets by digest."""
+    """What no house-keeping touches: versions by (model, number), runs and logged models by id, data sets by digest."""
 
     versions: frozenset[tuple[str, str]]
     runs: frozenset[str]
@@ -23,29 +28,33 @@ class Needed(Record):
 
 
 def needed(tracker: Tracker, settings: Settings) -> Needed:
-    """The aliased versions of both models, the one before each, the newest ones, and all that these rest on."""
+    """The aliased versions of both models, the one before each, the newest ones, and all that these rest on.
+
+    Versions that pneumo did not register are all needed, under whatever name: their files may be those of a run here.
+    """
     kept: list[ModelVersion] = []
     protected: list[ModelVersion] = []
-    for name in (settings.registry.model, settings.registry.phantom_model):
+    for name in _names(settings):
         versions = tracker.versions(name)
         aliased = set(tracker.aliases(name).values())
         before = {one.version for one, other in pairwise(versions) if other.version in aliased}
         protected += [version for version in versions if version.version in aliased | before]
-        kept += versions[-settings.retention.runs :]
-        kept += [version for version in versions if _days(version.created) <= settings.retention.days]
-    every = [*protected, *kept]
+        ours = [version for version in versions if _ours(version, settings)]
+        kept += ours[-settings.retention.runs :]
+        kept += [version for version in ours if _days(version.created) <= settings.retention.days]
+    others = [version for version in tracker.every_version() if not _ours(version, settings)]
+    every = [*protected, *kept, *others]
     last = last_success(tracker, None)
-    runs = {version.run_id for version in every} | {version.tags.get("pipeline.run", "") for version in every}
     return Needed(
         versions=frozenset((version.name, version.version) for version in every),
-        runs=frozenset(runs | ({last.run_id} if last else set())),
+        runs=frozenset({*_rested_on(every), *([last.run_id] if last else ())}),
         digests=frozenset(version.tags.get("dataset.digest", "") for version in protected) - {""},
     )
 
 
 def old_versions(tracker: Tracker, settings: Settings, keep: Needed) -> Iterator[Removal]:
-    """Registered versions that nothing points at."""
-    for name in (settings.registry.model, settings.registry.phantom_model):
+    """Versions that pneumo registered and that nothing points at."""
+    for name in _names(settings):
         for version in tracker.versions(name):
             if (name, version.version) not in keep.versions:
                 item = Item(kind="registered version", name=f"{name} {version.version}", days=_days(version.created))
@@ -53,23 +62,52 @@ def old_versions(tracker: Tracker, settings: Settings, keep: Needed) -> Iterator
 
 
 def old_runs(tracker: Tracker, limits: Retention, keep: Needed) -> Iterator[Removal]:
-    """Ended runs beyond the newest ones, each with its children, its models and their files."""
+    """Ended runs of pneumo's beyond the newest ones, each with all below it, its models and their files.
+
+    A run below which somebody put one of their own stays, with all of its family.
+    """
     runs = tracker.all_runs()
     models = tracker.models_of_runs([tracker.experiment_id])
-    children: dict[str, list[str]] = {}
+    below: dict[str, list[Run]] = {}
     for run in runs:
-        children.setdefault(run.tags.get("mlflow.parentRunId", ""), []).append(run.run_id)
-    parents = [run for run in runs if not run.tags.get("mlflow.parentRunId") and run.tags.get("stage") != WATCH]
-    for run in parents[limits.runs :]:  # newest first
-        family = [run.run_id, *children.get(run.run_id, ())]
-        if _days(run.started) > limits.days and run.ended and not keep.runs.intersection(family):
+        below.setdefault(run.tags.get(PARENT, ""), []).append(run)
+    pipelines = [run for run in below.get("", ()) if _made(run) and run.tags.get("stage") != WATCH]
+    for run in pipelines[limits.runs :]:  # newest first
+        family = list(_family(run, below))
+        ids = [member.run_id for member in family]
+        rests = keep.runs.isdisjoint([*ids, *(model for run_id in ids for model in models.get(run_id, ()))])
+        if rests and run.ended and _days(run.started) > limits.days and all(_made(member) for member in family):
             item = Item(kind="run", name=f"{run.name} ({run.run_id})", days=_days(run.started))
-            yield item, partial(_erase, tracker, family, models)
+            yield item, partial(_erase, tracker, ids, models)
 
 
 def _erase(tracker: Tracker, family: list[str], models: Mapping[str, list[str]]) -> None:
     for run_id in reversed(family):  # the parent last: a kill in between leaves it to be found again
         tracker.erase_run(run_id, models.get(run_id, []))
+
+
+def _family(run: Run, below: Mapping[str, list[Run]]) -> Iterator[Run]:
+    yield run
+    for child in below.get(run.run_id, ()):
+        yield from _family(child, below)
+
+
+def _names(settings: Settings) -> tuple[str, str]:
+    return settings.registry.model, settings.registry.phantom_model
+
+
+def _ours(version: ModelVersion, settings: Settings) -> bool:
+    return version.name in _names(settings) and REGISTERED in version.tags
+
+
+def _made(run: Run) -> bool:
+    return run.tags.get(OURS[0]) == OURS[1]
+
+
+def _rested_on(versions: list[ModelVersion]) -> Iterator[str]:
+    """Runs and logged models that hold the files of these versions, or that came to them."""
+    for version in versions:
+        yield from (version.run_id, version.tags.get("pipeline.run", ""), *IDS.findall(version.source))
 
 
 def _days(seconds: float) -> float:

@@ -1,0 +1,114 @@
+"""Which process works for a flow run: a note in the state folder, with a sign of life every half a minute."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+from pydantic import ValidationError
+
+from pneumo.data.files import write_whole
+from pneumo.errors import TrackingError
+from pneumo.operations import processes
+from pneumo.stages import Record
+
+BEAT = 30.0  # seconds between two signs of life, for those who cannot see the process
+SILENCE = 300.0  # seconds without one after which a process elsewhere may be gone
+
+
+class Process(Record):
+    """The process of a flow run; `created` tells it from a later one with the same pid."""
+
+    pid: int
+    created: float
+    host: str
+
+
+@contextmanager
+def claimed(home: Path, flow_run_id: str) -> Iterator[None]:
+    """Note for the time of a flow which process runs it, so that its death can be told from its silence.
+
+    The note stays when MLflow could not be told how the run ended: `reconcile` does it then.
+    """
+    claim(home, flow_run_id)
+    over = threading.Event()
+    threading.Thread(target=_beat, args=(_file(home, flow_run_id), over), daemon=True).start()
+    with ExitStack() as beating, ExitStack() as note:
+        beating.callback(over.set)
+        note.callback(release, home, flow_run_id)
+        try:
+            yield
+        except TrackingError:
+            note.pop_all()
+            raise
+
+
+def claim(home: Path, flow_run_id: str) -> None:
+    """Note that this process runs a flow."""
+    me = Process(pid=os.getpid(), created=psutil.Process().create_time(), host=socket.gethostname())
+    write_whole(_file(home, flow_run_id), me.model_dump_json().encode())
+
+
+def release(home: Path, flow_run_id: str) -> None:
+    """The flow has come to an end of its own."""
+    _file(home, flow_run_id).unlink(missing_ok=True)
+
+
+def dead(home: Path) -> list[str]:
+    """Flow runs that a process of this machine claimed which is gone."""
+    return [file.parent.name for file in _files(home) if _is_dead(file)]
+
+
+def claimed_runs(home: Path) -> set[str]:
+    """All flow runs that were claimed, by whatever machine shares the state folder."""
+    return {file.parent.name for file in _files(home)}
+
+
+def living(home: Path) -> set[str]:
+    """Those of them whose process runs here, or was heard of lately from elsewhere."""
+    return {file.parent.name for file in _files(home) if _may_live(file)}
+
+
+def _files(home: Path) -> list[Path]:
+    return sorted(home.glob("runs/*/process.json"))
+
+
+def _is_dead(file: Path) -> bool:
+    """Whether a claim is of this machine and its process gone; one that cannot be read proves nothing."""
+    process = _read(file)
+    return process is not None and process.host == socket.gethostname() and not _runs(process)
+
+
+def _may_live(file: Path) -> bool:
+    """Whether a claimed run's process runs here, or was heard of lately from elsewhere."""
+    process = _read(file)
+    if process is not None and process.host == socket.gethostname():
+        return _runs(process)
+    with suppress(FileNotFoundError):
+        return time.time() - file.stat().st_mtime < SILENCE
+    return False
+
+
+def _read(file: Path) -> Process | None:
+    """What a claim says; None if it is damaged, or was taken back this moment."""
+    with suppress(FileNotFoundError, ValidationError):
+        return Process.model_validate_json(file.read_bytes())
+    return None
+
+
+def _runs(process: Process) -> bool:
+    return processes.alive(process.pid, process.created)
+
+
+def _beat(file: Path, over: threading.Event) -> None:
+    while not over.wait(BEAT):
+        with suppress(FileNotFoundError):  # released this moment
+            os.utime(file)
+
+
+def _file(home: Path, flow_run_id: str) -> Path:
+    return home / "runs" / flow_run_id / "process.json"

@@ -1,0 +1,83 @@
+"""Logins of MLflow's login app: who works with a server, and one for workers that may do no more than they need."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from pneumo.errors import TrackingError
+from pneumo.tracking.connection import EXISTS, MISSING, PROBE_SECONDS, login
+from pneumo.tracking.system import user
+
+Login = tuple[str, str]  # user, password
+API, GRANT = "/api/2.0/mlflow", "/api/3.0/mlflow/users/permissions/grant"
+CURRENT, NO_LOGINS = f"{API}/users/current", "404 Not Found"  # what a server says that has no login app
+FULL = "MANAGE"  # EDIT may not delete, which house-keeping has to
+
+
+def person(uri: str) -> str:
+    """Who works here: the user of the login that the server accepts, or this machine's user where there is none.
+
+    Raises:
+        TrackingError: the server refuses the login, or does not answer.
+    """
+    mine = login()
+    found = _Server(uri, mine).ask("GET", CURRENT, unless=NO_LOGINS) if mine else None
+    return str(found["user"]["username"]) if found else user()
+
+
+def ensure_worker(uri: str, admin: Login, worker: Login, experiment: str, models: Sequence[str]) -> None:
+    """Have a login for workers: no administrator, with full rights over one experiment and the models of these names.
+
+    Everything else it may only read. A login of that name gets this password. The experiment is made if there is none;
+    a model that the worker itself will register is its own.
+
+    Raises:
+        TrackingError: the server does not answer, or refuses the administrator.
+    """
+    server, theirs = _Server(uri, admin), _Server(uri, worker)
+    if not theirs.accepted():
+        account = {"username": worker[0], "password": worker[1]}
+        if server.ask("POST", f"{API}/users/create", account, EXISTS) is None:
+            server.ask("PATCH", f"{API}/users/update-password", account)
+    found = server.ask("GET", f"{API}/experiments/get-by-name?experiment_name={quote(experiment)}", None, MISSING)
+    if found is None:
+        theirs.ask("POST", f"{API}/experiments/create", {"name": experiment})  # who makes it has full rights
+    else:
+        server.grant(worker[0], "experiment", found["experiment"]["experiment_id"])
+    for name in models:
+        if server.ask("GET", f"{API}/registered-models/get?name={quote(name)}", None, MISSING) is not None:
+            server.grant(worker[0], "registered_model", name)
+
+
+class _Server:
+    """MLflow's API with one login."""
+
+    def __init__(self, uri: str, login: Login) -> None:
+        self.uri = uri
+        self.client = httpx.Client(base_url=uri, auth=login, timeout=PROBE_SECONDS)
+
+    def accepted(self) -> bool:
+        """Whether the server knows the login and its password."""
+        return self._answer("GET", CURRENT, None).status_code == httpx.codes.OK
+
+    def grant(self, person: str, kind: str, name: str) -> None:
+        """Full rights over one thing; granting them again changes nothing."""
+        body = {"username": person, "resource_type": kind, "resource_id": name, "permission": FULL}
+        self.ask("POST", GRANT, body)
+
+    def ask(self, method: str, path: str, body: dict[str, str] | None = None, unless: str = "") -> Any:
+        """The answer's content; None for an error that says `unless`."""
+        answer = self._answer(method, path, body)
+        if answer.is_success:
+            return answer.json() if "json" in answer.headers.get("content-type", "") else {}
+        if unless and unless in answer.text:
+            return None
+        raise TrackingError(f"MLflow at {self.uri} refused {path.partition('?')[0]}: {answer.text.strip()[:200]}")
+
+    def _answer(self, method: str, path: str, body: dict[str, str] | None) -> httpx.Response:
+        try:
+            return self.client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise TrackingError(f"Expected an MLflow server at {self.uri}, but it does not answer ({error}).") from None

@@ -1,0 +1,54 @@
+"""Who asked for a flow run, as a real Prefect server knows it."""
+
+import pytest
+
+from pneumo.operations.prefect_api import POOL, PrefectApi
+from pneumo.settings import Settings
+from pneumo.tracking.system import user
+from tasks.people import NOBODY, requester
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def asked(prefect_server, monkeypatch):
+    """Who asked, from within a flow run of that id."""
+
+    def asked(run_id):
+        monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+        monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", run_id)
+        return requester(Settings())
+
+    return asked
+
+
+@pytest.fixture
+def api(prefect_server):
+    return PrefectApi(prefect_server, timeout=60)
+
+
+@pytest.fixture
+def deployment(api):
+    flow = api._ask("POST", "/flows/", {"name": "people"})["id"]
+    every_hour = [{"schedule": {"interval": 3600}, "active": True}]
+    body = {"name": "asked", "flow_id": flow, "work_pool_name": POOL, "entrypoint": "x.py:x", "schedules": every_hour}
+    return api._ask("POST", "/deployments/", body)["id"]
+
+
+def test_who_asks_by_pneumo_is_named_and_who_asks_on_the_page_is_not(api, deployment, asked):
+    assert asked(api.create_run("people/asked", {}, "anna")) == "anna"
+    assert asked(api.create_run("people/asked", {})) == ""
+
+
+def test_a_schedule_is_nobody(api, deployment, asked):
+    api._ask("POST", f"/deployments/{deployment}/schedule", {"min_runs": 1, "max_runs": 1})
+    scheduled = [run for run in api.runs(["SCHEDULED"], deployment) if run["auto_scheduled"]]
+    assert asked(scheduled[0]["id"]) == NOBODY
+
+
+def test_who_calls_a_flow_from_python_is_who_runs_the_process(api, asked, monkeypatch):
+    flow = api._ask("POST", "/flows/", {"name": "people"})["id"]
+    run = api._ask("POST", "/flow_runs/", {"flow_id": flow, "state": {"type": "PENDING"}})["id"]
+    assert asked(run) == user()
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "anna")
+    assert asked(run) == "anna"
