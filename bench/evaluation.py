@@ -30,7 +30,7 @@ Row = dict[str, Any]
 def rows() -> list[Row]:
     """One row per step; the last one is what a run waits for."""
     from pneumo.evaluation.evaluate import evaluate
-    from pneumo.registry.promote import promote
+    from pneumo.registry.promotion import promote
     from pneumo.settings import Promotion, Settings
     from pneumo.tracking import Tracker
 

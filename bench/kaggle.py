@@ -16,7 +16,7 @@ from typing import Any, get_args
 from pneumo.data.images import decode_all
 from pneumo.data.prepare import prepare
 from pneumo.evaluation.evaluate import evaluate
-from pneumo.registry.promote import choose
+from pneumo.registry.proposal import choose
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Evaluation, Interval
 from pneumo.training.candidate import combine, train

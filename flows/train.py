@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import AfterValidator, Field
 
-from pneumo.registry.promote import choose
+from pneumo.registry.proposal import choose
 from pneumo.stages import Fit
 from pneumo.training.presets import Name as Preset
 from pneumo.training.presets import preset_specs

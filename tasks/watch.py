@@ -11,8 +11,7 @@ from pneumo.data.shift_audit import numbers, sentences
 from pneumo.operations import drift
 from pneumo.operations.drift import Announced, Look
 from pneumo.operations.notify import Message
-from pneumo.registry.champion import champion
-from pneumo.registry.reference import champion_manifest
+from pneumo.registry.champion import champion, champion_manifest
 from pneumo.settings import Settings
 from pneumo.stages import Inventory
 from tasks.notification import notify

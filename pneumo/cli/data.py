@@ -70,7 +70,7 @@ def versions(
 
 
 def _champions_manifest(settings: Settings, inventory: Inventory) -> Path | None:
-    from pneumo.registry.reference import champion_manifest
+    from pneumo.registry.champion import champion_manifest
 
     return champion_manifest(settings, inventory.synthetic, settings.home)
 

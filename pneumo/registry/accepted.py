@@ -52,11 +52,12 @@ def register(
     name = asked.version.name
     key = stage_key("accepted", files=asked.version.tags[records.FILES], images=new.inventory.key, point=new.operating)
     with switch.exclusive(home, name):
-        known = [item for item in tracker.versions(name) if item.tags.get(records.KEY) == key]
+        same = [item for item in tracker.versions(name) if item.tags.get(records.KEY) == key]
+        known = [item for item in same if not item.tags.get(records.UNDONE)]
         number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
         alias = settings.registry.accepted if found.accepted else None
         done = found.model_copy(update={"version": number, "alias": alias})
-        if alias and tracker.alias(name, alias) != number:
+        if alias:
             switch.move(tracker, name, alias, tracker.alias(name, alias), number, undo)
         if not known:
             tracker.describe_version(name, number, _card(tracker, asked, done))
@@ -81,7 +82,7 @@ def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str
         tracker.log_artifacts(run_id, kept, records.FOLDER)
         tags = _tags(asked, new, found, evaluation, key, files_digest(bundle))
     number = tracker.register(uri, asked.version.name, found.reason, tags)
-    undo.callback(tracker.delete_version, asked.version.name, number)
+    undo.callback(records.mark_undone, tracker, asked.version.name, number, run_id)
     _ask(tracker, f"models:/{asked.version.name}/{number}", new)
     return number
 
@@ -103,6 +104,9 @@ def _tags(asked: Subject, new: New, found: Acceptance, evaluation: Evaluation, k
         **asked.version.tags,
         records.KEY: key,
         records.FILES: files,
+        records.PROPOSED: evaluation.run_id,
+        records.UNDONE: "",
+        records.BARRED: "",
         **{name: repr(value) for name, value in numbers.items()},
         "accept": "accepted" if found.accepted else "not accepted",
         "accept.source": found.source,
@@ -134,14 +138,15 @@ def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
 def _tell(tracker: Tracker, asked: Subject, done: Acceptance, run_id: str, settings: Settings, home: Path) -> None:
     """Into the history; the champion stays who it is."""
     name = asked.version.name
+    now = history.standing(tracker, name, settings.registry)
     what = f"new operating point for version {asked.version.version}. {done.reason}"
     entry = history.new_entry(
-        history.next_number(history.read(tracker, name)),
+        now.number,
         home,
         "calibration",
         str(done.version),
         done.candidate,
-        tracker.alias(name, settings.registry.champion),
+        now.champion,
         what,
         f"runs:/{run_id}/accept/report.json",
     )

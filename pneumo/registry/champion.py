@@ -1,7 +1,9 @@
-"""Who is champion now."""
+"""Who is champion now, and on what it was trained."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
+from pneumo.data.files import write_whole
 from pneumo.errors import PromotionError
 from pneumo.registry import history, looks, records
 from pneumo.settings import Settings
@@ -55,7 +57,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
     found = tracker.version(name, number) if number else None
     if found is None:
         return None
-    rows = history.judged(history.read(tracker, name), found.version)
+    rows = history.standing(tracker, name, settings.registry).rows
     moves = [row for row in rows if row.took_effect]
     look = next((row.look for row in reversed(moves) if row.version == found.version and row.look), None)
     made = looks.decisions(rows, look.sketch) if look else []
@@ -73,6 +75,29 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
         decisions=max((row.look.number for row in made if row.look), default=0),
         promotions=sum(row.action == "promotion" and row.took_effect for row in made),
     )
+
+
+def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path | None:
+    """Manifest of the champion's data set, as it was kept with its run; fetched once.
+
+    None when there is no champion yet, or it was registered by other hands.
+
+    Raises:
+        TrackingError: MLflow does not answer, or has lost what was kept.
+    """
+    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    name = settings.model_name(synthetic)
+    number = tracker.alias(name, settings.registry.champion)
+    found = tracker.version(name, number) if number else None
+    if found is None:
+        return None
+    path = home / "cache" / "reference" / f"{found.tags.get(records.DIGEST, '')[:16]}.parquet"
+    if not path.is_file():
+        with records.kept(tracker, found) as folder:
+            if folder is None:
+                return None
+            write_whole(path, (folder / records.MANIFEST).read_bytes())
+    return path
 
 
 def refused(settings: Settings, synthetic: bool = False) -> Refused | None:

@@ -7,11 +7,12 @@ or the alias today, name.
 
 import socket
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pneumo.settings import Settings
+from pneumo.settings import Registry, Settings
 from pneumo.stages import Look, Record
 from pneumo.tracking import Tracker
 from pneumo.tracking.system import user
@@ -19,15 +20,17 @@ from pneumo.tracking.system import user
 PREFIX = "pneumo.history."
 LONGEST_REASON = 1500  # a tag of a registered model holds 5,000 characters
 MOVES = ("promotion", "rollback")
-Action = Literal["promotion", "rollback", "rejection", "withdrawal", "calibration"]
+Action = Literal["promotion", "rollback", "rejection", "withdrawal", "calibration", "lift"]
 
 
 class Entry(Record):
     """What happened; `champion` is the version that had the alias when this was written, `when` is UTC.
 
     A withdrawal has the id of the move that was announced and taken back. A promotion that dies before its decision
-    leaves no entry. A decision has the key of the `evaluation` that it was about, the `remedy` for what did not hold,
-    and the `look` that it was at the test images; entries of before these were counted have none.
+    leaves no entry. A rollback has the `content` of the version that goes, by which it is known again under another
+    number; a lift has that of the version that may be promoted again. A decision has the key of the `evaluation`
+    that it was about, the `remedy` for what did not hold, and the `look` that it was at the test images; entries of before
+    these were counted have none.
     """
 
     number: int
@@ -44,12 +47,37 @@ class Entry(Record):
     evaluation: str = ""
     remedy: str = ""
     look: Look | None = None
+    content: tuple[str, ...] = ()
 
 
 class HistoryRow(Entry):
     """An entry, and whether the champion's alias moved because of it."""
 
     took_effect: bool
+
+
+class Standing(Record):
+    """A registered model at one moment: who is champion, and all that happened up to then."""
+
+    champion: str | None
+    rows: tuple[HistoryRow, ...]
+
+    @property
+    def number(self) -> int:
+        """Of the next entry."""
+        return max((row.number for row in self.rows), default=0) + 1
+
+    def same(self, other: "Standing") -> bool:
+        """Whether the champion has not moved in between, not even away and back."""
+        one, two = ([row.id for row in item.rows if row.took_effect] for item in (self, other))
+        return self.champion == other.champion and one == two
+
+
+def standing(tracker: Tracker, name: str, names: Registry) -> Standing:
+    """How a registered model stands now."""
+    found = tracker.registered(name)
+    champion = found.aliases.get(names.champion)
+    return Standing(champion=champion, rows=tuple(judged(entries(found.tags), champion)))
 
 
 def history(settings: Settings, synthetic: bool = False) -> list[HistoryRow]:
@@ -59,15 +87,18 @@ def history(settings: Settings, synthetic: bool = False) -> list[HistoryRow]:
         TrackingError: MLflow does not answer.
     """
     tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
-    name = settings.model_name(synthetic)
-    return judged(read(tracker, name), tracker.alias(name, settings.registry.champion))
+    return list(standing(tracker, settings.model_name(synthetic), settings.registry).rows)
 
 
 def read(tracker: Tracker, name: str) -> list[Entry]:
     """The entries as they were written, oldest first."""
-    tags = tracker.model_tags(name)
-    entries = [Entry.model_validate_json(value) for key, value in tags.items() if key.startswith(PREFIX)]
-    return sorted(entries, key=lambda entry: (entry.number, entry.when, entry.id))
+    return entries(tracker.registered(name).tags)
+
+
+def entries(tags: Mapping[str, str]) -> list[Entry]:
+    """The entries among a registered model's tags, oldest first."""
+    found = [Entry.model_validate_json(value) for key, value in tags.items() if key.startswith(PREFIX)]
+    return sorted(found, key=lambda entry: (entry.number, entry.when, entry.id))
 
 
 def append(tracker: Tracker, registered: str, entry: Entry) -> None:
@@ -105,15 +136,14 @@ def place(home: Path) -> str:
     return f"{socket.gethostname()}:{home.absolute()}"
 
 
-def next_number(entries: list[Entry]) -> int:
-    """The number after the last one."""
-    return max((entry.number for entry in entries), default=0) + 1
-
-
 def judged(entries: list[Entry], champion: str | None) -> list[HistoryRow]:
-    """Entries with `took_effect`, given today's champion."""
+    """Entries with `took_effect`, given today's champion; what was withdrawn did not, whoever did the same then."""
+    withdrawn = {entry.id for entry in entries if entry.action == "withdrawal"}
     return [
-        HistoryRow(**entry.model_dump(), took_effect=_took_effect(entry, entries[place + 1 :], champion))
+        HistoryRow(
+            **entry.model_dump(),
+            took_effect=entry.id not in withdrawn and _took_effect(entry, entries[place + 1 :], champion),
+        )
         for place, entry in enumerate(entries)
     ]
 

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,14 +11,17 @@ import pandas as pd
 from pneumo.errors import PromotionError
 from pneumo.stages import EMBEDDING, IMAGE, DatasetVersion, Evaluation
 from pneumo.tracking import ModelVersion, Tracker
-from pneumo.tracking.bundles import find_bundle
+from pneumo.tracking.bundles import SPEC, find_bundle
 from pneumo.tracking.models import REGISTERED
 from pneumo.tracking.package import files_digest
 
 FOLDER = "registered"  # of the version's run
 MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"
 CALIBRATION = "calibration.parquet"  # of a version calibrated at a place: the images that it was calibrated on
+DECISION = "promotion/decision.json"  # of the parent run
 KEY, DIGEST, FILES, INPUT = REGISTERED, "dataset.digest", "files.sha256", "input"
+WEIGHTS = "model.sha256"  # tag: of the weights alone, whatever the operating point; versions of before have none
+PROPOSED, UNDONE, BARRED = "proposed.by", "undone", "barred"  # tags: the run that put it up; notes for people, or ""
 PREVALENCE = "prevalence"  # tag: share of pneumonia among the images that the operating point was fitted on
 USED = ["sha256", "patient", "subtype"]
 
@@ -77,9 +80,28 @@ def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: st
         "dataset.source": version.source,
         "synthetic": json.dumps(version.synthetic),
         "pipeline.run": parent_run,
+        PROPOSED: parent_run,
         FILES: files_digest(evaluation.bundle),
+        WEIGHTS: json.loads((evaluation.bundle / SPEC).read_bytes())["model_sha256"],
         **{name: repr(value) for name, value in numbers.items()},
     }
+
+
+def content(tags: Mapping[str, str]) -> tuple[str, ...]:
+    """Digests by which a version is known again under another number, from its tags."""
+    return tuple(tags[name] for name in (WEIGHTS, FILES) if name in tags)
+
+
+def take_up(tracker: Tracker, found: ModelVersion, run_id: str) -> None:
+    """Note that a run goes on with a version that an earlier one left."""
+    tracker.set_version_tags(found.name, found.version, {PROPOSED: run_id, UNDONE: ""})
+
+
+def mark_undone(tracker: Tracker, name: str, version: str, run_id: str) -> None:
+    """Say on a version that its run came to nothing, unless another run has taken it up; it is never deleted."""
+    found = tracker.version(name, version)
+    if found and found.tags.get(PROPOSED) == run_id:
+        tracker.set_version_tags(name, version, {UNDONE: f"run {run_id} ended before its decision"})
 
 
 def check_files(tracker: Tracker, found: ModelVersion) -> None:

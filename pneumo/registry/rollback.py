@@ -4,7 +4,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pneumo.errors import PromotionError
-from pneumo.registry import history, records, switch
+from pneumo.registry import bars, history, records, switch
+from pneumo.registry.history import Standing
 from pneumo.registry.query import check_example
 from pneumo.settings import Settings
 from pneumo.stages import Decision, PolicyRow
@@ -14,52 +15,49 @@ from pneumo.tracking import ModelVersion, Tracker
 def rollback(
     settings: Settings, home: Path, to: str | int | None = None, reason: str = "", synthetic: bool = False
 ) -> Decision:
-    """Make an earlier champion the champion again; the one that goes becomes `previous`, so this can be undone too.
+    """Make an earlier champion the champion again; the one that goes becomes `previous`, and is barred.
 
     Args:
         settings: names and MLflow's address.
         home: state folder, for the lock.
-        to: version; empty: the champion before this one.
+        to: version; empty: the newest earlier champion that is not barred.
         reason: kept in the history.
         synthetic: of the model of the drawn images.
 
     Raises:
-        PromotionError: there is nothing to go back to, or the version was never champion or was changed.
+        PromotionError: there is nothing to go back to, or the version was never champion, is barred or was changed.
         TrackingError: the version does not load, or MLflow does not answer.
     """
     tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
     name, names = settings.model_name(synthetic), settings.registry
     with switch.exclusive(home, name), ExitStack() as undo:
-        standing = switch.standing(tracker, name, names, home)
-        target = _target(tracker, name, standing, None if to is None else str(to))
+        now = history.standing(tracker, name, names)
+        target = _target(tracker, name, now, None if to is None else str(to))
         records.check_files(tracker, target)
         check_example(tracker, name, target.version)
-        said = reason or f"went back from version {standing.champion} to version {target.version}"
+        said = reason or f"went back from version {now.champion} to version {target.version}"
         run_id = tracker.start_run("rollback", tags={"stage": "rollback", "synthetic": str(synthetic).lower()})
         undo.callback(tracker.finish, run_id, "FAILED", "the rollback was undone")
-        decision = _decision(target, run_id, standing.champion, said)
-        tracker.log_text(run_id, decision.model_dump_json(indent=1), "promotion/decision.json")
-        evidence = f"runs:/{run_id}/promotion/decision.json"
+        decision = _decision(target, run_id, now.champion, said)
+        tracker.log_text(run_id, decision.model_dump_json(indent=1), records.DECISION)
+        evidence = f"runs:/{run_id}/{records.DECISION}"
         entry = history.new_entry(
-            standing.number, home, "rollback", target.version, decision.name, standing.champion, said, evidence
-        )
-        switch.claim(tracker, name, entry, names, undo)
+            now.number, home, "rollback", target.version, decision.name, now.champion, said, evidence
+        ).model_copy(update={"content": _bar(tracker, target, now.champion, said, undo)})
         tracker.finish(run_id)
-        switch.require_alone(tracker, name, entry, names)
-        if standing.champion:
-            switch.move(tracker, name, names.previous, standing.previous, standing.champion, undo)
-        switch.move(tracker, name, names.champion, standing.champion, target.version, undo)
+        moves = [(names.previous, now.champion)] if now.champion else []
+        switch.commit(tracker, name, entry, now, [*moves, (names.champion, target.version)], names, undo)
         undo.pop_all()
     return decision
 
 
-def _target(tracker: Tracker, name: str, standing: switch.Standing, to: str | None) -> ModelVersion:
-    moves = [row for row in history.judged(history.read(tracker, name), standing.champion) if row.took_effect]
-    champions = [row.version for row in moves if row.version != standing.champion]
-    wanted = to or (champions[-1] if champions else None)
+def _target(tracker: Tracker, name: str, now: Standing, to: str | None) -> ModelVersion:
+    champions = [row.version for row in now.rows if row.took_effect and row.version != now.champion]
+    free = [version for version in champions if not _barred(tracker, name, now, version)]
+    wanted = to or (free[-1] if free else None)
     if wanted is None:
         raise PromotionError(f"Expected an earlier champion of {name} to go back to, but there was none: promote one.")
-    if wanted == standing.champion:
+    if wanted == now.champion:
         raise PromotionError(f"{name} version {wanted} is the champion already: give another version.")
     found = tracker.version(name, wanted)
     if wanted not in champions or found is None:
@@ -68,7 +66,28 @@ def _target(tracker: Tracker, name: str, standing: switch.Standing, to: str | No
             f"Expected a version of {name} that was champion before ({known}), got {wanted}: "
             "only those passed the gates."
         )
+    if wanted not in free:
+        raise PromotionError(
+            f"Expected a version of {name} that is not barred, but {wanted} was rolled back: "
+            f"`pneumo lift {wanted}` first, if it shall serve again."
+        )
     return found
+
+
+def _barred(tracker: Tracker, name: str, now: Standing, version: str) -> bool:
+    found = tracker.version(name, version)
+    return bars.find(now.rows, version, records.content(found.tags) if found else ()) is not None
+
+
+def _bar(tracker: Tracker, target: ModelVersion, version: str | None, reason: str, undo: ExitStack) -> tuple[str, ...]:
+    """Say on the version that goes that it is barred; returns what it alone holds, by which the history bars it."""
+    gone = tracker.version(target.name, version) if version else None
+    if gone is None:
+        return ()
+    undo.callback(tracker.set_version_tags, gone.name, gone.version, {records.BARRED: ""})
+    tracker.set_version_tags(gone.name, gone.version, {records.BARRED: f"rolled back: {reason}"})
+    # The same weights with another operating point may be what it goes back to.
+    return tuple(item for item in records.content(gone.tags) if item not in records.content(target.tags))
 
 
 def _decision(target: ModelVersion, run_id: str, champion: str | None, reason: str) -> Decision:

@@ -9,8 +9,8 @@ from pneumo.settings import Promotion
 from pneumo.stages import PolicyRow
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
-PERSON = "a person's word"
-ALWAYS = (QUERY, PERSON)  # a version that cannot serve and a person's no are never mere warnings
+PERSON, BARRED = "a person's word", "bar after a rollback"
+ALWAYS = (QUERY, PERSON, BARRED)  # a version that cannot serve and a person's no are never mere warnings
 
 
 class Rule(NamedTuple):
@@ -28,6 +28,7 @@ RULES = {
         "refuse", "keep the champion, or train on more images; more test images show smaller differences."
     ),
     PERSON: Rule("refuse", "see to what was said, and run again."),
+    BARRED: Rule("refuse", "lift it."),
 }
 
 

@@ -1,6 +1,6 @@
-"""Moving the champion's alias: one at a time, announced before, compared before, and last."""
+"""Moving the champion's alias: one at a time, announced before, looked at before every move, put back on an error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,21 +9,13 @@ import filelock
 
 from pneumo.errors import PromotionError
 from pneumo.registry import history
+from pneumo.registry.history import Entry, HistoryRow, Standing
 from pneumo.settings import Registry
-from pneumo.stages import Record
 from pneumo.tracking import Tracker
+from pneumo.tracking.connection import longest_call
 
 LOCK_SECONDS = 900  # how long a promotion waits for another one in the same state folder
-CLAIM_SECONDS = 120  # an announced move from elsewhere that is younger may still happen
-
-
-class Standing(Record):
-    """Aliases and the number of the next history entry, as read at the start of a promotion or rollback."""
-
-    champion: str | None
-    challenger: str | None
-    previous: str | None
-    number: int
+CLOCKS = 60  # seconds by which the clocks of two machines may differ
 
 
 @contextmanager
@@ -58,89 +50,106 @@ def acquire(lock: filelock.BaseFileLock) -> None:
         ) from None
 
 
-def standing(tracker: Tracker, registered: str, names: Registry, home: Path) -> Standing:
-    """Read history, then aliases; the order matters to `claim`.
-
-    Raises:
-        PromotionError: a move announced on another machine may be under way.
-    """
-    entries = history.read(tracker, registered)
-    champion = tracker.alias(registered, names.champion)
-    _refuse_pending(history.judged(entries, champion), home)
-    return Standing(
-        champion=champion,
-        challenger=tracker.alias(registered, names.challenger),
-        previous=tracker.alias(registered, names.previous),
-        number=history.next_number(entries),
-    )
+def claim_seconds() -> float:
+    """How long an announced move may still happen: a claim outlives a call that began late in it, with its retries."""
+    return 2 * longest_call() + CLOCKS
 
 
-def claim(tracker: Tracker, registered: str, entry: history.Entry, names: Registry, undo: ExitStack) -> None:
-    """Announce a move in the history and look whether somebody else announced one from the same standing.
+def commit(
+    tracker: Tracker,
+    registered: str,
+    entry: Entry,
+    now: Standing,
+    moves: Sequence[tuple[str, str]],
+    names: Registry,
+    undo: ExitStack,
+) -> None:
+    """Announce a move of the champion in the history, then move the aliases, the champion's last.
 
-    MLflow has no compare-and-set. Everyone writes first and looks then: of two at once at least one sees the other
-    and withdraws, so two can never both move the alias from the same champion.
+    MLflow has no compare-and-set. Everyone writes first and looks then, before every move: of two at once at least one
+    sees the other and withdraws, so two can never both move the alias from the same champion.
+
+    Args:
+        tracker: where.
+        registered: name of the model.
+        entry: the announcement; its champion is the one that has to be in place.
+        now: how the model stands.
+        moves: alias and version, in order.
+        names: of the aliases.
+        undo: takes what puts everything back.
 
     Raises:
         PromotionError: somebody else is moving the alias, or has moved it.
     """
+    _refuse_pending(now.rows, entry.place)
+    # A withdrawal is written when all else has been undone, so it frees the way.
     withdrawn = entry.model_copy(update={"action": "withdrawal", "number": entry.number + 1, "evidence": ""})
     undo.callback(history.append, tracker, registered, withdrawn)
     history.append(tracker, registered, entry)
-    require_alone(tracker, registered, entry, names)
+    for alias, version in moves:
+        before = _require_claim(tracker, registered, entry, names).get(alias)
+        move(tracker, registered, alias, before, version, undo)
 
 
-def require_alone(tracker: Tracker, registered: str, entry: history.Entry, names: Registry) -> None:
-    """Look again whether the announced move is the only one; a process that slept for long must not win after all.
+def move(tracker: Tracker, registered: str, alias: str, before: str | None, version: str, undo: ExitStack) -> None:
+    """Move an alias; undone by moving it back, also when it is not known whether the call arrived."""
+    if before != version:
+        undo.callback(_put_back, tracker, registered, alias, version, before)
+        tracker.set_alias(registered, alias, version)
 
-    Raises:
-        PromotionError: somebody else is moving the alias, or has moved it.
-    """
-    others = [item for item in history.read(tracker, registered) if item.id != entry.id]
-    # A withdrawal is written when all else has been undone, so it frees the way.
+
+def _put_back(tracker: Tracker, registered: str, alias: str, mine: str, before: str | None) -> None:
+    """An alias as it was, if it still points at what this run had set."""
+    if tracker.alias(registered, alias) != mine:
+        return
+    if before is None:
+        tracker.delete_alias(registered, alias)
+    else:
+        tracker.set_alias(registered, alias, before)
+
+
+def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry) -> dict[str, str]:
+    """Look whether the announced move is the only one, from the same champion, and not too old; all aliases as seen."""
+    found = tracker.registered(registered)
+    others = [item for item in history.entries(found.tags) if item.id != entry.id]
     withdrawn = {item.id for item in others if item.action == "withdrawal"}
     rivals = [
         item
         for item in others
         if item.number >= entry.number and item.action in history.MOVES and item.id not in withdrawn
     ]
-    now = tracker.alias(registered, names.champion)
-    if rivals or now != entry.champion:
+    champion, age = found.aliases.get(names.champion), _age(entry)
+    if rivals or champion != entry.champion:
         raise PromotionError(
             f"Expected version {entry.champion or 'none'} of {registered} to be champion until the switch, but "
-            f"{_rival(rivals, now)} at the same time: nothing was changed, run again to compare with the winner."
+            f"{_rival(rivals, champion)} at the same time: nothing was changed, run again to compare with the winner."
         )
+    if age > longest_call():
+        raise PromotionError(
+            f"Expected to move the champion of {registered} within {longest_call():.0f} s of announcing it, but "
+            f"{age:.0f} s have passed: nothing was changed, run again."
+        )
+    return found.aliases
 
 
-def move(tracker: Tracker, registered: str, alias: str, before: str | None, version: str, undo: ExitStack) -> None:
-    """Move an alias; undone by moving it back, also when it is not known whether the call arrived."""
-    undo.callback(put_back, tracker, registered, alias, before)
-    tracker.set_alias(registered, alias, version)
-
-
-def put_back(tracker: Tracker, registered: str, alias: str, version: str | None) -> None:
-    """An alias as it was; no version means that there was none."""
-    if version is None:
-        tracker.delete_alias(registered, alias)
-    else:
-        tracker.set_alias(registered, alias, version)
-
-
-def _rival(rivals: list[history.Entry], champion: str | None) -> str:
+def _rival(rivals: list[Entry], champion: str | None) -> str:
     if rivals:
         return f"{rivals[0].who} announced version {rivals[0].version}"
     return f"version {champion or 'none'} took its place"
 
 
-def _refuse_pending(rows: list[history.HistoryRow], home: Path) -> None:
-    # One from this state folder died with its process, or we would not hold the lock.
-    moves = [row for row in rows if row.action in history.MOVES]
+def _refuse_pending(rows: Sequence[HistoryRow], place: str) -> None:
+    """Leave a move from elsewhere alone that may still happen; one from this state folder died with its process."""
     withdrawn = {row.id for row in rows if row.action == "withdrawal"}
-    if not moves or moves[-1].took_effect or moves[-1].id in withdrawn or moves[-1].place == history.place(home):
-        return
-    age = (datetime.now(UTC) - moves[-1].when).total_seconds()
-    if age < CLAIM_SECONDS:
-        raise PromotionError(
-            f"Expected no other promotion, but {moves[-1].who} announced version {moves[-1].version} "
-            f"{age:.0f} s ago and it has not happened yet: run again in {CLAIM_SECONDS} s."
-        )
+    for row in rows:
+        done = row.took_effect or row.action not in history.MOVES or row.id in withdrawn
+        if not done and row.place != place and _age(row) < claim_seconds():
+            raise PromotionError(
+                f"Expected no other promotion, but {row.who} announced version {row.version} {_age(row):.0f} s ago and "
+                f"it has not happened yet: run again in {claim_seconds() - _age(row):.0f} s."
+            )
+
+
+def _age(entry: Entry) -> float:
+    """Seconds since an entry was written."""
+    return (datetime.now(UTC) - entry.when).total_seconds()

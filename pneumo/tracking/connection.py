@@ -73,12 +73,20 @@ def configure() -> None:
 
 
 def retries(seconds: float) -> int:
-    """Number of retries that together wait at least so long: 0, 2, 4, 8 ... at most 120 s each; MLflow allows 10."""
-    waited, count = 0.0, 1
-    while waited < seconds and count < 10:
-        count += 1
-        waited += min(120.0, BACKOFF_SECONDS * 2.0 ** (count - 1))
-    return count
+    """Number of retries that together wait at least so long; MLflow allows 10."""
+    return next((count for count in range(1, 10) if _waits(count) >= seconds), 10)
+
+
+def longest_call() -> float:
+    """Seconds after which a call is over, whatever happens: MLflow's client has answered or given up."""
+    configure()
+    count, timeout = (os.environ[f"MLFLOW_HTTP_REQUEST_{name}"] for name in ("MAX_RETRIES", "TIMEOUT"))
+    return _waits(int(count)) + (int(count) + 1) * float(timeout)
+
+
+def _waits(count: int) -> float:
+    """Seconds that so many retries wait together: 0, 2, 4, 8 ... at most 120 s each."""
+    return sum(min(120.0, BACKOFF_SECONDS * 2.0**retry) for retry in range(1, count))
 
 
 def asks(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

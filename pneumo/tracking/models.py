@@ -43,6 +43,13 @@ class ModelVersion(Record):
         return f"models:/{self.name}/{self.version}"
 
 
+class Registered(Record):
+    """A registered model at one moment: its versions by alias, and its own tags."""
+
+    aliases: dict[str, str]
+    tags: dict[str, str]
+
+
 class Models:
     """The registry of one MLflow server."""
 
@@ -67,18 +74,22 @@ class Models:
         )  # fmt: skip
         return str(made.version)
 
-    @asks
     def alias(self, name: str, alias: str) -> str | None:
         """The version that an alias points at; None without model or alias."""
-        found = self._registered(name)
-        version = found.aliases.get(alias) if found else None
-        return str(version) if version is not None else None
+        return self.aliases(name).get(alias)
 
     @asks
+    def registered(self, name: str) -> Registered:
+        """Aliases and tags of a registered model, in one answer; empty without model."""
+        found = self._registered(name)
+        if found is None:
+            return Registered(aliases={}, tags={})
+        aliases = {alias: str(version) for alias, version in found.aliases.items()}
+        return Registered(aliases=aliases, tags=dict(found.tags))
+
     def aliases(self, name: str) -> dict[str, str]:
         """Version by alias; empty without model."""
-        found = self._registered(name)
-        return {alias: str(version) for alias, version in found.aliases.items()} if found else {}
+        return self.registered(name).aliases
 
     @asks
     def set_alias(self, name: str, alias: str, version: str) -> None:
@@ -105,12 +116,6 @@ class Models:
     def delete_version(self, name: str, version: str) -> None:
         """Remove a version and the aliases on it; its number is not given again."""
         self.client.delete_model_version(name, version)
-
-    @asks
-    def model_tags(self, name: str) -> dict[str, str]:
-        """Tags of the registered model itself; none without model."""
-        found = self._registered(name)
-        return dict(found.tags) if found else {}
 
     @asks
     def set_model_tag(self, name: str, key: str, value: str) -> None:

@@ -20,7 +20,7 @@ from pneumo.evaluation.measure import apply_operating, fit_operating, measure
 from pneumo.evaluation.slices import measure_slices
 from pneumo.registry import contest, query
 from pneumo.registry.history import history
-from pneumo.registry.promote import promote
+from pneumo.registry.promotion import promote
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, PolicyRow
 from pneumo.tracking import Tracker
@@ -120,7 +120,16 @@ class World:
             Image.new("L", (8, 8)).save(folder / "figures" / f"{figure}.png")
         validation = rows[rows["split"] == "validation"]
         operating = fit_operating(validation, None, 0.95)
-        spec = {"noise": noise, "seed": seed, "shift": shift, "size": 8, "fit": "squash", **operating._asdict()}
+        weights = hashlib.sha256(f"{noise} {seed} {shift}".encode()).hexdigest()
+        spec = {
+            "noise": noise,
+            "seed": seed,
+            "shift": shift,
+            "size": 8,
+            "fit": "squash",
+            "model_sha256": weights,
+            **operating._asdict(),
+        }
         (folder / "bundle" / "serving.json").write_text(json.dumps(spec))
         test = apply_operating(rows[rows["split"] == "test"], operating)
         measures = measure(test, operating.temperature)

@@ -2,8 +2,8 @@
 
 Reads lines of JSON {evaluation, version, settings, home, parent, wait, die} and answers each with a line of JSON. The
 work is done in a fork, so that the imports are paid once and a SIGKILL ends this one promotion only.
-`die`: name of the step before which it kills itself, or "end". `wait`: [file, file]: before the announcement it makes
-the first and waits for the second.
+`die`: point in CALLS, or alias, before which it kills itself, or "end". `wait`: [file, file]: before the
+announcement it makes the first and waits for the second.
 """
 
 import importlib.util
@@ -12,13 +12,17 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pneumo.errors import PneumoError
-from pneumo.registry import contest, promote, query
+from pneumo.registry import contest, promotion, query
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Evaluation
+from pneumo.tracking import Tracker
+
+CALLS = {"register": "register", "describe": "describe_version", "announce": "set_model_tag"}
 
 spec = importlib.util.spec_from_file_location("registry_conftest", Path(__file__).with_name("conftest.py"))
 assert spec and spec.loader
@@ -45,15 +49,12 @@ def main() -> None:
 
 def promoted(job: dict[str, Any]) -> str:
     """Version of the new champion, or why there is none."""
-    steps = list(promote.STEPS)
-    names = [*(step.__name__ for step in steps), "end"]
     if job["die"]:
-        steps.insert(names.index(job["die"]), lambda course: os.kill(os.getpid(), signal.SIGKILL))
+        before(job["die"], lambda: os.kill(os.getpid(), signal.SIGKILL))
     if job["wait"]:
-        steps.insert(names.index("announce"), lambda course: meet(*job["wait"]))
-    promote.STEPS = tuple(steps)
+        before("announce", lambda: meet(*job["wait"]))
     try:
-        decision = promote.promote(
+        decision = promotion.promote(
             [Evaluation.model_validate(job["evaluation"])],
             DatasetVersion.model_validate(job["version"]),
             Settings.model_validate(job["settings"]),
@@ -62,7 +63,22 @@ def promoted(job: dict[str, Any]) -> str:
         )
     except PneumoError as error:
         return f"error: {error}"
+    if job["die"] == "end":
+        os.kill(os.getpid(), signal.SIGKILL)
     return decision.version if decision.promoted else decision.reason
+
+
+def before(point: str, act: Callable[[], None]) -> None:
+    """Do something right before a call of the registry; `point` is a name in CALLS, or the alias that is moved."""
+    name = CALLS.get(point, "set_alias")
+    real = getattr(Tracker, name)
+
+    def call(*args: Any) -> Any:
+        if point in (*CALLS, args[2]):
+            act()
+        return real(*args)
+
+    setattr(Tracker, name, call)
 
 
 def meet(mine: str, other: str) -> None:

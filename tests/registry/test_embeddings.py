@@ -14,7 +14,7 @@ from pneumo.errors import PromotionError
 from pneumo.evaluation.evaluate import evaluate
 from pneumo.registry import card
 from pneumo.registry.answers import cells
-from pneumo.registry.promote import choose, rank
+from pneumo.registry.proposal import choose, rank
 from pneumo.settings import Data
 from pneumo.stages import Evaluation
 from pneumo.training.linear import train_linear

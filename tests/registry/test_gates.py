@@ -9,8 +9,8 @@ import pytest
 
 from pneumo.errors import SettingsError
 from pneumo.registry import rules
-from pneumo.registry.course import Word
 from pneumo.registry.gates import GATES, figure_rows
+from pneumo.registry.promotion import Word
 from pneumo.settings import Promotion
 from pneumo.stages import Evaluation, Interval
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from pneumo.cli import app
 from pneumo.errors import PromotionError, TrackingError
-from pneumo.registry.course import Word
 from pneumo.registry.history import history, read
+from pneumo.registry.promotion import Word
 from pneumo.registry.rollback import rollback
 from pneumo.tracking.package import files_digest
 

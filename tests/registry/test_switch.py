@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pneumo.errors import PromotionError
-from pneumo.registry import promote as module
 from pneumo.registry import switch
-from pneumo.registry.steps import STEPS, keep_previous
+from pneumo.registry.promotion import promote
 from pneumo.stages import Evaluation
+from pneumo.tracking import Tracker
 
-PLACES = [*(step.__name__ for step in STEPS), "end"]
+PLACES = ["register", "describe", "announce", "challenger", "previous", "champion", "end"]
 pytestmark = [pytest.mark.services, pytest.mark.usefixtures("quick")]
 
 
@@ -125,19 +125,33 @@ def test_two_promotions_at_the_same_time_cannot_both_win(
             assert any("at the same time" in answer for answer in answers), answers
 
 
-def test_a_promotion_that_slept_through_another_one_does_not_win_after_all(world: Any) -> None:
+def test_a_promotion_that_slept_through_another_one_does_not_win_after_all(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.promote(world.candidate("weak", noise=4.0))
     slow, quick = world.candidate("slow", noise=1.0), world.candidate("quick", noise=1.0, seed=1)
+    real, slept = Tracker.set_alias, []
 
-    def sleep(course: Any) -> None:
-        if course.evaluation.name == "slow":
-            patch.setattr(switch, "CLAIM_SECONDS", 0)  # as if it had slept for longer
+    def sleep(self: Tracker, name: str, alias: str, version: str) -> None:
+        real(self, name, alias, version)
+        if version == "2" and not slept:
+            slept.append(version)
+            monkeypatch.setattr(switch, "claim_seconds", lambda: 0)  # as if it had slept for longer
             elsewhere = world.home / "elsewhere"
-            assert module.promote([quick], world.version, world.settings, elsewhere, world.parent).promoted
+            assert promote([quick], world.version, world.settings, elsewhere, world.parent).promoted
 
-    place = STEPS.index(keep_previous)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError, match="at the same time"):
-        patch.setattr(module, "STEPS", (*STEPS[:place], sleep, *STEPS[place:]))
+    monkeypatch.setattr(Tracker, "set_alias", sleep)
+    with pytest.raises(PromotionError, match="at the same time"):
         world.promote(slow)
-    assert world.aliases()["champion"] == "3" and world.aliases()["previous"] == "1"
+    assert world.aliases() == {"champion": "3", "challenger": "3", "previous": "1"}
     assert world.row(world.promote(slow), "ROC AUC against the champion").limit.startswith("better than version 3")
+
+
+def test_a_promotion_whose_claim_is_too_old_does_not_move_the_champion(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that began after it might arrive when others no longer wait for it."""
+    monkeypatch.setattr(switch, "longest_call", lambda: 0)
+    with pytest.raises(PromotionError, match=r"within 0 s of announcing it, but \d+ s have passed"):
+        world.promote(world.candidate("slow", noise=1.0))
+    assert world.aliases() == {"champion": None, "challenger": None, "previous": None}

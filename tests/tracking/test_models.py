@@ -78,8 +78,8 @@ def test_an_alias_moves_and_is_absent_without_a_model(tracker: Tracker, model_ur
 
 def test_the_registered_model_itself_has_tags(tracker: Tracker) -> None:
     tracker.set_model_tag("tagged", "history", "x" * 5000)
-    assert tracker.model_tags("tagged") == {"history": "x" * 5000}
-    assert tracker.model_tags("never registered") == {}
+    assert tracker.registered("tagged").tags == {"history": "x" * 5000}
+    assert tracker.registered("never registered").tags == {}
 
 
 def test_what_mlflow_refuses_is_one_sentence(tracker: Tracker) -> None:

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from pneumo.registry.promote import promote
-from pneumo.registry.reference import champion_manifest
+from pneumo.registry.champion import champion_manifest
+from pneumo.registry.promotion import promote
 from pneumo.tracking import Tracker
 
 

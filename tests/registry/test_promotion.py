@@ -1,15 +1,20 @@
+import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from pneumo.errors import PromotionError, TrackingError
+from pneumo.registry import records
 from pneumo.registry.champion import champion
-from pneumo.registry.course import Word
 from pneumo.registry.history import history
-from pneumo.registry.promote import choose
+from pneumo.registry.promotion import Word, promote
+from pneumo.registry.proposal import choose
 from pneumo.stages import Evaluation, PolicyRow
+from pneumo.tracking import Tracker
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -98,23 +103,106 @@ def test_synthetic_data_has_a_registered_model_of_its_own(world: Any) -> None:
     assert champion(world.settings, synthetic=True).synthetic  # type: ignore[union-attr]
 
 
-def test_an_error_undoes_everything_before_it(world: Any) -> None:
+WRITES = ("register", "set_model_tag", "set_alias", "describe_version", "log_text")
+
+
+def test_an_error_leaves_every_alias_as_it_was_and_the_version_with_a_note(world: Any) -> None:
+    """Whichever call it is that fails; nothing is deleted, and the next run goes on with the version."""
     world.promote(world.candidate("weak", noise=3.0))
-    before = world.aliases()
+    before, failed = world.aliases(), 0
     better = world.candidate("good", noise=0.5)
-    from pneumo.registry import promote as module
-
-    def fail(course: Any) -> None:
-        raise TrackingError("the network is gone")
-
-    for place in range(1, len(module.STEPS) + 1):
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(TrackingError, match="the network is gone"):
-            patch.setattr(module, "STEPS", (*module.STEPS[:place], fail, *module.STEPS[place:]))
-            world.promote(better)
+    while True:
+        with failing_at(failed) as calls:
+            try:
+                decision = world.promote(better)
+            except TrackingError:
+                pass
+            else:
+                break
+        failed += 1
+        assert calls == [failed - 1]
         assert world.aliases() == before
-        assert [item.version for item in world.tracker.versions(world.name)] == ["1"]
-        assert [item.version for item in history(world.settings) if item.took_effect] == ["1"]
-    assert world.promote(better).promoted
+        assert [row.version for row in history(world.settings) if row.took_effect] == ["1"]
+        notes = [item.tags.get(records.UNDONE, "") for item in world.tracker.versions(world.name)]
+        assert notes[0] == "" and len(notes) <= 2
+        if failed == 2:  # it had just been registered
+            assert notes[1] == f"run {world.parent} ended before its decision"
+    assert failed == 9
+    assert decision.promoted and decision.version == "2"
+    assert not world.tracker.version(world.name, "2").tags[records.UNDONE]
+
+
+@contextmanager
+def failing_at(place: int) -> Iterator[list[int]]:
+    """The call of this place among those that write is refused; the list gets the place when that happened."""
+    happened: list[int] = []
+    count = itertools.count()
+
+    def refusing(real: Any) -> Any:
+        def call(*args: Any) -> Any:
+            if next(count) == place:
+                happened.append(place)
+                raise TrackingError("the network is gone")
+            return real(*args)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in WRITES:
+            patch.setattr(Tracker, name, refusing(getattr(Tracker, name)))
+        yield happened
+
+
+def test_an_undone_run_leaves_alone_what_another_one_has_moved_meanwhile(world: Any) -> None:
+    world.policy(approval=True)
+    first, second = world.candidate("first", noise=1.0), world.candidate("second", noise=0.5)
+
+    def interrupted(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+        agreed = Word(approved=True, said="approved by A")
+        assert world.promote(second, approve=lambda *_: agreed).promoted
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.promote(first, approve=interrupted)
+    assert world.aliases() == {"champion": "2", "challenger": "2", "previous": None}
+    assert [item.version for item in world.tracker.versions(world.name)] == ["1", "2"]
+
+
+def test_a_version_that_another_run_made_champion_meanwhile_is_not_marked_as_undone(world: Any) -> None:
+    """Both have the same evaluation, and so the same version."""
+    world.policy(approval=True)
+    good, agreed = world.candidate("good", noise=1.0), Word(approved=True, said="approved by A")
+
+    def interrupted(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+        elsewhere = world.tracker.start_run("elsewhere")
+        promote([good], world.version, world.settings, world.home, elsewhere, lambda *_: agreed)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.promote(good, approve=interrupted)
+    assert world.aliases()["champion"] == "1"
+    assert not world.tracker.version(world.name, "1").tags[records.UNDONE]
+
+
+def test_who_was_approved_while_the_champion_changed_is_compared_with_the_new_one_and_asked_about_again(
+    world: Any,
+) -> None:
+    world.promote(world.candidate("weak", noise=4.0))
+    asked: list[str] = []
+    best, middle = world.candidate("best", noise=0.2), world.candidate("middle", noise=1.5)
+
+    def approve(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+        asked.append(next(row.limit for row in rows if row.name == "ROC AUC against the champion"))
+        if len(asked) == 1:
+            world.policy(approval=False)
+            assert world.promote(middle).promoted
+        return Word(approved=True, said="approved by A")
+
+    world.policy(approval=True)
+    decision = world.promote(best, approve=approve)
+    assert decision.promoted and decision.champion_before == "3"
+    assert asked == [f"better than version {version} (a tie keeps it)" for version in (1, 3)]
+    assert world.aliases() == {"champion": "2", "challenger": "2", "previous": "3"}
 
 
 def test_a_person_can_refuse_what_passed_every_gate(world: Any) -> None:

@@ -1,0 +1,313 @@
+"""Two runs on two machines, in every order that their calls of the registry can come in.
+
+Each run goes on only when it is told to: up to its next read of the registered model, announcement or move of the
+champion. All merges of the two sequences are tried, also with one run that dies or fails at any of these calls.
+What a run is judged by is made up; registry, history, claims and undo are real.
+"""
+
+import copy
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumo.errors import PneumoError, PromotionError, TrackingError
+from pneumo.evaluation.comparison import Comparison
+from pneumo.registry import history, judgement, promotion, records, rollback, switch
+from pneumo.registry.contest import Contest
+from pneumo.settings import Settings
+from pneumo.stages import DatasetVersion, Evaluation, Interval, PolicyRow
+from pneumo.tracking import Tracker, runs
+from pneumo.tracking.connection import longest_call
+from tests.registry.memory import Memory
+
+QUALITY = {"first": 0.1, "second": 0.2, "a": 0.3, "b": 0.4, "later": 0.5}
+SETTINGS = Settings(tracking={"uri": "memory"})
+SURE = Interval(value=0.9, low=0.9, high=0.9)
+WATCHED = ("registered", "set_model_tag", "set_alias", "delete_alias", "set_version_tags", "register")
+
+
+class DeadError(BaseException):
+    """The process is gone: nothing that it would still do happens."""
+
+
+class Run(threading.Thread):
+    """A promotion or rollback, one call of the registry at a time; `ends` is the call at which it dies or fails."""
+
+    def __init__(self, act: Callable[[], Any], ends: int = 0, how: str = "") -> None:
+        super().__init__(daemon=True)
+        self.act, self.ends, self.how = act, ends, how
+        self.mine, self.yours = threading.Semaphore(0), threading.Semaphore(0)
+        self.calls, self.last = 0, ""
+        self.over, self.ending, self.dead = False, False, False
+        self.decision: Any = None
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.mine.acquire()
+        try:
+            self.decision = self.act()
+        except (PneumoError, DeadError) as error:
+            self.error = error
+        finally:
+            self.over = True
+            self.yours.release()
+
+    def step(self) -> None:
+        """Up to the next call, or to the end."""
+        if not self.over:
+            self.mine.release()
+            self.yours.acquire()
+
+    def calling(self, name: str, moves_champion: bool, call: Callable[[], Any]) -> Any:
+        """Wait before reads of the model, announcements and moves of the champion; then make the call, or end."""
+        if self.dead:
+            raise DeadError
+        # What lies between the looks before the other aliases is of no concern to anybody else.
+        waits = (
+            name == "set_model_tag" or moves_champion or (name == "registered" and self.last not in ("", "set_alias"))
+        )
+        self.last = name
+        if not waits or self.ending:
+            return call()
+        self.yours.release()
+        self.mine.acquire()
+        self.calls += 1
+        self.ending = self.calls == self.ends
+        self.dead = self.ending and self.how == "dies"
+        if self.dead:
+            raise DeadError
+        if self.ending and self.how == "is refused":
+            raise TrackingError("refused")
+        done = call()
+        if self.ending:
+            raise TrackingError("the answer is lost")
+        return done
+
+
+@dataclass
+class Table:
+    """A registry with a registered model, and machines that promote to it."""
+
+    name: str
+    folder: Path
+    models: Callable[[str], str] = "models:/{}".format
+
+    def settings(self, machine: str) -> Settings:
+        names = SETTINGS.registry.model_copy(update={"model": self.name})
+        return SETTINGS.model_copy(update={"home": self.folder / machine, "registry": names})
+
+    def promote(self, who: str, machine: str | None = None) -> Any:
+        settings = self.settings(machine or who)
+        data = DatasetVersion(
+            digest="d", source="s", synthetic=False, root=self.folder, manifest=self.folder, images=1, counts={}
+        )
+        return promotion.promote([self.evaluation(who)], data, settings, settings.home, f"run-{who}")
+
+    def rollback(self, machine: str) -> Any:
+        settings = self.settings(machine)
+        return rollback.rollback(settings, settings.home)
+
+    def evaluation(self, who: str) -> Evaluation:
+        bundle = self.folder / "bundles" / who
+        bundle.mkdir(parents=True, exist_ok=True)
+        (bundle / "serving.json").write_text(json.dumps({"model_sha256": who}))
+        return Evaluation(
+            name=who, key=who, run_id=f"run-{who}", model_uri=self.models(who), bundle=bundle, predictions=bundle,
+            minutes=0, threshold=0.5, temperature=1, offset=0, selection_score=1, validation_auc=0.9, test_auc=SURE,
+            sensitivity=SURE, specificity=SURE, slices={},
+            metrics={"test_calibration_error": 0.0, "latency_ms": 1.0, "model_mb": 1.0},
+        )  # fmt: skip
+
+    def end(self) -> dict[str, Any]:
+        """How the registered model stands, without what differs from run to run."""
+        tracker = Tracker("memory", "registry")
+        standing = history.standing(tracker, self.name, self.settings("end").registry)
+        return {
+            "aliases": tracker.aliases(self.name),
+            "versions": {item.version: item.tags.get("candidate") for item in tracker.versions(self.name)},
+            "undone": [item.version for item in tracker.versions(self.name) if item.tags.get(records.UNDONE)],
+            "moves": [(row.champion, row.version) for row in standing.rows if row.took_effect],
+        }
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judgements by QUALITY, and a registry whose calls wait for their turn where a `Run` makes them."""
+
+    def contest(tracker: Any, champion: Any, evaluation: Evaluation, *_: Any) -> Contest:
+        ours, theirs = QUALITY[evaluation.name], QUALITY[champion.tags["candidate"]]
+        sure = Interval(value=ours - theirs, low=ours - theirs, high=ours - theirs)
+        compared = Comparison(first=ours, second=theirs, delong=sure, p_value=0.5, bootstrap=sure)
+        return Contest(champion=champion.version, images=9, seen=0, trained_on_known=True, comparison=compared)
+
+    def row(*_: Any) -> PolicyRow:
+        return PolicyRow(name="registered version in a fresh process", limit="", value="", passed=True)
+
+    def nothing(*_: Any, **__: Any) -> str:
+        return ""
+
+    monkeypatch.setattr(judgement, "contest", contest)
+    monkeypatch.setattr(judgement, "query_row", row)
+    monkeypatch.setattr(judgement, "test_rows", lambda _: {"sha256": ["x"]})
+    for module, name in ((promotion, "record"), (rollback, "check_example"), (records, "check_files")):
+        monkeypatch.setattr(module, name, nothing)
+    monkeypatch.setattr(records, "keep", nothing)
+    for name in ("start_run", "finish", "log_text"):
+        monkeypatch.setattr(Tracker, name, nothing)
+    for name in WATCHED:
+        monkeypatch.setattr(Tracker, name, waiting(name, getattr(Tracker, name)))
+
+
+def waiting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        run = threading.current_thread()
+        if not isinstance(run, Run):
+            return real(*args)
+        return run.calling(name, args[2:3] == ("champion",), lambda: real(*args))
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Table]:
+    """The same beginning again and again: `first` was champion, and `second` is."""
+    folder = tmp_path_factory.mktemp("table")
+    made: list[Memory] = []
+
+    def again(patch: pytest.MonkeyPatch) -> Table:
+        client = copy.deepcopy(made[0]) if made else Memory()
+        patch.setattr(runs, "connect", lambda *_: client)
+        table = Table("lungs", folder)
+        if not made:
+            table.promote("first")
+            table.promote("second")
+            made.append(copy.deepcopy(client))
+        return table
+
+    return again
+
+
+def merges(one: int, other: int) -> Iterator[tuple[int, ...]]:
+    """All orders of so many steps of run 0 and so many of run 1."""
+    for places in itertools.combinations(range(one + other), one):
+        yield tuple(0 if place in places else 1 for place in range(one + other))
+
+
+ACTS: dict[str, Callable[[Table], Any]] = {
+    "a": lambda table: table.promote("a"),
+    "b": lambda table: table.promote("b"),
+    "rollback": lambda table: table.rollback("one"),
+    "another rollback": lambda table: table.rollback("two"),
+}
+
+
+def steps(tables: Callable[..., Table], patch: pytest.MonkeyPatch, act: str, **fate: Any) -> int:
+    """How many steps a run takes that is alone."""
+    table = tables(patch)
+    run, count = Run(lambda: ACTS[act](table), **fate), 0
+    while not run.over:
+        run.step()
+        count += 1
+    return count
+
+
+def played(
+    tables: Callable[..., Table], patch: pytest.MonkeyPatch, pair: Sequence[str], **fate: Any
+) -> Iterator[tuple[Table, tuple[Run, Run]]]:
+    """Two runs in every order; the first one has a fate."""
+    lengths = steps(tables, patch, pair[0], **fate), steps(tables, patch, pair[1])
+    for order in merges(*lengths):
+        table = tables(patch)
+        both = Run(partial(ACTS[pair[0]], table), **fate), Run(partial(ACTS[pair[1]], table))
+        play(table, order, *both)
+        yield table, both
+
+
+def play(table: Table, order: tuple[int, ...], *pair: Run) -> None:
+    for turn in order:
+        pair[turn].step()
+    while not all(run.over for run in pair):
+        for run in pair:
+            run.step()
+
+
+def require_sane(table: Table, pair: tuple[Run, Run]) -> None:
+    """What must hold however it went."""
+    end, died = table.end(), any(run.dead for run in pair)
+    aliases, moves = end["aliases"], end["moves"]
+    # Each champion replaced the very one that it was compared with, and none was lost.
+    assert [champion for champion, _ in moves] == [None, *(version for _, version in moves[:-1])]
+    assert aliases["champion"] == moves[-1][1]
+    # Who dies right before the champion's move has moved `previous`; it names the champion until the next move.
+    assert aliases["previous"] == moves[-1][0] or (died and aliases["previous"] == aliases["champion"])
+    assert list(end["versions"]) == [str(number + 1) for number in range(len(end["versions"]))]
+    assert not set(end["undone"]) & set(aliases.values())
+    won = [run.decision.version for run in pair if run.decision and run.decision.promoted]
+    taken = [version for _, version in moves[2:]]
+    assert sorted(won) == sorted(taken) or (died and set(won) <= set(taken))
+    for run in pair:
+        fate = (DeadError if run.dead else TrackingError,) if run.ending else ()
+        assert run.error is None or isinstance(run.error, (PromotionError, *fate)), run.error
+
+
+@pytest.mark.parametrize("pair", [("a", "b"), ("b", "rollback"), ("rollback", "another rollback")], ids="-".join)
+def test_in_every_order_each_champion_replaces_the_one_it_was_compared_with(
+    tables: Any, monkeypatch: pytest.MonkeyPatch, pair: tuple[str, str]
+) -> None:
+    winners = set()
+    for table, both in played(tables, monkeypatch, pair):
+        require_sane(table, both)
+        winners |= {version for _, version in table.end()["moves"]}
+    assert len(winners) == 2 + len({"a", "b"} & set(pair)), "the orders are too alike"
+
+
+@pytest.mark.parametrize("how", ["dies", "is refused", "loses the answer"])
+@pytest.mark.parametrize("pair", [("b", "a"), ("b", "rollback"), ("rollback", "b")], ids="-".join)
+def test_a_run_that_ends_at_any_call_takes_nothing_from_the_other_one(
+    tables: Any, monkeypatch: pytest.MonkeyPatch, pair: tuple[str, str], how: str
+) -> None:
+    for ends in range(1, steps(tables, monkeypatch, pair[0])):
+        for table, both in played(tables, monkeypatch, pair, ends=ends, how=how):
+            require_sane(table, both)
+
+
+def test_after_a_death_the_next_one_waits_for_as_long_as_the_dead_one_could_still_move(
+    tables: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tables(monkeypatch)
+    last = steps(tables, monkeypatch, "a") - 1
+    dead = Run(lambda: table.promote("a"), ends=last, how="dies")
+    table = tables(monkeypatch)
+    play(table, (), dead)
+    with pytest.raises(PromotionError, match=r"announced version 3 .* run again in \d+ s"):
+        table.promote("b")
+    assert switch.claim_seconds() > 2 * longest_call()
+    monkeypatch.setattr(switch, "claim_seconds", lambda: 0)
+    assert table.promote("later").promoted
+
+
+@pytest.mark.services
+def test_a_real_server_ends_as_the_one_in_memory(
+    tables: Any, monkeypatch: pytest.MonkeyPatch, tracker: Tracker
+) -> None:
+    """So that the registry in memory is worth what it says; a few orders, as each takes seconds here."""
+    made = {who: tracker.client.create_logged_model(tracker.experiment_id).model_uri for who in QUALITY}
+    lengths = [steps(tables, monkeypatch, act) for act in ("a", "b")]
+    for number, order in enumerate(list(merges(*lengths))[::40]):
+        table = tables(monkeypatch)
+        play(table, order, *(Run(partial(ACTS[act], table)) for act in ("a", "b")))
+        expected = table.end()
+        monkeypatch.setattr(runs, "connect", lambda *_: tracker.client)
+        real = Table(f"lungs-{number}", table.folder, made.__getitem__)
+        real.promote("first")
+        real.promote("second")
+        play(real, order, *(Run(partial(ACTS[act], real)) for act in ("a", "b")))
+        assert real.end() == expected
