@@ -27,6 +27,7 @@ from pneumo.tracking import Tracker
 from pneumo.tracking.scoring import Answer, Answers, Cell
 
 MODEL_FILE = """
+import base64
 import hashlib
 import io
 import json
@@ -46,13 +47,19 @@ def logit(image, noise, seed):
     return (brightness - 128) / 16 + noise * np.random.default_rng(number).normal()
 
 
+def content(cell):
+    if isinstance(cell, Path):
+        return cell.read_bytes()
+    return base64.b64decode(cell) if isinstance(cell, str) else cell
+
+
 class Rule(PythonModel):
     def load_context(self, context):
         self.spec = json.loads((Path(context.artifacts["bundle"]) / "serving.json").read_text())
 
     def predict(self, context, model_input, params=None):
         spec = self.spec
-        images = [image.read_bytes() if isinstance(image, Path) else image for image in model_input["image"]]
+        images = [content(cell) for cell in model_input["image"]]
         logits = [logit(image, spec["noise"], spec["seed"]) + spec["shift"] for image in images]
         values = [1 / (1 + math.exp(-(value + spec["offset"]) / spec["temperature"])) for value in logits]
         labels = ["PNEUMONIA" if value >= params["threshold"] else "NORMAL" for value in values]
@@ -121,15 +128,8 @@ class World:
         validation = rows[rows["split"] == "validation"]
         operating = fit_operating(validation, None, 0.95)
         weights = hashlib.sha256(f"{noise} {seed} {shift}".encode()).hexdigest()
-        spec = {
-            "noise": noise,
-            "seed": seed,
-            "shift": shift,
-            "size": 8,
-            "fit": "squash",
-            "model_sha256": weights,
-            **operating._asdict(),
-        }
+        spec = {"noise": noise, "seed": seed, "shift": shift, "size": 8, "fit": "squash", "model_sha256": weights}
+        spec |= operating._asdict()
         (folder / "bundle" / "serving.json").write_text(json.dumps(spec))
         test = apply_operating(rows[rows["split"] == "test"], operating)
         measures = measure(test, operating.temperature)
