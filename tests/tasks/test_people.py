@@ -1,6 +1,7 @@
 """Who asked for a flow run, as a real Prefect server knows it."""
 
 import uuid
+from base64 import b64encode
 
 import httpx
 import pytest
@@ -43,7 +44,7 @@ def test_who_asks_by_pneumo_is_named_and_who_asks_on_the_page_is_not(api, deploy
 
 
 def test_an_automation_is_nobody(prefect_server, deployment, asked):
-    automation = {"Prefect-Automation-Id": str(uuid.uuid4()), "Prefect-Automation-Name": "retrain"}
+    automation = {"Prefect-Automation-Id": str(uuid.uuid4()), "Prefect-Automation-Name": b64encode(b"retrain").decode()}
     url = f"{prefect_server}/deployments/{deployment}/create_flow_run"
     run = httpx.post(url, json={}, headers=automation, timeout=60).json()["id"]
     assert asked(run) == NOBODY
