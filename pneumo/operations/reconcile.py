@@ -73,13 +73,13 @@ def lost(home: Path, api: PrefectApi) -> list[str]:
 
 
 def abandoned(home: Path, api: PrefectApi, tracker: Tracker) -> list[str]:
-    """Flow runs that Prefect knows to have ended and MLflow shows as running, such as those of a job that is gone.
+    """Flow runs that Prefect knows to have ended and that left a run open in MLflow, or a note here.
 
     A run that has ended by itself a moment ago may be telling MLflow just now, so a note of a living process counts.
     """
     running = tracker.newest({}, "RUNNING", limit=OPEN)
-    open_runs = {run.tags.get(ORIGIN, "") for run in running} - living(home) - {""}
-    return [flow_run_id for flow_run_id in sorted(open_runs) if _ended(flow_run_id, api)]
+    left = {run.tags.get(ORIGIN, "") for run in running} | claimed_runs(home)
+    return [flow_run_id for flow_run_id in sorted(left - living(home) - {""}) if _ended(flow_run_id, api)]
 
 
 def _ended(flow_run_id: str, api: PrefectApi) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -11,7 +11,7 @@ from pneumo.tracking.connection import EXISTS, MISSING, PROBE_SECONDS, login
 from pneumo.tracking.system import user
 
 Login = tuple[str, str]  # user, password
-API, GRANT = "/api/2.0/mlflow", "/api/3.0/mlflow/users/permissions/grant"
+API, RIGHTS = "/api/2.0/mlflow", "/api/3.0/mlflow/users/permissions"
 CURRENT, NO_LOGINS = f"{API}/users/current", "404 Not Found"  # what a server says that has no login app
 FULL = "MANAGE"  # EDIT may not delete, which house-keeping has to
 
@@ -63,9 +63,11 @@ class _Server:
         return self._answer("GET", CURRENT, None).status_code == httpx.codes.OK
 
     def grant(self, person: str, kind: str, name: str) -> None:
-        """Full rights over one thing; granting them again changes nothing."""
-        body = {"username": person, "resource_type": kind, "resource_id": name, "permission": FULL}
-        self.ask("POST", GRANT, body)
+        """Full rights over one thing, in the place of any others; MLflow refuses to grant what was granted before."""
+        body = {"username": person, "resource_type": kind, "resource_id": name}
+        if self.ask("GET", f"{RIGHTS}/get?{urlencode(body)}")["permission"] != FULL:
+            self.ask("POST", f"{RIGHTS}/revoke", body, MISSING)
+            self.ask("POST", f"{RIGHTS}/grant", {**body, "permission": FULL})
 
     def ask(self, method: str, path: str, body: dict[str, str] | None = None, unless: str = "") -> Any:
         """The answer's content; None for an error that says `unless`."""

@@ -1,5 +1,9 @@
 """Who asked for a flow run, as a real Prefect server knows it."""
 
+import uuid
+from base64 import b64encode
+
+import httpx
 import pytest
 
 from pneumo.operations.prefect_api import POOL, PrefectApi
@@ -30,8 +34,7 @@ def api(prefect_server):
 @pytest.fixture
 def deployment(api):
     flow = api._ask("POST", "/flows/", {"name": "people"})["id"]
-    every_hour = [{"schedule": {"interval": 3600}, "active": True}]
-    body = {"name": "asked", "flow_id": flow, "work_pool_name": POOL, "entrypoint": "x.py:x", "schedules": every_hour}
+    body = {"name": "asked", "flow_id": flow, "work_pool_name": POOL, "entrypoint": "x.py:x"}
     return api._ask("POST", "/deployments/", body)["id"]
 
 
@@ -40,10 +43,11 @@ def test_who_asks_by_pneumo_is_named_and_who_asks_on_the_page_is_not(api, deploy
     assert asked(api.create_run("people/asked", {})) == ""
 
 
-def test_a_schedule_is_nobody(api, deployment, asked):
-    api._ask("POST", f"/deployments/{deployment}/schedule", {"min_runs": 1, "max_runs": 1})
-    scheduled = [run for run in api.runs(["SCHEDULED"], deployment) if run["auto_scheduled"]]
-    assert asked(scheduled[0]["id"]) == NOBODY
+def test_an_automation_is_nobody(prefect_server, deployment, asked):
+    automation = {"Prefect-Automation-Id": str(uuid.uuid4()), "Prefect-Automation-Name": b64encode(b"retrain").decode()}
+    url = f"{prefect_server}/deployments/{deployment}/create_flow_run"
+    run = httpx.post(url, json={}, headers=automation, timeout=60).json()["id"]
+    assert asked(run) == NOBODY
 
 
 def test_who_calls_a_flow_from_python_is_who_runs_the_process(api, asked, monkeypatch):

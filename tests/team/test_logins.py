@@ -82,11 +82,11 @@ def test_deploying_gives_the_worker_its_password_and_what_others_made_of_pneumos
     made = ask(administrator, "POST", f"{API}/experiments/create", {"name": experiment}).json()["experiment_id"]
     assert ask(worker, "POST", f"{API}/runs/create", {"experiment_id": made}).status_code == 403
     there = {"PNEUMO_TRACKING__EXPERIMENT": experiment, "PNEUMO_REGISTRY__MODEL": model}
-    deployed = team.call(
-        "pneumo", "deploy", PREFECT_API_URL=f"{team.prefect}/api", MLFLOW_TRACKING_PASSWORD=password, **there
-    )
+    there |= {"PREFECT_API_URL": f"{team.prefect}/api", "MLFLOW_TRACKING_PASSWORD": password}
     try:
-        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        for _ in range(2):
+            deployed = team.call("pneumo", "deploy", **there)
+            assert deployed.returncode == 0, deployed.stdout + deployed.stderr
         assert ask(("worker", password), "POST", f"{API}/runs/create", {"experiment_id": made}).is_success
         assert ask(("worker", password), "DELETE", f"{API}/registered-models/delete", {"name": model}).is_success
     finally:
