@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from pneumo.data.files import write_whole
 
+RECORD = ".copies.json"  # inside the folder, so that both are kept, moved and removed together
+
 
 class Copy(NamedTuple):
     """sha256 of an original, and sha256 and length of what is in its place."""
@@ -23,7 +25,7 @@ class Held:
     """The files of a folder; those that are not copies are originals."""
 
     def __init__(self, root: Path) -> None:
-        self._file = root.with_name(f"{root.name}.copies.json")
+        self._file = root / RECORD
         known = json.loads(self._file.read_bytes()) if self._file.is_file() else {}
         self._copies = {path: Copy(*copy) for path, copy in known.items()}
 

@@ -1,8 +1,8 @@
 """Dataset versions on S3, packed: images lie in shards under their content hash, a version names its images.
 
 `shards/<hash>` is files end to end, de-identified unless `data.storage_originals` is set. `index/<hash>` says which, a
-line each: sha256 of the original, length and sha256 of what is there; the last is missing in stores of earlier versions,
-which hold originals. `versions/<digest>/` holds manifest and record. A shard is written before its index, a version last.
+line each: sha256 of the original, length and sha256 of what is there; stores of earlier versions lack the last and hold
+originals. `versions/<digest>/` holds manifest and record. A shard is written before its index, a version last.
 """
 
 import hashlib

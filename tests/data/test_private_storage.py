@@ -44,6 +44,7 @@ def test_no_object_names_a_patient_and_another_machine_has_the_same_set(make, na
     pulled = make.version_of(f"version:{version.digest}", there, settings)
     assert (pulled.digest, pulled.counts) == (version.digest, version.counts)
     assert pulled.root != version.root
+    assert hits(((str(path), path.read_bytes()) for path in pulled.root.rglob("*.*")), WORDS) == []
     for path in pd.read_parquet(pulled.manifest)["path"]:
         np.testing.assert_array_equal(decode(pulled.root / path, 64, "pad"), decode(version.root / path, 64, "pad"))
     ours, theirs = (decode_all(one, place, 32, "squash") for one, place in ((version, home), (pulled, there)))
