@@ -27,6 +27,7 @@ from pneumo.tracking import Tracker
 from pneumo.tracking.scoring import Answer, Answers, Cell
 
 MODEL_FILE = """
+import base64
 import hashlib
 import io
 import json
@@ -46,13 +47,19 @@ def logit(image, noise, seed):
     return (brightness - 128) / 16 + noise * np.random.default_rng(number).normal()
 
 
+def content(image):
+    if isinstance(image, Path):
+        return image.read_bytes()
+    return base64.b64decode(image) if isinstance(image, str) else image
+
+
 class Rule(PythonModel):
     def load_context(self, context):
         self.spec = json.loads((Path(context.artifacts["bundle"]) / "serving.json").read_text())
 
     def predict(self, context, model_input, params=None):
         spec = self.spec
-        images = [image.read_bytes() if isinstance(image, Path) else image for image in model_input["image"]]
+        images = [content(image) for image in model_input["image"]]
         logits = [logit(image, spec["noise"], spec["seed"]) + spec["shift"] for image in images]
         values = [1 / (1 + math.exp(-(value + spec["offset"]) / spec["temperature"])) for value in logits]
         labels = ["PNEUMONIA" if value >= params["threshold"] else "NORMAL" for value in values]
