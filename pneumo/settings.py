@@ -92,6 +92,7 @@ class Data(Section):
     """Where data versions are kept beside the state folder, and how images are read: columns, patients."""
 
     storage: str | None = Field(None, pattern="^s3://[^/]+")
+    storage_originals: bool = Field(False, description="Push files as they are, with the patients in their headers")
     s3_endpoint: str | None = None
     columns: dict[Column, str] = {}
     patient_pattern: str | None = Field(

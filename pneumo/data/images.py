@@ -10,6 +10,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from pneumo.cache import is_kept, stage_key, written_once
+from pneumo.data.copies import Held
 from pneumo.data.decode import decode, read_bytes
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.parallel import BLOCK, in_blocks
@@ -49,9 +50,10 @@ def decode_missing(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> int:
     missing = manifest[~manifest["sha256"].isin(known.keys())].drop_duplicates("sha256")
 
     files = list(zip(missing["path"], missing["sha256"], strict=True))
+    held = Held(root)
 
     def work(some: Sequence[tuple[str, str]]) -> list[NDArray[np.uint8]]:
-        return [_decode_file(root, path, sha256, shelf) for path, sha256 in some]
+        return [_decode_file(root, path, held.sha256(path, sha), shelf) for path, sha in some]
 
     for block, rows in in_blocks(work, files, BLOCK):
         shelf.put({sha256: row for (_, sha256), row in zip(block, rows, strict=True)})

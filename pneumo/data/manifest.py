@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.cache import code_version
+from pneumo.data.copies import Held
 from pneumo.data.dicom import patient_secret
 from pneumo.data.filecache import FileCache, Stamp
 from pneumo.data.folders import Entry, Listing
@@ -31,7 +32,8 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
 
     `patient_pattern` as in `settings.Data`; `patient_known` is False where a picture counts as a patient of its own.
 
-    Pixels of the files that are read are kept on the shelf for `images.decode_all`.
+    Pixels of the files that are read are kept on the shelf for `images.decode_all`. Where a copy is
+    in the place of an original, `sha256` is that of the original.
     """
     secret = patient_secret(home)
     code = code_version("data/measure.py", "data/decode.py", "data/dicom.py") + sha256(secret).hexdigest()[:8]
@@ -41,16 +43,24 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     missing = [entry for entry in listing.entries if stamps[entry.path].path not in known]
     shelf = Shelf(home, SIZE, "squash")
 
+    held = Held(listing.root)
+
+    def original(entry: Entry, row: Row) -> str:
+        return held.original(entry.path, row["sha256"])
+
     def work(entries: Sequence[Entry]) -> list[Measured]:
         return measure_all(entries, listing.root, secret)
 
     for block, measured in in_blocks(work, missing, BLOCK):
-        shelf.put({row["sha256"]: pixels for row, pixels in measured if pixels is not None})
+        pairs = zip(block, measured, strict=True)
+        shelf.put({original(entry, row): pixels for entry, (row, pixels) in pairs if pixels is not None})
         rows = {stamps[entry.path]: row for entry, (row, _) in zip(block, measured, strict=True)}
         cache.put(rows)
         known |= {stamp.path: row for stamp, row in rows.items()}
     _refuse_names(listing.root, [known[stamp.path] for stamp in stamps.values()])
-    return as_frame([manifest_row(entry, known[stamps[entry.path].path], patient_pattern) for entry in listing.entries])
+    measured_of = {entry: known[stamps[entry.path].path] for entry in listing.entries}
+    named = {entry: row | {"sha256": original(entry, row)} for entry, row in measured_of.items()}
+    return as_frame([manifest_row(entry, row, patient_pattern) for entry, row in named.items()])
 
 
 def _refuse_names(root: Path, rows: list[Row]) -> None:

@@ -85,7 +85,7 @@ def _unneeded(bucket: Bucket, needed: set[str]) -> list[Surplus]:
     shards = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("shards/"))}
     indexes = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("index/"))}
     held = packs.indexes(bucket)
-    unneeded = [name for name in shards if not any(sha256 in needed for sha256, _ in held.get(name, ()))]
+    unneeded = [name for name in shards if not any(file.sha256 in needed for file in held.get(name, ()))]
     return [_surplus(name, [item for item in (indexes.get(name), shards[name]) if item]) for name in unneeded]
 
 

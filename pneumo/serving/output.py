@@ -57,7 +57,7 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
         bucket = Bucket(address, endpoint)
         bucket.has(bucket.prefix)  # raises where nothing answers
         key = sha256(f"{bucket.endpoint} {address}".encode()).hexdigest()[:16]
-        file = home / "predictions" / key / f"table{suffix}"
+        file = home / "runs" / f"predict-{key}" / f"table{suffix}"
     elif "://" in address:
         raise DataError(f"Expected a path or s3://bucket/key as output, got {address}: give one of these.")
     file.parent.mkdir(parents=True, exist_ok=True)

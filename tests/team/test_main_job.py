@@ -155,9 +155,8 @@ def test_no_log_and_no_file_holds_a_secret_or_a_patient(team, ran):
 
 
 def test_no_object_on_s3_holds_a_secret_or_a_patient(team, ran, client):
-    # The images of a pushed version are the hospital's own files, as they are; everything else is ours.
-    keys = [key for key in objects(client) if not key.startswith("data/shards/")]
-    assert len(keys) > 50
+    keys = objects(client)
+    assert len(keys) > 50 and [key for key in keys if key.startswith("data/shards/")]
     found = ((key, client.get_object(Bucket="pneumo", Key=key)["Body"].read()) for key in keys)
     assert hits(found, planted(team)) == []
 

@@ -1,0 +1,51 @@
+"""Folders that hold de-identified copies of images in their place: which copy stands for which original.
+
+Manifests, versions and caches know an image by the hash of its original, also where only the copy is at hand.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pneumo.data.files import write_whole
+
+RECORD = ".copies.json"  # inside the folder, so that both are kept, moved and removed together
+
+
+class Copy(NamedTuple):
+    """sha256 of an original, and sha256 and length of what is in its place."""
+
+    original: str
+    sha256: str
+    bytes: int
+
+
+class Held:
+    """The files of a folder; those that are not copies are originals."""
+
+    def __init__(self, root: Path) -> None:
+        self._file = root / RECORD
+        known = json.loads(self._file.read_bytes()) if self._file.is_file() else {}
+        self._copies = {path: Copy(*copy) for path, copy in known.items()}
+
+    def add(self, copies: Mapping[str, Copy]) -> None:
+        """Say of files, by path, what they are, before they are written."""
+        if copies:
+            self._copies |= copies
+            write_whole(self._file, json.dumps(self._copies).encode())
+
+    def sha256(self, path: str, original: str) -> str:
+        """The hash that a file must have to stand for an original."""
+        copy = self._copies.get(path)
+        return copy.sha256 if copy and copy.original == original else original
+
+    def bytes(self, path: str, original: str, length: int) -> int:
+        """The same for its length, where that of the original is `length`."""
+        copy = self._copies.get(path)
+        return copy.bytes if copy and copy.original == original else length
+
+    def original(self, path: str, sha256: str) -> str:
+        """The hash of what a file with this hash stands for."""
+        copy = self._copies.get(path)
+        return copy.original if copy and copy.sha256 == sha256 else sha256
