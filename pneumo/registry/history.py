@@ -28,8 +28,8 @@ class Entry(Record):
 
     A withdrawal has the id of the move that was announced and taken back. A promotion that dies before its decision
     leaves no entry. A rollback has the `content` of the version that goes, by which it is known again under another
-    number; a lift has that of the version that may be promoted again. A decision has the key of the `evaluation` that it
-    was about, the `remedy` for what did not hold, and the `look` that it was at the test images; entries of before
+    number; a lift has that of the version that may be promoted again. A decision has the key of the `evaluation` that
+    it was about, the `remedy` for what did not hold, and the `look` that it was at the test images; entries of before
     these were counted have none.
     """
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
 from pneumo.stages import Record
-from pneumo.tracking.connection import EXISTS, MISSING, asks, pages
+from pneumo.tracking.connection import EXISTS, MISSING, asks, pages, quoted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -117,7 +117,7 @@ class Models:
     @asks
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions, oldest first."""
-        words = f"name='{name}'"
+        words = f"name={quoted(name)}"
         found = pages(lambda token: self.client.search_model_versions(words, max_results=200, page_token=token))
         return sorted((_record(item) for item in found), key=lambda item: int(item.version))
 

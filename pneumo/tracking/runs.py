@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.stages import DatasetVersion, Record
-from pneumo.tracking.connection import EXISTS, asks, connect, pages
+from pneumo.tracking.connection import EXISTS, asks, connect, pages, quoted
 from pneumo.tracking.datasets import dataset_input
 from pneumo.tracking.system import system_tags
 
@@ -137,7 +137,10 @@ class Runs:
     @asks
     def newest(self, tags: Mapping[str, str], status: str = "FINISHED", limit: int = 1) -> list[Run]:
         """Runs with these tags that ended in this way, newest first."""
-        words = [f"attributes.status = '{status}'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())]
+        words = [
+            f"attributes.status = '{status}'",
+            *(f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()),
+        ]
         found = self.client.search_runs(
             [self.experiment_id],
             " and ".join(words),
