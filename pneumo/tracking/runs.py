@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.stages import DatasetVersion, Record
-from pneumo.tracking.connection import EXISTS, asks, connect, pages, quoted
+from pneumo.tracking.connection import EXISTS, MISSING, asks, connect, pages, quoted
 from pneumo.tracking.datasets import dataset_input
 from pneumo.tracking.system import system_tags
 
@@ -128,6 +128,18 @@ class Runs:
     def tags(self, run_id: str) -> dict[str, str]:
         """All tags of a run."""
         return dict(self.client.get_run(run_id).data.tags)
+
+    @asks
+    def run(self, run_id: str) -> Run | None:
+        """One run; None when there is none of that id."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _record(self.client.get_run(run_id))
+        except MlflowException as error:
+            if error.error_code == MISSING:
+                return None
+            raise
 
     @asks
     def unfinished(self, tags: Mapping[str, str]) -> list[str]:

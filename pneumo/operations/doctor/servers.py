@@ -1,8 +1,9 @@
 """Checks of Prefect, MLflow and S3; nothing here imports any of them but boto3."""
 
 import os
-import uuid
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pneumo.data.storage import Bucket
 from pneumo.errors import DataError
@@ -113,11 +114,10 @@ def prefect_results(settings: Settings) -> Row:
 
 
 def _folder_round_trip(folder: Path) -> Row:
-    file = folder / f"doctor-{uuid.uuid4().hex}.txt"
     try:
-        file.write_bytes(b"pneumo")
-        file.read_bytes()
-        file.unlink()
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"pneumo")
+            file.flush()
     except OSError as error:
         return Row(state="failed", found=f"{folder}: {error.strerror}", advice="check the rights and the disk")
     return Row(found=str(folder))
@@ -125,13 +125,23 @@ def _folder_round_trip(folder: Path) -> Row:
 
 def _bucket_round_trip(writer: Bucket, reader: Bucket) -> Row:
     """Two clients of one bucket; the row says where the second one looked."""
-    key = reader.key(f"doctor-{uuid.uuid4().hex}")
-    writer.put(key, b"pneumo")
-    if reader.get(key) != b"pneumo":
+    key = reader.key(store.PROBE)
+    if _written_and_read(writer, reader, key) != b"pneumo":
         words = f"Expected {reader.url} to give back what was written, but it gave something else: check the server."
         raise DataError(words)
     reader.delete(key)
     return Row(found=f"{reader.url} at {reader.endpoint}: written, read, deleted")
+
+
+def _written_and_read(writer: Bucket, reader: Bucket, key: str) -> bytes:
+    """Another doctor may delete the object before it was read; it is of the same name everywhere."""
+    for _ in range(store.TRIES - 1):
+        writer.put(key, b"pneumo")
+        if reader.has(key):
+            with suppress(DataError):
+                return reader.get(key)
+    writer.put(key, b"pneumo")
+    return reader.get(key)
 
 
 def _bucket(url: str, endpoint: str | None) -> Bucket:
