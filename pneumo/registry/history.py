@@ -1,4 +1,4 @@
-"""Every promotion, rejection and rollback, kept with the registered model and never changed.
+"""Every promotion, rejection, rollback and lift, kept with the registered model and never changed.
 
 An entry is a tag of the registered model. An entry of a move (promotion, rollback) is written before the alias moves,
 because the move is the last thing that happens; whether it came to pass is read off the champion that later entries,
