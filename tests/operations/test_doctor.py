@@ -149,7 +149,7 @@ def test_where_nothing_can_be_deleted_doctors_leave_one_file_in_all(mlflow_serve
         refused = partial(httpx.Response, 403)
         patch.setattr(httpx.Client, "delete", lambda _, place: refused(request=httpx.Request("DELETE", place)))
         wrongs = [store.artifact_round_trip(mlflow_server) for _ in range(3)]
-    assert wrongs == [("", "DELETE gives HTTP status 403")] * 3
+    assert {(wrong, left.startswith("DELETE gives HTTP status 403")) for wrong, left in wrongs} == {("", True)}
     listed = httpx.get(f"{mlflow_server}{store.ROUTE}").json()["files"]
     assert [file["path"] for file in listed if "doctor" in file["path"]] == [store.PROBE]
     assert store.artifact_round_trip(mlflow_server) == ("", "")
