@@ -19,8 +19,8 @@ LONGEST_DESCRIPTION = 5000  # of MLflow's column
 MODEL = (
     "Tells pneumonia from healthy lungs on chest X-rays. **Not a medical device.** Each version has its model card.\n\n"
     "`champion` serves, `challenger` was judged last, `previous` is where a rollback goes, `accepted` "
-    "was accepted at a place. The tags `pneumo.history.*` are every promotion, rejection, rollback, lift and calibration: "
-    "`pneumo champion --history`."
+    "was accepted at a place. The tags `pneumo.history.*` are every promotion, rejection, rollback, lift and "
+    "calibration: `pneumo champion --history`."
 )
 
 
