@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import uuid
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,6 @@ from pneumo.tracking.connection import login
 
 REVISION = re.compile(r'^(down_revision|revision)\b[^=]*=\s*["\'](\w+)["\']', re.MULTILINE)
 PROBE = "pneumo-doctor.txt"  # one for all, written over: where nothing can be deleted a single file stays
-TRIES = 3  # another doctor may delete it before it was read
 ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -48,17 +48,19 @@ def artifact_round_trip(uri: str, timeout: float = 5) -> tuple[str, str]:
     Returns:
         What went wrong in writing or reading, and what in deleting; empty where nothing did.
     """
-    content, address = b"written by pneumo doctor", f"{uri}{ROUTE}/{PROBE}"
+    wrong, left = _round_trip(uri, PROBE, timeout)
+    # Another doctor may have deleted it before it was read; nobody else knows this name.
+    return _round_trip(uri, f"{uuid.uuid4().hex}-{PROBE}", timeout) if wrong else (wrong, left)
+
+
+def _round_trip(uri: str, name: str, timeout: float) -> tuple[str, str]:
+    content, address = b"written by pneumo doctor", f"{uri}{ROUTE}/{name}"
     try:
         with httpx.Client(timeout=timeout, auth=login()) as client:
-            for left in reversed(range(TRIES)):
-                put, got = client.put(address, content=content), client.get(address)
-                if put.is_success and got.status_code == httpx.codes.NOT_FOUND and left:
-                    continue
-                if refused := next((answer for answer in (put, got) if answer.is_error), None):
-                    return _refusal(refused), ""
-                break
-            if got.content != content:
+            for answer in (client.put(address, content=content), client.get(address)):
+                if answer.is_error:
+                    return _refusal(answer), ""
+            if answer.content != content:
                 return "what was read is not what was written", ""
             deleted = client.delete(address)
             gone = deleted.is_success or deleted.status_code == httpx.codes.NOT_FOUND
