@@ -52,8 +52,8 @@ def finished(stage: str, number: int) -> Callable[[Site], bool]:
 
 
 def promoting(site: Site) -> bool:
-    """The new version has the challenger's alias and not yet the champion's."""
-    return site.tracker().alias(MODEL, Registry().challenger) not in (None, "1")
+    """The new version is registered and has perhaps not yet the champion's alias."""
+    return len(site.tracker().versions(MODEL)) > 1
 
 
 EPOCH = seen("checkpoints/*/checkpoint.npz")

@@ -7,46 +7,51 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed
 
 from flows.train import train
-from pneumo.operations.cause import Success, cause
+from pneumo.operations.cause import Success
 from pneumo.settings import Settings
+from pneumo.stages import Inventory
 from tasks import data as data_tasks
 from tasks import engine, operations, promotion
 from tasks.naming import dated
 
 
 @flow(name="pneumonia", flow_run_name=dated("retrain"), task_runner=engine.ONE_AT_A_TIME)
-def retrain(data: str | None = None, force: bool = False) -> State[Any] | None:
-    """Repeat the last successful run if data, parameters, settings or code have changed since.
+def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any] | None = None) -> State[Any] | None:
+    """Repeat the champion's run if data, parameters, settings or code have changed since.
 
     Args:
-        data: Source. Empty: retrain.data of mlflow.yaml, or that of the last successful run.
+        data: Source. Empty: retrain.data of mlflow.yaml, or that of the champion's run.
         force: Train even if nothing has changed.
+        recipe: Parameters of train that are set here; the others are those of the champion's run.
     """
     with operations.guard() as settings:
         operations.collapse(settings)
         if words := operations.collided(settings):
             return Cancelled(message=words)
         source = data or settings.retrain.data
-        last = operations.last_success(source)
+        last = operations.model_run(settings, source)
         if last is None and source is None:
             return Completed(message="Nothing to do: no run has succeeded yet whose parameters could be repeated.")
-        why = cause(last, _digest(last, settings), settings) if last else "no run has succeeded yet"
-        if last and not (why or force):
-            return Completed(message=f"Nothing to do: data, parameters, settings and code are those of {last.name}.")
+        old = last.recipe if last else {"data": source}
+        parameters = operations.complete(old | (recipe or {}), train.fn)
+        inventory = data_tasks.ingest(parameters["data"], settings.home, settings.data)
+        why, tried = operations.due(last, _digest(last, inventory, settings), inventory, parameters, settings)
+        if (tried or not why) and not force:
+            return Completed(message=f"Nothing to do: {tried or 'nothing has changed'}.")
         operations.say(f"training again, because of: {why or 'force'}")
-        train.fn(**(last.recipe if last else {"data": source}))
+        train.fn(**parameters)
     return None
 
 
-def _digest(last: Success, settings: Settings) -> str:
+def _digest(last: Success | None, inventory: Inventory, settings: Settings) -> str:
     """Digest of the data set that a run would train on now.
 
     The same files come to the same data set, unless settings or code have changed, and these are causes themselves: so
     the gate, which takes seconds, is only asked about others.
     """
-    home, inventory = settings.home, data_tasks.ingest(last.recipe["data"], settings.home, settings.data)
-    if inventory.key == last.inventory:
+    if last and inventory.key == last.inventory:
         return last.parts["cause.data"]
+    home = settings.home
     reference = promotion.reference(settings, inventory.synthetic, home)
     report = data_tasks.validate(inventory, home, settings.gate, reference)
     return data_tasks.split(inventory, report, home).digest

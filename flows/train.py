@@ -76,6 +76,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         report = data_tasks.validate(inventory, home, settings.gate, reference)
         data_tasks.require(report, run_id)
         version = data_tasks.split(inventory, report, home)
+        operations.note_cause(version, inventory, recipe, settings, run_id)
         data_tasks.describe(version, data_tasks.explore(version, report, home), run_id)
         data_tasks.push(version, settings.data)
         external = data_tasks.external_sets(version, settings)
@@ -108,4 +109,4 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         audits = evaluation.audit_shift(specs[0], version, store, external, home, run_id)
         decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id, audits)
         summary = conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id, audits)
-        operations.conclude(summary, inventory, recipe, settings, run_id)
+        operations.conclude(summary, settings)

@@ -21,7 +21,7 @@ def watch(data: str | None = None) -> State[Any]:
     """
     with operations.guard() as settings:
         operations.collapse(settings)
-        source = data or settings.retrain.data or operations.source_of_last_success()
+        source = data or settings.retrain.data or operations.usual_source(settings)
         if source is None:
             return Completed(message="Nothing to watch: no run has succeeded yet, and retrain.data is empty.")
         found = watching.look(data_tasks.ingest(source, settings.home, settings.data), settings)

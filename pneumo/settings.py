@@ -121,7 +121,7 @@ class Data(Section):
 class Retrain(Section):
     """When the main job runs again by itself."""
 
-    data: str | None = Field(None, description="Source; empty: that of the last successful run")
+    data: str | None = Field(None, description="Source; empty: that of the champion's run")
     cron: str | None = Field("0 2 * * 0", description="Schedule in UTC; empty: none")
     collision: Literal["wait", "cancel"] = Field("wait", description="When another training holds the slot")
 

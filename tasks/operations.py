@@ -1,8 +1,9 @@
 """What every flow begins and ends with, and what a scheduled one asks first."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,32 @@ def collided(settings: Settings) -> str:
     return schedule.collided(_api(settings), str(flow_run.id)) if settings.retrain.collision == "cancel" else ""
 
 
-def last_success(source: str | None) -> cause.Success | None:
+def model_run(settings: Settings, source: str | None) -> cause.Success | None:
     """The run whose recipe is to be repeated."""
-    return cause.last_success(tracker(), source)
+    return cause.model_run(tracker(), settings, source)
 
 
-def source_of_last_success() -> str | None:
-    """The source that the last successful run was trained on."""
-    last = last_success(None)
+def usual_source(settings: Settings) -> str | None:
+    """The source that the champion, or else the last successful run, was trained on."""
+    last = model_run(settings, None)
     return last.recipe["data"] if last else None
+
+
+def complete(recipe: Mapping[str, Any], flow: Callable[..., Any]) -> dict[str, Any]:
+    """A recipe, however old, for a flow as it is today; what the flow no longer knows is left out, and said."""
+    defaults = {name: parameter.default for name, parameter in signature(flow).parameters.items()}
+    found, unknown = cause.complete(recipe, defaults)
+    for name in unknown:
+        get_run_logger().warning("the recipe has %s=%r, which train no longer knows: left out", name, recipe[name])
+    return found
+
+
+def due(
+    last: cause.Success | None, digest: str, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings
+) -> tuple[str, str]:
+    """Why to train now, and why not, in words; the first one counts if the other is empty."""
+    now = cause.tags(digest, inventory.key, recipe, settings)
+    return cause.cause(last, now) if last else "no run has succeeded yet", cause.tried(tracker(), now)
 
 
 def say(words: str) -> None:
@@ -105,10 +123,15 @@ def clean(settings: Settings, apply: bool) -> str:
     return f"{retention.words(items, unknown, outcome)}."
 
 
-def conclude(result: Summary, inventory: Inventory, recipe: dict[str, Any], settings: Settings, run_id: str) -> None:
-    """Leave with the MLflow run what the next retraining asks for, unless a backbone failed, and tell the outcome."""
-    if not any(row.reason for row in result.candidates):
-        tracker().set_tags(run_id, cause.tags(result.digest, inventory.key, recipe, settings))
+def note_cause(
+    version: DatasetVersion, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings, run_id: str
+) -> None:
+    """Leave with the MLflow run what the next retraining asks for; before the training, so that a failure counts."""
+    tracker().set_tags(run_id, cause.tags(version.digest, inventory.key, recipe, settings))
+
+
+def conclude(result: Summary, settings: Settings) -> None:
+    """Tell the outcome to whoever wants to know."""
     decision = result.decision
     title = f"{decision.registered_model} version {decision.version} " + (
         "is champion" if decision.promoted else "was not promoted"

@@ -1,4 +1,4 @@
-"""`pneumo champion | rollback`: who serves, why, and how to undo it."""
+"""`pneumo champion | rollback | lift`: who serves, why, and how to undo it."""
 
 from typing import Annotated
 
@@ -49,12 +49,12 @@ def champion(
 
 @app.command()
 def rollback(
-    to: Annotated[str | None, typer.Option(help="Version to go back to; default: the one before.")] = None,
+    to: Annotated[str | None, typer.Option(help="Version to go back to; default: the newest not barred.")] = None,
     reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
     phantom: Phantom = False,
     as_json: AsJson = False,
 ) -> None:
-    """Undo a promotion: an earlier champion serves again, after checking its files and asking it once."""
+    """Undo a promotion: an earlier champion serves again, after a check; no run promotes the one that goes again."""
     from pneumo.registry.rollback import rollback as undo
 
     settings = load_settings()
@@ -63,6 +63,25 @@ def rollback(
         console.print_json(done.model_dump_json())
     else:
         words = f"{done.registered_model} version {done.version} is champion again: {done.reason}"
+        console.print(words, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def lift(
+    version: Annotated[str, typer.Argument(help="Version that a rollback took away.")],
+    reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
+    phantom: Phantom = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version that was rolled back, and others of the same weights, be promoted again."""
+    from pneumo.registry.bars import lift as undo
+
+    settings = load_settings()
+    done = undo(settings, settings.home, version, reason, phantom)
+    if as_json:
+        console.print_json(done.model_dump_json())
+    else:
+        words = f"{settings.model_name(phantom)} version {done.version} is no longer barred: {done.reason}"
         console.print(words, highlight=False, soft_wrap=True)
 
 
@@ -91,7 +110,7 @@ def _history(phantom: bool, as_json: bool) -> None:
     columns = ("when (UTC)", "who", "what", "version", "took effect", "test images", "why")
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        took = "" if row.action == "calibration" else "yes" if row.took_effect else "no"
+        took = "" if row.action in ("calibration", "lift") else "yes" if row.took_effect else "no"
         look = f"{row.look.test_set[:6]} #{row.look.number}" if row.look else ""
         table.add_row(f"{row.when:%Y-%m-%d %H:%M}", row.who, row.action, row.version, took, look, row.reason)
     console.print(table, highlight=False)

@@ -1,4 +1,4 @@
-"""Whether to train again: what the last successful run was made of, and what has changed since."""
+"""Whether to train again: what the champion's run was made of, what has changed since, and what was tried."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from pneumo.cache import code_version, stage_key
 from pneumo.settings import Settings
 from pneumo.stages import Record
 from pneumo.tracking import Tracker
+from pneumo.tracking.runs import Run
 
 CODE = ("data", "training", "evaluation", "registry", "serving", "tracking", "stages.py")
 JUDGES = ("gate", "promotion", "registry", "external")  # settings that can change what a run comes to
@@ -16,14 +17,16 @@ PARTS = {
     "cause.data": "the data set",
     "cause.recipe": "the parameters",
     "cause.settings": "the settings",
-    "cause.code": "the code",
+    "cause.code": "the code or a library",
 }
 RECIPE, SOURCE, INVENTORY = "recipe", "data.source", "inventory"
+RUN = "pipeline.run"  # tag of a version
+TRIES = 3  # of runs that fail
 RECENT = 200  # runs that are looked through for one of a source
 
 
 class Success(Record):
-    """A run that came to its end with every backbone; `recipe` are its parameters, `parts` its digests.
+    """A run that can be repeated; `recipe` are its parameters, `parts` its digests.
 
     `inventory` is the key of what its source held, files that were taken out included.
     """
@@ -36,7 +39,7 @@ class Success(Record):
 
 
 def tags(digest: str, inventory: str, recipe: Mapping[str, Any], settings: Settings) -> dict[str, str]:
-    """What a successful run leaves for `cause`.
+    """What a run leaves for `cause`, before it trains.
 
     Args:
         digest: of the data set version.
@@ -49,20 +52,59 @@ def tags(digest: str, inventory: str, recipe: Mapping[str, Any], settings: Setti
     return {RECIPE: json.dumps(dict(recipe)), INVENTORY: inventory, **dict(zip(PARTS, parts, strict=True))}
 
 
+def model_run(tracker: Tracker, settings: Settings, source: str | None) -> Success | None:
+    """The run to repeat: the champion's if it is of the source, that of real images first; else the newest success."""
+    for synthetic in (False, True):
+        found = _champion_run(tracker, settings, synthetic)
+        if found and source in (None, found.recipe["data"]):
+            return found
+    return last_success(tracker, source)
+
+
 def last_success(tracker: Tracker, source: str | None) -> Success | None:
     """The newest successful run of a source; without one the newest on real images, then on drawn ones."""
     runs = [run for run in tracker.newest({"stage": "pipeline"}, limit=RECENT) if PARTS.keys() <= run.tags.keys()]
     if source:
         runs = [run for run in runs if run.tags.get(SOURCE) == source]
     runs.sort(key=lambda run: run.tags.get("synthetic") == "true")  # stable: newest first within each
-    if not runs:
-        return None
-    found, recipe = runs[0], json.loads(runs[0].tags[RECIPE])
-    parts = {name: found.tags[name] for name in PARTS}
-    return Success(run_id=found.run_id, name=found.name, inventory=found.tags[INVENTORY], recipe=recipe, parts=parts)
+    return _success(runs[0]) if runs else None
 
 
-def cause(last: Success, digest: str, settings: Settings) -> str:
-    """What differs from the last successful run, in words; empty if nothing does."""
-    now = tags(digest, last.inventory, last.recipe, settings)
+def _champion_run(tracker: Tracker, settings: Settings, synthetic: bool) -> Success | None:
+    name = settings.model_name(synthetic)
+    number = tracker.alias(name, settings.registry.champion)
+    found = tracker.version(name, number) if number else None
+    run = tracker.run(found.tags[RUN]) if found and RUN in found.tags else None
+    return _success(run) if run and PARTS.keys() <= run.tags.keys() else None
+
+
+def _success(run: Run) -> Success:
+    parts = {name: run.tags[name] for name in PARTS}
+    recipe = json.loads(run.tags[RECIPE])
+    return Success(run_id=run.run_id, name=run.name, inventory=run.tags[INVENTORY], recipe=recipe, parts=parts)
+
+
+def complete(recipe: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A recipe for the parameters that a flow has today, and the names in it that none of them has any more."""
+    known = {name: value for name, value in recipe.items() if name in defaults}
+    return {**defaults, **known}, sorted(recipe.keys() - known.keys())
+
+
+def cause(last: Success, now: Mapping[str, str]) -> str:
+    """What differs from an earlier run, in words; empty if nothing does. `now` are the `tags` of a run of today."""
     return ", ".join(words for name, words in PARTS.items() if now[name] != last.parts[name])
+
+
+def tried(tracker: Tracker, now: Mapping[str, str]) -> str:
+    """Words on runs that were made of the very same; empty if there were none.
+
+    One that came to its end is enough, also if a backbone failed in it or its model was refused: another would come to
+    the same. One that failed as a whole may have met with an outage and is tried again, up to `TRIES` times.
+    """
+    same = {"stage": "pipeline", **{name: now[name] for name in PARTS}}
+    if done := tracker.newest(same):
+        return f"data, parameters, settings and code are those of {done[0].name}"
+    failed = tracker.newest(same, "FAILED", limit=TRIES)
+    if len(failed) < TRIES:
+        return ""
+    return f"{TRIES} runs with the same data, parameters, settings and code have failed, {failed[0].name} the last"

@@ -121,7 +121,7 @@ def _ask(tracker: Tracker, uri: str, new: New) -> None:
     if not agrees:
         raise PromotionError(
             f"Expected {uri} to say in a fresh process what its operating point gives within {query.TOLERANCE:g}, "
-            f"but {words}: nothing was registered."
+            f"but {words}: it is marked as undone and has no alias, run again with the packages of requirements.lock."
         )
 
 

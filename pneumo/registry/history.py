@@ -1,4 +1,4 @@
-"""Every promotion, rejection and rollback, kept with the registered model and never changed.
+"""Every promotion, rejection, rollback and lift, kept with the registered model and never changed.
 
 An entry is a tag of the registered model. An entry of a move (promotion, rollback) is written before the alias moves,
 because the move is the last thing that happens; whether it came to pass is read off the champion that later entries,
@@ -28,9 +28,9 @@ class Entry(Record):
 
     A withdrawal has the id of the move that was announced and taken back. A promotion that dies before its decision
     leaves no entry. A rollback has the `content` of the version that goes, by which it is known again under another
-    number; a lift has that of the version that may be promoted again. A decision has the key of the `evaluation`
-    that it was about, the `remedy` for what did not hold, and the `look` that it was at the test images; entries of
-    before these were counted have none.
+    number; a lift has that of the version that may be promoted again. A decision has the key of the `evaluation` that
+    it was about, the `remedy` for what did not hold, and the `look` that it was at the test images; entries of before
+    these were counted have none.
     """
 
     number: int

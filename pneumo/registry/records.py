@@ -23,7 +23,7 @@ KEY, DIGEST, FILES, INPUT = REGISTERED, "dataset.digest", "files.sha256", "input
 WEIGHTS = "model.sha256"  # tag: of the weights alone, whatever the operating point; versions of before have none
 PROPOSED, UNDONE, BARRED = "proposed.by", "undone", "barred"  # tags: the run that put it up; notes for people, or ""
 PREVALENCE = "prevalence"  # tag: share of pneumonia among the images that the operating point was fitted on
-USED = ["sha256", "patient", "subtype"]
+USED = ["sha256", "patient"]
 
 
 def keep(tracker: Tracker, evaluation: Evaluation, version: DatasetVersion) -> None:
@@ -47,7 +47,7 @@ def kept(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
 
 
 def used(folder: Path) -> pd.DataFrame:
-    """Images that a version learned, was tuned or was calibrated on (sha256, patient, subtype), from what was kept."""
+    """Images that a version learned, was tuned or was calibrated on (sha256, patient), from what was kept."""
     manifest = pd.read_parquet(folder / MANIFEST, columns=[*USED, "split"])
     return pd.concat([manifest[manifest["split"] != "test"][USED], calibrated_on(folder)[USED]], ignore_index=True)
 

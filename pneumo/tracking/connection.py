@@ -106,6 +106,18 @@ def asks(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     return asking
 
 
+def quoted(value: str) -> str:
+    """A value in an MLflow filter, in the quotes that it does not hold itself.
+
+    Raises:
+        TrackingError: it holds both kinds, for which MLflow's filters have no way out.
+    """
+    mark = '"' if "'" in value else "'"
+    if mark in value:
+        raise TrackingError(f"Expected a value without ' or without \" to search MLflow for, got {value}: rename it.")
+    return f"{mark}{value}{mark}"
+
+
 def pages(ask: Callable[[str | None], Any]) -> list[Any]:
     """All items of a search that answers page by page."""
     found, token = [], None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo.errors import TrackingError
 from pneumo.stages import Record
 from pneumo.tracking import package
-from pneumo.tracking.connection import EXISTS, MISSING, asks, pages
+from pneumo.tracking.connection import EXISTS, MISSING, asks, pages, quoted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,8 +21,8 @@ LONGEST_DESCRIPTION = 5000  # of MLflow's column
 MODEL = (
     "Tells pneumonia from healthy lungs on chest X-rays. **Not a medical device.** Each version has its model card.\n\n"
     "`champion` serves, `challenger` was judged last, `previous` is where a rollback goes, `accepted` "
-    "was accepted at a place. The tags `pneumo.history.*` are every promotion, rejection, rollback and calibration: "
-    "`pneumo champion --history`."
+    "was accepted at a place. The tags `pneumo.history.*` are every promotion, rejection, rollback, lift and "
+    "calibration: `pneumo champion --history`."
 )
 
 
@@ -126,7 +126,7 @@ class Models:
     @asks
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions, oldest first."""
-        found = pages(lambda token: self._search_versions(f"name='{name}'", token))
+        found = pages(lambda token: self._search_versions(f"name={quoted(name)}", token))
         return sorted((_record(item) for item in found), key=lambda item: int(item.version))
 
     @asks

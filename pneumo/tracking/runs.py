@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.stages import DatasetVersion, Record
-from pneumo.tracking.connection import EXISTS, asks, connect, pages
+from pneumo.tracking.connection import EXISTS, MISSING, asks, connect, pages, quoted
 from pneumo.tracking.datasets import dataset_input
 from pneumo.tracking.system import system_tags
 
@@ -133,6 +133,18 @@ class Runs:
         return dict(self.client.get_run(run_id).data.tags)
 
     @asks
+    def run(self, run_id: str) -> Run | None:
+        """One run; None when there is none of that id."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _record(self.client.get_run(run_id))
+        except MlflowException as error:
+            if error.error_code == MISSING:
+                return None
+            raise
+
+    @asks
     def unfinished(self, tags: Mapping[str, str]) -> list[str]:
         """Ids of the runs with these tags that nobody has ended."""
         return [run.run_id for run in self.newest(tags, "RUNNING", limit=1000)]
@@ -140,7 +152,10 @@ class Runs:
     @asks
     def newest(self, tags: Mapping[str, str], status: str = "FINISHED", limit: int = 1) -> list[Run]:
         """Runs with these tags that ended in this way, newest first."""
-        words = [f"attributes.status = '{status}'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())]
+        words = [
+            f"attributes.status = '{status}'",
+            *(f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()),
+        ]
         found = self.client.search_runs(
             [self.experiment_id],
             " and ".join(words),

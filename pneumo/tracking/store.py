@@ -14,6 +14,7 @@ from pneumo.tracking.connection import MISSING, login
 
 REVISION = re.compile(r'^(down_revision|revision)\b[^=]*=\s*["\'](\w+)["\']', re.MULTILINE)
 EXPERIMENT = "/api/2.0/mlflow/experiments/get-by-name"
+PROBE = "pneumo-doctor.txt"  # one for all, written over: where nothing can be deleted a single file stays
 ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -48,7 +49,13 @@ def artifact_round_trip(uri: str, experiment: str, timeout: float = 5) -> tuple[
     Returns:
         What went wrong in writing or reading, and what in deleting; empty where nothing did.
     """
-    content, name = b"written by pneumo doctor", f"doctor-{uuid.uuid4().hex}.txt"
+    wrong, left = _round_trip(uri, experiment, PROBE, timeout)
+    # Another doctor may have deleted it before it was read; nobody else knows this name.
+    return _round_trip(uri, experiment, f"{uuid.uuid4().hex}-{PROBE}", timeout) if wrong else (wrong, left)
+
+
+def _round_trip(uri: str, experiment: str, name: str, timeout: float) -> tuple[str, str]:
+    content = b"written by pneumo doctor"
     try:
         with httpx.Client(timeout=timeout, auth=login()) as client:
             found = client.get(f"{uri}{EXPERIMENT}", params={"experiment_name": experiment})
@@ -62,7 +69,8 @@ def artifact_round_trip(uri: str, experiment: str, timeout: float = 5) -> tuple[
             if answer.content != content:
                 return "what was read is not what was written", ""
             deleted = client.delete(address)
-            return "", _refusal(deleted) if deleted.is_error else ""
+            gone = deleted.is_success or deleted.status_code == httpx.codes.NOT_FOUND
+            return "", "" if gone else _refusal(deleted)
     except httpx.HTTPError as error:
         return f"it does not answer ({error})", ""
 

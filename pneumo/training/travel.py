@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from pneumo.cache import is_kept, written_once
 from pneumo.data import packs
+from pneumo.data.files import write_whole
 from pneumo.data.images import decode_all
 from pneumo.data.storage import Bucket
 from pneumo.data.version import list_versions
@@ -72,8 +73,7 @@ def resume(key: str, settings: Settings) -> None:
     file, bucket = checkpoint_file(settings.home, key), _bucket(settings)
     place = bucket.key("checkpoints", key)
     if not file.is_file() and bucket.has(place):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(bucket.get(place))
+        write_whole(file, bucket.get(place))
 
 
 def mirrored(key: str, settings: Settings, follow: OnProgress) -> OnProgress:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ KERAS = "imagenet"
 NONE = "none"
 
 
-def locate(backbone: Backbone, weights: str, home: Path) -> Path | None:
+def locate(backbone: Backbone, weights: str, size: int, home: Path) -> Path | None:
     """The backbone's weight file; None where Keras fetches the weights or none are wanted.
 
     Args:
+        backbone: whose; of several files the one is taken whose size is nearest, see `choose`.
         weights: "imagenet", "none", a folder, or an s3:// address, which is copied to `home` first.
+        size: pixels a side that it is going to see.
+        home: state folder.
 
     Raises:
         WeightsError: the file is not there; the message names it and where it was looked for.
@@ -30,13 +34,13 @@ def locate(backbone: Backbone, weights: str, home: Path) -> Path | None:
     if weights in (KERAS, NONE):
         return None
     if weights.startswith("s3://"):
-        return _fetched(backbone, weights, home)
+        return _fetched(backbone, weights, size, home)
     folder = Path(weights)
     if not folder.is_dir():
         raise WeightsError(
             f'Expected a folder of weight files, "imagenet" or "none", got {weights!r}: correct weights.'
         )
-    return folder / _choose(backbone, [file.name for file in folder.iterdir()], weights)
+    return folder / choose(backbone, [file.name for file in folder.iterdir()], size, weights)
 
 
 def patterns(backbone: Backbone) -> tuple[str, ...]:
@@ -51,20 +55,33 @@ def patterns(backbone: Backbone) -> tuple[str, ...]:
     )
 
 
-def _choose(backbone: Backbone, names: Iterable[str], place: str) -> str:
+def choose(backbone: Backbone, names: Iterable[str], size: int, place: str) -> str:
+    """The file whose weights were learned nearest to a size in pixels; of two as near the larger one.
+
+    Features of one size are of little use at another (Touvron et al. 2019). A file that does not tell its size is taken
+    where none does.
+
+    Raises:
+        WeightsError: there is none; `place` says where it was looked for.
+    """
     known = sorted(names)
     for pattern in patterns(backbone):
         if found := fnmatch.filter(known, pattern):
-            return found[0]
+            return min(found, key=lambda name: (abs(_learned_at(name) - size), -_learned_at(name)))
     raise WeightsError(
         f"Expected weights of {backbone} in {place}, found no file {' or '.join(patterns(backbone))}: "
         'put it there, or choose other weights ("imagenet" lets Keras fetch them, "none" starts at random).'
     )
 
 
+def _learned_at(name: str) -> int:
+    told = re.search(r"_(\d{3})_no_top", name)
+    return int(told[1]) if told else 0
+
+
 def identity(spec: CandidateSpec, home: Path) -> str:
     """What names the weights in a key: the file's digest, so a moved folder changes nothing."""
-    file = locate(spec.backbone, spec.weights, home)
+    file = locate(spec.backbone, spec.weights, spec.size, home)
     return spec.weights if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -74,7 +91,7 @@ def load_backbone(spec: CandidateSpec, home: Path) -> Any:
     Raises:
         WeightsError: the file is missing or does not fit, or Keras cannot fetch its own.
     """
-    backbone, file = spec.backbone, locate(spec.backbone, spec.weights, home)
+    backbone, file = spec.backbone, locate(spec.backbone, spec.weights, spec.size, home)
     if spec.weights == KERAS:
         return _from_keras(spec)
     model = build(backbone.name, backbone.alpha, spec.size)
@@ -99,12 +116,12 @@ def _from_keras(spec: CandidateSpec) -> Any:
         ) from error
 
 
-def _fetched(backbone: Backbone, address: str, home: Path) -> Path:
+def _fetched(backbone: Backbone, address: str, size: int, home: Path) -> Path:
     """A local copy of the backbone's weight file in a bucket, verified; fetched again only when it changed there."""
     try:
         bucket = Bucket(address.rstrip("/") + "/", load_settings().data.s3_endpoint)
         items = {item.key.removeprefix(bucket.prefix): item for item in bucket.list()}
-        name = _choose(backbone, items, address)
+        name = choose(backbone, items, size, address)
         folder = home / "cache" / "weights" / stage_key("weights", address=address, etag=items[name].etag)
         if not is_kept(folder):
             data = bucket.get(items[name].key, items[name].etag)

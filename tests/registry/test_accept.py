@@ -157,14 +157,18 @@ def test_a_version_that_is_not_accepted_has_no_alias(here: Any) -> None:
     assert "No operating point mends this" in found.advice
 
 
-def test_what_does_not_answer_as_it_should_is_taken_back(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query, "says", lambda *_: (False, "largest difference 3.0e-01"))
-    with pytest.raises(PromotionError, match=r"but largest difference 3\.0e-01: nothing was registered"):
-        ask(here, calibrate=60)
-    assert [item.version for item in here.tracker.versions(here.name)] == ["1"]
+def test_what_does_not_answer_as_it_should_is_marked_and_not_used_again(
+    here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(query, "says", lambda *_: (False, "largest difference 3.0e-01"))
+        with pytest.raises(PromotionError, match=r"but largest difference 3\.0e-01: it is marked as undone"):
+            ask(here, calibrate=60)
+    assert "ended before its decision" in here.tracker.version(here.name, "2").tags["undone"]
     assert here.tracker.alias(here.name, "accepted") is None
     assert [row.action for row in history(here.settings)] == ["promotion"]
     assert here.tracker.newest({"stage": "accept", "model": f"models:/{here.name}/1"}, "FAILED")
+    assert ask(here, calibrate=60).version == "3"
 
 
 def refused(here: Any, tmp_path: Path) -> list[tuple[dict[str, Any], str]]:

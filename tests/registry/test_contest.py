@@ -32,6 +32,17 @@ def test_images_and_patients_that_the_champion_was_trained_on_are_left_out_and_s
     assert decision.promoted, decision.reason
 
 
+def test_a_patient_who_was_learned_when_ill_is_known_when_healthy(world: Any) -> None:
+    rows, today = pd.read_parquet(world.version.manifest), world.version
+    normal = rows.index[(rows["split"] == "test") & (rows["label"] == "NORMAL")]
+    ill = rows.index[(rows["split"] == "train") & (rows["subtype"] == "bacteria")]
+    rows.loc[normal[:2], "patient"] = rows.loc[ill[0], "patient"]
+    world.version = world.data_version(today.root, rows)
+    world.promote(world.candidate("champion", noise=3.0))
+    decision = world.promote(world.candidate("candidate", noise=0.5))
+    assert world.row(decision, FAIRNESS).value.startswith("version 1 was trained on 2 of them or their patients")
+
+
 def test_a_champion_of_unknown_training_data_is_compared_and_that_is_said(world: Any) -> None:
     """Somebody registered it by hand."""
     weak = world.candidate("by hand", noise=3.0)

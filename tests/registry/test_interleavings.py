@@ -27,7 +27,7 @@ from pneumo.tracking import Tracker, runs
 from pneumo.tracking.connection import longest_call
 from tests.registry.memory import Memory
 
-QUALITY = {"first": 0.1, "second": 0.2, "a": 0.3, "b": 0.4, "later": 0.5}
+QUALITY = {"worse": 0.05, "first": 0.1, "second": 0.2, "a": 0.3, "b": 0.4, "later": 0.5}
 SETTINGS = Settings(tracking={"uri": "memory"})
 SURE = Interval(value=0.9, low=0.9, high=0.9)
 WATCHED = ("registered", "set_model_tag", "set_alias", "delete_alias", "set_version_tags", "register")
@@ -204,6 +204,7 @@ def merges(one: int, other: int) -> Iterator[tuple[int, ...]]:
 ACTS: dict[str, Callable[[Table], Any]] = {
     "a": lambda table: table.promote("a"),
     "b": lambda table: table.promote("b"),
+    "worse": lambda table: table.promote("worse"),
     "rollback": lambda table: table.rollback("one"),
     "another rollback": lambda table: table.rollback("two"),
 }
@@ -253,6 +254,9 @@ def require_sane(table: Table, pair: tuple[Run, Run]) -> None:
     won = [run.decision.version for run in pair if run.decision and run.decision.promoted]
     taken = [version for _, version in moves[2:]]
     assert sorted(won) == sorted(taken) or (died and set(won) <= set(taken))
+    judged = [run.decision.version for run in pair if run.decision and run.decision.name in ("a", "b", "worse")]
+    if len(judged) == 1 and not died:
+        assert aliases["challenger"] == judged[0], "the undo of the other one took it away"
     for run in pair:
         fate = (DeadError if run.dead else TrackingError,) if run.ending else ()
         assert run.error is None or isinstance(run.error, (PromotionError, *fate)), run.error
@@ -270,7 +274,7 @@ def test_in_every_order_each_champion_replaces_the_one_it_was_compared_with(
 
 
 @pytest.mark.parametrize("how", ["dies", "is refused", "loses the answer"])
-@pytest.mark.parametrize("pair", [("b", "a"), ("b", "rollback"), ("rollback", "b")], ids="-".join)
+@pytest.mark.parametrize("pair", [("b", "a"), ("b", "worse"), ("b", "rollback"), ("rollback", "b")], ids="-".join)
 def test_a_run_that_ends_at_any_call_takes_nothing_from_the_other_one(
     tables: Any, monkeypatch: pytest.MonkeyPatch, pair: tuple[str, str], how: str
 ) -> None:

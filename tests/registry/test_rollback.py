@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from pneumo.cli import app
 from pneumo.errors import PromotionError, TrackingError
+from pneumo.registry.bars import lift
 from pneumo.registry.history import history, read
 from pneumo.registry.promotion import Word
 from pneumo.registry.rollback import rollback
@@ -46,11 +48,59 @@ def test_the_previous_champion_serves_again_bit_for_bit(world: Any, tmp_path: Pa
     assert history(world.settings)[-1].reason == "too many false alarms"
 
 
-def test_a_rollback_can_be_undone(three: Any) -> None:
+def test_a_rollback_can_be_undone_once_somebody_lifts_the_bar(three: Any) -> None:
     rollback(three.settings, three.home)
     assert three.aliases()["champion"] == "2"
-    rollback(three.settings, three.home)
+    with pytest.raises(PromotionError, match="3 was rolled back: `pneumo lift 3` first"):
+        rollback(three.settings, three.home, to=3)
+    assert three.tracker.version(three.name, "3").tags["barred"].startswith("rolled back: went back from version 3")
+    lift(three.settings, three.home, "3")
+    assert three.tracker.version(three.name, "3").tags["barred"] == ""
+    rollback(three.settings, three.home, to=3)
     assert three.aliases() == {"champion": "3", "challenger": "3", "previous": "2"}
+
+
+def test_a_second_rollback_goes_further_back_and_not_to_what_was_rolled_back(three: Any) -> None:
+    assert [rollback(three.settings, three.home).version for _ in range(2)] == ["2", "1"]
+    with pytest.raises(PromotionError, match="there was none"):
+        rollback(three.settings, three.home)
+
+
+@pytest.mark.parametrize("again", ["the very evaluation", "the same weights, evaluated anew"])
+def test_what_was_rolled_back_is_not_promoted_again_until_somebody_lifts_that(
+    world: Any, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    world.promote(world.candidate("weak", noise=4.0))
+    good = world.candidate("good", noise=0.5)
+    world.promote(good)
+    rollback(world.settings, world.home, reason="too many false alarms")
+    if again != "the very evaluation":
+        good = world.candidate("anew", noise=0.5)
+    decision = world.promote(good)
+    assert not decision.promoted and world.aliases()["champion"] == "1"
+    told = r"was not promoted and version 1 stays champion: bar after a rollback is up: version 2, which has the same "
+    assert re.search(told + r"weights, was rolled back by .* \(too many false alarms\)", decision.reason)
+    assert decision.remedies == ("bar after a rollback: `pneumo lift 2` lets it be promoted again.",)
+    assert decision.look is None, "no look at the test images was spent"
+    for name, value in (("HOME", world.home), ("TRACKING__URI", world.tracker.uri), ("REGISTRY__MODEL", world.name)):
+        monkeypatch.setenv(f"PNEUMO_{name}", str(value))
+    done = CliRunner().invoke(app, ["lift", "2", "--reason", "the alarms were right"])
+    assert done.exit_code == 0 and "version 2 is no longer barred: the alarms were right" in done.output
+    assert world.moves()[-1] == ("lift", "2", False)
+    assert world.promote(good).promoted
+    with pytest.raises(PromotionError, match="got 2, which is not barred"):
+        lift(world.settings, world.home, "2")
+
+
+def test_a_bar_outlives_its_version(world: Any) -> None:
+    """Old versions are deleted; the same weights are known again all the same, and the bar can be lifted."""
+    world.promote(world.candidate("weak", noise=4.0))
+    world.promote(world.candidate("good", noise=0.5))
+    rollback(world.settings, world.home)
+    world.tracker.delete_version(world.name, "2")
+    assert not world.promote(world.candidate("anew", noise=0.5)).promoted
+    lift(world.settings, world.home, "2")
+    assert world.promote(world.candidate("once more", noise=0.5)).promoted
 
 
 def test_any_earlier_champion_can_be_named_in_the_command(three: Any, monkeypatch: pytest.MonkeyPatch) -> None:

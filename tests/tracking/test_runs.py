@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pneumo.errors import TrackingError
 from pneumo.stages import DatasetVersion
 from pneumo.tracking import Tracker
 
@@ -73,3 +74,16 @@ def test_a_run_names_its_data_set_by_digest(tracker: Tracker, tmp_path: Path) ->
 def test_the_address_of_a_run_opens_on_the_server(tracker: Tracker) -> None:
     run_id = tracker.start_run("page")
     assert tracker.run_url(run_id) == f"{tracker.uri}/#/experiments/{tracker.experiment_id}/runs/{run_id}"
+
+
+@pytest.mark.parametrize("source", ["/scans of St. John's", 'the "new" ones', "a' OR tags.x = 'b"])
+def test_runs_are_found_by_a_tag_that_holds_quotes(tracker: Tracker, source: str) -> None:
+    runs = [tracker.start_run("run", tags={"source": name}) for name in (source, "another")]
+    for run_id in runs:
+        tracker.finish(run_id)
+    assert [run.run_id for run in tracker.newest({"source": source}, limit=9)] == runs[:1]
+
+
+def test_a_tag_that_no_filter_can_hold_is_refused(tracker: Tracker) -> None:
+    with pytest.raises(TrackingError, match="Expected a value without"):
+        tracker.newest({"source": """it's "new\""""})

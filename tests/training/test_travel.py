@@ -1,7 +1,9 @@
 """Data, checkpoint and result on their way between machines: every machine here is a folder of its own."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +112,26 @@ def test_an_unfinished_training_goes_on_elsewhere(machine):
     report = travel.mirrored("abc", lost, silent)
     file.write_bytes(b"epoch 1")
     report(Progress(name="m", stage="tuning", epoch=1, metrics={"loss": 0.5}))
+    travel.resume("abc", other)
+    assert checkpoint_file(other.home, "abc").read_bytes() == b"epoch 1"
+
+
+def test_a_checkpoint_that_did_not_come_whole_is_none(machine, monkeypatch):
+    lost, other = machine("lost"), machine("other")
+    file = checkpoint_file(lost.home, "abc")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"epoch 1")
+    travel.mirrored("abc", lost, silent)(Progress(name="m", stage="tuning", epoch=1, metrics={"loss": 0.5}))
+
+    def full(path, data):
+        with path.open("wb") as target:
+            target.write(data[:3])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(Path, "write_bytes", full)
+        travel.resume("abc", other)
+    assert not checkpoint_file(other.home, "abc").exists()
     travel.resume("abc", other)
     assert checkpoint_file(other.home, "abc").read_bytes() == b"epoch 1"
 

@@ -39,7 +39,17 @@ def test_weights_of_a_folder_are_in_the_backbone(make_spec, weights, home):
 @pytest.mark.parametrize("name", ["MobileNet_0.25_no_top.weights.h5", "MobileNet_0.25_160_no_top.weights.h5"])
 def test_a_file_without_a_size_or_of_another_one_will_do(make_spec, weights, tmp_path, home, name):
     shutil.copy(weights / FILE, tmp_path / name)
-    assert locate(make_spec().backbone, str(tmp_path), home).name == name
+    assert locate(make_spec().backbone, str(tmp_path), 32, home).name == name
+
+
+@pytest.mark.parametrize(("size", "learned"), [(96, 128), (128, 128), (170, 160), (176, 192), (224, 224), (512, 224)])
+def test_of_several_files_the_one_is_taken_that_was_learned_at_the_nearest_size(
+    make_spec, tmp_path, home, size, learned
+):
+    for known in (128, 160, 192, 224):
+        (tmp_path / f"MobileNet_0.25_{known}_no_top.weights.h5").touch()
+    (tmp_path / "MobileNet_0.25_no_top.weights.h5").touch()
+    assert locate(make_spec().backbone, str(tmp_path), size, home).name == f"MobileNet_0.25_{learned}_no_top.weights.h5"
 
 
 def test_a_missing_file_is_named(make_spec, tmp_path, home):

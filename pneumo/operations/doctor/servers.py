@@ -3,6 +3,7 @@
 import os
 import uuid
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pneumo.data.storage import Bucket
 from pneumo.errors import DataError
@@ -113,11 +114,10 @@ def prefect_results(settings: Settings) -> Row:
 
 
 def _folder_round_trip(folder: Path) -> Row:
-    file = folder / f"doctor-{uuid.uuid4().hex}.txt"
     try:
-        file.write_bytes(b"pneumo")
-        file.read_bytes()
-        file.unlink()
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"pneumo")
+            file.flush()
     except OSError as error:
         return Row(state="failed", found=f"{folder}: {error.strerror}", advice="check the rights and the disk")
     return Row(found=str(folder))
@@ -125,13 +125,22 @@ def _folder_round_trip(folder: Path) -> Row:
 
 def _bucket_round_trip(writer: Bucket, reader: Bucket) -> Row:
     """Two clients of one bucket; the row says where the second one looked."""
-    key = reader.key(f"doctor-{uuid.uuid4().hex}")
+    key = reader.key(store.PROBE)
+    try:
+        _write_and_read(writer, reader, key)
+    except DataError:
+        # Another doctor may have deleted it before it was read; nobody else knows this name.
+        key = reader.key(f"{uuid.uuid4().hex}-{store.PROBE}")
+        _write_and_read(writer, reader, key)
+    reader.delete(key)
+    return Row(found=f"{reader.url} at {reader.endpoint}: written, read, deleted")
+
+
+def _write_and_read(writer: Bucket, reader: Bucket, key: str) -> None:
     writer.put(key, b"pneumo")
     if reader.get(key) != b"pneumo":
         words = f"Expected {reader.url} to give back what was written, but it gave something else: check the server."
         raise DataError(words)
-    reader.delete(key)
-    return Row(found=f"{reader.url} at {reader.endpoint}: written, read, deleted")
 
 
 def _bucket(url: str, endpoint: str | None) -> Bucket:
