@@ -36,7 +36,7 @@ def test_other_settings_of_promotion_are_a_cause_and_a_port_is_none(last):
 def test_other_code_is_a_cause(last, monkeypatch):
     before = last()
     monkeypatch.setattr(cause, "code_version", lambda *parts: "newer")
-    assert differs(before) == "the code"
+    assert differs(before) == "the code or a library"
 
 
 def test_an_old_recipe_loses_what_is_not_known_any_more_and_gains_what_is_new():
