@@ -19,7 +19,9 @@ from pneumo.registry import acceptance, accepted, records
 from pneumo.registry.acceptance import Acceptance
 from pneumo.registry.champion import chosen
 from pneumo.registry.subject import Place, Subject, read_place, subject
+from pneumo.serving.registered import needs_embeddings
 from pneumo.settings import Promotion, Settings
+from pneumo.stages import EMBEDDING
 from pneumo.tracking import Tracker
 
 FOLDER = "accept"  # of the run
@@ -53,6 +55,7 @@ def accept(
 
     Raises:
         DataError: the set cannot answer the question; the sentence says why.
+        ModelError: the version takes embeddings and no images.
         PromotionError: no champion, a version of other hands, or the new one does not say what it should.
         TrackingError: MLflow does not answer.
     """
@@ -60,6 +63,8 @@ def accept(
         raise DataError(f"Expected a share of pneumonia between 0 and 1, got {prevalence:g}: give 0.3 for 30 %.")
     tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
     version = chosen(tracker, settings, model, synthetic)
+    if version.tags.get(records.INPUT) == EMBEDDING:
+        raise needs_embeddings(version)
     inventory = ingest(source, home, settings.data)
     with subject(tracker, version) as asked, ExitStack() as undo:
         place = read_place(tracker, asked, inventory, home)

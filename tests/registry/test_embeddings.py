@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from pneumo.data.embeddings import bring_in
-from pneumo.errors import PromotionError
+from pneumo.errors import ModelError, PromotionError
 from pneumo.evaluation.evaluate import evaluate
 from pneumo.registry import card
+from pneumo.registry.accept import accept
 from pneumo.registry.answers import cells
 from pneumo.registry.proposal import choose, rank
 from pneumo.settings import Data
@@ -58,6 +59,8 @@ def test_it_becomes_champion_by_the_same_gates_in_a_fresh_process(world: Any, em
     assert table["error"].isna().tolist() == [True, False]
     found = world.tracker.version(world.name, "1")
     assert found.tags["input"] == "embedding"
+    with pytest.raises(ModelError, match="takes embeddings made elsewhere, not images"):
+        accept("phantom:40", world.settings, world.home, f"models:/{world.name}/1")
     assert "Not measured" in found.description and 'pd.DataFrame({"embedding"' in found.description
 
 
