@@ -48,9 +48,9 @@ def test_data_docs_need_no_network_and_escape_what_a_file_is_called(make, chest_
 
 def test_a_report_is_made_once_and_its_places_follow_the_home(chest_set, home):
     first, _ = check(chest_set, home)
-    made = (home / "cache" / "validate" / first.key).stat().st_mtime_ns
+    made = first.quarantine.stat().st_mtime_ns
     assert check(chest_set, home)[0] == first
-    assert (home / "cache" / "validate" / first.key).stat().st_mtime_ns == made
+    assert first.quarantine.stat().st_mtime_ns == made
 
 
 NEW = "train/NORMAL/IM-0099-0001.jpeg"

@@ -148,17 +148,17 @@ def test_where_nothing_can_be_deleted_doctors_leave_one_file_in_all(mlflow_serve
     with monkeypatch.context() as patch:
         refused = partial(httpx.Response, 403)
         patch.setattr(httpx.Client, "delete", lambda _, place: refused(request=httpx.Request("DELETE", place)))
-        wrongs = [store.artifact_round_trip(mlflow_server) for _ in range(3)]
+        wrongs = [store.artifact_round_trip(mlflow_server, "none yet") for _ in range(3)]
     assert {(wrong, left.startswith("DELETE gives HTTP status 403")) for wrong, left in wrongs} == {("", True)}
     listed = httpx.get(f"{mlflow_server}{store.ROUTE}").json()["files"]
     assert [file["path"] for file in listed if "doctor" in file["path"]] == [store.PROBE]
-    assert store.artifact_round_trip(mlflow_server) == ("", "")
+    assert store.artifact_round_trip(mlflow_server, "none yet") == ("", "")
 
 
 @pytest.mark.services
 def test_many_doctors_at_once_do_not_find_fault_with_each_other(mlflow_server):
     with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(store.artifact_round_trip, [mlflow_server] * 12)) == {("", "")}
+        assert set(pool.map(store.artifact_round_trip, [mlflow_server] * 12, ["none yet"] * 12)) == {("", "")}
 
 
 def test_s3_is_written_read_and_deleted(s3_server):

@@ -375,7 +375,7 @@ def test_what_trainings_elsewhere_left_goes_when_it_is_old(s3_server):
 
 
 def pushed(root: Path, images: str, place: Data) -> str:
-    """A version of files with these contents, on the storage; returns its digest."""
+    """A version of files with these contents, which are no pictures, on the storage; returns its digest."""
     import hashlib
 
     rows = []
@@ -386,5 +386,5 @@ def pushed(root: Path, images: str, place: Data) -> str:
         row = {"path": content, "sha256": hashlib.sha256(data).hexdigest(), "label": "NORMAL", "subtype": "none"}
         rows.append({**row, "patient": content, "split": "train", "bytes": len(data)})
     version = keep_version(pd.DataFrame(rows), str(root), False, root, root.parent / "home")
-    packs.push(version, place)
+    packs.push(version, place.model_copy(update={"storage_originals": True}))
     return version.digest
