@@ -27,6 +27,7 @@ pytestmark = pytest.mark.services
 ELSEWHERE = {
     "pneumo app": "tests/serving/test_app.py",
     "pneumo rollback": "tests/registry/test_rollback.py",
+    "pneumo lift": "tests/registry/test_rollback.py",
     "pneumo down": "tests/operations/test_unattended.py",
     "pneumo up --bucket": "tests/team/conftest.py",
     "pneumo up | down | status": "three commands in one line; each is in the walk or named here",

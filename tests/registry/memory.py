@@ -45,8 +45,11 @@ class Memory:
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         self._model(name)["aliases"].pop(alias, None)
 
+    def get_run(self, run_id: str) -> SimpleNamespace:
+        return SimpleNamespace(data=SimpleNamespace(tags={}))
+
     def get_logged_model(self, model_id: str) -> SimpleNamespace:
-        return SimpleNamespace(source_run_id=model_id)
+        return SimpleNamespace(source_run_id=model_id, tags={})
 
     def create_model_version(self, name: str, source: str, run_id: str, tags: dict[str, str], **_: Any) -> ModelVersion:
         number = next(str(number) for number in itertools.count(1) if str(number) not in self._model(name)["versions"])
