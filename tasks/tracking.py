@@ -18,12 +18,11 @@ from pneumo.operations.prefect_api import OUTAGE_SECONDS
 from pneumo.settings import load_settings
 from pneumo.stages import Candidate
 from pneumo.tracking import Tracker, healthy
-from pneumo.tracking.runs import Status
+from pneumo.tracking.runs import PARENT, Status
 from pneumo.tracking.system import REQUESTER
 from tasks.naming import short
 from tasks.people import requester
 
-PARENT_TAG = "mlflow.parentRunId"
 _cancelled = threading.Event()  # a flow run has its process for itself
 CANCELLED = (KeyboardInterrupt, SystemExit, TerminationSignal)
 
@@ -96,7 +95,7 @@ def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
     """A child run of a candidate; one that a lost machine left open goes on."""
     if cancelled():
         raise TrainingError(f"The flow run was cancelled before {name} began.")
-    begun = tracker().unfinished({PARENT_TAG: parent_run, "candidate": name})
+    begun = tracker().unfinished({PARENT: parent_run, "candidate": name})
     if begun:
         return begun[0]
     tags = {"candidate": name, "stage": "candidate", **_origin()}

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo.settings import Settings, load_settings
+from pneumo.stages import Record
 
 app = typer.Typer()
 console = Console()
@@ -59,11 +60,7 @@ def rollback(
 
     settings = load_settings()
     done = undo(settings, settings.home, to, reason, phantom)
-    if as_json:
-        console.print_json(done.model_dump_json())
-    else:
-        words = f"{done.registered_model} version {done.version} is champion again: {done.reason}"
-        console.print(words, highlight=False, soft_wrap=True)
+    _tell(done, f"{done.registered_model} version {done.version} is champion again: {done.reason}", as_json)
 
 
 @app.command()
@@ -74,14 +71,17 @@ def lift(
     as_json: AsJson = False,
 ) -> None:
     """Let a version that was rolled back, and others of the same weights, be promoted again."""
-    from pneumo.registry.bars import lift as undo
+    from pneumo.registry.bars import lift as unbar
 
     settings = load_settings()
-    done = undo(settings, settings.home, version, reason, phantom)
+    done = unbar(settings, settings.home, version, reason, phantom)
+    _tell(done, f"{settings.model_name(phantom)} version {done.version} is no longer barred: {done.reason}", as_json)
+
+
+def _tell(done: Record, words: str, as_json: bool) -> None:
     if as_json:
         console.print_json(done.model_dump_json())
     else:
-        words = f"{settings.model_name(phantom)} version {done.version} is no longer barred: {done.reason}"
         console.print(words, highlight=False, soft_wrap=True)
 
 

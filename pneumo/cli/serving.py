@@ -105,5 +105,5 @@ def _chosen(model: str | None, phantom: bool) -> tuple[Tracker, ModelVersion]:
     from pneumo.registry.champion import chosen
 
     settings = load_settings()
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
+    tracker = Tracker.of(settings)
     return tracker, chosen(tracker, settings, model, phantom)

@@ -52,7 +52,7 @@ def reconcile(settings: Settings, patience: float = 0) -> list[Closed]:
         TrackingError: MLflow does not answer.
     """
     api = PrefectApi(address(settings), patience=patience)
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, patience)
+    tracker = Tracker.of(settings, patience)
     found = dict.fromkeys([*dead(settings.home), *lost(settings.home, api), *abandoned(settings.home, api, tracker)])
     return [_close(flow_run_id, settings.home, api, tracker) for flow_run_id in found]
 

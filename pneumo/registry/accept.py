@@ -19,10 +19,10 @@ from pneumo.registry import acceptance, accepted, records
 from pneumo.registry.acceptance import Acceptance
 from pneumo.registry.champion import chosen
 from pneumo.registry.subject import Place, Subject, read_place, subject
-from pneumo.serving.registered import needs_embeddings
 from pneumo.settings import Promotion, Settings
 from pneumo.stages import EMBEDDING
 from pneumo.tracking import Tracker
+from pneumo.tracking.scoring import needs_embeddings
 
 FOLDER = "accept"  # of the run
 REPORT = f"{FOLDER}/report.json"
@@ -61,7 +61,7 @@ def accept(
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise DataError(f"Expected a share of pneumonia between 0 and 1, got {prevalence:g}: give 0.3 for 30 %.")
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
+    tracker = Tracker.of(settings)
     version = chosen(tracker, settings, model, synthetic)
     if version.tags.get(records.INPUT) == EMBEDDING:
         raise needs_embeddings(version)

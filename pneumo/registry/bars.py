@@ -55,7 +55,7 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
         PromotionError: it is not barred.
         TrackingError: MLflow does not answer.
     """
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = Tracker.of(settings)
     name = settings.model_name(synthetic)
     now, found = history.standing(tracker, name, settings.registry), tracker.version(name, version)
     content = records.content(found.tags) if found else ()

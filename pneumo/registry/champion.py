@@ -51,10 +51,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
     Raises:
         TrackingError: MLflow does not answer.
     """
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
-    name = settings.model_name(synthetic)
-    number = tracker.alias(name, settings.registry.champion)
-    found = tracker.version(name, number) if number else None
+    tracker, name, found = _serving(settings, synthetic)
     if found is None:
         return None
     rows = history.standing(tracker, name, settings.registry).rows
@@ -85,10 +82,7 @@ def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path |
     Raises:
         TrackingError: MLflow does not answer, or has lost what was kept.
     """
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
-    name = settings.model_name(synthetic)
-    number = tracker.alias(name, settings.registry.champion)
-    found = tracker.version(name, number) if number else None
+    tracker, _, found = _serving(settings, synthetic)
     if found is None:
         return None
     path = home / "cache" / "reference" / f"{found.tags.get(records.DIGEST, '')[:16]}.parquet"
@@ -106,7 +100,7 @@ def refused(settings: Settings, synthetic: bool = False) -> Refused | None:
     Raises:
         TrackingError: MLflow does not answer.
     """
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = Tracker.of(settings)
     name = settings.model_name(synthetic)
     last = next((row for row in reversed(history.read(tracker, name)) if row.action == "rejection"), None)
     if last is None:
@@ -138,3 +132,10 @@ def _auc(found: ModelVersion) -> Interval | None:
         return None
     value, low, high = (float(found.tags[tag]) for tag in ("auc", "auc.low", "auc.high"))
     return Interval(value=value, low=low, high=high)
+
+
+def _serving(settings: Settings, synthetic: bool) -> tuple[Tracker, str, ModelVersion | None]:
+    """Where to ask, name of the registered model, and its champion, if there is one."""
+    tracker, name = Tracker.of(settings), settings.model_name(synthetic)
+    number = tracker.alias(name, settings.registry.champion)
+    return tracker, name, tracker.version(name, number) if number else None

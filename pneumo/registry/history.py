@@ -86,7 +86,7 @@ def history(settings: Settings, synthetic: bool = False) -> list[HistoryRow]:
     Raises:
         TrackingError: MLflow does not answer.
     """
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
+    tracker = Tracker.of(settings)
     return list(standing(tracker, settings.model_name(synthetic), settings.registry).rows)
 
 

@@ -69,7 +69,7 @@ def promote(
             "run the Prefect deployment, or set promotion.approval to false in mlflow.yaml."
         )
     name = settings.model_name(version.synthetic)
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
+    tracker = Tracker.of(settings)
     proposal = Proposal(best, version, parent_run, external, audits, given)
     with switch.exclusive(home, name) as lock, ExitStack() as undo:
         decision = Promotion(tracker, settings, home, name, proposal, approve, lock, undo).run()

@@ -28,7 +28,7 @@ def rollback(
         PromotionError: there is nothing to go back to, or the version was never champion, is barred or was changed.
         TrackingError: the version does not load, or MLflow does not answer.
     """
-    tracker = Tracker(settings.tracking_uri, settings.tracking.experiment, unverified=settings.registry.unverified)
+    tracker = Tracker.of(settings)
     name, names = settings.model_name(synthetic), settings.registry
     with switch.exclusive(home, name), ExitStack() as undo:
         now = history.standing(tracker, name, names)

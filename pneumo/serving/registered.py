@@ -3,18 +3,10 @@
 from typing import NamedTuple
 
 from pneumo.data.decode import decode
-from pneumo.errors import ModelError
 from pneumo.serving.bundle import Bundle, Images, load_bundle
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import find_bundle, input_example
-
-
-def needs_embeddings(version: ModelVersion) -> ModelError:
-    """The error of whoever has images for a version that takes embeddings."""
-    return ModelError(
-        f"Expected a model of images, but {version.name} version {version.version} takes embeddings made elsewhere, not"
-        " images: give it those in Python (docs/how-to/embeddings.md), or name another version."
-    )
+from pneumo.tracking.scoring import needs_embeddings
 
 
 class Registered(NamedTuple):

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.serving.output import Output, open_output, owned
 from pneumo.serving.paths import Found, fetch, find_images
-from pneumo.serving.registered import needs_embeddings
 from pneumo.stages import IMAGE, LABELS, Record
 from pneumo.tracking import ModelVersion, Tracker
-from pneumo.tracking.scoring import Answer, Cell, served
+from pneumo.tracking.scoring import Answer, Cell, needs_embeddings, served
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,5 +1,8 @@
 """The tracker: runs, registered models and bundles of one MLflow server."""
 
+from typing import Self
+
+from pneumo.settings import Settings
 from pneumo.tracking.bundles import Bundles
 from pneumo.tracking.erase import Erasing
 from pneumo.tracking.models import Models
@@ -11,3 +14,8 @@ class Tracker(Runs, Models, Bundles, Erasing):
 
     What MLflow refuses, and a server that does not answer, raise TrackingError.
     """
+
+    @classmethod
+    def of(cls, settings: Settings, patience: float = 0) -> Self:
+        """That of the settings; a server that does not answer is waited for, up to `patience` seconds."""
+        return cls(settings.tracking_uri, settings.tracking.experiment, patience, settings.registry.unverified)

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pneumo.errors import TrackingError
+from pneumo.errors import ModelError, TrackingError
 from pneumo.stages import Record
 from pneumo.tracking.connection import SAFE
-from pneumo.tracking.models import Models
+from pneumo.tracking.models import Models, ModelVersion
 from pneumo.tracking.package import files_digest
 
 PROGRAM = Path(__file__).with_name("fresh.py")
@@ -151,3 +151,11 @@ def _sent(cell: Cell) -> dict[str, Any]:
     if isinstance(cell, Path):
         return {"path": str(cell.absolute())}
     return {"data": base64.b64encode(cell).decode()}
+
+
+def needs_embeddings(version: ModelVersion) -> ModelError:
+    """The error of whoever has images for a version that takes embeddings."""
+    return ModelError(
+        f"Expected a model of images, but {version.name} version {version.version} takes embeddings made elsewhere, not"
+        " images: give it those in Python (docs/how-to/embeddings.md), or name another version."
+    )

@@ -27,7 +27,7 @@ def plan(settings: Settings) -> list[Removal]:
         TrackingError: MLflow does not answer.
         DataError: data.storage cannot be reached.
     """
-    tracker = _tracker(settings)
+    tracker = Tracker.of(settings)
     api, limits = PrefectApi(address(settings)), settings.retention
     keep = tracked.needed(tracker, settings)
     found = [
@@ -44,7 +44,7 @@ def plan(settings: Settings) -> list[Removal]:
 
 def unknown(settings: Settings) -> list[Item]:
     """What nobody seems to own, and what is for a person to judge: it is never taken away."""
-    return list(stores.unknown_artifacts(_tracker(settings), settings))
+    return list(stores.unknown_artifacts(Tracker.of(settings), settings))
 
 
 def words(items: list[Item], unknown: list[Item], outcome: str) -> str:
@@ -70,16 +70,12 @@ def purge(settings: Settings) -> None:
     """
     database = access.database(settings)
     if database:
-        tracker = _tracker(settings)
+        tracker = Tracker.of(settings)
         tracker.forget_erased([tracker.experiment_id], database, YOUNGEST * DAY)
 
 
 def _mib(items: list[Item]) -> str:
     return f"{sum(item.bytes for item in items) / 2**20:.1f} MiB"
-
-
-def _tracker(settings: Settings) -> Tracker:
-    return Tracker(settings.tracking_uri, settings.tracking.experiment)
 
 
 def _old_data(settings: Settings, keep: tracked.Needed) -> Iterator[Removal]:
