@@ -25,9 +25,9 @@ import json, resource, sys, time
 sys.modules["rfc3987_syntax"] = None  # a developer's package that costs jsonschema a second and that no user has
 from pathlib import Path
 from pneumo.data import images
-from pneumo.data.gate import validate
-from pneumo.data.sources import ingest
-from pneumo.data.version import make_version
+from pneumo.data.quality.gate import validate
+from pneumo.data.sources.schemes import ingest
+from pneumo.data.store.versions import make_version
 from pneumo.settings import Data, Gate
 decoded, times, start = [], {}, time.perf_counter()
 def lap(name):
@@ -141,7 +141,7 @@ def _tensorflow(folder: Path) -> tuple[float, float, float]:
 
 
 def _fidelity() -> list[Row]:
-    from pneumo.data.decode import decode
+    from pneumo.data.store.decode import decode
 
     differences = []
     for path in sorted(ORIGINALS.rglob("*.jpeg")):
@@ -157,8 +157,8 @@ def _storage(folder: Path) -> list[Row]:
     import boto3
     from moto.server import ThreadedMotoServer
 
-    from pneumo.data import packs
-    from pneumo.data.mirror import mirror
+    from pneumo.data.sources.s3 import mirror
+    from pneumo.data.store import packs
     from pneumo.settings import Data
 
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_DEFAULT_REGION="us-east-1")
@@ -193,9 +193,9 @@ def _storage(folder: Path) -> list[Row]:
 
 def _small_version(folder: Path) -> Any:
     """A version of 1,000 noise pictures of 20 KB, two classes, 500 patients."""
-    from pneumo.data.gate import validate
-    from pneumo.data.sources import ingest
-    from pneumo.data.version import make_version
+    from pneumo.data.quality.gate import validate
+    from pneumo.data.sources.schemes import ingest
+    from pneumo.data.store.versions import make_version
     from pneumo.settings import Data, Gate
 
     random = np.random.default_rng(0)

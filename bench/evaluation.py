@@ -30,7 +30,7 @@ Row = dict[str, Any]
 def rows() -> list[Row]:
     """One row per step; the last one is what a run waits for."""
     from pneumo.evaluation.evaluate import evaluate
-    from pneumo.registry.promotion import promote
+    from pneumo.registry.promotion.state_machine import promote
     from pneumo.settings import Promotion, Settings
     from pneumo.tracking import Tracker
 
@@ -101,8 +101,8 @@ def train(name: str, seed: int, folder: Path, version: DatasetVersion, store: Im
     """A backbone with random weights, and what it says of the validation and test images."""
     import keras
 
-    from pneumo.serving.bundle import run_network
-    from pneumo.serving.network import embedding_network
+    from pneumo.serving.bundle.class_activation import embedding_network
+    from pneumo.serving.bundle.image_bundle import run_network
 
     keras.utils.set_random_seed(seed)
     image = keras.Input((SIZE, SIZE, 1))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.stages import Candidate, DatasetVersion, ImageStore
-from pneumo.training.presets import preset
+from pneumo.training.candidates.presets import preset
 
 ON_REQUEST = True  # an hour on two cores
 SHARED = Path(__file__).parents[2] / "shared"
@@ -82,10 +82,10 @@ def contrary(manifest: pd.DataFrame) -> np.ndarray:
 
 def measured(home: Path, manifest: pd.DataFrame, root: Path, part: str, held: np.ndarray) -> Iterator[Row]:
     """Train every backbone without what is held out, and their ensemble, and score them on it."""
-    from pneumo.data.images import decode_all
-    from pneumo.data.version import keep_version
-    from pneumo.training.candidate import combine, train
-    from pneumo.training.spec import candidate_specs
+    from pneumo.data.store.image_store import decode_all
+    from pneumo.data.store.versions import keep_version
+    from pneumo.training.candidates.candidate import combine, train
+    from pneumo.training.candidates.spec import candidate_specs
 
     split = np.where(held, "test", manifest["split"])
     version = keep_version(manifest.assign(split=split), "evidence", False, root, home)
@@ -103,8 +103,8 @@ def scores(candidate: Candidate, version: DatasetVersion, store: ImageStore) -> 
     """AUC on the images held out, as they are and shifted, and specificity where 95 % of the ill are called so."""
     import keras
 
-    from pneumo.training.images import open_images
-    from pneumo.training.score import auc, judge
+    from pneumo.evaluation.robustness.selection import auc, judge
+    from pneumo.training.dataset_images import open_images
 
     told = pd.read_parquet(candidate.predictions)
     ill, logits = (told["label"] == "PNEUMONIA").to_numpy(), told["logit"].to_numpy()

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pneumo.data import packs
-from pneumo.data.storage import CONNECTIONS, Bucket
-from pneumo.data.version import keep_version
+from pneumo.data.object_storage import CONNECTIONS, Bucket
+from pneumo.data.store import packs
+from pneumo.data.store.versions import keep_version
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.settings import Data
 

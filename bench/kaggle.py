@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from pneumo.data.images import decode_all
 from pneumo.data.prepare import prepare
+from pneumo.data.store.image_store import decode_all
 from pneumo.evaluation.evaluate import evaluate
-from pneumo.registry.proposal import choose
+from pneumo.registry.promotion.proposal import choose
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Evaluation, Interval
-from pneumo.training.candidate import combine, train
-from pneumo.training.presets import Name, preset_specs
+from pneumo.training.candidates.candidate import combine, train
+from pneumo.training.candidates.presets import Name, preset_specs
 
 ON_REQUEST = True  # hours on two cores
 SHARED = Path(__file__).parents[2] / "shared"

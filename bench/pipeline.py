@@ -118,6 +118,6 @@ def kind(command: list[str]) -> str:
         "mlflow": "MLflow server",
         "prefect worker": "worker",
         "pneumo.cli": "command line",
-        "fresh.py": "check of the registered model",
+        "fresh_process/program.py": "check of the registered model",
     }
     return next((name for part, name in names.items() if part in line), "other")

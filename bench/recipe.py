@@ -1,8 +1,9 @@
 """Recipes compared under change that neither training nor selection has seen, on patients held out.
 
 Half of the patients outside the test set train and choose, the other half judges, in turn: as it is, and under the
-families of `pneumo.training.shift.UNSEEN`. Patients whose exposure contradicts their label (`bench.evidence.contrary`)
-are held out of both. The log loss is at the operating point that evaluation fits. Two folds, each with its own seed.
+families of `pneumo.evaluation.robustness.simulated_shift.UNSEEN`. Patients whose exposure contradicts their label
+(`bench.evidence.contrary`) are held out of both. The log loss is at the operating point that evaluation fits. Two
+folds, each with its own seed.
 
 PNEUMO_BENCH_RECIPES="as it is,crop 0.5" and PNEUMO_BENCH_BACKBONES=MobileNetV3Small change what is run.
 """
@@ -61,10 +62,10 @@ def measured(
     home: Path, manifest: pd.DataFrame, root: Path, fold: tuple[int, np.ndarray], recipe: str
 ) -> Iterator[Row]:
     """Train a recipe without what is held out, and judge it by that."""
-    from pneumo.data.images import decode_all
-    from pneumo.data.version import keep_version
-    from pneumo.training.candidate import train
-    from pneumo.training.presets import preset_specs
+    from pneumo.data.store.image_store import decode_all
+    from pneumo.data.store.versions import keep_version
+    from pneumo.training.candidates.candidate import train
+    from pneumo.training.candidates.presets import preset_specs
 
     number, held = fold
     split = np.where(held | manifest["against"], "test", manifest["split"])
@@ -84,11 +85,11 @@ def scores(candidate: Candidate, version: DatasetVersion, store: ImageStore, aga
     import keras
     from sklearn.metrics import log_loss
 
-    from pneumo.evaluation.calibration import probability
-    from pneumo.evaluation.measure import fit_operating
-    from pneumo.training.images import apply, open_images
-    from pneumo.training.score import auc, judge
-    from pneumo.training.shift import UNSEEN, mixture
+    from pneumo.evaluation.measures import fit_operating
+    from pneumo.evaluation.robustness.selection import auc, judge
+    from pneumo.evaluation.robustness.simulated_shift import UNSEEN, mixture
+    from pneumo.evaluation.statistics.calibration import probability
+    from pneumo.training.dataset_images import apply, open_images
 
     told = pd.read_parquet(candidate.predictions)
     tuned, shifted = told[told["split"] == "validation"], pd.read_parquet(candidate.predictions.with_name(SHIFTED))

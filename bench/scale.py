@@ -25,12 +25,12 @@ RUN = """
 import json, sys, time
 from pathlib import Path
 from pneumo.data import images, phantom
-from pneumo.data.gate import validate
-from pneumo.data.sources import ingest
-from pneumo.data.version import make_version
+from pneumo.data.quality.gate import validate
+from pneumo.data.sources.schemes import ingest
+from pneumo.data.store.versions import make_version
 from pneumo.settings import Data, Gate
-from pneumo.training.candidate import train
-from pneumo.training.spec import candidate_specs
+from pneumo.training.candidates.candidate import train
+from pneumo.training.candidates.spec import candidate_specs
 count, home, size = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 phantom.draw(home, count)
 def lap(stage, work, *arguments):

@@ -65,10 +65,10 @@ def in_process(paths: list[str], folder: Path, scratch: Path) -> list[Row]:
 
 def many_files(paths: list[str], folder: Path, scratch: Path) -> float:
     """What `pneumo predict` does once its model is loaded: files to CSV."""
-    from pneumo.serving.output import open_output
-    from pneumo.serving.paths import find_images
-    from pneumo.serving.score import score
-    from pneumo.tracking.scoring import loaded
+    from pneumo.serving.batch.find_images import find_images
+    from pneumo.serving.batch.output import open_output
+    from pneumo.serving.batch.scoring import score
+    from pneumo.serving.fresh_process.client import loaded
 
     warm, out = (open_output(str(scratch / name), scratch) for name in ("warm.csv", "predictions.csv"))
     with loaded(folder, "bench") as model:
@@ -78,8 +78,8 @@ def many_files(paths: list[str], folder: Path, scratch: Path) -> float:
 
 def plain_keras_calls(paths: list[str], folder: Path) -> Iterator[float]:
     """What most projects do for each image: decode it, and call Keras's predict."""
-    from pneumo.data.decode import decode
-    from pneumo.serving.bundle import load_bundle
+    from pneumo.data.store.decode import decode
+    from pneumo.serving.bundle.image_bundle import load_bundle
 
     model = load_bundle(next(folder.rglob("serving.json")).parent).model
 
@@ -128,9 +128,9 @@ def log_model(folder: Path) -> Path:
     """A bundle, logged to MLflow and fetched again."""
     import keras
 
-    from pneumo.serving.bundle import run_network, write_bundle
-    from pneumo.serving.familiarity import learn_familiarity
-    from pneumo.serving.network import embedding_network
+    from pneumo.serving.bundle.class_activation import embedding_network
+    from pneumo.serving.bundle.image_bundle import run_network, write_bundle
+    from pneumo.serving.bundle.out_of_distribution import learn_familiarity
     from pneumo.tracking import Tracker
 
     image = keras.Input((224, 224, 1))

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bench._site import Poller, Site, size_of
-from pneumo.data import phantom
+from pneumo.data.sources import phantom
 from pneumo.settings import Registry
 
 ON_REQUEST = True  # too long for `make bench` without names

@@ -56,9 +56,9 @@ def measured(side: str, folder: Path) -> dict[str, Any]:
 
 def prepare(folder: Path) -> dict[str, Any]:
     """Split the images by patient, for both: links split/label/file as `image_dataset_from_directory` wants them."""
-    from pneumo.data.gate import validate
-    from pneumo.data.sources import ingest
-    from pneumo.data.version import keep_version, make_version
+    from pneumo.data.quality.gate import validate
+    from pneumo.data.sources.schemes import ingest
+    from pneumo.data.store.versions import keep_version, make_version
     from pneumo.settings import Settings
 
     settings = Settings(home=folder / "prepared")
@@ -79,10 +79,10 @@ def prepare(folder: Path) -> dict[str, Any]:
 
 def ours(folder: Path) -> dict[str, Any]:
     """From image files to a model on disk that is scored on validation images, clean and shifted."""
-    from pneumo.data.images import decode_all
+    from pneumo.data.store.image_store import decode_all
     from pneumo.stages import DatasetVersion
-    from pneumo.training.candidate import train
-    from pneumo.training.spec import candidate_specs
+    from pneumo.training.candidates.candidate import train
+    from pneumo.training.candidates.spec import candidate_specs
 
     version, home = DatasetVersion.model_validate_json((folder / "version.json").read_text()), folder / "home"
     store = decode_all(version, home, SIZE, "squash")

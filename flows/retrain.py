@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed
 
 from flows.train import train
-from pneumo.operations.cause import Success
+from pneumo.monitoring.retraining import Success
 from pneumo.settings import Settings
 from pneumo.stages import Inventory
 from tasks import data as data_tasks

@@ -5,12 +5,12 @@ from typing import Annotated
 from prefect import flow
 from pydantic import AfterValidator, Field
 
-from pneumo.registry.proposal import choose
+from pneumo.registry.promotion.proposal import choose
 from pneumo.stages import Fit
-from pneumo.training.presets import Name as Preset
-from pneumo.training.presets import preset_specs
-from pneumo.training.search import like
-from pneumo.training.spec import Precision, known_backbones
+from pneumo.training.candidates.presets import Name as Preset
+from pneumo.training.candidates.presets import preset_specs
+from pneumo.training.candidates.search import like
+from pneumo.training.candidates.spec import Precision, known_backbones
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
 from tasks import search as search_tasks

@@ -52,7 +52,7 @@ def _plain(value: Any) -> Any:
 
 
 def code_version(*parts: str) -> str:
-    """Digest of the source of parts of this package, such as "data" or "training/fit.py", and of what it runs on.
+    """Digest of the source of parts of this package, such as "data" or "training/fine_tuning.py", and of its libraries.
 
     That is the versions of the libraries that the parts compute with and, where Keras is among them, its backend.
     """

@@ -13,6 +13,7 @@ ENSEMBLE = "ensemble"  # name of the candidate that is the mean of the others
 VIEWS = "views"  # name of the layer that averages views of an image; the whole image is the first of them
 SHIFTED = "shifted.parquet"  # beside a candidate's predictions: what it says of validation images under change
 SUBTYPES = ("none", "bacteria", "virus")
+Cell = Path | bytes | list[float]  # what a model scores: an image file, its bytes, or an embedding
 
 
 class Record(BaseModel):

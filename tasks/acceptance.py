@@ -3,8 +3,8 @@
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from pneumo.registry import accept as registry
-from pneumo.registry.acceptance import Acceptance
+from pneumo.registry.acceptance import accept as registry
+from pneumo.registry.acceptance.outcome import Acceptance
 from pneumo.settings import Settings
 from tasks import pages
 

@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 from prefect.states import Running
 from pydantic import Field
 
-from pneumo.registry.promotion import Approve, Word
+from pneumo.registry.promotion.state_machine import Approve, Word
 from pneumo.stages import Evaluation, PolicyRow
 from tasks.tracking import tracker
 

@@ -7,10 +7,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from pneumo.data.shift_audit import sentences
+from pneumo.data.quality.two_sample_test import sentences
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
-from pneumo.registry.proposal import rank
+from pneumo.registry.promotion.proposal import rank
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from tasks import pages
 from tasks.tracking import tracker

@@ -6,9 +6,11 @@ from pathlib import Path
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from pneumo.data import embeddings, gate, images, packs, sources, version
-from pneumo.data import explore as exploration
-from pneumo.evaluation import external as elsewhere
+from pneumo.data.quality import gate
+from pneumo.data.report import exploration
+from pneumo.data.sources import embeddings, schemes
+from pneumo.data.store import image_store, packs, versions
+from pneumo.evaluation.external import validation as elsewhere
 from pneumo.settings import Data, Gate, Settings
 from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory, Vectors
 from tasks import pages
@@ -20,7 +22,7 @@ from tasks.tracking import name_run, tracker
 @task(name="ingest", task_run_name="ingest", cache_policy=NO_CACHE)
 def ingest(source: str, home: Path, settings: Data) -> Inventory:
     """Bring in what the source holds and list it, bad files included."""
-    found = sources.ingest(source, home, settings)
+    found = schemes.ingest(source, home, settings)
     get_run_logger().info("%d images from %s", found.images, found.source)
     return found
 
@@ -46,7 +48,7 @@ def require(report: GateReport, run_id: str) -> None:
 @stage("split")
 def split(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersion:
     """Cut by patient and freeze the data set version."""
-    return version.make_version(inventory, report, home)
+    return versions.make_version(inventory, report, home)
 
 
 @task(name="share data", task_run_name="share data", cache_policy=NO_CACHE)
@@ -87,7 +89,7 @@ def external_sets(version: DatasetVersion, settings: Settings) -> list[Inventory
 @stage("preprocess")
 def preprocess(version: DatasetVersion, home: Path, size: int, fit: Fit) -> ImageStore:
     """Decode every image once."""
-    return images.decode_all(version, home, size, fit)
+    return image_store.decode_all(version, home, size, fit)
 
 
 @task(name="bring in embeddings", task_run_name="bring in embeddings", cache_policy=NO_CACHE)

@@ -12,8 +12,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pneumo.errors import TrainingError
 from pneumo.settings import Engine, Settings
 from pneumo.stages import Candidate, DatasetVersion, ImageStore
-from pneumo.training import travel
-from pneumo.training.spec import CandidateSpec
+from pneumo.training.candidates.spec import CandidateSpec
+from pneumo.training.process import remote
 from tasks import data, training
 
 PROJECT = Path(__file__).parents[1]
@@ -22,7 +22,7 @@ NOT_CODE = [".git", ".venv", ".pneumo", "tests", "bench", "docs", "infra", "*.lo
 RETRIES = 3  # of a training whose machine was lost; each goes on from its last checkpoint
 Runner = TaskRunner[PrefectFuture[Any]]
 Futures = dict[str, PrefectFuture[Candidate]]
-# Of a flow whose trainings run on this machine: its one thread waits for a process (`pneumo.training.isolate`). Each
+# Of a flow whose trainings run on this machine: its one thread waits for a process (pneumo/training/process). Each
 # training uses every core, so two at once would take as long and twice the memory.
 ONE_AT_A_TIME = cast(Runner, ThreadPoolTaskRunner(max_workers=1))
 
@@ -45,7 +45,7 @@ def train_all(
     with _cluster(settings.engine) as runner:
         futures = {spec.name: runner.submit(training.train_elsewhere, {"spec": spec, **names}) for spec in specs}
         candidates, failures = _settled(futures)
-    return [travel.bring(candidate, settings) for candidate in candidates], failures
+    return [remote.bring(candidate, settings) for candidate in candidates], failures
 
 
 @contextmanager

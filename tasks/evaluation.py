@@ -9,14 +9,16 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from pneumo.data.shift_audit import numbers, sentences
+from pneumo.data.quality.two_sample_test import numbers, sentences
 from pneumo.errors import WeightsError
 from pneumo.evaluation import evaluate as evaluation
-from pneumo.evaluation import external, shift_audit
-from pneumo.registry.answers import cells
+from pneumo.evaluation.external import validation
+from pneumo.evaluation.robustness import shift_audit
+from pneumo.registry.promotion.predictions import cells
 from pneumo.settings import Promotion
 from pneumo.stages import (
     Candidate,
+    Cell,
     DatasetVersion,
     Evaluation,
     External,
@@ -25,8 +27,7 @@ from pneumo.stages import (
     ShiftAudit,
     Vectors,
 )
-from pneumo.tracking.scoring import Cell
-from pneumo.training.spec import CandidateSpec
+from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
 from tasks.naming import short
 from tasks.tracking import tracker
@@ -84,7 +85,7 @@ def _of_set() -> str:
 @task(name="external", task_run_name=_of_set, cache_policy=NO_CACHE)
 def score_external(best: Evaluation, inventory: Inventory, home: Path) -> External:
     """Score a set from elsewhere with the candidate that is decided on; reported, never chosen by."""
-    found = external.evaluate_external(best, inventory, home)
+    found = validation.evaluate_external(best, inventory, home)
     log, place = tracker(), f"external/{found.name}"
     numbers = {**found.metrics, "unlike": found.unlike, "unreadable": float(found.errors)}
     log.log_metrics(best.run_id, {f"{place}/{name}": value for name, value in numbers.items()})

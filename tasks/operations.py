@@ -12,14 +12,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from pneumo.operations import cause, claims, doctor, estimate, reconcile, retention, schedule
+from pneumo.monitoring import retraining
+from pneumo.operations import claims, doctor, estimate, reconcile, retention, schedule
 from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
-from pneumo.registry.rules import require_known
+from pneumo.registry.promotion.severity import require_known
 from pneumo.settings import Settings, load_settings
 from pneumo.stages import DatasetVersion, Inventory
-from pneumo.training.spec import CandidateSpec
+from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
 from tasks.notification import notify
 from tasks.tracking import tracker
@@ -78,9 +79,9 @@ def collided(settings: Settings) -> str:
     return schedule.collided(_api(settings), str(flow_run.id)) if settings.retrain.collision == "cancel" else ""
 
 
-def model_run(settings: Settings, source: str | None) -> cause.Success | None:
+def model_run(settings: Settings, source: str | None) -> retraining.Success | None:
     """The run whose recipe is to be repeated."""
-    return cause.model_run(tracker(), settings, source)
+    return retraining.model_run(tracker(), settings, source)
 
 
 def usual_source(settings: Settings) -> str | None:
@@ -92,18 +93,18 @@ def usual_source(settings: Settings) -> str | None:
 def complete(recipe: Mapping[str, Any], flow: Callable[..., Any]) -> dict[str, Any]:
     """A recipe, however old, for a flow as it is today; what the flow no longer knows is left out, and said."""
     defaults = {name: parameter.default for name, parameter in signature(flow).parameters.items()}
-    found, unknown = cause.complete(recipe, defaults)
+    found, unknown = retraining.complete(recipe, defaults)
     for name in unknown:
         get_run_logger().warning("the recipe has %s=%r, which train no longer knows: left out", name, recipe[name])
     return found
 
 
 def due(
-    last: cause.Success | None, digest: str, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings
+    last: retraining.Success | None, digest: str, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings
 ) -> tuple[str, str]:
     """Why to train now, and why not, in words; the first one counts if the other is empty."""
-    now = cause.tags(digest, inventory.key, recipe, settings)
-    return cause.cause(last, now) if last else "no run has succeeded yet", cause.tried(tracker(), now)
+    now = retraining.tags(digest, inventory.key, recipe, settings)
+    return retraining.cause(last, now) if last else "no run has succeeded yet", retraining.tried(tracker(), now)
 
 
 def say(words: str) -> None:
@@ -127,7 +128,7 @@ def note_cause(
     version: DatasetVersion, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings, run_id: str
 ) -> None:
     """Leave with the MLflow run what the next retraining asks for; before the training, so that a failure counts."""
-    tracker().set_tags(run_id, cause.tags(version.digest, inventory.key, recipe, settings))
+    tracker().set_tags(run_id, retraining.tags(version.digest, inventory.key, recipe, settings))
 
 
 def conclude(result: Summary, settings: Settings) -> None:

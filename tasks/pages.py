@@ -11,14 +11,14 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from pneumo.data.shift_audit import excess, sentences
+from pneumo.data.quality.two_sample_test import excess, sentences
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
-from pneumo.registry.acceptance import Acceptance, size_in_words
+from pneumo.registry.acceptance.outcome import Acceptance, size_in_words
 from pneumo.stages import DatasetVersion, Decision, External, GateReport, Interval, ShiftAudit
 from pneumo.tracking import Tracker
-from pneumo.training.progress import OnProgress, Progress, describe
+from pneumo.training.process.progress import OnProgress, Progress, describe
 
 DATA_DOCS, EXPLORATION = "data_docs/index.html", "exploration/report.html"
 EVIDENCE = "promotion/decision.json"

@@ -5,9 +5,9 @@ from pathlib import Path
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from pneumo.registry import promotion as registry
 from pneumo.registry import rollback as undo
 from pneumo.registry.champion import champion_manifest
+from pneumo.registry.promotion import state_machine as registry
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from tasks import pages

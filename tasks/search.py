@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from pneumo.data.images import decode_all
+from pneumo.data.store.image_store import decode_all
 from pneumo.errors import PneumoError
 from pneumo.stages import DatasetVersion, Fit
-from pneumo.training import candidate as candidates
-from pneumo.training import search as searching
-from pneumo.training.progress import OnProgress, Progress
-from pneumo.training.spec import CandidateSpec
+from pneumo.training.candidates import candidate as candidates
+from pneumo.training.candidates import search as searching
+from pneumo.training.candidates.spec import CandidateSpec
+from pneumo.training.process.progress import OnProgress, Progress
 from tasks.stage import stage
 from tasks.tracking import start_child, tracker
 

@@ -7,8 +7,8 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.registry.champion import chosen
-from pneumo.serving import score
-from pneumo.serving.score import Scored
+from pneumo.serving.batch import scoring
+from pneumo.serving.batch.scoring import Scored
 from pneumo.settings import Settings
 from tasks.tracking import tracker
 
@@ -33,7 +33,7 @@ def predict(
     def follow(done: int, total: int) -> None:
         update_progress_artifact(bar, progress=100 * done / total, description=f"{version.uri}: {done} of {total}")
 
-    done = score.predict(log, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow)
+    done = scoring.predict(log, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow)
     counts = done.model_dump(include={"images", "errors", "positive", "unlike", "resumed"})
     log.log_metrics(run_id, {name: float(value) for name, value in counts.items()})
     log.log_artifact(run_id, done.table)

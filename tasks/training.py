@@ -9,10 +9,11 @@ from prefect.cache_policies import NO_CACHE
 from pneumo.errors import PneumoError, TrainingKilledError
 from pneumo.settings import Settings, load_settings
 from pneumo.stages import ENSEMBLE, Candidate, DatasetVersion, Fit, ImageStore, Vectors
-from pneumo.training import candidate as candidates
-from pneumo.training import linear, travel
-from pneumo.training.progress import OnProgress, Progress
-from pneumo.training.spec import CandidateSpec
+from pneumo.training.candidates import candidate as candidates
+from pneumo.training.candidates import linear_probe
+from pneumo.training.candidates.spec import CandidateSpec
+from pneumo.training.process import remote
+from pneumo.training.process.progress import OnProgress, Progress
 from tasks import data
 from tasks.pages import progress_bar
 from tasks.stage import stage
@@ -33,12 +34,12 @@ def train_elsewhere(spec: CandidateSpec, digest: str, fit: Fit, parent_run: str)
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
 
     def work(follow: OnProgress) -> Candidate:
-        version, store = travel.settle(digest, spec.size, fit, settings)
+        version, store = remote.settle(digest, spec.size, fit, settings)
         key = candidates.train_key(spec, version, store, settings.home)
-        travel.resume(key, settings)
-        follow = travel.mirrored(key, settings, follow)
+        remote.resume(key, settings)
+        follow = remote.mirrored(key, settings, follow)
         done = candidates.train(spec, version, store, run_id, settings.home, follow, settings.engine.cpus)
-        travel.send(done, settings)
+        remote.send(done, settings)
         return done
 
     return _recorded(run_id, spec.name, work)
@@ -50,7 +51,7 @@ def train_linear(vectors: Vectors, version: DatasetVersion, home: Path, parent_r
     facts = vectors.model_dump(mode="json", include={"source", "width", "images", "others"})
     run_id = start_child(parent_run, vectors.candidate, facts)
     return _recorded(
-        run_id, vectors.candidate, lambda follow: linear.train_linear(vectors, version, run_id, home, follow)
+        run_id, vectors.candidate, lambda follow: linear_probe.train_linear(vectors, version, run_id, home, follow)
     )
 
 

@@ -7,9 +7,9 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
-from pneumo.data.shift_audit import numbers, sentences
-from pneumo.operations import drift
-from pneumo.operations.drift import Announced, Look
+from pneumo.data.quality.two_sample_test import numbers, sentences
+from pneumo.monitoring import drift
+from pneumo.monitoring.drift import Announced, Look
 from pneumo.operations.notify import Message
 from pneumo.registry.champion import champion, champion_manifest
 from pneumo.settings import Settings

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pneumo.registry.acceptance import Acceptance, size_in_words
+from pneumo.registry.acceptance.outcome import Acceptance, size_in_words
 from pneumo.settings import load_settings
 from pneumo.stages import LABELS, Interval
 
@@ -33,7 +33,7 @@ def accept(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Measure a version where it shall work, against promotion's limits. A new operating point makes a new version."""
-    from pneumo.registry.accept import accept as ask
+    from pneumo.registry.acceptance.accept import accept as ask
 
     _quiet_mlflow()
     settings = load_settings()

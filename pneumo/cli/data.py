@@ -11,8 +11,8 @@ from pneumo.settings import Settings, load_settings
 from pneumo.stages import DatasetVersion, GateReport, Inventory
 
 if TYPE_CHECKING:
-    from pneumo.data.compare import Comparison
     from pneumo.data.prepare import Prepared
+    from pneumo.data.store.version_changes import Comparison
 
 app = typer.Typer()
 console = Console(highlight=False, soft_wrap=True)
@@ -28,8 +28,8 @@ def data(
     as_json: AsJson = False,
 ) -> None:
     """Bring data in, check and describe it, and print the digest of its version; nothing is trained."""
-    from pneumo.data import gate
     from pneumo.data.prepare import prepare
+    from pneumo.data.quality import gate
 
     settings = load_settings()
 
@@ -51,8 +51,8 @@ def versions(
     as_json: AsJson = False,
 ) -> None:
     """List the data set versions made here, oldest first, or compare two by the beginnings of their digests."""
-    from pneumo.data.compare import compare
-    from pneumo.data.version import find_version, list_versions
+    from pneumo.data.store.version_changes import compare
+    from pneumo.data.store.versions import find_version, list_versions
 
     home = load_settings().home
     if pair is None:

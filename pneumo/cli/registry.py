@@ -71,7 +71,7 @@ def lift(
     as_json: AsJson = False,
 ) -> None:
     """Let a version that was rolled back, and others of the same weights, be promoted again."""
-    from pneumo.registry.bars import lift as unbar
+    from pneumo.registry.barred import lift as unbar
 
     settings = load_settings()
     done = unbar(settings, settings.home, version, reason, phantom)

@@ -30,7 +30,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Score X-rays: a row per image with path, probability, label, error, unlike. Cut off and run again, it goes on."""
-    from pneumo.serving import score
+    from pneumo.serving.batch import scoring
 
     settings = load_settings()
     tracker, version = _chosen(model, phantom)
@@ -41,7 +41,7 @@ def predict(
         def follow(done: int, total: int) -> None:
             bar.update(task, description="scoring", completed=done, total=total)
 
-        done = score.predict(
+        done = scoring.predict(
             tracker, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, on_progress=follow
         )
     if as_json:
@@ -63,8 +63,8 @@ def open_app(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
 ) -> None:
     """Open a web page on which one drops an X-ray. Ctrl-C ends it."""
-    from pneumo.serving.app import open_page, require_gradio
-    from pneumo.serving.registered import load_registered
+    from pneumo.serving.bundle.registered import load_registered
+    from pneumo.serving.web_page import open_page, require_gradio
 
     require_gradio()
     tracker, version = _chosen(model, phantom)
@@ -84,7 +84,7 @@ def export(
 ) -> None:
     """Write the network for another runtime, after checking that it gives the same probabilities."""
     from pneumo.serving import export as exporting
-    from pneumo.serving.registered import load_registered
+    from pneumo.serving.bundle.registered import load_registered
 
     exporting.require_packages(form.value)
     tracker, version = _chosen(model, phantom)

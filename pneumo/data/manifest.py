@@ -9,14 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.cache import code_version
-from pneumo.data.copies import Held
-from pneumo.data.dicom import patient_secret
-from pneumo.data.filecache import FileCache, Stamp
-from pneumo.data.folders import Entry, Listing
-from pneumo.data.measure import SIZE, Row, measure, statistics
-from pneumo.data.names import patient_by, patient_of, stem_of, subtype_of
+from pneumo.data.file_cache import FileCache, Stamp
+from pneumo.data.image_statistics import SIZE, Row, measure, statistics
 from pneumo.data.parallel import BLOCK, in_blocks
-from pneumo.data.shelf import Shelf
+from pneumo.data.sources.dicom import patient_secret
+from pneumo.data.sources.folders import Entry, Listing
+from pneumo.data.sources.names import patient_by, patient_of, stem_of, subtype_of
+from pneumo.data.store.decoded_rows import Shelf
+from pneumo.data.store.deidentified_copies import Held
 from pneumo.errors import DataError
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
@@ -36,7 +36,10 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     in the place of an original, `sha256` is that of the original.
     """
     secret = patient_secret(home)
-    code = code_version("data/measure.py", "data/decode.py", "data/dicom.py") + sha256(secret).hexdigest()[:8]
+    code = (
+        code_version("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py")
+        + sha256(secret).hexdigest()[:8]
+    )
     cache = FileCache(home / "cache" / "files.sqlite", code)
     stamps = {entry.path: Stamp.of(listing.root / entry.path) for entry in listing.entries}
     known = cache.get(stamps.values())

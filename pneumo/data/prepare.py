@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pneumo.data import explore, gate, packs, sources, version
+from pneumo.data.quality import gate
+from pneumo.data.report import exploration
+from pneumo.data.sources import schemes
+from pneumo.data.store import packs, versions
 from pneumo.settings import Data, Gate
 from pneumo.stages import DatasetVersion, GateReport, Inventory, Record
 
@@ -37,11 +40,11 @@ def prepare(
     Raises:
         DataError: nothing usable there; a failed expectation is in `gate`, see `gate.require`.
     """
-    inventory = sources.ingest(source, home, data)
+    inventory = schemes.ingest(source, home, data)
     report = gate.validate(inventory, home, limits, reference(inventory))
     if not report.passed:
         return Prepared(inventory=inventory, gate=report)
-    made = version.make_version(inventory, report, home)
-    page = explore.report(made, report, home)
+    made = versions.make_version(inventory, report, home)
+    page = exploration.report(made, report, home)
     sent = packs.push(made, data) if data.storage else None
     return Prepared(inventory=inventory, gate=report, version=made, report=page, sent=sent)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from pneumo.data.similar import connected, looks
+from pneumo.data.quality.near_duplicates import connected, looks
 from pneumo.errors import DataError
 
 VALIDATION_SHARE = 0.15

@@ -11,9 +11,8 @@ import pandas as pd
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import DataError
 from pneumo.evaluation import figures
-from pneumo.evaluation.calibration import probability
-from pneumo.evaluation.linear import probe_linear
-from pneumo.evaluation.measure import (
+from pneumo.evaluation.embedding_model import probe_linear
+from pneumo.evaluation.measures import (
     Measures,
     Operating,
     apply_operating,
@@ -23,8 +22,9 @@ from pneumo.evaluation.measure import (
     operating_figures,
 )
 from pneumo.evaluation.probe import Probed, probe_network
-from pneumo.evaluation.shortcuts import Shortcut
-from pneumo.evaluation.slices import measure_slices
+from pneumo.evaluation.robustness.shortcuts import Shortcut
+from pneumo.evaluation.robustness.slices import measure_slices
+from pneumo.evaluation.statistics.calibration import probability
 from pneumo.settings import Promotion
 from pneumo.stages import SHIFTED, Candidate, DatasetVersion, Evaluation, ImageStore, Vectors
 
@@ -84,7 +84,7 @@ def evaluate(
         version=version.digest,
         store=store.key,
         target=settings.target_sensitivity,
-        code=code_version("evaluation", "serving", "data/decode.py", "data/embeddings.py"),
+        code=code_version("evaluation", "serving", "data/store/decode.py", "data/sources/embeddings.py"),
     )
     folder = home / "cache" / "evaluate" / key
     if not is_kept(folder):

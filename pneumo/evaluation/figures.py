@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo.evaluation.calibration import BINS
-from pneumo.evaluation.metrics import resampled
+from pneumo.evaluation.statistics.calibration import BINS
+from pneumo.evaluation.statistics.metrics import resampled
 from pneumo.stages import LABELS, Interval
 
 if TYPE_CHECKING:

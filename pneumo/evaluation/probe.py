@@ -9,15 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.errors import ModelError
-from pneumo.evaluation import heatmaps
+from pneumo.evaluation import heat_maps
 from pneumo.evaluation.figures import save
-from pneumo.evaluation.measure import Operating, is_pneumonia
-from pneumo.evaluation.shortcuts import Shortcut, try_shortcuts
-from pneumo.serving.bundle import MODEL, Bundle, load_network, run_network, write_bundle
-from pneumo.serving.cells import score_cells
-from pneumo.serving.familiarity import learn_familiarity
-from pneumo.serving.network import embedding_network
-from pneumo.serving.spec import Scorer
+from pneumo.evaluation.measures import Operating, is_pneumonia
+from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
+from pneumo.serving.bundle.cells import score_cells
+from pneumo.serving.bundle.class_activation import embedding_network
+from pneumo.serving.bundle.image_bundle import MODEL, Bundle, load_network, run_network, write_bundle
+from pneumo.serving.bundle.out_of_distribution import learn_familiarity
+from pneumo.serving.bundle.scorer import Scorer
 from pneumo.stages import LABELS, Candidate, DatasetVersion, ImageStore
 
 # Numbers of images; whole batches, for Keras traces a network anew for another batch size. A forward pass of all
@@ -139,11 +139,11 @@ def require_same(bundle: Scorer, predicted: Floats, now: Floats, tolerance: floa
 def draw_heat_maps(bundle: Bundle, rows: pd.DataFrame, images: Images, folder: Path) -> None:
     """Write heat_maps_<class>.png for each class of test rows."""
     for label in LABELS:
-        hits, errors = heatmaps.pick(rows, label)
+        hits, errors = heat_maps.pick(rows, label)
         positions = [*hits["position"], *errors["position"]]
         shown = images[positions]
-        pictures = heatmaps.draw(shown, bundle.maps(shown), positions)
-        save(heatmaps.sheet(label, hits, errors, pictures), folder / f"heat_maps_{label.lower()}.png")
+        pictures = heat_maps.draw(shown, bundle.maps(shown), positions)
+        save(heat_maps.sheet(label, hits, errors, pictures), folder / f"heat_maps_{label.lower()}.png")
 
 
 def measure_cost(bundle: Scorer, folder: Path, cell: Path | Floats) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pneumo.data.storage import Bucket
+from pneumo.data.object_storage import Bucket
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.operations import access, automations, processes
 from pneumo.operations.embedded import PROJECT, environment, folder_of

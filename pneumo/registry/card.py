@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pneumo.data.shift_audit import sentences
+from pneumo.data.quality.two_sample_test import sentences
 from pneumo.stages import (
     EMBEDDING,
     IMAGE,

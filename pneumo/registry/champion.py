@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pneumo.data.files import write_whole
 from pneumo.errors import PromotionError
-from pneumo.registry import history, looks, records
+from pneumo.registry import history, test_set_use
+from pneumo.registry.promotion import version_evidence
 from pneumo.settings import Settings
 from pneumo.stages import Interval, Look, Record
 from pneumo.tracking import ModelVersion, Tracker
@@ -57,13 +58,13 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
     rows = history.standing(tracker, name, settings.registry).rows
     moves = [row for row in rows if row.took_effect]
     look = next((row.look for row in reversed(moves) if row.version == found.version and row.look), None)
-    made = looks.decisions(rows, look.sketch) if look else []
+    made = test_set_use.decisions(rows, look.sketch) if look else []
     return ChampionInfo(
         registered_model=name,
         version=found.version,
         name=found.tags.get("candidate", ""),
         auc=_auc(found),
-        dataset_digest=found.tags.get(records.DIGEST, ""),
+        dataset_digest=found.tags.get(version_evidence.DIGEST, ""),
         synthetic=synthetic,
         since=moves[-1].when if moves and moves[-1].version == found.version else None,
         registered=datetime.fromtimestamp(found.created, UTC),
@@ -85,12 +86,12 @@ def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path |
     tracker, _, found = _serving(settings, synthetic)
     if found is None:
         return None
-    path = home / "cache" / "reference" / f"{found.tags.get(records.DIGEST, '')[:16]}.parquet"
+    path = home / "cache" / "reference" / f"{found.tags.get(version_evidence.DIGEST, '')[:16]}.parquet"
     if not path.is_file():
-        with records.kept(tracker, found) as folder:
+        with version_evidence.kept(tracker, found) as folder:
             if folder is None:
                 return None
-            write_whole(path, (folder / records.MANIFEST).read_bytes())
+            write_whole(path, (folder / version_evidence.MANIFEST).read_bytes())
     return path
 
 

@@ -4,9 +4,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pneumo.errors import PromotionError
-from pneumo.registry import bars, history, records, switch
+from pneumo.registry import barred, history
 from pneumo.registry.history import Standing
-from pneumo.registry.query import check_example
+from pneumo.registry.promotion import alias_switch, version_evidence
+from pneumo.registry.promotion.load_check import check_example
 from pneumo.settings import Settings
 from pneumo.stages import Decision, PolicyRow
 from pneumo.tracking import ModelVersion, Tracker
@@ -30,23 +31,23 @@ def rollback(
     """
     tracker = Tracker.of(settings)
     name, names = settings.model_name(synthetic), settings.registry
-    with switch.exclusive(home, name), ExitStack() as undo:
+    with alias_switch.exclusive(home, name), ExitStack() as undo:
         now = history.standing(tracker, name, names)
         target = _target(tracker, name, now, None if to is None else str(to))
-        records.check_files(tracker, target)
+        version_evidence.check_files(tracker, target)
         check_example(tracker, name, target.version)
         said = reason or f"went back from version {now.champion} to version {target.version}"
         run_id = tracker.start_run("rollback", tags={"stage": "rollback", "synthetic": str(synthetic).lower()})
         undo.callback(tracker.finish, run_id, "FAILED", "the rollback was undone")
         decision = _decision(target, run_id, now.champion, said)
-        tracker.log_text(run_id, decision.model_dump_json(indent=1), records.DECISION)
-        evidence = f"runs:/{run_id}/{records.DECISION}"
+        tracker.log_text(run_id, decision.model_dump_json(indent=1), version_evidence.DECISION)
+        evidence = f"runs:/{run_id}/{version_evidence.DECISION}"
         entry = history.new_entry(
             now.number, home, "rollback", target.version, decision.name, now.champion, said, evidence
         ).model_copy(update={"content": _bar(tracker, target, now.champion, said, undo)})
         tracker.finish(run_id)
         moves = [(names.previous, now.champion)] if now.champion else []
-        switch.commit(tracker, name, entry, now, [*moves, (names.champion, target.version)], names, undo)
+        alias_switch.commit(tracker, name, entry, now, [*moves, (names.champion, target.version)], names, undo)
         undo.pop_all()
     return decision
 
@@ -76,7 +77,7 @@ def _target(tracker: Tracker, name: str, now: Standing, to: str | None) -> Model
 
 def _barred(tracker: Tracker, name: str, now: Standing, version: str) -> bool:
     found = tracker.version(name, version)
-    return bars.find(now.rows, version, records.content(found.tags) if found else ()) is not None
+    return barred.find(now.rows, version, version_evidence.content(found.tags) if found else ()) is not None
 
 
 def _bar(tracker: Tracker, target: ModelVersion, version: str | None, reason: str, undo: ExitStack) -> tuple[str, ...]:
@@ -84,15 +85,17 @@ def _bar(tracker: Tracker, target: ModelVersion, version: str | None, reason: st
     gone = tracker.version(target.name, version) if version else None
     if gone is None:
         return ()
-    undo.callback(tracker.set_version_tags, gone.name, gone.version, {records.BARRED: ""})
-    tracker.set_version_tags(gone.name, gone.version, {records.BARRED: f"rolled back: {reason}"})
+    undo.callback(tracker.set_version_tags, gone.name, gone.version, {version_evidence.BARRED: ""})
+    tracker.set_version_tags(gone.name, gone.version, {version_evidence.BARRED: f"rolled back: {reason}"})
     # The same weights with another operating point may be what it goes back to.
-    return tuple(item for item in records.content(gone.tags) if item not in records.content(target.tags))
+    return tuple(
+        item for item in version_evidence.content(gone.tags) if item not in version_evidence.content(target.tags)
+    )
 
 
 def _decision(target: ModelVersion, run_id: str, champion: str | None, reason: str) -> Decision:
     rows = (
-        PolicyRow(name="files", limit="as registered", value=target.tags[records.FILES][:12], passed=True),
+        PolicyRow(name="files", limit="as registered", value=target.tags[version_evidence.FILES][:12], passed=True),
         PolicyRow(name="input example in a fresh process", limit="a probability", value="answered", passed=True),
     )
     return Decision(

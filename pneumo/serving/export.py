@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo.errors import ModelError, ServiceError
-from pneumo.serving.bundle import Bundle, Images
+from pneumo.serving.bundle.image_bundle import Bundle, Images
 from pneumo.stages import Record
 
 if TYPE_CHECKING:

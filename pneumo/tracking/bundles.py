@@ -9,12 +9,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo.data.decode import decode
+from pneumo.data.store.decode import decode
 from pneumo.errors import TrackingError
-from pneumo.stages import IMAGE
+from pneumo.stages import IMAGE, Cell
 from pneumo.tracking import package
 from pneumo.tracking.connection import asks, pages
-from pneumo.tracking.scoring import Cell
 from pneumo.tracking.system import installed
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 SPEC = "serving.json"
-MODEL_FILE = PACKAGE / "serving" / "model.py"
+MODEL_FILE = PACKAGE / "serving" / "bundle" / "pyfunc_model.py"
 # The code that is kept with a model: what serving stands on. Every file is one upload.
 CODE = ("__init__.py", "cache.py", "errors.py", "stages.py", "settings.py", "data", "serving", "tracking")
 # What pneumo.serving and what it imports needs; given by name, or MLflow would run the model to find out.

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from pneumo.errors import PneumoError
-from pneumo.training.isolate import die_with_parent
-from pneumo.training.job import Job, perform
-from pneumo.training.progress import write_to
+from pneumo.training.process.isolate import die_with_parent
+from pneumo.training.process.job import Job, perform
+from pneumo.training.process.progress import write_to
 
 
 def main(folder: Path) -> None:

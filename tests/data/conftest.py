@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from pneumo.data.gate import validate
-from pneumo.data.sources import ingest
-from pneumo.data.version import make_version
+from pneumo.data.quality.gate import validate
+from pneumo.data.sources.schemes import ingest
+from pneumo.data.store.versions import make_version
 from pneumo.settings import Data, Gate
 from pneumo.stages import DatasetVersion
 from tests.data.place import Place

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumo.data.sources import ingest
+from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.settings import Data
 
@@ -18,7 +18,7 @@ INGEST = """
 import json, sys
 from pathlib import Path
 import pandas as pd
-from pneumo.data.sources import ingest
+from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.settings import Data
 try:
@@ -75,7 +75,7 @@ def test_a_state_folder_that_cannot_be_written_is_named(place):
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from pneumo.data.sources import ingest
+from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.settings import Data
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pneumo.data.sources import ingest
+from pneumo.data.sources.schemes import ingest
 from pneumo.settings import Data
 from tests.data.place import Place
 

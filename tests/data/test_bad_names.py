@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pneumo.data.sources import ingest
+from pneumo.data.sources.schemes import ingest
 from pneumo.settings import Data
 
 

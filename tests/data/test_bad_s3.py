@@ -6,8 +6,8 @@ from threading import Thread
 
 import pytest
 
-from pneumo.data import storage
-from pneumo.data.sources import ingest
+from pneumo.data import object_storage
+from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.settings import Data
 
@@ -60,9 +60,9 @@ def faulty(s3_server, monkeypatch) -> Iterator[Callable[[str], str]]:
     """Address of an S3 server with a fault."""
     import threading
 
-    monkeypatch.setattr(storage, "ATTEMPTS", 2)
-    monkeypatch.setattr(storage, "OUTAGE_SECONDS", 0.0)
-    monkeypatch.setattr(storage, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(object_storage, "ATTEMPTS", 2)
+    monkeypatch.setattr(object_storage, "OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(object_storage, "READ_TIMEOUT", 0.5)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
     server.stop = threading.Event()  # type: ignore[attr-defined]
     Thread(target=server.serve_forever, daemon=True).start()
@@ -97,7 +97,7 @@ def test_an_s3_server_that_fails_midway_is_told_and_leaves_no_file(home, faulty,
 
 
 def test_an_s3_server_that_is_not_there_is_told(home, s3_server, monkeypatch):
-    monkeypatch.setattr(storage, "ATTEMPTS", 1)
+    monkeypatch.setattr(object_storage, "ATTEMPTS", 1)
     with pytest.raises(DataError, match=r"Expected to reach s3://bucket/.*check endpoint, network"):
         ingest("s3://bucket/set", home, Data(s3_endpoint="http://127.0.0.1:9"))
 

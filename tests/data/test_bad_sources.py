@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumo.data.sources import ingest
+from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.settings import Data
 from tests.data.place import Place

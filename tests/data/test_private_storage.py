@@ -8,10 +8,10 @@ import pandas as pd
 import pydicom
 import pytest
 
-from pneumo.data import packs
-from pneumo.data.decode import decode
-from pneumo.data.images import decode_all
-from pneumo.data.storage import Bucket
+from pneumo.data.object_storage import Bucket
+from pneumo.data.store import packs
+from pneumo.data.store.decode import decode
+from pneumo.data.store.image_store import decode_all
 from pneumo.settings import Data
 from tests.leaks import hits
 from tests.planted import KINDS, WORDS

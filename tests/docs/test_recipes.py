@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 from pydantic import Field
 
-from pneumo.data import sources
+from pneumo.data.sources import schemes
 from pneumo.evaluation import evaluate
 from pneumo.evaluation.evaluate import PICTURES, Shown
-from pneumo.registry import gates
+from pneumo.registry.promotion import gates
 from pneumo.settings import Data, Promotion
 from pneumo.stages import Evaluation, Interval
-from pneumo.training import backbones
-from pneumo.training.spec import parse_backbones
+from pneumo.training.candidates.spec import parse_backbones
+from pneumo.training.networks import backbones
 from tests.docs.blocks import blocks
 
 RECIPES = [block.text for block in blocks() if block.file == "CONTRIBUTING.md" and block.language == "python"]
@@ -27,7 +27,7 @@ def follow(recipe):
 def table(monkeypatch):
     """Tables of the package as they were, once the test is over."""
     monkeypatch.setattr(backbones, "SCALING", dict(backbones.SCALING))
-    monkeypatch.setattr(sources, "SCHEMES", dict(sources.SCHEMES))
+    monkeypatch.setattr(schemes, "SCHEMES", dict(schemes.SCHEMES))
     monkeypatch.setattr(gates, "GATES", gates.GATES)
     monkeypatch.setattr(evaluate, "PICTURES", dict(PICTURES))
     backbones.available.cache_clear()
@@ -51,7 +51,7 @@ def test_a_source(table, tmp_path):
         folder.mkdir(parents=True)
         Image.fromarray(np.full((80, 80), 100 + len(label), np.uint8)).save(folder / "a.png")
     follow(SOURCE)
-    assert sources.ingest("pacs:monday", tmp_path, Data()).images == 2
+    assert schemes.ingest("pacs:monday", tmp_path, Data()).images == 2
 
 
 def test_a_gate(table, tmp_path):

@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo.errors import DataError, ModelError
 from pneumo.evaluation.evaluate import evaluate
-from pneumo.evaluation.measure import fit_operating
-from pneumo.serving.bundle import load_bundle
+from pneumo.evaluation.measures import fit_operating
+from pneumo.serving.bundle.image_bundle import load_bundle
 from pneumo.settings import Promotion
 
 FIGURES = [

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from pneumo.cache import written_once
-from pneumo.data import phantom, sources
-from pneumo.data.filecache import FileCache, Stamp
+from pneumo.data.file_cache import FileCache, Stamp
 from pneumo.data.files import write_whole
+from pneumo.data.sources import phantom, schemes
 from pneumo.errors import DataError, TrainingError
 from pneumo.settings import Data
-from pneumo.training import checkpoint
+from pneumo.training.process import checkpoint
 
 MIB = 2**20
 
@@ -81,6 +81,6 @@ def test_bringing_data_in_says_what_to_do_and_goes_on_later(small_disk, tmp_path
     source = phantom.draw(tmp_path / "pool", 60)
     fill(small_disk, leave=MIB // 2)
     with pytest.raises(DataError, match=r"the disk refuses.*PNEUMO_HOME"):
-        sources.ingest(str(source), small_disk, Data())
+        schemes.ingest(str(source), small_disk, Data())
     (small_disk / "filler").unlink()
-    assert sources.ingest(str(source), small_disk, Data()).images == 59
+    assert schemes.ingest(str(source), small_disk, Data()).images == 59

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pneumo.data import packs, prune
-from pneumo.data.version import keep_version
+from pneumo.data.store import packs, prune
+from pneumo.data.store.versions import keep_version
 from pneumo.errors import TrackingError
 from pneumo.operations import access, processes, retention
 from pneumo.operations.embedded import environment, table

@@ -10,13 +10,15 @@ import time
 import pytest
 
 from bench._site import ROOT, Site, digest_of, weights_of
-from pneumo.data import gate, images, phantom, sources, version
+from pneumo.data.quality import gate
+from pneumo.data.sources import phantom, schemes
+from pneumo.data.store import image_store, versions
 from pneumo.operations import notify, processes
 from pneumo.operations.embedded import QUIET
 from pneumo.operations.prefect_api import FINAL_STATES
 from pneumo.settings import Data, Gate, Registry
-from pneumo.training.candidate import train
-from pneumo.training.spec import candidate_specs
+from pneumo.training.candidates.candidate import train
+from pneumo.training.candidates.spec import candidate_specs
 from tests.webhook import Webhook
 
 RECIPE = {"backbones": ["MobileNet:0.25"], "weights": "none", "epochs": 3, "image_size": 32, "ensemble": False}
@@ -93,10 +95,10 @@ def test_death_and_promotion_are_told(killed, webhook):
 
 def test_its_training_goes_on_to_the_weights_of_an_undisturbed_one(killed, site, pool, tmp_path):
     assert killed[2]["state_type"] == "COMPLETED", killed[2]["state"]
-    inventory = sources.ingest(str(pool[1]), tmp_path, Data())
-    data = version.make_version(inventory, gate.validate(inventory, tmp_path, Gate(), None), tmp_path)
+    inventory = schemes.ingest(str(pool[1]), tmp_path, Data())
+    data = versions.make_version(inventory, gate.validate(inventory, tmp_path, Gate(), None), tmp_path)
     (spec,) = candidate_specs(RECIPE["backbones"], "none", 32, RECIPE["epochs"])
-    undisturbed = train(spec, data, images.decode_all(data, tmp_path, 32, "squash"), "none", tmp_path)
+    undisturbed = train(spec, data, image_store.decode_all(data, tmp_path, 32, "squash"), "none", tmp_path)
     assert weights_of(site.tracker(), f"models:/{MODEL}@champion") == digest_of(undisturbed.model)
 
 

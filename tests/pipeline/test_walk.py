@@ -25,15 +25,15 @@ pytestmark = pytest.mark.services
 
 # What another test runs, or nothing can run here: the beginning of the command, and where or why.
 ELSEWHERE = {
-    "pneumo app": "tests/serving/test_app.py",
+    "pneumo app": "tests/serving/test_web_page.py",
     "pneumo rollback": "tests/registry/test_rollback.py",
     "pneumo lift": "tests/registry/test_rollback.py",
     "pneumo down": "tests/operations/test_unattended.py",
     "pneumo up --bucket": "tests/team/conftest.py",
     "pneumo up | down | status": "three commands in one line; each is in the walk or named here",
-    "pneumo data kaggle:": "tests/data/test_kaggle.py, as far as one gets without the internet",
+    "pneumo data kaggle:": "tests/data/sources/test_kaggle.py, as far as one gets without the internet",
     "pneumo export": "tests/serving/test_cli.py",
-    "pneumo train": "tests/pipeline/test_run.py; versions in tests/data/test_storage.py, the search in tests/training",
+    "pneumo train": "tests/pipeline/test_run.py; versions in tests/data/store, the search in tests/training",
     "prefect deployment run pneumonia/train": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia/retrain": "tests/operations/test_unattended.py",
     "prefect deployment run pneumonia/rollback": "tests/pipeline/test_run.py",
@@ -44,7 +44,7 @@ ELSEWHERE = {
 }
 LINES = sorted({line for _, line in commands("pneumo", "prefect", "mlflow")})
 WALKED = [line for line in LINES if not line.startswith(tuple(ELSEWHERE))]
-# The first says the same as README; the champion of the second takes embeddings: tests/serving/test_embedding.py.
+# The first says the same as README; the champion of the second takes embeddings: tests/serving/bundle.
 UNWALKED = ("README.fr.md", "docs/how-to/embeddings.md")
 SNIPPETS = {
     block.text: block.file

@@ -16,15 +16,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pneumo.evaluation.measure import apply_operating, fit_operating, measure
-from pneumo.evaluation.slices import measure_slices
-from pneumo.registry import contest, query
+from pneumo.evaluation.measures import apply_operating, fit_operating, measure
+from pneumo.evaluation.robustness.slices import measure_slices
 from pneumo.registry.history import history
-from pneumo.registry.promotion import promote
+from pneumo.registry.promotion import comparison, load_check
+from pneumo.registry.promotion.state_machine import promote
+from pneumo.serving.fresh_process.client import Answer, Answers, Cell
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, PolicyRow
 from pneumo.tracking import Tracker
-from pneumo.tracking.scoring import Answer, Answers, Cell
 
 MODEL_FILE = """
 import base64
@@ -220,8 +220,8 @@ def in_this_process(tracker: Tracker, model_uri: str, cells: Sequence[Cell] = ()
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of something else than the fresh process."""
-    monkeypatch.setattr(query, "ask", in_this_process)
-    monkeypatch.setattr(contest, "ask", in_this_process)
+    monkeypatch.setattr(load_check, "ask", in_this_process)
+    monkeypatch.setattr(comparison, "ask", in_this_process)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo.errors import PneumoError
-from pneumo.registry import contest, promotion, query
+from pneumo.registry.promotion import comparison, load_check, state_machine
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Evaluation
 from pneumo.tracking import Tracker
@@ -29,7 +29,7 @@ assert spec and spec.loader
 conftest = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = conftest
 spec.loader.exec_module(conftest)
-query.ask = contest.ask = conftest.in_this_process
+load_check.ask = comparison.ask = conftest.in_this_process
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def promoted(job: dict[str, Any]) -> str:
     if job["wait"]:
         before("announce", lambda: meet(*job["wait"]))
     try:
-        decision = promotion.promote(
+        decision = state_machine.promote(
             [Evaluation.model_validate(job["evaluation"])],
             DatasetVersion.model_validate(job["version"]),
             Settings.model_validate(job["settings"]),

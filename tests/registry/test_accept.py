@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from pneumo.cli import app
 from pneumo.errors import DataError, PneumoError, PromotionError
-from pneumo.registry import contest, query, records, subject
-from pneumo.registry.accept import accept
+from pneumo.registry.acceptance import subject
+from pneumo.registry.acceptance.accept import accept
 from pneumo.registry.history import history
+from pneumo.registry.promotion import comparison, load_check, version_evidence
 from pneumo.tracking import Tracker
 
 LIMITS = {"maximum_calibration_error": 0.12, "minimum_specificity": 0.5, "minimum_sensitivity": 0.7}
@@ -39,7 +40,7 @@ def draw(folder: Path, patients: int, shift: float = 40, first: int = 0) -> Path
 @pytest.fixture
 def here(world: Any, quick: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A champion, and the labels of another place in `here.place`."""
-    monkeypatch.setattr(subject, "ask", query.ask)
+    monkeypatch.setattr(subject, "ask", load_check.ask)
     log = Tracker.log_bundle
     monkeypatch.setattr(Tracker, "log_bundle", lambda *args: log(*args[:5], world.model_file))
     world.policy(**LIMITS)
@@ -97,9 +98,9 @@ def test_the_new_version_has_evidence_card_tags_and_history(here: Any, tmp_path:
     assert (entry.action, entry.version, entry.champion, entry.took_effect) == ("calibration", "2", "1", False)
     report = here.tracker.download(entry.evidence, tmp_path / "report")
     assert json.loads(report.read_text())["version"] == "2"
-    with records.kept(here.tracker, version) as kept:
-        assert len(records.calibrated_on(kept)) == 60
-        evaluation = json.loads((kept / records.EVALUATION).read_text())
+    with version_evidence.kept(here.tracker, version) as kept:
+        assert len(version_evidence.calibrated_on(kept)) == 60
+        evaluation = json.loads((kept / version_evidence.EVALUATION).read_text())
     assert evaluation["threshold"] == found.after.threshold
     # At home, where images are darker, the new point misses more.
     assert evaluation["sensitivity"]["value"] < found.home_sensitivity.value
@@ -126,9 +127,9 @@ def test_a_version_is_not_judged_by_the_patients_that_calibrated_it(here: Any) -
 
 def test_what_calibrated_a_version_counts_as_seen_in_a_later_contest(here: Any) -> None:
     ask(here, calibrate=60)
-    with records.kept(here.tracker, here.tracker.version(here.name, "2")) as kept:
-        test = records.calibrated_on(kept).assign(patient="other")
-        assert contest._seen(test, kept).all()
+    with version_evidence.kept(here.tracker, here.tracker.version(here.name, "2")) as kept:
+        test = version_evidence.calibrated_on(kept).assign(patient="other")
+        assert comparison._seen(test, kept).all()
 
 
 def test_a_share_of_pneumonia_moves_probabilities_and_no_call(here: Any, tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_a_share_of_pneumonia_moves_probabilities_and_no_call(here: Any, tmp_pat
     assert found.before.sensitivity == found.after.sensitivity and found.before.specificity == found.after.specificity
     assert found.after.temperature == found.before.temperature and found.after.offset < found.before.offset
     assert found.after.calibration_error.value < found.before.calibration_error.value
-    assert here.tracker.version(here.name, "2").tags[records.PREVALENCE] == "0.05"
+    assert here.tracker.version(here.name, "2").tags[version_evidence.PREVALENCE] == "0.05"
     # From there back to half and half, the share among the validation images at home.
     back = ask(here, prevalence=0.5, model=f"models:/{here.name}/2")
     assert back.after.offset == pytest.approx(spec(here, "1", tmp_path)["offset"])
@@ -161,7 +162,7 @@ def test_what_does_not_answer_as_it_should_is_marked_and_not_used_again(
     here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(query, "says", lambda *_: (False, "largest difference 3.0e-01"))
+        patch.setattr(load_check, "says", lambda *_: (False, "largest difference 3.0e-01"))
         with pytest.raises(PromotionError, match=r"but largest difference 3\.0e-01: it is marked as undone"):
             ask(here, calibrate=60)
     assert "ended before its decision" in here.tracker.version(here.name, "2").tags["undone"]

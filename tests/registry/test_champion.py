@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from pneumo.registry.champion import champion_manifest
-from pneumo.registry.promotion import promote
+from pneumo.registry.promotion.state_machine import promote
 from pneumo.tracking import Tracker
 
 

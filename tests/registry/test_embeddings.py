@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pneumo.data.embeddings import bring_in
+from pneumo.data.sources.embeddings import bring_in
 from pneumo.errors import ModelError, PromotionError
 from pneumo.evaluation.evaluate import evaluate
 from pneumo.registry import card
-from pneumo.registry.accept import accept
-from pneumo.registry.answers import cells
-from pneumo.registry.proposal import choose, rank
+from pneumo.registry.acceptance.accept import accept
+from pneumo.registry.promotion.predictions import cells
+from pneumo.registry.promotion.proposal import choose, rank
 from pneumo.settings import Data
 from pneumo.stages import Evaluation
-from pneumo.training.linear import train_linear
+from pneumo.training.candidates.linear_probe import train_linear
 
 FRESH = "registered version in a fresh process"
 FAIRNESS = "test images that the champion was trained on"

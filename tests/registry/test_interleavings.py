@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from pneumo.errors import PneumoError, PromotionError, TrackingError
-from pneumo.evaluation.comparison import Comparison
-from pneumo.registry import history, judgement, promotion, records, rollback, switch
-from pneumo.registry.contest import Contest
+from pneumo.evaluation.statistics.paired_difference import Comparison
+from pneumo.registry import history, rollback
+from pneumo.registry.promotion import alias_switch, judgement, state_machine, version_evidence
+from pneumo.registry.promotion.comparison import Contest
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Evaluation, Interval, PolicyRow
 from pneumo.tracking import Tracker, runs
@@ -109,7 +110,7 @@ class Table:
         data = DatasetVersion(
             digest="d", source="s", synthetic=False, root=self.folder, manifest=self.folder, images=1, counts={}
         )
-        return promotion.promote([self.evaluation(who)], data, settings, settings.home, f"run-{who}")
+        return state_machine.promote([self.evaluation(who)], data, settings, settings.home, f"run-{who}")
 
     def rollback(self, machine: str) -> Any:
         settings = self.settings(machine)
@@ -133,7 +134,7 @@ class Table:
         return {
             "aliases": tracker.aliases(self.name),
             "versions": {item.version: item.tags.get("candidate") for item in tracker.versions(self.name)},
-            "undone": [item.version for item in tracker.versions(self.name) if item.tags.get(records.UNDONE)],
+            "undone": [item.version for item in tracker.versions(self.name) if item.tags.get(version_evidence.UNDONE)],
             "moves": [(row.champion, row.version) for row in standing.rows if row.took_effect],
         }
 
@@ -157,9 +158,9 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judgement, "contest", contest)
     monkeypatch.setattr(judgement, "query_row", row)
     monkeypatch.setattr(judgement, "test_rows", lambda _: {"sha256": ["x"]})
-    for module, name in ((promotion, "record"), (rollback, "check_example"), (records, "check_files")):
+    for module, name in ((state_machine, "record"), (rollback, "check_example"), (version_evidence, "check_files")):
         monkeypatch.setattr(module, name, nothing)
-    monkeypatch.setattr(records, "keep", nothing)
+    monkeypatch.setattr(version_evidence, "keep", nothing)
     for name in ("start_run", "finish", "log_text"):
         monkeypatch.setattr(Tracker, name, nothing)
     for name in WATCHED:
@@ -293,8 +294,8 @@ def test_after_a_death_the_next_one_waits_for_as_long_as_the_dead_one_could_stil
     play(table, (), dead)
     with pytest.raises(PromotionError, match=r"announced version 3 .* run again in \d+ s"):
         table.promote("b")
-    assert switch.claim_seconds() > 2 * longest_call()
-    monkeypatch.setattr(switch, "claim_seconds", lambda: 0)
+    assert alias_switch.claim_seconds() > 2 * longest_call()
+    monkeypatch.setattr(alias_switch, "claim_seconds", lambda: 0)
     assert table.promote("later").promoted
 
 

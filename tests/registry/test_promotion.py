@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import PromotionError, TrackingError
-from pneumo.registry import records
 from pneumo.registry.champion import champion
 from pneumo.registry.history import history
-from pneumo.registry.promotion import Word, promote
-from pneumo.registry.proposal import choose
+from pneumo.registry.promotion import version_evidence
+from pneumo.registry.promotion.proposal import choose
+from pneumo.registry.promotion.state_machine import Word, promote
 from pneumo.stages import Evaluation, PolicyRow
 from pneumo.tracking import Tracker
 
@@ -123,13 +123,13 @@ def test_an_error_leaves_every_alias_as_it_was_and_the_version_with_a_note(world
         assert calls == [failed - 1]
         assert world.aliases() == before
         assert [row.version for row in history(world.settings) if row.took_effect] == ["1"]
-        notes = [item.tags.get(records.UNDONE, "") for item in world.tracker.versions(world.name)]
+        notes = [item.tags.get(version_evidence.UNDONE, "") for item in world.tracker.versions(world.name)]
         assert notes[0] == "" and len(notes) <= 2
         if failed == 3:  # it had just been registered
             assert notes[1] == f"run {world.parent} ended before its decision"
     assert failed == 8
     assert decision.promoted and decision.version == "2"
-    assert not world.tracker.version(world.name, "2").tags[records.UNDONE]
+    assert not world.tracker.version(world.name, "2").tags[version_evidence.UNDONE]
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def test_a_version_that_another_run_made_champion_meanwhile_is_not_marked_as_und
     with pytest.raises(KeyboardInterrupt):
         world.promote(good, approve=interrupted)
     assert world.aliases()["champion"] == "1"
-    assert not world.tracker.version(world.name, "1").tags[records.UNDONE]
+    assert not world.tracker.version(world.name, "1").tags[version_evidence.UNDONE]
 
 
 def test_who_was_approved_while_the_champion_changed_is_compared_with_the_new_one_and_asked_about_again(

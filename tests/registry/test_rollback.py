@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from pneumo.cli import app
 from pneumo.errors import PromotionError, TrackingError
-from pneumo.registry.bars import lift
+from pneumo.registry.barred import lift
 from pneumo.registry.history import history, read
-from pneumo.registry.promotion import Word
+from pneumo.registry.promotion.state_machine import Word
 from pneumo.registry.rollback import rollback
 from pneumo.tracking.package import files_digest
 

@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pneumo.data import archives, decode, dicom, labels
-from pneumo.data.measure import measure
+from pneumo.data.image_statistics import measure
+from pneumo.data.sources import archives, dicom, labels
+from pneumo.data.store import decode
 from pneumo.errors import DataError, ModelError, PneumoError, WeightsError
-from pneumo.serving.inputs import read_images
+from pneumo.serving.bundle.inputs import read_images
 
 BUDGET = int(os.environ.get("PNEUMO_FUZZ", "60"))
 fuzz = settings(
@@ -267,7 +268,7 @@ def saved(scratch):
 
 
 def test_a_model_file_is_loaded_or_refused(saved, scratch):
-    from pneumo.serving.bundle import load_network
+    from pneumo.serving.bundle.image_bundle import load_network
 
     _, whole, _ = saved
 
@@ -283,7 +284,7 @@ def test_a_model_file_is_loaded_or_refused(saved, scratch):
 
 def test_a_model_file_with_another_configuration_is_loaded_or_refused(saved, scratch):
     """What a bit cannot reach: the text inside the archive, changed and packed again."""
-    from pneumo.serving.bundle import load_network
+    from pneumo.serving.bundle.image_bundle import load_network
 
     _, whole, _ = saved
     with zipfile.ZipFile(io.BytesIO(whole)) as packed:
@@ -302,11 +303,11 @@ def test_a_model_file_with_another_configuration_is_loaded_or_refused(saved, scr
 
 
 def test_a_weight_file_is_loaded_or_refused(saved, scratch, monkeypatch):
-    from pneumo.training import weights
-    from pneumo.training.spec import CandidateSpec, parse_backbones
+    from pneumo.training.candidates.spec import CandidateSpec, parse_backbones
+    from pneumo.training.networks import pretrained_weights
 
     model, _, whole = saved
-    monkeypatch.setattr(weights, "build", lambda *_args, **_named: model)
+    monkeypatch.setattr(pretrained_weights, "build", lambda *_args, **_named: model)
     (scratch / "weights").mkdir()
     spec = CandidateSpec(backbone=parse_backbones("MobileNet:0.25")[0], weights=str(scratch / "weights"), size=32)
 
@@ -315,13 +316,13 @@ def test_a_weight_file_is_loaded_or_refused(saved, scratch, monkeypatch):
     def load(data):
         (scratch / "weights/MobileNet_0.25_no_top.weights.h5").write_bytes(data)
         with contextlib.suppress(WeightsError):
-            weights.load_backbone(spec, scratch)
+            pretrained_weights.load_backbone(spec, scratch)
 
     load()
 
 
 def test_a_checkpoint_is_loaded_or_refused(scratch):
-    from pneumo.training import checkpoint
+    from pneumo.training.process import checkpoint
 
     checkpoint.save(scratch / "checkpoint.npz", {"network": [np.arange(6.0)]}, {"epoch": 1})
     whole = (scratch / "checkpoint.npz").read_bytes()

@@ -51,9 +51,9 @@ def tiny() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory) -> Path:
-    from pneumo.serving.bundle import run_network, write_bundle
-    from pneumo.serving.familiarity import learn_familiarity
-    from pneumo.serving.network import embedding_network
+    from pneumo.serving.bundle.class_activation import embedding_network
+    from pneumo.serving.bundle.image_bundle import run_network, write_bundle
+    from pneumo.serving.bundle.out_of_distribution import learn_familiarity
 
     model, folder = network(), tmp_path_factory.mktemp("bundle")
     model.save(folder.parent / "trained.keras")
@@ -72,7 +72,7 @@ def bundle_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle(bundle_folder):
-    from pneumo.serving.bundle import load_bundle
+    from pneumo.serving.bundle.image_bundle import load_bundle
 
     return load_bundle(bundle_folder)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo.data.decode import decode
+from pneumo.data.store.decode import decode
 from pneumo.tracking import Tracker
 from pneumo.tracking.bundles import input_example
 from tests.leaks import hits

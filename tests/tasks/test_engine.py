@@ -10,7 +10,7 @@ from prefect.testing.utilities import prefect_test_harness
 from pneumo.errors import TrainingError
 from pneumo.settings import Engine, Settings
 from pneumo.stages import Candidate, DatasetVersion, ImageStore
-from pneumo.training.spec import candidate_specs
+from pneumo.training.candidates.spec import candidate_specs
 from tasks import engine, training
 
 

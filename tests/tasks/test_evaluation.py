@@ -8,7 +8,7 @@ import pytest
 
 from pneumo.errors import WeightsError
 from pneumo.stages import LABELS, Interval, ShiftAudit, ShiftRow
-from pneumo.training.spec import candidate_specs
+from pneumo.training.candidates.spec import candidate_specs
 from tasks import evaluation
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from pneumo.data import docs
-from pneumo.data.expectations import FIGURES, IMAGES
-from pneumo.data.suites import WHOLE, Outcome
+from pneumo.data.quality import data_docs
+from pneumo.data.quality.expectations import FIGURES, IMAGES
+from pneumo.data.quality.suites import WHOLE, Outcome
 from pneumo.tracking import Tracker
 from tasks import pages
 
@@ -26,8 +26,8 @@ def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_ser
     copies = [(f"train/{number}.jpeg", "a.jpeg = b.jpeg") for number in range(30)]
     images = [Outcome(row.expectation, row.passed, 99, [] if row.passed else copies) for row in images]
     whole = [Outcome(row, True, 1, []) for row in FIGURES]
-    text = docs.page({"images": images, WHOLE: whole}, {row.column: "0" for row in FIGURES}, "1.0")
-    (tmp_path / docs.PAGE).write_text(text)
+    text = data_docs.page({"images": images, WHOLE: whole}, {row.column: "0" for row in FIGURES}, "1.0")
+    (tmp_path / data_docs.PAGE).write_text(text)
     tracker = Tracker(mlflow_server, "pages")
     run_id = tracker.start_run("pipeline")
     tracker.log_artifacts(run_id, tmp_path, Path(pages.DATA_DOCS).parent.name)

@@ -6,8 +6,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from pneumo.stages import Candidate, DatasetVersion, ImageStore
 from pneumo.tracking import Tracker
-from pneumo.training.progress import Progress
-from pneumo.training.spec import candidate_specs
+from pneumo.training.candidates.spec import candidate_specs
+from pneumo.training.process.progress import Progress
 from tasks import search as searching
 
 

@@ -8,8 +8,8 @@ from prefect.testing.utilities import prefect_test_harness
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.stages import Candidate, DatasetVersion, ImageStore
 from pneumo.tracking import Tracker
-from pneumo.training import candidate as candidates
-from pneumo.training.spec import candidate_specs
+from pneumo.training.candidates import candidate as candidates
+from pneumo.training.candidates.spec import candidate_specs
 from tasks import training
 from tasks.stage import stage
 

@@ -39,7 +39,7 @@ def write_dicom(path: Path, pixels: np.ndarray, number: int) -> None:
 @pytest.fixture(scope="module")
 def dicom_set(tmp_path_factory):
     """A drawn set as a hospital would have it: files named by number, patients in the headers."""
-    from pneumo.data import phantom
+    from pneumo.data.sources import phantom
 
     folder = tmp_path_factory.mktemp("dicom")
     drawn = sorted(phantom.draw(folder / "drawn", 96).rglob("*.jpeg"))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pneumo.stages import DatasetVersion, ImageStore
-from pneumo.training.spec import CandidateSpec, candidate_specs
+from pneumo.training.candidates.spec import CandidateSpec, candidate_specs
 
 SIZE, COUNT = 32, 96
 BACKBONE = "MobileNet:0.25"
@@ -65,7 +65,7 @@ def make_set():
 
 @pytest.fixture(scope="session")
 def images(dataset):
-    from pneumo.training.images import open_images
+    from pneumo.training.dataset_images import open_images
 
     return open_images(*dataset)
 
@@ -75,7 +75,7 @@ def weights(tmp_path_factory) -> Path:
     """A folder with weights of MobileNet 0.25; random ones, but the same every time."""
     import keras
 
-    from pneumo.training.backbones import build
+    from pneumo.training.networks.backbones import build
 
     folder = tmp_path_factory.mktemp("weights")
     keras.utils.set_random_seed(3)

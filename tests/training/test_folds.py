@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pneumo.training import candidate as candidates
-from pneumo.training.images import Fold, open_images
+from pneumo.training.candidates import candidate as candidates
+from pneumo.training.dataset_images import Fold, open_images
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from pneumo.operations import estimate
 from pneumo.operations.doctor.row import Row, State
 from pneumo.operations.prefect_api import address
 from pneumo.settings import Settings
-from pneumo.training.backbones import module_of
-from pneumo.training.presets import preset
-from pneumo.training.spec import parse_backbones
+from pneumo.training.candidates.presets import preset
+from pneumo.training.candidates.spec import parse_backbones
+from pneumo.training.networks.backbones import module_of
 
 SECONDS = 5.0  # for one answer
 USUAL_IMAGES = 6000  # the size of the data set that pneumo is made for

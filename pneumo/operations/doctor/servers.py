@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from pneumo.data.storage import Bucket
+from pneumo.data.object_storage import Bucket
 from pneumo.errors import DataError
 from pneumo.operations import access
 from pneumo.operations.deploy import RESULTS, S3_BLOCK, deployment_names, results_block

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from pneumo.data import prune
+from pneumo.data.store import prune
 from pneumo.operations import access
 from pneumo.operations.prefect_api import TRAINING_QUEUE, UNDER_WAY, PrefectApi, address
 from pneumo.operations.retention import files, stores, tracked

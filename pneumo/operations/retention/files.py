@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
-from pneumo.data.version import list_versions, version_folder
+from pneumo.data.store.versions import list_versions, version_folder
 from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
 from pneumo.settings import Retention
 

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from pneumo.data.storage import Bucket
+from pneumo.data.object_storage import Bucket
 from pneumo.operations import access
 from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Removal
 from pneumo.settings import Settings

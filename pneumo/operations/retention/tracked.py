@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 
-from pneumo.operations.cause import last_success
+from pneumo.monitoring.retraining import last_success
 from pneumo.operations.retention.item import DAY, Item, Removal
 from pneumo.settings import Retention, Settings
 from pneumo.stages import Record

@@ -1,0 +1,59 @@
+"""Measurements of files by path, size and time of change, so that an unchanged file is not read again."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumo.data.image_statistics import Row
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Identity of a file's content without reading it."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """The stamp of a file now; size -1 when the file is not to be had."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return cls(str(path), -1, 0)
+        return cls(str(path), status.st_size, status.st_mtime_ns)
+
+
+class FileCache:
+    """Measurements in a SQLite file; a row counts only with the same stamp and the same code."""
+
+    def __init__(self, path: Path, code: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._code = path, code
+        with closing(self._open()) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size, mtime, code, row)")
+
+    def get(self, stamps: Iterable[Stamp]) -> dict[str, Row]:
+        """Known measurements by path."""
+        query = "SELECT row FROM files WHERE path = ? AND size = ? AND mtime = ? AND code = ?"
+        found: dict[str, Row] = {}
+        with closing(self._open()) as connection:
+            for stamp in stamps:
+                hit = connection.execute(query, (stamp.path, stamp.size, stamp.mtime_ns, self._code)).fetchone()
+                if hit:
+                    found[stamp.path] = json.loads(hit[0])
+        return found
+
+    def put(self, rows: Mapping[Stamp, Row]) -> None:
+        """Remember measurements, all of them or none."""
+        values = [(stamp.path, stamp.size, stamp.mtime_ns, self._code, json.dumps(row)) for stamp, row in rows.items()]
+        with closing(self._open()) as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", values)
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=60)

@@ -1,0 +1,1 @@
+"""Sources: where images come from, and what their names and headers tell."""

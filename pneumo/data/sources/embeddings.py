@@ -1,0 +1,136 @@
+"""Embeddings of the images that were made elsewhere: brought in, and joined to a data set version."""
+
+import hashlib
+import io
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pneumo.cache import code_version, is_kept, stage_key, written_once
+from pneumo.data.files import tells_disk_errors
+from pneumo.data.object_storage import Bucket
+from pneumo.data.sources.embedding_table import Floats, Table, read_vectors
+from pneumo.errors import DataError
+from pneumo.settings import Data
+from pneumo.stages import EMBEDDING, DatasetVersion, Vectors
+
+SUFFIX, FILE = ".parquet", "vectors.parquet"
+NAME = re.compile(r"\w[\w .+-]{0,59}")
+
+
+@tells_disk_errors
+def bring_in(places: Sequence[str], version: DatasetVersion, home: Path, settings: Data) -> list[Vectors]:
+    """Read files of embeddings and join them to a data set, before hours of training.
+
+    Args:
+        places: Parquet files, folders of them, s3://bucket/prefix; each file is one candidate.
+        version: every image of it needs a vector.
+        home: state folder; the vectors are kept in `<home>/cache/vectors/<key>/`.
+        settings: endpoint of S3.
+
+    Raises:
+        DataError: a file is not what it should be (see `read_vectors`), lacks an image, or is called like another.
+    """
+    found = [
+        _kept(read_vectors(io.BytesIO(content), shown), shown, version, home)
+        for place in places
+        for shown, content in _files(place, settings)
+    ]
+    names = [item.name.lower() for item in found]
+    if twice := next((item for item in found if names.count(item.name.lower()) > 1), None):
+        raise DataError(f"Expected embeddings of different names, got {twice.name} twice: rename {twice.source}.")
+    return found
+
+
+def vectors_of(path: Path, sha256: "pd.Series[str]") -> Floats:
+    """The vectors (n, d) of images by their sha256, from a file that `bring_in` kept.
+
+    Raises:
+        DataError: an image has none.
+    """
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    places = pd.Index(table.column("sha256").to_pylist()).get_indexer(pd.Index(sha256))
+    if (missing := sha256[places < 0]).size:
+        raise DataError(f"Expected a vector of every image in {path}, but {missing.iloc[0]} has none: train again.")
+    flat = table.column(EMBEDDING).combine_chunks().flatten().to_numpy()
+    found: Floats = flat.reshape(table.num_rows, -1)[places]
+    return found
+
+
+def _files(place: str, settings: Data) -> Iterator[tuple[str, bytes]]:
+    if place.startswith("s3://"):
+        bucket = Bucket(place, settings.s3_endpoint)
+        found = [
+            (f"s3://{bucket.name}/{item.key}", bucket.get(item.key))
+            for item in bucket.list()
+            if item.key.endswith(SUFFIX)
+        ]
+    else:
+        path = Path(place).expanduser()
+        paths = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path] if path.is_file() else []
+        found = [(str(item), _content(item)) for item in paths]
+    if not found:
+        raise DataError(
+            f"Expected a Parquet file, a folder of them or s3://bucket/prefix in `embeddings`, but there is none at"
+            f" {place}: check the path."
+        )
+    yield from found
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"Expected to read {path}, but: {error.strerror}; check its rights.") from None
+
+
+def _kept(table: Table, shown: str, version: DatasetVersion, home: Path) -> Vectors:
+    name = table.name or posixpath.basename(Path(shown).as_posix()).removesuffix(SUFFIX)
+    if not NAME.fullmatch(name):
+        raise DataError(
+            f"Expected a name of at most 60 letters, digits, spaces and . + - for the embeddings of {shown}, got"
+            f" {name[:80]!r}: rename the file, or set `name` in its metadata."
+        )
+    sha256, values, others = _joined(table, shown, version)
+    content = hashlib.sha256(values.tobytes() + "".join(sha256).encode()).hexdigest()
+    key = stage_key("vectors", content=content, version=version.digest, name=name, code=code_version("data"))
+    folder = home / "cache" / "vectors" / key
+    if not is_kept(folder):
+        with written_once(folder) as scratch:
+            _write(scratch / FILE, sha256, values)
+    return Vectors(
+        key=key, name=name, source=shown, path=folder / FILE, width=values.shape[1], images=version.images,
+        others=others,
+    )  # fmt: skip
+
+
+def _joined(table: Table, shown: str, version: DatasetVersion) -> tuple[list[str], Floats, int]:
+    """sha256 and vector of every image of the data set, each once, and the number of other rows."""
+    manifest = pd.read_parquet(version.manifest, columns=["path", "sha256", "split"])
+    keys = pd.Index(table.keys)
+    places = keys.get_indexer(pd.Index(manifest[table.key]))
+    missing = manifest.loc[places < 0, "path"]
+    if missing.size:
+        raise DataError(
+            f"Expected a vector of every image in {shown}, joined by column {table.key}, but {missing.size} of"
+            f" {len(manifest)} have none, such as {missing.iloc[0]}: make these embeddings, too."
+        )
+    values = table.values[places]
+    if not np.ptp(values[(manifest["split"] == "train").to_numpy()], axis=0).any():
+        raise DataError(f"Expected embeddings that differ in {shown}, but all training images have the same: check it.")
+    first = ~manifest["sha256"].duplicated().to_numpy()
+    return manifest["sha256"][first].tolist(), values[first], len(keys) - len(set(places))
+
+
+def _write(path: Path, sha256: list[str], values: Floats) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(values.ravel()), values.shape[1])
+    parquet.write_table(pyarrow.table({"sha256": sha256, EMBEDDING: lists}), path)

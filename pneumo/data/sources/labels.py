@@ -1,0 +1,100 @@
+"""Label files: a CSV or Parquet table beside images, for sets that are not sorted into folders."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
+from pneumo.data.sources.names import split_of
+from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
+from pneumo.errors import DataError
+from pneumo.settings import Column
+
+SUFFIXES = (".csv", ".parquet")
+REQUIRED: tuple[Column, ...] = ("path", "label")
+OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
+MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
+
+
+def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
+    """Images named in a label file, which lies in the folder of the images.
+
+    Args:
+        file: CSV with a header, or Parquet; paths relative to its folder, or file names that occur once below it.
+        columns: what the columns path, label, subtype, patient and split are called, where not so.
+
+    Raises:
+        DataError: not a table, a missing column, doubled rows, unknown labels, or rows without an image.
+    """
+    table = _read(file, columns)
+    skipped: Counter[str] = Counter()
+    below = {"/".join(parts) for parts in walk(file.parent, skipped)}
+    by_name = Counter(PurePosixPath(path).name for path in below)
+    unique = {PurePosixPath(path).name: path for path in below if by_name[PurePosixPath(path).name] == 1}
+    table["file"] = [path if path in below else unique.get(path) for path in table["path"]]
+    _refuse(table.loc[table["file"].isna(), "path"], file, "rows whose image is not there")
+    _refuse(table.loc[table["file"].duplicated(), "file"], file, "images named twice")
+    listing = Listing(file.parent, [_entry(row) for row in table.to_dict("records")], skipped)
+    listing.entries.sort(key=lambda entry: entry.path)
+    images = {path for path in below if path.lower().endswith(IMAGE_SUFFIXES)}
+    if unlabelled := len(images - set(table["file"])):
+        skipped["image without a row in the label file"] = unlabelled
+    require_both_classes(listing)
+    return listing
+
+
+def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
+    try:
+        raw = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file, dtype=str)
+    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas and Arrow errors are ValueErrors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"Expected a table, but {file} cannot be read ({reason}): save it as CSV or Parquet."
+        ) from error
+    wanted = {name: columns.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
+    missing = [title for name, title in wanted.items() if title not in raw and (name in REQUIRED or name in columns)]
+    if missing:
+        raise DataError(
+            f"Expected a column {' and '.join(missing)} in {file}, but it has {', '.join(map(str, raw.columns))}:"
+            " rename it, or name it under data.columns in mlflow.yaml."
+        )
+    table = pd.DataFrame({name: raw[title] for name, title in wanted.items() if title in raw}).astype("object")
+    table = table.where(table.notna(), None)
+    _refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
+    table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
+    _refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "labels other than NORMAL (0) and PNEUMONIA (1)")
+    _require_splits(table.get("split", pd.Series(dtype="object")).map(_text).dropna(), file, wanted["split"])
+    table["path"] = table["path"].map(lambda path: str(path).replace("\\", "/"))
+    outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
+    _refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
+    return table
+
+
+def _entry(row: Mapping[Hashable, Any]) -> Entry:
+    split, subtype, patient = (_text(row.get(name)) for name in ("split", "subtype", "patient"))
+    known_split = (split_of(split) if split else None) or ""
+    return Entry(str(row["file"]), str(row["label"]), known_split, subtype and subtype.lower(), patient)
+
+
+def _text(value: Any) -> str | None:
+    """A cell without the spaces around it; None where it is empty."""
+    return None if value is None else str(value).strip() or None
+
+
+def _require_splits(names: pd.Series, file: Path, column: str) -> None:
+    unknown = names[names.map(split_of).isna()]
+    if len(unknown):
+        shown = ", ".join(repr(name) for name in unknown.unique()[:5])
+        raise DataError(
+            f"Expected train, validation or test in the column {column} of {file}, but {len(unknown)} rows have {shown}"
+            ": rename them, or leave the cells empty to have these images cut by patient."
+        )
+
+
+def _refuse(values: "pd.Series | pd.Index", file: Path, what: str) -> None:
+    if len(values):
+        shown = ", ".join(repr(str(value)) for value in values[:5])
+        raise DataError(f"Expected one row per image in {file}, but it has {len(values)} {what} ({shown}): correct it.")

@@ -1,0 +1,101 @@
+"""A local copy of a foreign S3 prefix: parallel, resumable, only what changed."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock
+
+from pneumo.cache import stage_key
+from pneumo.data.files import write_whole
+from pneumo.data.object_storage import CONNECTIONS, Bucket, Item
+from pneumo.data.sources import archives, labels
+from pneumo.data.store import decode
+from pneumo.errors import DataError
+
+WANTED = (*decode.SUFFIXES, *labels.SUFFIXES)
+BLOCK = 256
+
+
+def mirror(url: str, home: Path, endpoint: str | None) -> Path:
+    """Copy the images and label files below s3://bucket/prefix; returns the folder, or the file if it is one object.
+
+    What is there with the same ETag and size is kept; what vanished from the server is removed.
+
+    Raises:
+        DataError: no access, nothing there, or an object that changed while it was read.
+    """
+    bucket = Bucket(url, endpoint)
+    folder = home / "cache" / "s3" / stage_key("mirror", url=url, endpoint=endpoint)
+    files = folder / "files"
+    files.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        items = {item.key: item for item in bucket.list()}
+        if bucket.prefix in items and archives.is_archive(Path(bucket.prefix)):
+            return _update(bucket, [items[bucket.prefix]], files)[0]
+        base = bucket.prefix if bucket.prefix.endswith("/") or not bucket.prefix else bucket.prefix + "/"
+        inside = [item for key, item in items.items() if key.startswith(base) and key.lower().endswith(WANTED)]
+        if not inside:
+            raise DataError(f"Expected images below {url}, but there are none: check bucket, prefix and endpoint.")
+        _update(bucket, inside, files)
+    return files / base
+
+
+def _update(bucket: Bucket, items: list[Item], folder: Path) -> list[Path]:
+    """Bring the folder to the state of the items; an index of what is complete is kept as it goes."""
+    index = _Index(folder.parent / "index.json")
+    paths = {item.key: folder / _safe(item.key, bucket) for item in items}
+    for key in index.known.keys() - paths.keys():
+        (folder / key).unlink(missing_ok=True)
+        del index.known[key]
+    missing = iter([item for item in items if not index.has(item, paths[item.key])])
+
+    def fetch(item: Item) -> Item:
+        data = bucket.get(item.key, item.etag)
+        require_same(item, data, bucket)
+        write_whole(paths[item.key], data)
+        return item
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        while block := list(islice(missing, BLOCK)):
+            index.add(pool.map(fetch, block))
+    index.add(())
+    return list(paths.values())
+
+
+class _Index:
+    """Which objects are complete on disk: ETag and size by key."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.known: dict[str, list[str | int]] = json.loads(path.read_text()) if path.is_file() else {}
+
+    def has(self, item: Item, path: Path) -> bool:
+        return self.known.get(item.key) == [item.etag, item.size] and path.is_file()
+
+    def add(self, items: Iterable[Item]) -> None:
+        try:
+            for item in items:
+                self.known[item.key] = [item.etag, item.size]
+        finally:  # what came before an error is complete
+            write_whole(self._path, json.dumps(self.known).encode())
+
+
+def _safe(key: str, bucket: Bucket) -> str:
+    parts = key.split("/")
+    if PurePosixPath(key).is_absolute() or ".." in parts or "" in parts or "\0" in key:
+        raise DataError(f"Expected plain keys in s3://{bucket.name}, but {key!r} leads outside: rename that object.")
+    return key
+
+
+def require_same(item: Item, data: bytes, bucket: Bucket) -> None:
+    """Verify size, and MD5 where the ETag is one (it is not for objects put in parts or encrypted with a key)."""
+    plain_md5 = len(item.etag) == 32 and hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if len(data) != item.size or (plain_md5 and plain_md5 != item.etag):
+        raise DataError(
+            f"Expected {item.size} bytes with ETag {item.etag} from s3://{bucket.name}/{item.key}, but got {len(data)}"
+            " others: it changed while it was read or the connection damages data; run again."
+        )

@@ -1,0 +1,139 @@
+"""The one place that decodes pixels, for training and for serving alike."""
+
+import io
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from pneumo.data.sources import dicom
+from pneumo.errors import DataError
+from pneumo.stages import Fit
+
+SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
+MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit
+MAXIMUM_BYTES = 256 * 2**20
+ORIENTATION = 0x0112  # EXIF: how the camera was held
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An opened image whose pixels are not decoded yet; width and height as stored, before EXIF rotation."""
+
+    image: Image.Image
+    name: str
+    mode: str
+    width: int
+    height: int
+
+
+def decode(source: bytes | Path, size: int, fit: Fit, name: str | None = None) -> NDArray[np.uint8]:
+    """Decode an encoded JPEG, PNG or DICOM image to gray, uint8 (size, size), 0 black to 255 white.
+
+    Args:
+        source: encoded bytes, or a file.
+        size: edge of the result in pixels.
+        fit: "squash" stretches to the square, "pad" keeps the aspect and fills with black.
+        name: how errors call the image; default the file's path.
+
+    Raises:
+        DataError: not an image, broken, or larger than a radiograph can be; the message names the image.
+    """
+    return to_gray(open_picture(source, name), size, fit)
+
+
+def open_picture(source: bytes | Path, name: str | None = None) -> Picture:
+    """Read an image's header and check its limits; see `decode` for arguments and errors."""
+    name = name or (str(source) if isinstance(source, Path) else "image")
+    data = read_bytes(source, name) if isinstance(source, Path) else source
+    if not data:
+        raise DataError(f"Expected an image, but {name} is empty (0 bytes): fetch it again or take it out.")
+    if dicom.is_dicom(data):
+        image = dicom.render(data, name, MAXIMUM_PIXELS)
+        return Picture(image, name, "DICOM", *image.size)
+    try:
+        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+    except UNREADABLE as error:
+        raise _unreadable(name, error) from error
+    if image.width * image.height > MAXIMUM_PIXELS:
+        raise DataError(
+            f"Expected at most {MAXIMUM_PIXELS:,} pixels, but {name} declares {image.width} x {image.height}:"
+            " reduce it or take it out."
+        )
+    return Picture(image, name, image.mode, image.width, image.height)
+
+
+def read_bytes(path: Path, name: str) -> bytes:
+    """Content of a file of bounded size; DataError when it cannot be read."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            raise DataError(f"Expected a file, but {name} is a pipe or a device: take it out.")
+        if status.st_size > MAXIMUM_BYTES:
+            raise DataError(f"Expected an image of at most {MAXIMUM_BYTES >> 20} MiB, but {name} is larger: reduce it.")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"Expected a readable file, but {name} gives: {error.strerror}; check it.") from error
+
+
+def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:
+    """Decode an opened image to gray, uint8 (size, size); see `decode`."""
+    inner = _inner_size(picture, size, fit)
+    try:
+        # JPEG only: scales inside the decoder, luma only. The box is where the picture ends, in fractions of a pixel.
+        drafted = picture.image.draft("L", inner)
+        image = _as_gray(picture.image)
+        image = image.resize(inner, Image.Resampling.BILINEAR, box=drafted and drafted[1], reducing_gap=2.0)
+        turn = TURNS.get(picture.image.getexif().get(ORIENTATION, 1))
+    except UNREADABLE as error:
+        raise _unreadable(picture.name, error) from error
+    pixels = np.array(image if turn is None else image.transpose(turn), dtype=np.uint8)
+    if pixels.shape == (size, size):
+        return pixels
+    square = np.zeros((size, size), dtype=np.uint8)
+    top, left = (size - pixels.shape[0]) // 2, (size - pixels.shape[1]) // 2
+    square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return square
+
+
+def _inner_size(picture: Picture, size: int, fit: Fit) -> tuple[int, int]:
+    """Width and height of the picture inside the square."""
+    if fit == "squash":
+        return size, size
+    scale = size / max(picture.width, picture.height)
+    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+
+
+def _as_gray(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        return Image.fromarray(dicom.stretched(np.asarray(image)))  # no file says how many of its 16 bits are used
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image.convert("RGBA"))
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    return image.convert("L")
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    return DataError(f"Expected a whole JPEG, PNG or DICOM image, but {name} cannot be decoded ({_plain(error)}).")
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is of another kind"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,67 @@
+"""Decoded pixel rows by content: what was decoded once, in whatever data set, is not decoded again."""
+
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo.cache import code_version, written_once
+from pneumo.stages import Fit
+
+IMAGES = "images.npy"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Rows of one form (size, fit, decoding code) in blocks and in finished stores.
+
+    A block is a folder with images.npy, uint8 (n, size, size), and an index with the sha256 of each row's file.
+    """
+
+    home: Path
+    size: int
+    fit: Fit
+
+    @property
+    def index(self) -> str:
+        """Name of the index file; it carries the form, so that a look at the names finds the right blocks."""
+        return f"{self.size}-{self.fit}-{code_version('data/store/decode.py', 'data/sources/dicom.py')[:8]}.sha256"
+
+    def put(self, rows: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Add rows by their file's sha256 as one block, complete or absent."""
+        if rows:
+            with written_once(self.home / "cache" / "pixels" / uuid.uuid4().hex[:12]) as folder:
+                self.write(folder, list(rows), rows.values())
+
+    def write(self, folder: Path, hashes: Sequence[str], rows: Iterable[NDArray[np.uint8]]) -> None:
+        """Write images.npy, a row or several at a time, and the index that names the file behind each row."""
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(hashes), self.size, self.size)}
+        with (folder / IMAGES).open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for some in rows:
+                file.write(some.data)
+        (folder / self.index).write_text("\n".join(hashes))
+
+    def find(self, wanted: set[str]) -> dict[str, tuple[Path, int]]:
+        """Where each wanted sha256 lies: folder and row; those not to be had are left out."""
+        found: dict[str, tuple[Path, int]] = {}
+        for folder, hashes in self._folders("preprocess", "pixels"):
+            for row, sha256 in enumerate(hashes):
+                if sha256 in wanted:
+                    found.setdefault(sha256, (folder, row))
+        return found
+
+    def tidy(self, stored: set[str]) -> None:
+        """Remove blocks whose every row is in a finished store."""
+        for folder, hashes in self._folders("pixels"):
+            if stored.issuperset(hashes):
+                shutil.rmtree(folder)
+
+    def _folders(self, *stages: str) -> Iterator[tuple[Path, list[str]]]:
+        for stage in stages:
+            for index in sorted((self.home / "cache" / stage).glob(f"[!.]*/{self.index}")):
+                yield index.parent, index.read_text().split("\n")

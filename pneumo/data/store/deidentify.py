@@ -1,0 +1,160 @@
+"""Taking out of an image file what says who is on it; what is left decodes to the very same pixels.
+
+Writing that is part of the picture stays.
+"""
+
+import hashlib
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from pneumo.data.sources import dicom
+from pneumo.data.store import decode
+from pneumo.errors import DataError
+
+PNG = b"\x89PNG\r\n\x1a\n"
+CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+# JPEG segments that make the picture: frame, Huffman and arithmetic tables, scan, quantization, lines, restarts.
+SEGMENTS = (*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD)
+# Those that tell how colours are meant; a thumbnail may follow in one.
+JFIF, ADOBE, SCAN, END = 0xE0, 0xEE, 0xDA, 0xD9
+COLOURS = ((JFIF, b"JFIF\0"), (ADOBE, b"Adobe"))
+RESTARTS = (0x00, *range(0xD0, 0xD8))  # inside a scan
+ELEMENTS = (
+    "SOPClassUID", "PhotometricInterpretation", "SamplesPerPixel", "PlanarConfiguration", "NumberOfFrames",
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope",
+    "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction", "PixelData",
+)  # fmt: skip
+TABLES = ("ModalityLUTSequence", "VOILUTSequence")
+LUT = ("LUTDescriptor", "LUTData")
+
+
+def deidentify(data: bytes, name: str, patient: str | None) -> bytes:
+    """The same picture without headers, texts and thumbnails; the same bytes give the same bytes.
+
+    Args:
+        data: a JPEG, PNG or DICOM file.
+        name: how errors call it.
+        patient: pseudonym that takes the place of a DICOM file's patient; None where there is none.
+
+    Raises:
+        DataError: it is built in a way that cannot be taken apart without changing the picture.
+    """
+    if dicom.is_dicom(data):
+        return _dicom(data, name, patient)
+    orientation = _orientation(data, name)
+    try:
+        return PNG + b"".join(_png(data, orientation)) if data.startswith(PNG) else b"".join(_jpeg(data, orientation))
+    except (struct.error, IndexError, ValueError) as error:
+        raise _refused(name, str(error) or type(error).__name__) from error
+
+
+def _refused(name: str, reason: str) -> DataError:
+    return DataError(
+        f"Expected an image that can be de-identified, but {name} cannot ({reason}): save it anew, take it out, or set"
+        " data.storage_originals to true if the storage may hold it as it is."
+    )
+
+
+def _orientation(data: bytes, name: str) -> bytes:
+    """EXIF that says how the camera was held, as the decoder reads it, and nothing else; empty where it is upright."""
+    from PIL import Image
+
+    turn = decode.open_picture(data, name).image.getexif().get(decode.ORIENTATION, 1)
+    if turn not in decode.TURNS:
+        return b""
+    exif = Image.Exif()
+    exif[decode.ORIENTATION] = turn
+    return exif.tobytes()
+
+
+def _png(data: bytes, orientation: bytes) -> Iterator[bytes]:
+    import zlib
+
+    at, kind = len(PNG), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        whole, at = data[at : at + 12 + length], at + 12 + length
+        if kind in CHUNKS:
+            yield whole
+        if kind == b"IHDR" and orientation:
+            content = b"eXIf" + orientation.removeprefix(b"Exif\0\0")
+            yield struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+
+
+def _jpeg(data: bytes, orientation: bytes) -> Iterator[bytes]:
+    at = 2
+    yield data[:2]
+    if orientation:
+        yield b"\xff\xe1" + struct.pack(">H", len(orientation) + 2) + orientation
+    while (marker := _marker(data, at)) != END:
+        at = data.index(b"\xff", at) + 1
+        while data[at] == 0xFF:  # fill bytes
+            at += 1
+        end = at + 1 + struct.unpack(">H", data[at + 1 : at + 3])[0]
+        if marker == SCAN:
+            end = _scan_end(data, end)
+        if marker in SEGMENTS:
+            yield b"\xff" + data[at:end]
+        elif (marker, data[at + 3 : at + 8]) in COLOURS:
+            yield _colours(marker, data[at + 3 : end])
+        at = end
+    yield b"\xff\xd9"
+
+
+def _colours(marker: int, content: bytes) -> bytes:
+    """The segment of JFIF without its thumbnail, or Adobe's, of their regular length."""
+    content = content[:12] + b"\0\0" if marker == JFIF else content[:12]
+    return bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
+
+
+def _marker(data: bytes, at: int) -> int:
+    if data[at] != 0xFF:
+        raise ValueError(f"no JPEG segment begins at byte {at}")
+    while data[at] == 0xFF:
+        at += 1
+    return data[at]
+
+
+def _scan_end(data: bytes, at: int) -> int:
+    """Where the next segment begins."""
+    while True:
+        at = data.index(b"\xff", at)
+        if data[at + 1] not in (*RESTARTS, 0xFF):
+            return at
+        at += 1 if data[at + 1] == 0xFF else 2
+
+
+def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
+    import pydicom
+    from pydicom.uid import generate_uid
+
+    # pydicom raises almost anything on a broken file, and its texts quote header values: only the kind is told.
+    try:
+        source = pydicom.dcmread(io.BytesIO(data))
+        kept = _elements(source, ELEMENTS)
+        for keyword in TABLES:
+            if keyword in source:
+                setattr(kept, keyword, [_elements(item, LUT) for item in source[keyword].value])
+        kept.SOPInstanceUID = generate_uid(entropy_srcs=[hashlib.sha256(source.PixelData).hexdigest()])
+        kept.PatientID, kept.PatientIdentityRemoved = patient or "", "YES"
+        kept.DeidentificationMethod = "pneumo: nothing but the pixels and how they are shown"
+        kept.file_meta = pydicom.dataset.FileMetaDataset()
+        kept.file_meta.TransferSyntaxUID = source.file_meta.TransferSyntaxUID
+        file = io.BytesIO()
+        kept.save_as(file, enforce_file_format=True)
+    except Exception as error:  # noqa: BLE001
+        raise _refused(name, type(error).__name__) from None
+    return file.getvalue()
+
+
+def _elements(source: Any, keywords: tuple[str, ...]) -> Any:
+    """A data set of those elements of another that it has."""
+    import pydicom
+
+    kept = pydicom.Dataset()
+    for keyword in keywords:
+        if keyword in source:
+            kept.add(source[keyword])
+    return kept

@@ -1,0 +1,97 @@
+"""Old dataset versions on S3, and the shards of images that no version left there needs."""
+
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from pneumo.data.object_storage import Bucket, Item
+from pneumo.data.store import packs
+from pneumo.data.store.versions import MANIFEST
+from pneumo.settings import Data
+
+
+@dataclass(frozen=True)
+class Surplus:
+    """Objects that can go together; `keys` in the order in which they are to be deleted."""
+
+    name: str
+    keys: tuple[str, ...]
+    bytes: int
+    changed: datetime
+
+
+def surplus(
+    settings: Data, keep: Collection[str], newest: int, before: datetime
+) -> tuple[list[Surplus], list[Surplus]]:
+    """Versions older than `before` beyond the `newest`, and the shards that only they need.
+
+    Args:
+        settings: storage and endpoint.
+        keep: digests of versions that stay.
+        newest: number of versions that stay.
+        before: what was written later stays.
+    """
+    bucket = packs.bucket_of(settings)
+    versions = _versions(bucket)
+    ordered = sorted(versions, key=lambda digest: _changed(versions[digest]), reverse=True)
+    old = [digest for digest in ordered[newest:] if digest not in keep and _changed(versions[digest]) < before]
+    needed = set().union(*(_images(bucket, digest) for digest in versions if digest not in old))
+    doomed = [_surplus(digest, versions[digest]) for digest in old]
+    return doomed, [shard for shard in _unneeded(bucket, needed) if shard.changed < before]
+
+
+def remove(settings: Data, doomed: Surplus) -> None:
+    """Delete its objects."""
+    bucket = packs.bucket_of(settings)
+    for key in doomed.keys:
+        bucket.delete(key)
+
+
+def old_trainings(settings: Data, before: datetime) -> list[Surplus]:
+    """Candidates and checkpoints that trainings elsewhere left on the storage."""
+    bucket = packs.bucket_of(settings)
+    found: dict[str, list[Item]] = {}
+    for folder in ("train/", "checkpoints/"):
+        root = bucket.key(folder)
+        for item in bucket.list(bucket.below(folder)):
+            found.setdefault(item.key.removeprefix(root).split("/")[0], []).append(item)
+    groups = [_surplus(name, items) for name, items in found.items()]
+    return [group for group in groups if group.changed < before]
+
+
+def _versions(bucket: Bucket) -> dict[str, list[Item]]:
+    """Objects by version, the manifest first: without it a version is none."""
+    found: dict[str, list[Item]] = {}
+    for item in bucket.list(bucket.below("versions/")):
+        found.setdefault(item.key.split("/")[-2], []).append(item)
+    complete = {digest: items for digest, items in found.items() if any(_is_manifest(item) for item in items)}
+    return {digest: sorted(items, key=lambda item: not _is_manifest(item)) for digest, items in complete.items()}
+
+
+def _is_manifest(item: Item) -> bool:
+    return item.key.endswith(f"/{MANIFEST}")
+
+
+def _images(bucket: Bucket, digest: str) -> set[str]:
+    content = bucket.get(bucket.key("versions", digest, MANIFEST))
+    return set(pd.read_parquet(io.BytesIO(content), columns=["sha256"])["sha256"])
+
+
+def _unneeded(bucket: Bucket, needed: set[str]) -> list[Surplus]:
+    """Shards without a needed image; the index goes first, as it came last."""
+    shards = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("shards/"))}
+    indexes = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("index/"))}
+    held = packs.indexes(bucket)
+    unneeded = [name for name in shards if not any(file.sha256 in needed for file in held.get(name, ()))]
+    return [_surplus(name, [item for item in (indexes.get(name), shards[name]) if item]) for name in unneeded]
+
+
+def _surplus(name: str, items: list[Item]) -> Surplus:
+    return Surplus(name, tuple(item.key for item in items), sum(item.size for item in items), _changed(items))
+
+
+def _changed(items: list[Item]) -> datetime:
+    return max(item.changed for item in items)

@@ -1,0 +1,120 @@
+"""Dataset versions: accepted rows with their split, immutable, known by their digest on any machine."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from pneumo.cache import is_kept, written_once
+from pneumo.data.files import tells_disk_errors, write_whole
+from pneumo.data.sources.folders import Entry
+from pneumo.data.sources.names import tells_patient
+from pneumo.data.splits import assign_splits
+from pneumo.errors import DataError
+from pneumo.stages import DatasetVersion, GateReport, Inventory
+
+IDENTITY = ["path", "sha256", "label", "subtype", "patient", "split"]
+MANIFEST, RECORD = "manifest.parquet", "version.json"
+
+
+@tells_disk_errors
+def make_version(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersion:
+    """Cut the accepted rows of an inventory into splits and fix them as a version.
+
+    Raises:
+        DataError: a patient would be in two splits, too few patients to cut, or another version than was asked for.
+    """
+    manifest = pd.read_parquet(inventory.manifest)
+    quarantined = set(pd.read_csv(report.quarantine, dtype=str, keep_default_na=False)["path"])
+    accepted = manifest[~manifest["path"].isin(quarantined)].sort_values("path", ignore_index=True)
+    accepted = accepted.drop(columns="error")
+    accepted["folder"] = accepted["split"]
+    accepted["split"] = assign_splits(accepted)
+    _require_same(inventory, digest_of(accepted))
+    return keep_version(accepted, inventory.source, inventory.synthetic, inventory.root, home)
+
+
+def _require_same(inventory: Inventory, digest: str) -> None:
+    if inventory.version not in (None, digest):
+        raise DataError(
+            f"Expected version {inventory.version} again, but its images in {inventory.root} give {digest[:12]}: they"
+            " or the gate's settings were changed; bring in the original source anew, or restore them."
+        )
+
+
+def keep_version(manifest: pd.DataFrame, source: str, synthetic: bool, root: Path, home: Path) -> DatasetVersion:
+    """Write a manifest under its digest, once, and return its record."""
+    digest = digest_of(manifest)
+    folder = version_folder(home, digest)
+    version = DatasetVersion(
+        digest=digest,
+        source=source,
+        synthetic=synthetic,
+        root=root,
+        manifest=folder / MANIFEST,
+        images=len(manifest),
+        counts=count(manifest),
+    )
+    if not is_kept(folder / MANIFEST):
+        with written_once(folder) as scratch:
+            manifest.to_parquet(scratch / MANIFEST, index=False)
+            (scratch / RECORD).write_text(version.model_dump_json(indent=1))
+    elif _read_record(folder) != version:  # the same data set at another place
+        write_whole(folder / RECORD, version.model_dump_json(indent=1).encode())
+    return version
+
+
+def list_versions(home: Path) -> list[DatasetVersion]:
+    """Versions made or pulled here, oldest first."""
+    folders = sorted(
+        (home / "cache" / "split").glob(f"[!.]*/{RECORD}"), key=lambda file: file.parent.stat().st_ctime_ns
+    )
+    return [_read_record(file.parent) for file in folders]
+
+
+def find_version(home: Path, digest: str) -> DatasetVersion:
+    """The version whose digest begins with `digest`.
+
+    Raises:
+        DataError: none, or several.
+    """
+    known = list_versions(home)
+    found = [version for version in known if version.digest.startswith(digest)]
+    if len(found) != 1:
+        names = ", ".join(version.digest[:12] for version in known) or "none"
+        raise DataError(f"Expected one version {digest!r}, but {len(found)} match; there are: {names}.")
+    return found[0]
+
+
+def _read_record(folder: Path) -> DatasetVersion:
+    return DatasetVersion.model_validate_json((folder / RECORD).read_text())
+
+
+def version_folder(home: Path, digest: str) -> Path:
+    """Where a version lies."""
+    return home / "cache" / "split" / digest[:16]
+
+
+def digest_of(manifest: pd.DataFrame) -> str:
+    """SHA-256 over the rows' identity, in order of path; the same rows give the same digest on any machine."""
+    rows = manifest.sort_values("path")[IDENTITY].itertuples(index=False)
+    lines = ("\0".join(map(str, row)) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Images by split and label."""
+    return {
+        str(split): {str(label): int(images) for label, images in rows["label"].value_counts().sort_index().items()}
+        for split, rows in manifest.groupby("split")
+    }
+
+
+def entries_of(version: DatasetVersion) -> list[Entry]:
+    """The files of a version with what is known of them, as a listing names them."""
+    manifest = pd.read_parquet(version.manifest)
+    if "patient_known" not in manifest:  # made before manifests said so
+        told = [tells_patient(*pair) for pair in zip(manifest["path"], manifest["patient"], strict=True)]
+        manifest["patient_known"] = told
+    named = [*manifest[["path", "label", "folder", "subtype", "patient"]].astype(str).to_numpy().T]
+    return [Entry(*row) for row in zip(*named, manifest["patient_known"].tolist(), strict=True)]

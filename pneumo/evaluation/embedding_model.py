@@ -1,0 +1,66 @@
+"""What a model of embeddings can show of itself: less than one of images, and that is said."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pneumo.data.sources.embeddings import vectors_of
+from pneumo.evaluation.measures import Operating
+from pneumo.evaluation.probe import Probed, measure_cost, require_same
+from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle
+from pneumo.serving.bundle.image_bundle import load_network, write_embedding_bundle
+from pneumo.serving.bundle.out_of_distribution import learn_familiarity
+from pneumo.stages import Candidate, DatasetVersion, Vectors
+
+CHECKED = 64  # test images that the bundle must score as the predictions say
+UNMEASURED = (
+    "AUC under simulated change of acquisition: not measured, for it takes embeddings and no images; so it is chosen"
+    " only with promotion.embeddings_may_win.",
+    "Shortcut tests and heat maps: not measured, for the same reason.",
+    "Sets from elsewhere: not measured, for they are images.",
+    "Latency: that of the linear model alone; what makes the embeddings is no part of this version and was not timed.",
+)
+
+
+def probe_linear(
+    folder: Path,
+    candidate: Candidate,
+    version: DatasetVersion,
+    store: Vectors,
+    operating: Operating,
+    test: pd.DataFrame,
+) -> Probed:
+    """Write the bundle, check it against the predictions, and time it; see `pneumo.evaluation.probe.probe_network`.
+
+    Raises:
+        ModelError: the bundle does not score as the predictions say.
+    """
+    bundle = _make_bundle(folder / "bundle", candidate, version, store, operating)
+    checked = test.iloc[:CHECKED]
+    vectors = vectors_of(store.path, checked["sha256"])
+    require_same(bundle, checked["probability"].to_numpy(), bundle.score(vectors).probability)
+    return Probed((), measure_cost(bundle, folder / "bundle", vectors[0]), UNMEASURED, store.path)
+
+
+def _make_bundle(
+    folder: Path, candidate: Candidate, version: DatasetVersion, store: Vectors, operating: Operating
+) -> EmbeddingBundle:
+    manifest = pd.read_parquet(version.manifest, columns=["sha256", "split"])
+    training, validation = (
+        vectors_of(store.path, manifest.loc[manifest["split"] == split, "sha256"]) for split in ("train", "validation")
+    )
+    familiarity = learn_familiarity(training, validation)
+    folder.mkdir()
+    spec = write_embedding_bundle(
+        folder,
+        candidate.model,
+        familiarity,
+        name=candidate.name,
+        width=store.width,
+        temperature=operating.temperature,
+        offset=operating.offset,
+        threshold=operating.threshold,
+        dataset=version.digest,
+        synthetic=version.synthetic,
+    )
+    return EmbeddingBundle(spec, load_network(candidate.model), familiarity)

@@ -1,0 +1,1 @@
+"""Labelled images of another place: external validation and acceptance testing."""

@@ -1,0 +1,116 @@
+"""External sets: scored with the bundle and reported, never trained on, never chosen by."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pneumo.cache import code_version, is_kept, stage_key, written_once
+from pneumo.data.quality.near_duplicates import seen_in
+from pneumo.data.sources import schemes
+from pneumo.errors import DataError, ModelError
+from pneumo.evaluation.external.verdict import draw, set_name, travels, verdict
+from pneumo.evaluation.measures import measure
+from pneumo.evaluation.robustness.slices import measure_slices
+from pneumo.serving.bundle.cells import score_cells
+from pneumo.serving.bundle.image_bundle import Bundle, load_bundle
+from pneumo.settings import Data
+from pneumo.stages import LABELS, DatasetVersion, Evaluation, External, Inventory
+
+RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"
+
+
+def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -> Inventory:
+    """Ingest an external set and check that it can serve as one, before hours of training.
+
+    Raises:
+        DataError: it lacks a class, or has files or pictures, or almost the same pictures, that are in the data set.
+    """
+    inventory = schemes.ingest(source, home, settings)
+    manifest = pd.read_parquet(inventory.manifest)
+    if missing := set(LABELS) - set(manifest["label"]):
+        raise DataError(
+            f"Expected both classes in the external set {source}, but {', '.join(sorted(missing))} is missing: "
+            "add it, or take the set out of `external` in mlflow.yaml."
+        )
+    columns = ["path", "sha256", "pixels", "phash"]
+    if shared := seen_in(manifest[columns], pd.read_parquet(version.manifest, columns=columns)):
+        pairs = ", ".join(f"{path} ~ {theirs}" for path, theirs in list(shared.items())[:3])
+        raise DataError(
+            f"Expected images from elsewhere in the external set {source}, but {len(shared)} of them are, or almost"
+            f" are, in the data set ({pairs}): take them out of one of the two."
+        )
+    return inventory
+
+
+def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) -> External:
+    """Score an external set with a candidate's bundle, at its own threshold, offset and temperature.
+
+    Writes `<home>/cache/external/<key>/`: figures/*.png, scored.parquet, external.json; kept for a second call.
+
+    Args:
+        evaluation: of the candidate; its test AUC is what the model does at home.
+        inventory: of the external source, from `pneumo.data.sources.schemes.ingest`.
+        home: state folder.
+
+    Raises:
+        DataError: no readable image, or one class only.
+        ModelError: the bundle cannot be loaded, or takes embeddings, of which the set has none.
+    """
+    key = stage_key(
+        "external",
+        evaluation=evaluation.key,
+        inventory=inventory.key,
+        code=code_version("evaluation", "serving", "data/store/decode.py"),
+    )
+    folder = home / "cache" / "external" / key
+    if not is_kept(folder):
+        with written_once(folder) as scratch:
+            _write(scratch, evaluation, inventory)
+    kept = External.model_validate_json((folder / RECORD).read_bytes())
+    named = {"name": set_name(inventory.source), "source": inventory.source}
+    return kept.model_copy(update={"folder": folder, **named})
+
+
+def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
+    bundle = load_bundle(evaluation.bundle)
+    if not isinstance(bundle, Bundle):
+        raise ModelError(f"Expected a model of images for {inventory.source}, but {evaluation.name} takes embeddings.")
+    scored = _score(bundle, inventory)
+    good = scored[scored["error"].isna()].reset_index(drop=True)
+    if good.empty:
+        raise DataError(f"Expected readable images in {inventory.source}, got {len(scored)} unreadable ones: check it.")
+    measures, slices = measure(good, bundle.spec.temperature), measure_slices(good)
+    area = measures.intervals["auc"]
+    (folder / FIGURES).mkdir()
+    draw(folder / FIGURES, good, area, {"as served": good["probability"].to_numpy(float)})
+    scored.to_parquet(folder / SCORED, index=False)
+    record = External(
+        name=set_name(inventory.source),
+        source=inventory.source,
+        folder=folder,
+        images=len(good),
+        errors=len(scored) - len(good),
+        auc=area,
+        sensitivity=measures.intervals["sensitivity"],
+        specificity=measures.intervals["specificity"],
+        unlike=float(good["unlike"].mean()),
+        metrics=measures.flat(),
+        slices=slices,
+        travels=travels(area, evaluation.test_auc),
+        verdict=verdict(area, evaluation.test_auc),
+    )
+    (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _score(bundle: Bundle, inventory: Inventory) -> pd.DataFrame:
+    """The manifest's rows with logit, probability, called, unlike and error."""
+    manifest = pd.read_parquet(inventory.manifest).drop(columns=["error"], errors="ignore")
+    scores = score_cells(bundle, [inventory.root / path for path in manifest["path"]])
+    probability = scores["probability"].clip(1e-12, 1 - 1e-12)
+    logit = bundle.spec.temperature * np.log(probability / (1 - probability)) - bundle.spec.offset
+    called = scores["label"] == bundle.spec.labels[1]
+    # The manifest's label is the truth; the scores' label is the call.
+    return manifest.assign(
+        probability=scores["probability"], unlike=scores["unlike"], error=scores["error"], logit=logit, called=called
+    )

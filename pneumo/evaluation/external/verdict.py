@@ -1,0 +1,51 @@
+"""What is said of any set from elsewhere: its name, whether the model travels there, its figures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pneumo.evaluation import figures
+from pneumo.evaluation.measures import is_pneumonia
+from pneumo.stages import Interval
+
+TRAVELS = 0.05  # loss of AUC that is still called travelling; the usual gap between two hospitals is larger
+
+
+def set_name(source: str) -> str:
+    """A short name of a source for pages and metrics: its last part, in letters that MLflow takes."""
+    last = source.rstrip("/").rsplit("/", 1)[-1]
+    return "".join(sign if sign.isalnum() or sign in "_-. " else "_" for sign in last)
+
+
+def travels(there: Interval, home: Interval) -> bool:
+    """Whether an AUC elsewhere is at most `TRAVELS` below the test AUC at home."""
+    return home.value - there.value <= TRAVELS
+
+
+def verdict(there: Interval, home: Interval) -> str:
+    """Whether the model travels, in a sentence with both AUCs."""
+    figures_text = f"AUC {there:.3f}, {home.value:.3f} at home"
+    return f"{'Travels' if travels(there, home) else 'Does not travel'}: {figures_text}."
+
+
+def draw(folder: Path, rows: pd.DataFrame, area: Interval, curves: Mapping[str, NDArray[np.float64]]) -> None:
+    """Write roc.png, reliability.png and confusion.png of scored rows (label, patient, probability, called).
+
+    Args:
+        folder: an existing one.
+        rows: scored images.
+        area: their ROC AUC.
+        curves: probabilities (n,) by the name of their line in the reliability diagram.
+    """
+    labels, called = is_pneumonia(rows), rows["called"].to_numpy(bool)
+    scores = rows["probability"].to_numpy(float)
+    drawn = {
+        "roc": figures.roc(labels, scores, rows["patient"].to_numpy(), area, called),
+        "reliability": figures.reliability(labels, dict(curves)),
+        "confusion": figures.confusion(labels, called),
+    }
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.png")

@@ -1,0 +1,1 @@
+"""Robustness: simulated shift, shift audits, shortcuts, slices."""

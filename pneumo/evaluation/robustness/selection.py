@@ -1,0 +1,98 @@
+"""How candidates are judged: on validation images as they are, and under a simulated change of acquisition.
+
+What networks say of shifted images is a table like that of predictions: path, patient, label, kind (the shift), round,
+logit. AUC, the operating point and the ensemble's figures all come from such tables.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pneumo.evaluation.robustness.simulated_shift import SHIFTS, mixture
+from pneumo.training.dataset_images import Images, apply
+
+SAMPLE = 400  # validation images that are shifted, which bounds memory
+ROUNDS = 3  # shifts that each of them goes through
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores networks on the validation split; the test split is out of its reach.
+
+    `sample` are positions of validation images, both classes as even as they come. `kinds` has a row per round: the
+    shift that each of them is put under.
+    """
+
+    images: Images
+    validation: np.ndarray
+    sample: np.ndarray
+    kinds: np.ndarray
+
+    def epoch(self, network: Any) -> dict[str, float]:
+        """Scores after an epoch: AUC on validation images, under one round of shifts, and their mean."""
+        clean = auc(self.images.targets(self.validation), apply(network, self.images.pixels, self.validation)[:, 0])
+        shifted = auc(self.images.targets(self.sample), self._round(network, 0))
+        return {"validation_auc": clean, "shifted_auc": shifted, "score": selection_score(clean, shifted)}
+
+    def shifted(self, network: Any) -> pd.DataFrame:
+        """The table of what a network says of the sample under every round of shifts."""
+        rows = self.images.rows.iloc[self.sample][["path", "patient", "label"]]
+        rounds = [
+            rows.assign(kind=self.kinds[number], round=number, logit=self._round(network, number))
+            for number in range(ROUNDS)
+        ]
+        return pd.concat(rounds, ignore_index=True)
+
+    def _round(self, network: Any, number: int) -> np.ndarray:
+        moved = mixture(self.images.pixels[self.sample], self.kinds[number], number)
+        return apply(network, moved)[:, 0]
+
+
+def judge(images: Images, seed: int = 0) -> Judge:
+    """A judge for a data set; the seed draws its sample, the same for every candidate."""
+    validation = images.of("validation")
+    generator, targets = np.random.default_rng(seed), images.targets(validation)
+    classes = [generator.permutation(validation[targets == value]) for value in (0, 1)]
+    share = min(len(classes[0]), len(classes[1]), SAMPLE // 2)
+    chosen = [part[: share if len(part) == share else SAMPLE - share] for part in classes]
+    # Each class goes through all shifts, another one in every round.
+    turns = np.concatenate([np.arange(len(part)) for part in chosen])
+    kinds = np.array(list(SHIFTS))[(turns + np.arange(ROUNDS)[:, None]) % len(SHIFTS)]
+    return Judge(images, validation, np.concatenate(chosen), kinds)
+
+
+def validation_auc(predictions: pd.DataFrame) -> float:
+    """AUC on validation images, from a table of predictions."""
+    return _auc(predictions[predictions["split"] == "validation"])
+
+
+def shifted_auc(shifted: pd.DataFrame) -> float:
+    """AUC under mixed shifts, the mean of its rounds.
+
+    Mixed is harder than one by one: a shift that moves all logits one way costs nothing by itself, but it does beside
+    others, as it does at a fixed threshold.
+    """
+    return float(np.mean([_auc(rows) for _, rows in shifted.groupby("round")]))
+
+
+def auc_by_shift(shifted: pd.DataFrame) -> dict[str, float]:
+    """AUC under each shift that both classes went through."""
+    return {str(kind): _auc(rows) for kind, rows in shifted.groupby("kind") if rows["label"].nunique() == 2}
+
+
+def _auc(rows: pd.DataFrame) -> float:
+    return auc((rows["label"] == "PNEUMONIA").to_numpy(), rows["logit"].to_numpy())
+
+
+def selection_score(validation_auc: float, shifted_auc: float) -> float:
+    """What picks the candidate: the mean of AUC on validation images and of AUC under mixed shifts."""
+    return (validation_auc + shifted_auc) / 2
+
+
+def auc(targets: np.ndarray, logits: np.ndarray) -> float:
+    """Area under the ROC curve, 0 to 1."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(targets, logits))

@@ -1,0 +1,63 @@
+"""The same measures per slice of the test images, so that a good mean cannot hide a bad part."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pneumo.evaluation.statistics.metrics import auc_statistic, interval
+
+MINIMUM = 20  # images of each class; with fewer an AUC says nothing, so it is left out
+THIRDS = ("low", "middle", "high")
+ACQUISITION = {"brightness": "mean", "contrast": "std", "border": "border"}
+
+
+def measure_slices(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Measures of every slice of scored test images.
+
+    Args:
+        rows: label, subtype, patient, probability, called (bool), width, height, and any statistics of the manifest.
+
+    Returns:
+        Slice -> images, and where defined auc, auc_low, auc_high (95 %), sensitivity, specificity.
+    """
+    return {name: _measure(rows[mask]) for name, mask in _slices(rows) if mask.any()}
+
+
+def _slices(rows: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    normal = (rows["label"] == "NORMAL").to_numpy()
+    for subtype in ("bacteria", "virus"):
+        # Pneumonia of one kind against all normal images: a kind alone has one class only.
+        mine = (rows["subtype"] == subtype).to_numpy()
+        if mine.any():
+            yield subtype, mine | normal
+    yield from _thirds("size", np.sqrt(rows["width"].to_numpy(float) * rows["height"].to_numpy(float)))
+    for name, column in ACQUISITION.items():
+        if column in rows:
+            yield from _thirds(name, rows[column].to_numpy(float))
+    for column in ("mode", "source"):
+        values = rows[column].astype(str) if column in rows else pd.Series(dtype=str)
+        if values.nunique() > 1:
+            yield from ((f"{column} {value}", (values == value).to_numpy()) for value in sorted(values.unique()))
+
+
+def _thirds(name: str, values: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Equal parts by rank of value; nothing where all are alike."""
+    edges = np.unique(np.quantile(values, (1 / 3, 2 / 3)))
+    place = np.searchsorted(edges, values, side="left")
+    if len(np.unique(place)) == len(THIRDS):
+        yield from ((f"{name} {third}", place == number) for number, third in enumerate(THIRDS))
+
+
+def _measure(rows: pd.DataFrame) -> dict[str, float]:
+    positive, called = (rows["label"] == "PNEUMONIA").to_numpy(), rows["called"].to_numpy(bool)
+    measures = {"images": float(len(rows))}
+    if positive.any():
+        measures["sensitivity"] = float(called[positive].mean())
+    if not positive.all():
+        measures["specificity"] = float(1 - called[~positive].mean())
+    if min(positive.sum(), (~positive).sum()) >= MINIMUM:
+        area = interval(auc_statistic(positive, rows["probability"]), rows["patient"], resamples=500)
+        measures |= {"auc": area.value, "auc_low": area.low, "auc_high": area.high}
+    return measures

@@ -1,0 +1,1 @@
+"""Statistics of a binary classifier: measures, intervals, tests, calibration, sample sizes."""

@@ -1,0 +1,114 @@
+"""How far incoming images are from those the champion was trained on, from their manifests alone."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pneumo.data.quality.columns import drift_figures
+from pneumo.data.quality.two_sample_test import audit_manifests
+from pneumo.settings import Watch
+from pneumo.stages import Record, ShiftAudit
+
+EMBEDDING = "embedding_drift"
+
+
+class Look(Record):
+    """What a look at a source found; without `figures` and `audit` where too few images are new to judge.
+
+    `champion` is a version of the registered model, `known` the number of images of its data set.
+    """
+
+    champion: str
+    images: int
+    known: int
+    new: int
+    figures: dict[str, float]
+    audit: ShiftAudit | None = None
+
+    @property
+    def share(self) -> float:
+        """New images as a share of the champion's data set."""
+        return self.new / self.known
+
+
+class Announced(Record):
+    """What a retraining was asked for last: the champion then, the new images then, whether for drift."""
+
+    champion: str = ""
+    new: int = 0
+    drift: bool = False
+
+
+def look(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame, fewest: int) -> Look:
+    """Compare a source with a champion's data set; images are the same if their content is.
+
+    Args:
+        manifest: of the source now.
+        champion: version of the registered model.
+        reference: manifest of the champion's data set.
+        fewest: new images below which drift is not judged.
+    """
+    readable = manifest[manifest["error"].isna()].drop_duplicates("sha256")
+    new = readable[~readable["sha256"].isin(reference["sha256"])]
+    trained = reference[reference["split"] == "train"]
+    found = Look(champion=champion, images=len(readable), known=len(reference), new=len(new), figures={})
+    if len(new) < fewest:
+        return found
+    figures = {**drift_figures(new, trained), EMBEDDING: embedding_drift(new, trained)}
+    return found.model_copy(update={"figures": figures, "audit": audit_manifests("new", trained, new)})
+
+
+def embedding_drift(now: pd.DataFrame, then: pd.DataFrame) -> float:
+    """Squared distance of the mean perceptual embeddings, in units of the spread of `then`; 0 is none.
+
+    The embedding is the 256-bit perceptual hash, the signs of a picture's low frequencies. With p and q the mean bits
+    of the two sets this is sum((p - q)^2) / sum(q (1 - q)), half the energy distance (Szekely and Rizzo 2013) of
+    Hamming distances over half the mean distance within `then`; what chance adds to the numerator, p(1 - p)/(n - 1) +
+    q(1 - q)/(m - 1) a bit, is taken off, so few images do not look like drift.
+    """
+    p, q = _bits(now), _bits(then)
+    spread = q.mean(axis=0) * (1 - q.mean(axis=0))
+    chance = p.var(axis=0) / (len(p) - 1) + q.var(axis=0) / (len(q) - 1)
+    distance = (p.mean(axis=0) - q.mean(axis=0)) ** 2 - chance
+    return float(max(0.0, distance.sum()) / max(spread.sum(), 1e-9))
+
+
+def reasons(found: Look, before: Announced, settings: Watch) -> tuple[list[str], Announced]:
+    """Why to train again, in words, none if there is no reason, and what is announced then.
+
+    The same images are announced once: the next reason needs as many new ones again, or another champion.
+    """
+    known = before if before.champion == found.champion else Announced(champion=found.champion)
+    enough = min(settings.new_images, math.ceil(settings.new_share * found.known))
+    grown = found.new - known.new >= enough
+    worst = max(found.figures.items(), key=lambda item: item[1], default=("", 0.0))
+    drifted = worst[1] > settings.drift and (grown or not known.drift)
+    words = [f"{found.new} images are new to champion {found.champion} ({found.share:.0%} of its data set)"] * grown
+    words += [f"{worst[0].replace('_', ' ')} is {worst[1]:.2f}, above {settings.drift:g}"] * drifted
+    if not words:
+        return [], known
+    return words, Announced(champion=found.champion, new=found.new, drift=known.drift or drifted)
+
+
+def plot(series: dict[str, list[tuple[float, float]]], limit: float) -> Any:
+    """Figures over time, as (seconds since 1970, value) by name, with the limit of drift; a matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, points in series.items():
+        times = np.array([seconds for seconds, _ in points]).astype("datetime64[s]")
+        axes.plot(times, [value for _, value in points], marker="o", label=name.replace("_", " "))
+    axes.axhline(limit, linestyle="--", color="gray", label="limit")
+    axes.set(ylabel="drift against the champion's training images", ylim=(0, None))
+    axes.legend()
+    figure.autofmt_xdate()
+    return figure
+
+
+def _bits(manifest: pd.DataFrame) -> NDArray[np.float64]:
+    packed = np.frombuffer(bytes.fromhex("".join(manifest["phash"])), dtype=np.uint8)
+    return np.unpackbits(packed.reshape(len(manifest), -1), axis=1).astype(np.float64)

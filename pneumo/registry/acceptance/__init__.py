@@ -1,0 +1,1 @@
+"""Acceptance testing of a registered version at a place."""

@@ -1,0 +1,160 @@
+"""The same weights with another operating point, as one more version: its evidence, card and history."""
+
+import json
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pneumo.cache import stage_key
+from pneumo.errors import PromotionError
+from pneumo.evaluation.measures import Operating, apply_operating, measure
+from pneumo.evaluation.statistics.calibration import probability
+from pneumo.registry import card, history
+from pneumo.registry.acceptance.outcome import Acceptance, size_in_words
+from pneumo.registry.acceptance.subject import Subject
+from pneumo.registry.promotion import alias_switch, load_check, version_evidence
+from pneumo.settings import Settings
+from pneumo.stages import Evaluation, Inventory
+from pneumo.tracking import Tracker
+from pneumo.tracking.bundles import SPEC
+from pneumo.tracking.package import files_digest
+
+
+@dataclass(frozen=True)
+class New:
+    """An operating point, the share of pneumonia that it is for, and the images that fitted and that judged it."""
+
+    operating: Operating
+    share: float
+    drawn: pd.DataFrame
+    judged: pd.DataFrame
+    inventory: Inventory
+
+
+def register(
+    tracker: Tracker,
+    asked: Subject,
+    new: New,
+    found: Acceptance,
+    run_id: str,
+    settings: Settings,
+    home: Path,
+    undo: ExitStack,
+) -> Acceptance:
+    """Register the version, unless the very same point was registered before; one that is accepted gets its alias.
+
+    Raises:
+        PromotionError: in a fresh process it does not say what it should.
+    """
+    name = asked.version.name
+    key = stage_key(
+        "accepted", files=asked.version.tags[version_evidence.FILES], images=new.inventory.key, point=new.operating
+    )
+    with alias_switch.exclusive(home, name):
+        same = [item for item in tracker.versions(name) if item.tags.get(version_evidence.KEY) == key]
+        known = [item for item in same if not item.tags.get(version_evidence.UNDONE)]
+        number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
+        alias = settings.registry.accepted if found.accepted else None
+        done = found.model_copy(update={"version": number, "alias": alias})
+        if alias:
+            alias_switch.move(tracker, name, alias, tracker.alias(name, alias), number, undo)
+        if not known:
+            tracker.describe_version(name, number, _card(tracker, asked, done))
+            _tell(tracker, asked, done, run_id, settings, home)
+    return done
+
+
+def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str, run_id: str, undo: ExitStack) -> str:
+    """Log bundle and what is kept with it to the run, register it, and ask it once; returns the version's number."""
+    with tempfile.TemporaryDirectory(prefix="pneumo-") as scratch:
+        bundle, kept = Path(scratch) / "bundle", Path(scratch) / version_evidence.FOLDER
+        shutil.copytree(asked.bundle, bundle)
+        spec = json.loads((bundle / SPEC).read_bytes()) | new.operating._asdict()
+        (bundle / SPEC).write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
+        uri = tracker.log_bundle(run_id, bundle, asked.evaluation.name, asked.example)
+        evaluation = _at_home(asked, new.operating, key, run_id, uri)
+        shutil.copytree(asked.kept, kept)
+        (kept / version_evidence.EVALUATION).write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
+        before = version_evidence.calibrated_on(asked.kept)
+        used = pd.concat([part for part in (before, new.drawn) if not part.empty] or [before], ignore_index=True)
+        used.to_parquet(kept / version_evidence.CALIBRATION, index=False)
+        tracker.log_artifacts(run_id, kept, version_evidence.FOLDER)
+        tags = _tags(asked, new, found, evaluation, key, files_digest(bundle))
+    number = tracker.register(uri, asked.version.name, found.reason, tags)
+    undo.callback(version_evidence.mark_undone, tracker, asked.version.name, number, run_id)
+    _ask(tracker, f"models:/{asked.version.name}/{number}", new)
+    return number
+
+
+def _at_home(asked: Subject, operating: Operating, key: str, run_id: str, uri: str) -> Evaluation:
+    """The figures on the version's own test images, as they are at the new operating point."""
+    predictions = pd.read_parquet(asked.kept / version_evidence.PREDICTIONS)
+    measures = measure(apply_operating(predictions[predictions["split"] == "test"], operating), operating.temperature)
+    figures = {name: measures.intervals[name] for name in ("sensitivity", "specificity")}
+    metrics = asked.evaluation.metrics | {f"test_{name}": value for name, value in measures.flat().items()}
+    places = {"key": key, "run_id": run_id, "model_uri": uri, "metrics": metrics | operating._asdict()}
+    return asked.evaluation.model_copy(update={**operating._asdict(), **figures, **places})
+
+
+def _tags(asked: Subject, new: New, found: Acceptance, evaluation: Evaluation, key: str, files: str) -> dict[str, str]:
+    numbers = {
+        **new.operating._asdict(),
+        version_evidence.PREVALENCE: new.share,
+        "accept.calibrated_on": len(new.drawn),
+    }
+    numbers |= {name: getattr(evaluation, name).value for name in ("sensitivity", "specificity")}
+    return {
+        **asked.version.tags,
+        version_evidence.KEY: key,
+        version_evidence.FILES: files,
+        version_evidence.PROPOSED: evaluation.run_id,
+        version_evidence.UNDONE: "",
+        version_evidence.BARRED: "",
+        **{name: repr(value) for name, value in numbers.items()},
+        "accept": "accepted" if found.accepted else "not accepted",
+        "accept.source": found.source,
+        "accept.parent": asked.version.version,
+    }
+
+
+def _ask(tracker: Tracker, uri: str, new: New) -> None:
+    rows = new.judged[: load_check.IMAGES]
+    expected = probability(rows["logit"], new.operating.temperature, new.operating.offset)
+    agrees, words = load_check.says(tracker, uri, [new.inventory.root / path for path in rows["path"]], expected)
+    if not agrees:
+        raise PromotionError(
+            f"Expected {uri} to say in a fresh process what its operating point gives within {load_check.TOLERANCE:g}, "
+            f"but {words}: it is marked as undone and has no alias, run again with the packages of requirements.lock."
+        )
+
+
+def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    # Markdown is shown by MLflow, which escapes it itself.
+    pages = Environment(loader=PackageLoader("pneumo.registry"), trim_blocks=True)
+    parent = tracker.version_url(asked.version.name, asked.version.version)
+    facts = {"words": card.WORDS, "size": size_in_words(done.needs), "parent": parent}
+    return pages.get_template("accepted.md.j2").render(done=done, **facts)
+
+
+def _tell(tracker: Tracker, asked: Subject, done: Acceptance, run_id: str, settings: Settings, home: Path) -> None:
+    """Into the history; the champion stays who it is."""
+    name = asked.version.name
+    now = history.standing(tracker, name, settings.registry)
+    what = f"new operating point for version {asked.version.version}. {done.reason}"
+    entry = history.new_entry(
+        now.number,
+        home,
+        "calibration",
+        str(done.version),
+        done.candidate,
+        now.champion,
+        what,
+        f"runs:/{run_id}/accept/report.json",
+    )
+    history.append(tracker, name, entry)

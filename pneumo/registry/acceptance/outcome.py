@@ -1,0 +1,132 @@
+"""What came of an acceptance: figures, gates, and in words what follows from them."""
+
+from collections.abc import Sequence
+
+from pneumo.evaluation.external.acceptance_test import Judged
+from pneumo.evaluation.statistics.sample_size import Need
+from pneumo.registry.promotion import gates
+from pneumo.settings import Promotion
+from pneumo.stages import Evaluation, Interval, PolicyRow, Record
+
+# What can be measured at a place; latency and size are the same everywhere.
+AT_A_PLACE = (
+    "minimum_auc",
+    "minimum_sensitivity",
+    "minimum_specificity",
+    "maximum_calibration_error",
+    "maximum_slice_drop",
+)
+NO_POINT_MENDS = ("minimum_auc", "maximum_slice_drop")
+
+
+class Acceptance(Record):
+    """How a version does at a place.
+
+    `images` were judged and `calibrated_on` were not, both by class. `before` is at the version's own operating point,
+    `after` at the new one, if there is one; then `version` is what it was registered as, with `alias` if accepted.
+    `shift` says in a sentence for each class whether its images can be told from the training images.
+    `rows` are the gates at the newer point, `uncertain` the measures whose interval contains their limit.
+    """
+
+    name: str
+    source: str
+    model: str
+    candidate: str
+    images: dict[str, int]
+    patients: int
+    unreadable: int
+    left_out: int
+    calibrated_on: dict[str, int]
+    prevalence: float | None
+    unlike: float
+    home_auc: Interval
+    home_sensitivity: Interval
+    home_specificity: Interval
+    home_calibration_error: float | None
+    before: Judged
+    after: Judged | None
+    needs: tuple[Need, ...]
+    rows: tuple[PolicyRow, ...]
+    uncertain: tuple[str, ...]
+    travels: bool
+    verdict: str
+    shift: tuple[str, ...]
+    accepted: bool
+    reason: str
+    advice: str
+    version: str | None
+    alias: str | None
+    run_url: str
+
+    @property
+    def uri(self) -> str:
+        """The version that the figures recommend or refuse."""
+        return f"{self.model.rpartition('/')[0]}/{self.version}" if self.version else self.model
+
+    @property
+    def large_enough(self) -> bool:
+        """Whether every measure is known as well as `accept.half_width` asks."""
+        return all(need.enough for need in self.needs)
+
+
+def gate_rows(evaluation: Evaluation, judged: Judged, policy: Promotion) -> list[PolicyRow]:
+    """Promotion's gates on the figures at the place."""
+    there = evaluation.model_copy(
+        update={
+            "test_auc": judged.auc,
+            "sensitivity": judged.sensitivity,
+            "specificity": judged.specificity,
+            "metrics": evaluation.metrics | {f"test_{name}": value for name, value in judged.metrics.items()},
+            "slices": judged.slices,
+        }
+    )
+    setting = {gate.name: gate.setting for gate in gates.GATES}
+    return [row for row in gates.figure_rows(there, policy) if setting[row.name] in AT_A_PLACE]
+
+
+def uncertain(judged: Judged, policy: Promotion) -> tuple[str, ...]:
+    """Measures whose 95 % interval contains their limit: another set of this size could say otherwise."""
+    asked = {
+        "ROC AUC": (judged.auc, policy.minimum_auc),
+        "sensitivity": (judged.sensitivity, policy.minimum_sensitivity),
+        "specificity": (judged.specificity, policy.minimum_specificity),
+        "calibration error": (judged.calibration_error, policy.maximum_calibration_error),
+    }
+    return tuple(name for name, (value, limit) in asked.items() if value.low < limit < value.high)
+
+
+def reason(name: str, rows: Sequence[PolicyRow]) -> str:
+    """Accepted or not, in one sentence that names what decided."""
+    failed = [f"{row.name} is {row.value} where {row.limit} is asked" for row in rows if not row.passed]
+    if failed:
+        return f"Not accepted at {name}: {'; '.join(failed)}."
+    return f"Accepted at {name}: all {len(rows)} limits of mlflow.yaml that can be measured there hold."
+
+
+def advice(rows: Sequence[PolicyRow], calibrated: bool) -> str:
+    """What to do about the gates that do not hold; empty if all do."""
+    setting = {gate.name: gate.setting for gate in gates.GATES}
+    failed = [setting[row.name] for row in rows if not row.passed]
+    if not failed:
+        return ""
+    if any(name in NO_POINT_MENDS for name in failed):
+        return "No operating point mends this: train again with labelled images of the place, or ask another version."
+    if calibrated:
+        return "A new operating point did not mend this: train again with labelled images of the place."
+    return "Run it again with --calibrate 100: an operating point fitted on that many of these images may mend this."
+
+
+def size_in_words(needs: Sequence[Need]) -> str:
+    """Whether the set is large enough, and what it takes if not."""
+    short = [
+        f"{need.measure} takes {_patients(need)} (now within {need.gives:.2f})" for need in needs if not need.enough
+    ]
+    wanted = f"within {needs[0].wanted:g}"
+    if not short:
+        return f"Large enough to know ROC AUC, sensitivity and specificity {wanted}."
+    return f"Too small to know every figure {wanted}: {'; '.join(short)}."
+
+
+def _patients(need: Need) -> str:
+    parts = [f"{count} {name}" for name, count in (("NORMAL", need.normal), ("PNEUMONIA", need.pneumonia)) if count]
+    return f"{' and '.join(parts)} patients"

@@ -1,0 +1,1 @@
+"""Promotion: from a run's best candidate to the champion's alias."""

@@ -1,0 +1,123 @@
+"""What the gates say of a challenger, and the decision that follows."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pneumo.evaluation.statistics.metrics import LEVEL
+from pneumo.registry import barred, card, test_set_use
+from pneumo.registry.history import HistoryRow
+from pneumo.registry.promotion import gates, version_evidence
+from pneumo.registry.promotion.comparison import Contest, contest, fairness_row, test_rows
+from pneumo.registry.promotion.load_check import query_row
+from pneumo.registry.promotion.proposal import Proposal
+from pneumo.registry.promotion.severity import ruled
+from pneumo.settings import Promotion as Policy
+from pneumo.stages import Decision, Evaluation, Look, PolicyRow, Record
+from pneumo.tracking import ModelVersion, Tracker
+
+
+class Judgement(Record):
+    """Rows of the gates, the comparison with the champion, and which look at the test images it was."""
+
+    rows: tuple[PolicyRow, ...] = ()
+    contest: Contest | None = None
+    look: Look | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds but for those that only warn."""
+        return all(row.outcome != "refused" for row in self.rows)
+
+    def with_rows(self, policy: Policy, *rows: PolicyRow) -> "Judgement":
+        """The same with more rows, each with the severity that it has in mlflow.yaml."""
+        return self.model_copy(update={"rows": (*self.rows, *(ruled(row, policy) for row in rows))})
+
+
+def judge(
+    tracker: Tracker,
+    challenger: ModelVersion,
+    proposal: Proposal,
+    champion: ModelVersion | None,
+    rows: Sequence[HistoryRow],
+    policy: Policy,
+) -> Judgement:
+    """Figures, load-and-query, comparison with the champion; nothing of it for a version that is barred.
+
+    Args:
+        tracker: where the versions are.
+        challenger: the proposed version.
+        proposal: its figures and data set.
+        champion: who is to be replaced.
+        rows: history of the registered model.
+        policy: limits.
+    """
+    if bar := barred.find(rows, challenger.version, version_evidence.content(challenger.tags)):
+        return Judgement().with_rows(policy, barred.policy_row(bar))
+    evaluation = proposal.evaluation
+    images = list(test_rows(evaluation)["sha256"])
+    look = test_set_use.look(rows, images, evaluation.key, champion.version if champion else None, policy)
+    spends = look.significance or 1 - LEVEL
+    # Either takes seconds to start a process in which one core is busy, so they start together.
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(query_row, tracker, challenger.name, challenger.version, evaluation, proposal.data)
+        known = (evaluation, proposal.data, spends, proposal.given)
+        met = contest(tracker, champion, *known) if champion else None
+        found = Judgement(contest=met).with_rows(policy, *gates.figure_rows(evaluation, policy), asked.result())
+    compared = met.comparison if met else None
+    if met:
+        found = found.with_rows(policy, fairness_row(met))
+    if met and compared:
+        found = found.with_rows(policy, gates.comparison_row(compared, met.champion, met.images, policy, look))
+    spent = look if compared else look.model_copy(update={"comparison": 0, "most": 0, "significance": 0.0})
+    return found.model_copy(update={"look": spent})
+
+
+def decide(name: str, version: str, evaluation: Evaluation, before: str | None, judgement: Judgement) -> Decision:
+    """The decision that the rows lead to; `before` is the champion that was compared with."""
+    return Decision(
+        promoted=judgement.passed,
+        reason=_reason(evaluation, before, judgement.rows),
+        registered_model=name,
+        version=version,
+        name=evaluation.name,
+        run_id=evaluation.run_id,
+        champion_before=before,
+        rows=judgement.rows,
+        look=judgement.look,
+    )
+
+
+def record(tracker: Tracker, proposal: Proposal, decision: Decision, judgement: Judgement, policy: Policy) -> None:
+    """Keep decision and model card with the runs, and the card as the version's description."""
+    best, met = proposal.evaluation, judgement.contest
+    evidence = {
+        "decision": decision.model_dump(mode="json"),
+        "evaluation": best.model_dump(mode="json"),
+        "contest": met.model_dump(mode="json") if met else None,
+        "external": [item.model_dump(mode="json") for item in proposal.external],
+        "shift_audit": [item.model_dump(mode="json") for item in proposal.audits],
+        "policy": policy.model_dump(mode="json"),
+        "dataset": proposal.data.digest,
+    }
+    tracker.log_text(proposal.parent_run, json.dumps(evidence, indent=1), version_evidence.DECISION)
+    url = tracker.run_url(best.run_id)
+    written = card.write(best, proposal.data, decision, proposal.external, tracker.uri, url, proposal.audits)
+    tracker.log_text(proposal.parent_run, written.html, "promotion/card.html")
+    tracker.log_text(best.run_id, written.html, "card.html")
+    tracker.describe_version(decision.registered_model, decision.version, written.markdown)
+
+
+def _reason(best: Evaluation, before: str | None, rows: Sequence[PolicyRow]) -> str:
+    """One sentence that names what decided, and another one on what only warns."""
+    refused, warned = (
+        "; ".join(row.finding for row in rows if row.outcome == outcome) for outcome in ("refused", "warning")
+    )
+    warning = f" Warning: {warned}." if warned else ""
+    if refused:
+        stays = f"version {before} stays champion" if before else "there is no champion yet"
+        return f"{best.name} was not promoted and {stays}: {refused}.{warning}"
+    passed = sum(row.passed for row in rows)
+    held = f"passed all {passed} gates" if not warned else f"passed {passed} of {len(rows)} gates, the rest only warns,"
+    place = f"replaces version {before}" if before else "is the first champion"
+    return f"{best.name}, the best of validation, {held} and {place}: test ROC AUC {best.test_auc:.4f}.{warning}"

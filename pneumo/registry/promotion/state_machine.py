@@ -1,0 +1,184 @@
+"""Promotion: propose, evaluate, ask, commit, so that the best candidate becomes champion if it passes every gate."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import filelock
+
+from pneumo.errors import PromotionError
+from pneumo.registry import history
+from pneumo.registry.history import Standing
+from pneumo.registry.promotion import alias_switch, version_evidence
+from pneumo.registry.promotion.judgement import Judgement, decide, judge, record
+from pneumo.registry.promotion.proposal import Proposal, choose, register
+from pneumo.registry.promotion.severity import PERSON, require_known
+from pneumo.settings import Settings
+from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record, ShiftAudit
+from pneumo.tracking import Tracker
+from pneumo.tracking.system import REQUESTER
+
+
+class Word(Record):
+    """What a person said, with the name and the reason."""
+
+    approved: bool
+    said: str
+
+
+Approve = Callable[[list[PolicyRow], Evaluation], Word]
+
+
+def promote(
+    evaluations: list[Evaluation],
+    version: DatasetVersion,
+    settings: Settings,
+    home: Path,
+    parent_run: str,
+    approve: Approve | None = None,
+    external: Sequence[External] = (),
+    audits: Sequence[ShiftAudit] = (),
+) -> Decision:
+    """Register the best candidate as challenger, and make it champion if no gate refuses.
+
+    The candidate is chosen by validation images (`choose`), never by test figures. A challenger that is refused
+    is a result, not an error. On an error or a cancellation every alias that is still as this run set it is put back;
+    the version stays, and says that its run came to nothing.
+
+    Args:
+        evaluations: the candidates' figures; their models are logged (`model_uri`).
+        version: the data set they were trained and tested on.
+        settings: policy and names.
+        home: state folder, for the lock.
+        parent_run: MLflow run that keeps the decision.
+        approve: asked for a person's word when promotion.approval is set and every other gate holds.
+        external: the candidate on sets from elsewhere, for the model card; nothing is decided by them.
+        audits: whether test and external images are from where the training images are; for card and evidence.
+
+    Raises:
+        SettingsError: promotion.severity names a gate that does not exist.
+        PromotionError: no candidate, somebody else promoted at the same time, or nobody to ask.
+        TrackingError: MLflow does not answer.
+    """
+    require_known(settings.promotion)
+    best = choose(evaluations, settings.promotion.embeddings_may_win)
+    given = {item.name: item.vectors for item in evaluations if item.vectors}
+    if settings.promotion.approval and approve is None:
+        raise PromotionError(
+            "Expected somebody to ask, because promotion.approval is true, but nobody can approve here: "
+            "run the Prefect deployment, or set promotion.approval to false in mlflow.yaml."
+        )
+    name = settings.model_name(version.synthetic)
+    tracker = Tracker.of(settings)
+    proposal = Proposal(best, version, parent_run, external, audits, given)
+    with alias_switch.exclusive(home, name) as lock, ExitStack() as undo:
+        decision = Promotion(tracker, settings, home, name, proposal, approve, lock, undo).run()
+        undo.pop_all()
+    return decision
+
+
+@dataclass
+class Promotion:
+    """One promotion under way, and what it has found so far."""
+
+    tracker: Tracker
+    settings: Settings
+    home: Path
+    name: str
+    proposal: Proposal
+    approve: Approve | None
+    lock: filelock.BaseFileLock
+    undo: ExitStack
+    version: str = ""
+    standing: Standing = field(default_factory=lambda: Standing(champion=None, rows=()))
+    judgement: Judgement = field(default_factory=Judgement)
+
+    def run(self) -> Decision:
+        """Evaluate and ask until the champion that was compared with is still the one in place; then commit."""
+        while True:
+            self.standing = self._now()
+            if self._is_champion():
+                return self._unchanged()
+            self.propose()
+            self.evaluate()
+            final = self.ask()
+            decision = self.decide()
+            record(self.tracker, self.proposal, decision, self.judgement, self.settings.promotion)
+            now = self._now()
+            if final or now.same(self.standing):
+                self.commit(decision, now)
+                return decision
+
+    def propose(self) -> None:
+        """Make the candidate a version of the registered model, once."""
+        self.version = self.version or register(self.tracker, self.name, self.proposal, self.undo)
+
+    def evaluate(self) -> None:
+        """Ask the gates, against the champion of this moment."""
+        challenger = self.tracker.resolve(f"models:/{self.name}/{self.version}")
+        champion = self.tracker.version(self.name, self.standing.champion) if self.standing.champion else None
+        rows, policy = self.standing.rows, self.settings.promotion
+        self.judgement = judge(self.tracker, challenger, self.proposal, champion, rows, policy)
+
+    def ask(self) -> bool:
+        """Ask a person, if one is wanted and no gate refuses; others may promote meanwhile. True for a no, for good."""
+        policy = self.settings.promotion
+        if not (policy.approval and self.approve and self.judgement.passed):
+            return False
+        self.lock.release()
+        try:
+            word = self.approve(list(self.judgement.rows), self.proposal.evaluation)
+        finally:
+            alias_switch.acquire(self.lock)
+        row = PolicyRow(name=PERSON, limit="approved", value=word.said, passed=word.approved)
+        self.judgement = self.judgement.with_rows(policy, row)
+        return not word.approved
+
+    def decide(self) -> Decision:
+        """What the rows so far come to."""
+        return decide(self.name, self.version, self.proposal.evaluation, self.standing.champion, self.judgement)
+
+    def commit(self, decision: Decision, now: Standing) -> None:
+        """Write the decision into the history, and move the aliases that follow from it, the champion's last."""
+        names, champion = self.settings.registry, self.standing.champion
+        moves = [(names.challenger, self.version)]
+        entry = self._entry(decision, now)
+        if not decision.promoted:
+            history.append(self.tracker, self.name, entry)
+            self.undo.pop_all()  # the decision stands, whatever becomes of the alias
+            self.tracker.set_alias(self.name, *moves[0])
+            return
+        moves += [(names.previous, champion)] if champion else []
+        moves += [(names.champion, self.version)]
+        alias_switch.commit(self.tracker, self.name, entry, now, moves, names, self.undo)
+
+    def _entry(self, decision: Decision, now: Standing) -> history.Entry:
+        entry = history.new_entry(
+            now.number,
+            self.home,
+            "promotion" if decision.promoted else "rejection",
+            self.version,
+            decision.name,
+            decision.champion_before,
+            decision.reason,
+            f"runs:/{self.proposal.parent_run}/{version_evidence.DECISION}",
+        )
+        remedy = history.cut(" ".join(decision.remedies))
+        who = self.tracker.tags(self.proposal.parent_run).get(REQUESTER) or entry.who
+        more = {"evaluation": self.proposal.evaluation.key, "remedy": remedy, "look": decision.look, "who": who}
+        return entry.model_copy(update=more)
+
+    def _now(self) -> Standing:
+        return history.standing(self.tracker, self.name, self.settings.registry)
+
+    def _is_champion(self) -> bool:
+        champion = self.standing.champion
+        found = self.tracker.version(self.name, champion) if champion else None
+        return found is not None and found.tags.get(version_evidence.KEY) == self.proposal.evaluation.key
+
+    def _unchanged(self) -> Decision:
+        self.version, self.judgement = self.standing.champion or "", Judgement()
+        name = self.proposal.evaluation.name
+        reason = f"{name} is already the champion (version {self.version}): nothing has changed."
+        return self.decide().model_copy(update={"promoted": False, "reason": reason})

@@ -1,0 +1,71 @@
+"""How often decisions were made on the same test images; counted off the history, so that there is no second store."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from pneumo.evaluation.statistics.significance import significance
+from pneumo.registry.history import HistoryRow
+from pneumo.settings import Promotion
+from pneumo.stages import Look
+
+DECISIONS = ("promotion", "rejection")
+SKETCH, ALIKE = 32, 0.5  # images kept of a test set; share of common images beyond which two wear out together
+
+
+def digest(images: Iterable[str]) -> str:
+    """sha256 over the test images' own sha256, in whatever order they come."""
+    return hashlib.sha256("\n".join(sorted(images)).encode()).hexdigest()
+
+
+def sketch(images: Iterable[str]) -> tuple[str, ...]:
+    """The images whose sha256 are smallest, 8 characters each: a random choice that is the same in every set."""
+    return tuple(sorted({image[:8] for image in images})[:SKETCH])
+
+
+def alike(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """Share of common images among all of two sets, estimated from their sketches (Broder 1997, bottom-k)."""
+    smallest = sorted({*one, *other})[: max(len(one), len(other))]
+    return len({*smallest} & {*one} & {*other}) / len(smallest)
+
+
+def look(
+    rows: Sequence[HistoryRow], images: Sequence[str], evaluation: str, champion: str | None, policy: Promotion
+) -> Look:
+    """What deciding now on test images (their sha256) is: a new look, or one that was had already.
+
+    The same evaluation against the same champion is the same look, and has its number again. Significance is spent
+    only to find a challenger better; with `tie: promote` it is the worse one that has to be found, at 95 % every time.
+
+    Args:
+        rows: history of the registered model.
+        images: sha256 of each test image.
+        evaluation: its key.
+        champion: version that is compared with, None without one.
+        policy: `tie` and `maximum_comparisons`.
+    """
+    few = sketch(images)
+    known = decisions(rows, few)
+    again = next((row.look for row in known if (row.evaluation, row.champion) == (evaluation, champion)), None)
+    others = [row for row in known if (row.evaluation, row.champion) != (evaluation, champion)]
+    compares = champion is not None and policy.tie == "keep"
+    number = 1 + max((row.look.number for row in others if row.look), default=0)
+    comparison = 1 + max((row.look.comparison for row in others if row.look and not row.look.spent), default=0)
+    if again:
+        number, comparison = again.number, again.comparison or comparison
+    within = compares and comparison <= policy.maximum_comparisons
+    return Look(
+        test_set=digest(images),
+        sketch=few,
+        images=len(images),
+        number=number,
+        promotions=sum(row.action == "promotion" and row.took_effect for row in others),
+        comparison=comparison if compares else 0,
+        most=policy.maximum_comparisons if compares else 0,
+        significance=significance(comparison) if within else 0.0,
+    )
+
+
+def decisions(rows: Sequence[HistoryRow], few: tuple[str, ...]) -> list[HistoryRow]:
+    """The decisions that were made on a set of test images (its sketch) or on one of mostly the same, oldest first."""
+    judged = [row for row in rows if row.look and row.action in DECISIONS]
+    return [row for row in judged if row.look and alike(row.look.sketch, few) > ALIKE]

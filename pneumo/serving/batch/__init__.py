@@ -1,0 +1,1 @@
+"""Batch scoring: images found, scored, written."""

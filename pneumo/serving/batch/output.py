@@ -1,0 +1,85 @@
+"""Where a table of scores goes: a file, or an object of S3; one owner at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from pneumo.data.files import write_whole
+from pneumo.data.object_storage import Bucket
+from pneumo.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WRITERS: dict[str, Callable[["pd.DataFrame"], bytes]] = {
+    ".csv": lambda table: table.to_csv(index=False).encode(),
+    ".parquet": lambda table: bytes(table.to_parquet(index=False)),
+}
+
+
+@dataclass(frozen=True)
+class Output:
+    """A table's address, and its file on this machine, which is the same place unless it goes to a `bucket`."""
+
+    address: str
+    file: Path
+    bucket: Bucket | None = None
+
+    def write(self, table: "pd.DataFrame") -> None:
+        """Write the whole table at once: readers see the one before it, or all of this one."""
+        content = WRITERS[self.file.suffix](table)
+        write_whole(self.file, content)
+        if self.bucket:
+            self.bucket.put(self.bucket.prefix, content)
+
+
+def open_output(address: str, home: Path, endpoint: str | None = None) -> Output:
+    """Find out that a table cannot be written before hours of scoring; missing folders are made.
+
+    Args:
+        address: path or s3://bucket/key that ends in .csv or .parquet.
+        home: state folder; there a table for a bucket grows.
+        endpoint: of an S3 server other than AWS.
+
+    Raises:
+        DataError: another ending or kind of address, or a bucket that cannot be reached.
+    """
+    suffix = Path(address).suffix
+    if suffix not in WRITERS:
+        raise DataError(f"Expected an output file ending in {' or '.join(WRITERS)}, got {address}: rename it.")
+    bucket, file = None, Path(address).absolute()
+    if address.startswith("s3://"):
+        bucket = Bucket(address, endpoint)
+        bucket.has(bucket.prefix)  # raises where nothing answers
+        key = sha256(f"{bucket.endpoint} {address}".encode()).hexdigest()[:16]
+        file = home / "runs" / f"predict-{key}" / f"table{suffix}"
+    elif "://" in address:
+        raise DataError(f"Expected a path or s3://bucket/key as output, got {address}: give one of these.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return Output(address if bucket else str(file), file, bucket)
+
+
+@contextmanager
+def owned(output: Output) -> Iterator[None]:
+    """Hold an output for the time of the block; what a process that died held is free.
+
+    Raises:
+        DataError: another run holds it.
+    """
+    lock = FileLock(output.file.with_name(f".{output.file.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DataError(
+            f"Expected to be alone at {output.address}, but another run is writing it: wait for that, or give another"
+            " output."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

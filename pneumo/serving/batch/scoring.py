@@ -1,0 +1,157 @@
+"""Scoring many images: found, scored in chunks, a row per image; cut off, it goes on."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumo.serving.batch.find_images import Found, fetch, find_images
+from pneumo.serving.batch.output import Output, open_output, owned
+from pneumo.serving.fresh_process.client import Answer, needs_embeddings, served
+from pneumo.stages import IMAGE, LABELS, Cell, Record
+from pneumo.tracking import ModelVersion, Tracker
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+Predict = Callable[[Sequence[Cell]], Sequence[Answer]]
+OnProgress = Callable[[int, int], None]
+CHUNK = 256  # images a step: what a cut costs at most, and what is in memory
+COLUMNS = ("path", "probability", "label", "error", "unlike")
+
+
+class Scored(Record):
+    """What a batch scoring did.
+
+    The table is at `out`, and on this machine at `table`. Of `images`, `errors` could not be read, `positive` were
+    called PNEUMONIA, `unlike` are unlike the training data, and `resumed` had been scored before it was cut off.
+    """
+
+    out: str
+    table: Path
+    images: int
+    errors: int
+    positive: int
+    unlike: int
+    resumed: int
+
+
+def predict(
+    tracker: Tracker,
+    version: ModelVersion,
+    paths: Sequence[str],
+    out: str,
+    home: Path,
+    threshold: float | None = None,
+    endpoint: str | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Scored:
+    """Score images with a registered version, in a process that runs the code kept with it.
+
+    Args:
+        tracker: of the server that has it.
+        version: such as the champion.
+        paths: files, folders (searched below), s3://bucket/prefix.
+        out: path or s3://bucket/key, .csv or .parquet.
+        home: state folder.
+        threshold: of the label, 0..1; the version's own by default.
+        endpoint: of an S3 server other than AWS.
+        on_progress: called with images done and in total.
+
+    Raises:
+        DataError: nothing to score, or an output of another kind or that another run is writing; an unreadable image
+            is a row with its error.
+        ModelError: the version takes embeddings and no images.
+        TrackingError: the version cannot be loaded, or is not known to be what was registered.
+    """
+    place = open_output(out, home, endpoint)
+    with owned(place):
+        found = find_images(paths, endpoint)
+        on_progress(0, len(found))
+        with served(tracker, version.uri) as model:
+            if model.input != IMAGE:
+                raise needs_embeddings(version)
+            name = f"{version.uri} {model.digest} {threshold}"
+            return score(found, partial(model.score, threshold=threshold), name, place, on_progress)
+
+
+def score(
+    found: Sequence[Found],
+    answer: Predict,
+    model: str,
+    out: Output,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Scored:
+    """Score images and write a table, a row each (see `COLUMNS`); cut off and called again, it goes on.
+
+    What was scored is known by the image's content, so a file that was replaced meanwhile is scored anew.
+
+    Args:
+        found: what `find_images` found.
+        answer: gives answers for image files or their bytes, such as `Served.score`.
+        model: what the answers depend on: version, its files, threshold; what another one scored is not taken up.
+        out: written whole at the end, until then `<out>.<model>.partial` grows.
+        on_progress: called with images done and in total.
+    """
+    kept = out.file.with_name(f"{out.file.name}.{sha256(model.encode()).hexdigest()[:12]}.partial")
+    before = {row["sha256"]: row["answer"] for row in _whole_lines(kept)}
+    done, table, resumed = dict(before), [], 0
+    for start in range(0, len(found), CHUNK):
+        chunk = found[start : start + CHUNK]
+        rows = _score_chunk(chunk, answer, done)
+        # An image that could not be read has another chance.
+        fresh = {key: row for key, row in rows if key not in done and not row["error"]}
+        _append(kept, fresh)
+        done |= fresh
+        table += [{"path": item.path, **row} for item, (_, row) in zip(chunk, rows, strict=True)]
+        resumed += sum(key in before for key, _ in rows)
+        on_progress(len(table), len(found))
+    out.write(_frame(table))
+    kept.unlink(missing_ok=True)
+    return _scored(table, out, resumed)
+
+
+def _score_chunk(chunk: Sequence[Found], answer: Predict, done: Mapping[str, Row]) -> list[tuple[str, Row]]:
+    """Hash and answer of each image; those whose hash is done are not asked about again."""
+    contents = fetch(chunk)
+    new = [content.cell for content in contents if content.sha256 not in done]
+    answers = iter(answer(new) if new else ())
+    return [(key, done[key] if key in done else next(answers).model_dump()) for _, key in contents]
+
+
+def _frame(rows: list[Row]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"probability": float})
+
+
+def _scored(table: list[Row], out: Output, resumed: int) -> Scored:
+    return Scored(
+        out=out.address,
+        table=out.file,
+        images=len(table),
+        errors=sum(row["error"] is not None for row in table),
+        positive=sum(row["label"] == LABELS[1] for row in table),
+        unlike=sum(row["unlike"] for row in table),
+        resumed=resumed,
+    )
+
+
+def _append(kept: Path, answers: Mapping[str, Row]) -> None:
+    with kept.open("a", encoding="utf-8") as file:
+        file.write("".join(json.dumps({"sha256": key, "answer": row}) + "\n" for key, row in answers.items()))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _whole_lines(kept: Path) -> Iterator[Row]:
+    """Rows of a scoring that was cut off; a line that was being written then is dropped from the file."""
+    if not kept.is_file():
+        return
+    whole = kept.read_bytes().rpartition(b"\n")[0]
+    kept.write_bytes(whole + b"\n" if whole else b"")
+    yield from (json.loads(line) for line in whole.splitlines())

@@ -1,0 +1,31 @@
+"""What a model takes, in any accepted form, to a table, a row each; what the registered model does with its input."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pneumo.serving.bundle.scorer import Scorer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 256  # images at a time, so that memory does not grow with the table
+
+
+def score_cells(bundle: Scorer, cells: Sequence[Any], threshold: float | None = None) -> "pd.DataFrame":
+    """Columns probability (NaN where unreadable), label, error (None or a sentence), unlike; a row per cell."""
+    import numpy as np
+    import pandas as pd
+
+    probability = np.full(len(cells), np.nan)
+    label = np.full(len(cells), None, dtype=object)
+    unlike = np.zeros(len(cells), dtype=bool)
+    errors: list[str | None] = []
+    for start in range(0, len(cells), CHUNK):
+        scores, found, failed = bundle.answer(cells[start : start + CHUNK], first=start)
+        errors += failed
+        rows = found + start
+        probability[rows], unlike[rows] = scores.probability, scores.unlike
+        label[rows] = bundle.label(scores.probability, threshold)
+    # An explicit object type keeps None; pandas would make it NaN, which is not JSON.
+    texts = {"label": pd.Series(label, dtype=object), "error": pd.Series(errors, dtype=object)}
+    return pd.DataFrame({"probability": probability, **texts, "unlike": unlike})

@@ -1,0 +1,76 @@
+"""A registered model of embeddings: it cannot read an image, and takes what another model made of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo.errors import DataError
+from pneumo.serving.bundle.scorer import Answers, Scorer, Scores, Spec
+
+Floats = NDArray[np.float32]
+
+
+class EmbeddingSpec(Spec):
+    """What it takes to use a model of embeddings; `name` says which, `width` how many numbers each has."""
+
+    input: Literal["embedding"] = "embedding"
+    width: int
+
+
+@dataclass(frozen=True)
+class EmbeddingBundle(Scorer):
+    """A loaded bundle of a linear model on embeddings; familiarity is judged on the embeddings themselves."""
+
+    spec: EmbeddingSpec
+
+    def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:
+        """Score vectors; one that cannot be used gets an error and costs no other."""
+        found = [_vector(cell, self.spec, f"row {row}") for row, cell in enumerate(cells, start=first)]
+        rows = np.array([row for row, item in enumerate(found) if not isinstance(item, str)], np.intp)
+        vectors = [item for item in found if not isinstance(item, str)]
+        errors = [item if isinstance(item, str) else None for item in found]
+        return Answers(self.score(np.stack(vectors) if vectors else np.zeros((0, self.spec.width))), rows, errors)
+
+    def score(self, vectors: NDArray[np.floating]) -> Scores:
+        """Score embeddings (n, width)."""
+        import keras
+
+        narrow = vectors.astype(np.float32)
+        # Called as it is: predict would be traced anew for every number of rows.
+        logits = keras.ops.convert_to_numpy(self.model(narrow))[:, 0]
+        distance = self.familiarity.distance(narrow)
+        return Scores(self.probability(logits), distance, distance > self.familiarity.limit)
+
+
+def _vector(cell: Any, spec: EmbeddingSpec, name: str) -> Floats | str:
+    try:
+        return vector_of(cell, spec.width, name)
+    except DataError as error:
+        return str(error)
+
+
+def vector_of(cell: Any, width: int, name: str) -> Floats:
+    """A cell as an embedding.
+
+    Raises:
+        DataError: it is no list of so many finite numbers.
+    """
+    wanted = f"Expected an embedding of {width} finite numbers, but {name} holds"
+    if not isinstance(cell, list | tuple | np.ndarray):
+        raise DataError(f"{wanted} {'nothing' if cell is None or cell != cell else f'a {type(cell).__name__}'}.")
+    try:
+        numbers = np.asarray(cell)
+    except ValueError:  # lists of different lengths inside
+        numbers = np.asarray(cell, object)
+    if numbers.ndim != 1 or not (np.issubdtype(numbers.dtype, np.number) and np.isrealobj(numbers)):
+        raise DataError(f"{wanted} something else than a flat list of numbers.")
+    if len(numbers) != width:
+        raise DataError(f"{wanted} {len(numbers)} numbers: it was made by another model.")
+    with np.errstate(over="ignore"):
+        narrow = numbers.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise DataError(f"{wanted} NaN or infinity.")
+    return narrow

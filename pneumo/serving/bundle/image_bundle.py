@@ -1,0 +1,169 @@
+"""The folder that is registered and served: model.keras, familiarity.npz and serving.json."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
+
+from pneumo.errors import ModelError
+from pneumo.serving.bundle.class_activation import activation_network, embedding_network
+from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle, EmbeddingSpec
+from pneumo.serving.bundle.inputs import read_images
+from pneumo.serving.bundle.out_of_distribution import Familiarity
+from pneumo.serving.bundle.scorer import Answers, Scorer, Scores, Spec
+from pneumo.stages import EMBEDDING, IMAGE, Fit
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL, FAMILIARITY, SPEC = "model.keras", "familiarity.npz", "serving.json"
+BATCH = 64
+Images = NDArray[np.uint8]
+Kind = TypeVar("Kind", bound=Spec)
+
+
+class ServingSpec(Spec):
+    """What it takes to use a model of images."""
+
+    input: Literal["image"] = "image"  # not named in bundles of the first versions
+    size: int
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Bundle(Scorer):
+    """A loaded bundle of a model of images; networks are built once and warm up at their first call."""
+
+    spec: ServingSpec
+
+    @cached_property
+    def _scorer(self) -> "keras.Model":
+        return embedding_network(self.model)
+
+    @cached_property
+    def _mapper(self) -> "keras.Model":
+        return activation_network(self.model)
+
+    def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:
+        """Decode and score images; one that cannot be read gets an error and costs no other."""
+        decoded = read_images(cells, self.spec.size, self.spec.fit, first)
+        nothing = Scores(np.zeros(0), np.zeros(0), np.zeros(0, bool))
+        return Answers(self.score(decoded.images) if len(decoded.rows) else nothing, decoded.rows, decoded.errors)
+
+    def score(self, images: Images) -> Scores:
+        """Score decoded images uint8 (n, size, size)."""
+        logits, embeddings = run_network(self._scorer, images)
+        distance = self.familiarity.distance(embeddings)
+        return Scores(self.probability(logits[:, 0]), distance, distance > self.familiarity.limit)
+
+    def maps(self, images: Images) -> NDArray[np.float32]:
+        """Heat maps (n, height, width) in units of the logit; positive places speak for pneumonia."""
+        return run_network(self._mapper, images)[1]
+
+
+def _input(content: Any) -> str:
+    return str(content.get("input", IMAGE)) if isinstance(content, dict) else IMAGE
+
+
+_SPECS: TypeAdapter[ServingSpec | EmbeddingSpec] = TypeAdapter(
+    Annotated[
+        Annotated[ServingSpec, Tag(IMAGE)] | Annotated[EmbeddingSpec, Tag(EMBEDDING)],
+        Discriminator(_input),
+    ]
+)
+
+
+def run_network(network: "keras.Model", images: Images, batch: int = BATCH) -> list[NDArray[np.float32]]:
+    """All outputs of a network for images uint8 (n, size, size), a batch at a time."""
+    parts = [
+        [np.asarray(item) for item in network.predict_on_batch(images[at : at + batch, ..., None].astype(np.float32))]
+        for at in range(0, len(images), batch)
+    ]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def write_bundle(folder: Path, model: Path, familiarity: Familiarity, **spec: object) -> ServingSpec:
+    """Write a bundle into an existing empty folder; `spec` has the fields of ServingSpec other than the sha256s."""
+    return _write(folder, model, familiarity, ServingSpec, spec)
+
+
+def write_embedding_bundle(folder: Path, model: Path, familiarity: Familiarity, **spec: object) -> EmbeddingSpec:
+    """The same for a model of embeddings, with the fields of EmbeddingSpec."""
+    return _write(folder, model, familiarity, EmbeddingSpec, spec)
+
+
+def _write(folder: Path, model: Path, familiarity: Familiarity, kind: type[Kind], spec: dict[str, object]) -> Kind:
+    shutil.copyfile(model, folder / MODEL)
+    familiarity.save(folder / FAMILIARITY)
+    digests = {"model_sha256": _digest(folder / MODEL), "familiarity_sha256": _digest(folder / FAMILIARITY)}
+    written = kind.model_validate({**spec, **digests})
+    (folder / SPEC).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return written
+
+
+def read_spec(folder: Path) -> ServingSpec | EmbeddingSpec:
+    """Read serving.json.
+
+    Raises:
+        ModelError: it is missing or not what it should be.
+    """
+    try:
+        return _SPECS.validate_json((folder / SPEC).read_bytes())
+    except FileNotFoundError:
+        raise ModelError(
+            f"Expected a model bundle with {SPEC} in {folder}, found none: give the folder that holds it."
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"][1:]))  # the first is the kind
+        raise ModelError(f"{folder / SPEC}, key {key}: {first['msg'].lower()}; register the model anew.") from None
+
+
+def load_bundle(folder: Path) -> Bundle | EmbeddingBundle:
+    """Check the files against their sha256 and load them, the model in Keras's safe mode.
+
+    Raises:
+        ModelError: a file is missing, changed, or not loadable in safe mode.
+    """
+    spec = read_spec(folder)
+    for name, expected in ((MODEL, spec.model_sha256), (FAMILIARITY, spec.familiarity_sha256)):
+        _check(folder / name, expected)
+    model, familiarity = load_network(folder / MODEL), Familiarity.load(folder / FAMILIARITY)
+    if isinstance(spec, EmbeddingSpec):
+        return EmbeddingBundle(spec, model, familiarity)
+    return Bundle(spec, model, familiarity)
+
+
+def load_network(path: Path) -> "keras.Model":
+    """A .keras file of built-in layers only.
+
+    Raises:
+        ModelError: Keras refuses it in safe mode.
+    """
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    # On a broken or hostile file Keras, h5py and zipfile raise almost anything.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{path}: expected a .keras file that loads in safe mode, but Keras says: {reason}") from error
+
+
+def _check(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ModelError(f"Expected {path.name} in the bundle {path.parent}, found none: register the model anew.")
+    if (found := _digest(path)) != expected:
+        raise ModelError(f"{path}: expected sha256 {expected}, found {found}: the file was changed; register it anew.")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

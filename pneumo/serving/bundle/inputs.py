@@ -1,0 +1,118 @@
+"""What a caller may give as an image: encoded bytes, base64 text, a path or an array of pixels.
+
+Text is always base64 and never the name of a file: text is what arrives over a network, and a served model must not
+read, or tell of, the server's files. A path is a pathlib.Path, which only code in this process can make.
+"""
+
+import base64
+import binascii
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo.data.store.decode import decode
+from pneumo.errors import DataError
+from pneumo.stages import Fit
+
+ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a pathlib.Path, or an array of pixels in 0..255"
+
+
+class Decoded(NamedTuple):
+    """Images uint8 (m, size, size) of the rows that could be read, their positions, and an error or None per row."""
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.intp]
+    errors: list[str | None]
+
+
+def read_images(cells: Sequence[Any], size: int, fit: Fit, first: int = 0) -> Decoded:
+    """Decode every cell, several at a time; a bad one becomes an error text, never a dead batch or a black image.
+
+    Args:
+        cells: anything of `ACCEPTED`.
+        size: pixels a side.
+        fit: squash or pad.
+        first: the first cell's row number, by which errors call a cell that is not a file.
+    """
+
+    def read(row: int, cell: Any) -> NDArray[np.uint8] | str:
+        try:
+            source = source_of(cell, f"row {row}")
+            return decode(source, size, fit, name=None if isinstance(source, Path) else f"row {row}")
+        except DataError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), max(len(cells), 1))) as pool:
+        results = list(pool.map(read, range(first, first + len(cells)), cells))
+    images = [(row, item) for row, item in enumerate(results) if not isinstance(item, str)]
+    return Decoded(
+        np.stack([item for _, item in images]) if images else np.zeros((0, size, size), np.uint8),
+        np.array([row for row, _ in images], np.intp),
+        [item if isinstance(item, str) else None for item in results],
+    )
+
+
+def source_of(cell: Any, name: str) -> bytes | Path:
+    """What the decoder takes, from anything a caller may give.
+
+    Raises:
+        DataError: it is none of the accepted kinds.
+    """
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return bytes(cell)
+    if isinstance(cell, Path):
+        return cell
+    if isinstance(cell, str):
+        return _from_text(cell, name)
+    if isinstance(cell, np.ndarray | list | tuple):
+        return _from_pixels(cell, name)
+    raise DataError(f"Expected {ACCEPTED}, but {name} holds {_kind(cell)}.")
+
+
+def _from_text(text: str, name: str) -> bytes:
+    content = text.split(",", 1)[1] if text.startswith("data:") and "," in text else text
+    try:
+        data = base64.b64decode("".join(content.split()), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    # No image is shorter: a short text is a file's name, even where its letters happen to be base64.
+    if len(data) >= 64:
+        return data
+    raise DataError(f"Expected {ACCEPTED}, but {name} holds a text that is not base64: {text[:80]}")
+
+
+def _from_pixels(cell: Any, name: str) -> bytes:
+    """Through a lossless PNG, so that arrays take the very path that files take."""
+    from PIL import Image
+
+    try:
+        pixels = np.asarray(cell)
+        pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        flat = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+        whole = flat and pixels.size > 0 and np.issubdtype(pixels.dtype, np.number)
+        if not (whole and np.all((pixels >= 0) & (pixels <= 255))):
+            raise ValueError
+    except ValueError:
+        raise DataError(
+            f"Expected an array (height, width) or (height, width, 3) in 0..255, but {name} holds {_kind(cell)}."
+        ) from None
+    if 0 < pixels.max() <= 1:
+        raise DataError(
+            f"Expected pixels in 0..255, but {name} holds an array whose brightest pixel is {pixels.max():.3g}, as in"
+            " 0..1, which would be black: multiply it by 255."
+        )
+    file = io.BytesIO()
+    Image.fromarray(np.rint(pixels).astype(np.uint8)).save(file, "PNG", compress_level=0)
+    return file.getvalue()
+
+
+def _kind(cell: Any) -> str:
+    if isinstance(cell, np.ndarray):
+        return f"an array {cell.shape} of {cell.dtype}"
+    return "nothing" if cell is None or cell != cell else f"a {type(cell).__name__}"

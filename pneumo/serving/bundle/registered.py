@@ -1,0 +1,31 @@
+"""A registered version's bundle in this process, for what needs the network itself: heat maps and export."""
+
+from typing import NamedTuple
+
+from pneumo.data.store.decode import decode
+from pneumo.serving.bundle.image_bundle import Bundle, Images, load_bundle
+from pneumo.serving.fresh_process.client import needs_embeddings
+from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking.bundles import find_bundle, input_example
+
+
+class Registered(NamedTuple):
+    """The bundle, and the version's input example uint8 (1, size, size)."""
+
+    bundle: Bundle
+    example: Images
+
+
+def load_registered(tracker: Tracker, version: ModelVersion) -> Registered:
+    """Fetch a version and load it.
+
+    Raises:
+        TrackingError: it cannot be fetched, or is not known to be what was registered.
+        ModelError: it is not a model of pneumo, was changed, or takes embeddings and no images.
+    """
+    with tracker.verified(version.uri) as folder:
+        bundle = load_bundle(find_bundle(folder))
+        if not isinstance(bundle, Bundle):
+            raise needs_embeddings(version)
+        example = input_example(folder)
+    return Registered(bundle, decode(example, bundle.spec.size, bundle.spec.fit, name="the input example")[None])

@@ -1,0 +1,1 @@
+"""Scoring in a fresh process, which runs a model's own code and knows no secret."""

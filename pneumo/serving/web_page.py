@@ -1,0 +1,137 @@
+"""A page to drop an X-ray on: probability, threshold, heat map and model version. Needs the extra `app` (Gradio)."""
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo.data.store.decode import SUFFIXES, decode
+from pneumo.errors import DataError, ServiceError
+from pneumo.serving.bundle.image_bundle import Bundle
+from pneumo.serving.overlay import overlay
+from pneumo.stages import LABELS
+
+if TYPE_CHECKING:
+    import gradio
+
+SHOWN = 640  # pixels a side of the shown picture
+LARGEST = "64mb"
+INTRODUCTION = "Drop a frontal chest X-ray (JPEG, PNG or DICOM). It stays on this machine."
+LIMITS = (
+    "For research and teaching: not a medical device. It knows pneumonia and healthy lungs of its training data only."
+)
+
+
+class Answer(NamedTuple):
+    """What the page shows of an image."""
+
+    picture: NDArray[np.uint8]
+    probability: float
+    label: str
+    unlike: bool
+
+
+def answer(bundle: Bundle, path: Path) -> Answer:
+    """Score one file and draw its heat map.
+
+    Raises:
+        DataError: not a whole JPEG, PNG or DICOM image.
+    """
+    spec = bundle.spec
+    image = decode(path, spec.size, spec.fit, name=path.name)[None]
+    scores = bundle.score(image)
+    shown = overlay(decode(path, SHOWN, spec.fit, name=path.name), bundle.maps(image)[0])
+    label = str(bundle.label(scores.probability)[0])
+    return Answer(shown, float(scores.probability[0]), label, bool(scores.unlike[0]))
+
+
+def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
+    """The page; `version` names the model as the registry does.
+
+    Raises:
+        ServiceError: Gradio is not installed.
+    """
+    gradio = require_gradio()
+
+    def show(path: str | None) -> tuple[Any, str]:
+        if path is None:
+            return None, ""
+        try:
+            found = answer(bundle, Path(path))
+        except DataError as error:
+            return None, f"<p><strong>This file cannot be scored.</strong> {html.escape(str(error))}</p>"
+        return found.picture, _text(found, bundle.spec.threshold)
+
+    with gradio.Blocks(title="pneumo", analytics_enabled=False) as page:
+        gradio.Markdown(f"# Pneumonia on a chest X-ray\n{INTRODUCTION}")
+        with gradio.Row():
+            with gradio.Column(scale=2):
+                file = gradio.File(label="X-ray", file_types=list(SUFFIXES), type="filepath")
+                result = gradio.HTML(elem_id="result")
+            with gradio.Column(scale=3):
+                picture = gradio.Image(
+                    label="Red speaks for pneumonia, blue against it", interactive=False, format="png",
+                    buttons=["download", "fullscreen"],
+                )  # fmt: skip
+        gradio.Markdown(
+            f"Model: {html.escape(version)} ({html.escape(bundle.spec.name)}){_synthetic(bundle)}. {LIMITS}"
+        )
+        file.change(show, file, [picture, result], api_name="score")
+    return page
+
+
+def open_page(bundle: Bundle, version: str, host: str = "127.0.0.1", port: int = 7860, wait: bool = True) -> str:
+    """Serve the page and return its address; with `wait` only after Ctrl-C.
+
+    Raises:
+        ServiceError: Gradio is not installed, or the port is taken.
+    """
+    gradio = require_gradio()
+    page = build_page(bundle, version)
+    # Gradio's own themes fetch their fonts from elsewhere.
+    theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    try:
+        _, address, _ = page.launch(
+            server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True, theme=theme,
+            max_file_size=LARGEST, footer_links=[], enable_monitoring=False, ssr_mode=False, show_error=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise ServiceError(f"Expected to serve the page on {host}:{port}, but: {error}; choose another port.") from None
+    if wait:
+        page.block_thread()
+    return str(address)
+
+
+BAR = """<h2>{label}</h2>
+<p>Probability of pneumonia <strong>{probability:.1%}</strong>, threshold {threshold:.1%}</p>
+<div style="position: relative; height: 14px; background: #e5e7eb; border-radius: 7px">
+<div style="width: {probability:.1%}; height: 14px; background: {colour}; border-radius: 7px"></div>
+<div style="position: absolute; left: {threshold:.1%}; top: -4px; width: 2px; height: 22px; background: #111"></div>
+</div>{warning}"""
+
+
+def _text(found: Answer, threshold: float) -> str:
+    """A bar with the threshold as a mark."""
+    warning = "<p><strong>Unlike the training data: the probability means little.</strong></p>" if found.unlike else ""
+    colour = "#b91c1c" if found.label == LABELS[1] else "#1d4ed8"
+    label, probability = html.escape(found.label), found.probability
+    return BAR.format(label=label, probability=probability, threshold=threshold, colour=colour, warning=warning)
+
+
+def _synthetic(bundle: Bundle) -> str:
+    return ", trained on SYNTHETIC drawings" if bundle.spec.synthetic else ""
+
+
+def require_gradio() -> Any:
+    """Gradio, which is optional and takes seconds to import.
+
+    Raises:
+        ServiceError: it is not installed.
+    """
+    try:
+        import gradio
+    except ModuleNotFoundError:
+        raise ServiceError("Expected Gradio for the page, but it is not installed: run `pip install gradio`.") from None
+    return gradio

@@ -1,0 +1,127 @@
+"""Candidates: one per backbone, and their ensemble; a finished one is never trained again."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from pneumo.cache import code_version, is_kept, stage_key, tell_made
+from pneumo.errors import TrainingError
+from pneumo.stages import ENSEMBLE, Candidate, DatasetVersion, ImageStore
+from pneumo.training.candidates.spec import CandidateSpec
+from pneumo.training.dataset_images import Fold
+from pneumo.training.networks import pretrained_weights
+from pneumo.training.process.isolate import run
+from pneumo.training.process.job import Job, read, result_folder
+from pneumo.training.process.progress import OnProgress, Progress, silent
+
+CODE = (
+    "training",
+    "data/splits.py",
+    "data/quality/near_duplicates.py",
+)  # what a trained model depends on; folds keep groups whole
+
+
+def train(
+    spec: CandidateSpec,
+    version: DatasetVersion,
+    store: ImageStore,
+    run_id: str,
+    home: Path,
+    on_progress: OnProgress = silent,
+    threads: int | None = None,
+) -> Candidate:
+    """Train one backbone in a process of its own, or return it at once if that was done before.
+
+    Args:
+        run_id: the MLflow run that the candidate is recorded under.
+        on_progress: called with every event, in this process.
+        threads: of the training process; all cores by default.
+
+    Raises:
+        WeightsError: the pretrained weights are not to be had.
+        TrainingError: the training failed or its process died; the message says how.
+    """
+    if spec.size != store.size:
+        raise TrainingError(f"Expected images of {spec.size} pixels for {spec.name}, got {store.size}: decode again.")
+    key = train_key(spec, version, store, home)
+    same = {"name": spec.name, "version": version, "store": store, "run_id": run_id, "home": home}
+    if spec.folds == 1:
+        return _done(Job(key=key, spec=spec, **same), on_progress, threads)
+    if is_trained(key, home):
+        return read(result_folder(home, key), run_id)
+    members = []
+    for number in range(spec.folds):
+        fold = Fold(number=number, count=spec.folds)
+        job = Job(key=stage_key("fold", candidate=key, number=number), spec=spec, fold=fold, **same)
+        members.append(_done(job, _as_one(on_progress, spec, number), threads))
+    return _done(Job(key=key, members=tuple(members), **same), on_progress, threads)
+
+
+def combine(
+    candidates: Sequence[Candidate],
+    version: DatasetVersion,
+    store: ImageStore,
+    run_id: str,
+    home: Path,
+    on_progress: OnProgress = silent,
+) -> Candidate:
+    """Make candidates one: a single model whose logit is the mean of theirs.
+
+    Raises:
+        TrainingError: there are fewer than two, or the process died.
+    """
+    if len(candidates) < 2:
+        raise TrainingError(f"Expected two or more candidates to combine, got {len(candidates)}: name more backbones.")
+    key = stage_key(
+        "combine",
+        members=sorted(candidate.key for candidate in candidates),
+        version=version.digest,
+        store=store.key,
+        code=code_version(*CODE),
+    )
+    members = tuple(sorted(candidates, key=lambda candidate: candidate.name))
+    job = Job(name=ENSEMBLE, key=key, version=version, store=store, run_id=run_id, home=home, members=members)
+    return _done(job, on_progress, None)
+
+
+def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path) -> str:
+    """Key of a backbone's result: same settings, weights, data, code and libraries, same key.
+
+    Raises:
+        WeightsError: the pretrained weights are not to be had.
+    """
+    return stage_key(
+        "train",
+        spec=spec.model_dump(mode="json", exclude={"weights"}),
+        weights=pretrained_weights.identity(spec, home),
+        version=version.digest,
+        store=store.key,
+        code=code_version(*CODE),
+    )
+
+
+def _as_one(on_progress: OnProgress, spec: CandidateSpec, fold: int) -> OnProgress:
+    """Epochs of folds counted on, as those of one long training."""
+
+    def follow(event: Progress) -> None:
+        epoch = event.epoch + fold * spec.epochs if event.epoch else 0
+        on_progress(event.model_copy(update={"epoch": epoch, "epochs": spec.folds * spec.epochs}))
+
+    return follow
+
+
+def is_trained(key: str, home: Path) -> bool:
+    """Whether a result with this key is kept."""
+    return is_kept(home / "cache" / "train" / key)
+
+
+def _done(job: Job, on_progress: OnProgress, threads: int | None) -> Candidate:
+    job.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(job.folder.with_suffix(".lock")):
+        if not is_kept(job.folder):
+            run(job, on_progress, threads)
+            tell_made(job.folder)
+            shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
+        return read(job.folder, job.run_id)

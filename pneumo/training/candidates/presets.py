@@ -1,0 +1,74 @@
+"""Presets: how much time a run may take, and what it does with it."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pneumo.stages import Record
+from pneumo.training.candidates.spec import CandidateSpec, candidate_specs
+
+Name = Literal["quick", "standard", "best"]
+USUAL = ("MobileNetV2", "MobileNet", "MobileNetV3Small")
+
+
+class Preset(Record):
+    """What a run uses unless its parameters say otherwise; docs/training.md has its time and figures."""
+
+    backbones: tuple[str, ...]
+    weights: str
+    size: int
+    epochs: int
+    folds: int = Field(1, description="Networks of each backbone, each trained without one part of the patients")
+    views: int = Field(2, description="Of an image: the whole and its middle, averaged")
+
+
+REAL: dict[Name, Preset] = {
+    # Only a linear head on frozen features: a first answer, and a check of the data.
+    "quick": Preset(backbones=("MobileNetV3Small",), weights="imagenet", size=160, epochs=0),
+    "standard": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=3),
+    # Every image outside the test set trains two networks of three and calibrates by the third.
+    "best": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=5, folds=3),
+}
+# From scratch on a few hundred small images: narrow backbones, short epochs, many of them.
+PHANTOM: dict[Name, Preset] = {
+    "quick": Preset(backbones=("MobileNet:0.25",), weights="none", size=96, epochs=16),
+    "standard": Preset(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24),
+    "best": Preset(backbones=("MobileNetV2:0.35", "MobileNet:0.25"), weights="none", size=96, epochs=24, folds=3),
+}
+
+
+def preset(name: Name, synthetic: bool) -> Preset:
+    """A preset for the phantom set or for real images."""
+    return (PHANTOM if synthetic else REAL)[name]
+
+
+def preset_specs(
+    name: Name,
+    synthetic: bool,
+    *,
+    backbones: str | Sequence[str] | None = None,
+    weights: str | None = None,
+    size: int | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> tuple[CandidateSpec, ...]:
+    """One spec per backbone: what is given, else what the preset says.
+
+    Args:
+        options: further fields of `CandidateSpec`; None leaves a field as it is.
+
+    Raises:
+        TrainingError: a backbone or an option is wrong; the message names it.
+    """
+    usual = preset(name, synthetic)
+    given = {field: value for field, value in options.items() if value is not None}
+    return candidate_specs(
+        backbones or usual.backbones,
+        weights or usual.weights,
+        size or usual.size,
+        usual.epochs if epochs is None else epochs,
+        seed,
+        **{"folds": usual.folds, "views": usual.views, **given},
+    )

@@ -1,0 +1,113 @@
+"""A search for better settings by Optuna: each trial is a training like any other, so a finished one is reused."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pneumo.cache import code_version, is_kept, stage_key, written_once
+from pneumo.errors import PneumoError
+from pneumo.stages import DatasetVersion, Fit
+from pneumo.training.candidates.candidate import CODE
+from pneumo.training.candidates.spec import CandidateSpec
+from pneumo.training.networks.pretrained_weights import identity
+from pneumo.training.process.progress import OnProgress, Progress
+
+SEARCHED = ("learning_rate", "freeze", "augmentation", "size")
+SIZES = (0.5, 0.75, 1.0, 1.25)  # of the usual size
+FOUND = "found.json"
+UNDISTURBED = 3  # trials before a bad one is pruned
+Train = Callable[[int, CandidateSpec, OnProgress], float]
+
+
+def search(spec: CandidateSpec, minutes: float, train: Train) -> CandidateSpec:
+    """The settings of the best trial; those of `spec`, which are the first trial, if none was better.
+
+    A trial that is worse than the median of the others after an epoch is pruned, as is one that fails or that time
+    runs out on.
+
+    Args:
+        minutes: when they are over, the search ends.
+        train: trains a spec as trial number n and gives its selection score.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    deadline = time.monotonic() + 60 * minutes
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=spec.seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=UNDISTURBED),
+    )
+    study.enqueue_trial({name: getattr(spec, name) for name in SEARCHED})
+
+    def objective(trial: Any) -> float:
+        try:
+            return train(trial.number, proposed(spec, trial), watched(trial, deadline))
+        except PneumoError as error:
+            if trial.number == 0:
+                study.stop()  # the usual settings fail: their own training will say why
+            raise optuna.TrialPruned(str(error)) from error
+
+    study.optimize(objective, timeout=60 * minutes)
+    finished = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    return spec.model_copy(update=study.best_params) if finished else spec
+
+
+def search_once(
+    spec: CandidateSpec, minutes: float, version: DatasetVersion, fit: Fit, home: Path, train: Train
+) -> CandidateSpec:
+    """`search`, or at once what it found before for the same settings, weights, data and code.
+
+    Writes `<home>/cache/search/<key>/found.json`.
+
+    Raises:
+        WeightsError: the pretrained weights are not to be had.
+    """
+    key = stage_key(
+        "search",
+        spec=spec.model_dump(mode="json", exclude={"weights"}),
+        weights=identity(spec, home),
+        minutes=minutes,
+        version=version.digest,
+        fit=fit,
+        code=code_version(*CODE),
+    )
+    folder = home / "cache" / "search" / key
+    if not is_kept(folder):
+        found = search(spec, minutes, train)
+        with written_once(folder) as scratch:
+            (scratch / FOUND).write_text(found.model_dump_json(include=set(SEARCHED), indent=1), encoding="utf-8")
+    return spec.model_copy(update=json.loads((folder / FOUND).read_bytes()))
+
+
+def like(specs: Sequence[CandidateSpec], found: CandidateSpec) -> tuple[CandidateSpec, ...]:
+    """Specs with what was searched for as it was found."""
+    return tuple(spec.model_copy(update={name: getattr(found, name) for name in SEARCHED}) for spec in specs)
+
+
+def proposed(spec: CandidateSpec, trial: Any) -> CandidateSpec:
+    """A spec as an Optuna trial would have it."""
+    sizes = sorted({spec.size, *(max(32, round(spec.size * share / 32) * 32) for share in SIZES)})
+    return spec.model_copy(
+        update={
+            "learning_rate": trial.suggest_float("learning_rate", 3e-5, 3e-3, log=True),
+            "freeze": trial.suggest_float("freeze", 0, 0.9),
+            "augmentation": trial.suggest_float("augmentation", 0, 2),
+            "size": trial.suggest_categorical("size", sizes),
+        }
+    )
+
+
+def watched(trial: Any, deadline: float) -> OnProgress:
+    """Tell Optuna the score of each epoch; raises TrialPruned when the trial is not worth its time."""
+    import optuna
+
+    def follow(event: Progress) -> None:
+        if "score" in event.metrics:
+            trial.report(event.metrics["score"], event.epoch)
+        if trial.should_prune() or time.monotonic() > deadline:
+            raise optuna.TrialPruned
+
+    return follow

@@ -1,0 +1,1 @@
+"""Networks: backbones, their weights, and what is put on them."""

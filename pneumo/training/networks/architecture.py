@@ -1,0 +1,86 @@
+"""The network: one Keras model of built-in layers from gray pixels to a logit."""
+
+from typing import Any
+
+from pneumo.stages import VIEWS
+from pneumo.training.candidates.spec import CandidateSpec
+from pneumo.training.networks.backbones import SCALING, module_of
+
+# Momentum with which batch statistics follow within an epoch of a few hundred images; Keras' own is for millions.
+QUICK = 0.8
+MIDDLE = 0.85  # of a side, shown as a second view
+
+
+def build(spec: CandidateSpec, backbone: Any) -> Any:
+    """Put pixel scaling before a backbone, and pooling and one Dense unit behind it.
+
+    With pretrained weights batch normalisation stays in inference mode for ever: their statistics were learnt on far
+    more images than there are here. `training=False` would not do: within `fit` Keras 3 overrides it.
+
+    Returns:
+        A model: float32 (n, size, size, 1) in 0..255 -> float32 logit (n, 1).
+    """
+    import keras
+
+    scale, offset = SCALING[module_of(spec.backbone.name)]
+    gray = keras.Input((spec.size, spec.size, 1), name="image")
+    channels = keras.layers.Concatenate(name="channels")([gray, gray, gray])
+    scaled = keras.layers.Rescaling(scale, offset, name="scaling")(channels)
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = not spec.pretrained
+            layer.momentum = layer.momentum if spec.pretrained else QUICK
+    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(backbone(scaled))
+    logit = keras.layers.Dense(1, dtype="float32", name="logit")(pooled)
+    return keras.Model(gray, logit, name=_plain(spec.name))
+
+
+def in_full_precision(network: Any) -> Any:
+    """A network of the same weights that computes in float32 throughout."""
+    import keras
+
+    def exact(layer: Any) -> Any:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    clone = keras.models.clone_model(network, clone_function=exact, recursive=True)
+    clone.set_weights(network.get_weights())
+    return clone
+
+
+def averaged_over_views(network: Any) -> Any:
+    """A network whose logit is the mean of what another says of the whole image and of its middle.
+
+    Test-time averaging as a part of the model, so that it is served as it was judged. Embedding and heat map stay those
+    of the whole image (`pneumo.serving.bundle.class_activation`).
+    """
+    import keras
+
+    size = network.input_shape[1]
+    gray = keras.Input((size, size, 1), name="image")
+    middle = keras.layers.Cropping2D(round(size * (1 - MIDDLE) / 2), name="middle")(gray)
+    enlarged = keras.layers.Resizing(size, size, name="enlarged")(middle)
+    logit = keras.layers.Average(name=VIEWS)([network(gray), network(enlarged)])
+    return keras.Model(gray, logit, name=f"{network.name}_{VIEWS}")
+
+
+def combine(networks: dict[str, Any]) -> Any:
+    """One network whose logit is the mean of its members'; members may differ in size.
+
+    Args:
+        networks: name and model of each member.
+    """
+    import keras
+
+    size = max(network.input_shape[1] for network in networks.values())
+    gray = keras.Input((size, size, 1), name="image")
+    logits = []
+    for name, network in networks.items():
+        member = keras.Model(network.input, network.output, name=_plain(name))
+        side = network.input_shape[1]
+        resized = gray if side == size else keras.layers.Resizing(side, side, name=f"{member.name}_size")(gray)
+        logits.append(member(resized))
+    return keras.Model(gray, keras.layers.Average(name="logit")(logits), name="ensemble")
+
+
+def _plain(name: str) -> str:
+    return name.replace(" ", "_").replace(".", "_")

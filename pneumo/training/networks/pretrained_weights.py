@@ -1,0 +1,133 @@
+"""Pretrained weights: found, checked and loaded, or an error; never a silent random start."""
+
+import fnmatch
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pneumo.cache import is_kept, stage_key, written_once
+from pneumo.data.object_storage import Bucket
+from pneumo.data.sources.s3 import require_same
+from pneumo.errors import DataError, WeightsError
+from pneumo.settings import load_settings
+from pneumo.training.candidates.spec import Backbone, CandidateSpec
+from pneumo.training.networks.backbones import build
+
+KERAS = "imagenet"
+NONE = "none"
+
+
+def locate(backbone: Backbone, weights: str, size: int, home: Path) -> Path | None:
+    """The backbone's weight file; None where Keras fetches the weights or none are wanted.
+
+    Args:
+        backbone: whose; of several files the one is taken whose size is nearest, see `choose`.
+        weights: "imagenet", "none", a folder, or an s3:// address, which is copied to `home` first.
+        size: pixels a side that it is going to see.
+        home: state folder.
+
+    Raises:
+        WeightsError: the file is not there; the message names it and where it was looked for.
+    """
+    if weights in (KERAS, NONE):
+        return None
+    if weights.startswith("s3://"):
+        return _fetched(backbone, weights, size, home)
+    folder = Path(weights)
+    if not folder.is_dir():
+        raise WeightsError(
+            f'Expected a folder of weight files, "imagenet" or "none", got {weights!r}: correct weights.'
+        )
+    return folder / choose(backbone, [file.name for file in folder.iterdir()], size, weights)
+
+
+def patterns(backbone: Backbone) -> tuple[str, ...]:
+    """File names that hold the backbone's weights, best first; the number after alpha is the size in pixels."""
+    plain = (f"{backbone.name}_[0-9][0-9][0-9]_no_top.weights.h5", f"{backbone.name}_no_top.weights.h5")
+    if backbone.alpha is None:
+        return plain
+    return (
+        f"{backbone.name}_{backbone.alpha}_[0-9][0-9][0-9]_no_top.weights.h5",
+        f"{backbone.name}_{backbone.alpha}_no_top.weights.h5",
+        *(plain if backbone.alpha == 1.0 else ()),
+    )
+
+
+def choose(backbone: Backbone, names: Iterable[str], size: int, place: str) -> str:
+    """The file whose weights were learned nearest to a size in pixels; of two as near the larger one.
+
+    Features of one size are of little use at another (Touvron et al. 2019). A file that does not tell its size is taken
+    where none does.
+
+    Raises:
+        WeightsError: there is none; `place` says where it was looked for.
+    """
+    known = sorted(names)
+    for pattern in patterns(backbone):
+        if found := fnmatch.filter(known, pattern):
+            return min(found, key=lambda name: (abs(_learned_at(name) - size), -_learned_at(name)))
+    raise WeightsError(
+        f"Expected weights of {backbone} in {place}, found no file {' or '.join(patterns(backbone))}: "
+        'put it there, or choose other weights ("imagenet" lets Keras fetch them, "none" starts at random).'
+    )
+
+
+def _learned_at(name: str) -> int:
+    told = re.search(r"_(\d{3})_no_top", name)
+    return int(told[1]) if told else 0
+
+
+def identity(spec: CandidateSpec, home: Path) -> str:
+    """What names the weights in a key: the file's digest, so a moved folder changes nothing."""
+    file = locate(spec.backbone, spec.weights, spec.size, home)
+    return spec.weights if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def load_backbone(spec: CandidateSpec, home: Path) -> Any:
+    """The Keras backbone of a spec with its pretrained weights in place.
+
+    Raises:
+        WeightsError: the file is missing or does not fit, or Keras cannot fetch its own.
+    """
+    backbone, file = spec.backbone, locate(spec.backbone, spec.weights, spec.size, home)
+    if spec.weights == KERAS:
+        return _from_keras(spec)
+    model = build(backbone.name, backbone.alpha, spec.size)
+    if file is not None:
+        try:
+            model.load_weights(file)
+        except (ValueError, KeyError, OSError, RuntimeError, TypeError) as error:  # h5py's on a broken file
+            reason = str(error).strip().splitlines()[0]
+            raise WeightsError(f"Expected weights of {backbone} in {file}, but they do not fit: {reason}") from error
+    return model
+
+
+def _from_keras(spec: CandidateSpec) -> Any:
+    try:
+        return build(spec.backbone.name, spec.backbone.alpha, spec.size, weights=KERAS)
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        if type(error) is not Exception:
+            raise
+        raise WeightsError(
+            f"Expected Keras to fetch ImageNet weights of {spec.backbone}, but the download failed ({error}): "
+            "connect to the network, or give weights as a folder."
+        ) from error
+
+
+def _fetched(backbone: Backbone, address: str, size: int, home: Path) -> Path:
+    """A local copy of the backbone's weight file in a bucket, verified; fetched again only when it changed there."""
+    try:
+        bucket = Bucket(address.rstrip("/") + "/", load_settings().data.s3_endpoint)
+        items = {item.key.removeprefix(bucket.prefix): item for item in bucket.list()}
+        name = choose(backbone, items, size, address)
+        folder = home / "cache" / "weights" / stage_key("weights", address=address, etag=items[name].etag)
+        if not is_kept(folder):
+            data = bucket.get(items[name].key, items[name].etag)
+            require_same(items[name], data, bucket)
+            with written_once(folder) as scratch:
+                (scratch / name).write_bytes(data)
+    except DataError as error:
+        raise WeightsError(f"Expected weights of {backbone} from {address}, but: {error}") from error
+    return folder / name

@@ -1,0 +1,1 @@
+"""The training process: started apart, followed, resumed, sent to other machines."""

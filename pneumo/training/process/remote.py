@@ -1,0 +1,105 @@
+"""A training on another machine: data come by their digest, checkpoint and result go by way of S3.
+
+Nothing is shared but the bucket of data.storage; below it `train/<key>/` holds a finished candidate and
+`checkpoints/<key>` an unfinished one.
+"""
+
+import hashlib
+import json
+
+from filelock import FileLock
+
+from pneumo.cache import is_kept, written_once
+from pneumo.data.files import write_whole
+from pneumo.data.object_storage import Bucket
+from pneumo.data.store import packs
+from pneumo.data.store.image_store import decode_all
+from pneumo.data.store.versions import list_versions
+from pneumo.errors import DataError
+from pneumo.settings import Settings
+from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore
+from pneumo.training.process.job import FILES, checkpoint_file, read, result_folder
+from pneumo.training.process.progress import OnProgress, Progress
+
+LIST = "files.json"
+
+
+def settle(digest: str, size: int, fit: Fit, settings: Settings) -> tuple[DatasetVersion, ImageStore]:
+    """A data set's version and decoded images on this machine; pulled from the storage the first time.
+
+    Raises:
+        DataError: the storage does not have the version, or cannot be reached.
+    """
+    lock = settings.home / "cache" / "pulled" / f"{digest[:16]}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # several trainings may start here at once
+        kept = [version for version in list_versions(settings.home) if version.digest == digest]
+        here = next((version for version in kept if version.root.is_dir()), None)
+        version = here or packs.pull(digest, settings.home, settings.data)
+    return version, decode_all(version, settings.home, size, fit)
+
+
+def send(candidate: Candidate, settings: Settings) -> None:
+    """Put a finished candidate on the storage, the list of its files last, and drop its checkpoint there."""
+    bucket, folder = _bucket(settings), candidate.model.parent
+    contents = {name: (folder / name).read_bytes() for name in FILES}
+    for name, content in contents.items():
+        bucket.put(bucket.key("train", candidate.key, name), content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    bucket.put(bucket.key("train", candidate.key, LIST), json.dumps(hashes).encode())
+    bucket.delete(bucket.key("checkpoints", candidate.key))
+
+
+def bring(candidate: Candidate, settings: Settings) -> Candidate:
+    """The same candidate with its files on this machine.
+
+    Raises:
+        DataError: the storage does not have it, or what it has is damaged.
+    """
+    folder = result_folder(settings.home, candidate.key)
+    if not is_kept(folder):
+        bucket = _bucket(settings)
+        hashes = json.loads(bucket.get(bucket.key("train", candidate.key, LIST)))
+        with written_once(folder) as scratch:
+            for name in FILES:
+                content = bucket.get(bucket.key("train", candidate.key, name))
+                _require_same(content, hashes[name], name, candidate)
+                (scratch / name).write_bytes(content)
+    return read(folder, candidate.run_id)
+
+
+def resume(key: str, settings: Settings) -> None:
+    """Put the checkpoint of a training that began elsewhere, if there is one, where this machine would have left it."""
+    file, bucket = checkpoint_file(settings.home, key), _bucket(settings)
+    place = bucket.key("checkpoints", key)
+    if not file.is_file() and bucket.has(place):
+        write_whole(file, bucket.get(place))
+
+
+def mirrored(key: str, settings: Settings, follow: OnProgress) -> OnProgress:
+    """Follow a training, and copy its checkpoint to the storage after every epoch."""
+    file, bucket = checkpoint_file(settings.home, key), _bucket(settings)
+
+    def report(event: Progress) -> None:
+        follow(event)
+        if event.stage == "tuning" and event.metrics and file.is_file():
+            bucket.put(bucket.key("checkpoints", key), file.read_bytes())
+
+    return report
+
+
+def _bucket(settings: Settings) -> Bucket:
+    if not settings.data.storage:
+        raise DataError(
+            "Expected a bucket by which trainings on other machines get their data, but data.storage in mlflow.yaml is"
+            " empty: set s3://..., or engine.address to processes."
+        )
+    return Bucket(settings.data.storage, settings.data.s3_endpoint)
+
+
+def _require_same(content: bytes, sha256: str, name: str, candidate: Candidate) -> None:
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataError(
+            f"Expected {name} of {candidate.name} ({candidate.key}) on the storage as it was put there, but its content"
+            " is another: train it again."
+        )

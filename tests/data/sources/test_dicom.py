@@ -1,0 +1,111 @@
+import stat
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pneumo.data.sources.dicom import identify, patient_secret
+from pneumo.data.sources.schemes import ingest
+from pneumo.data.store.decode import decode
+from pneumo.errors import DataError
+from pneumo.settings import Data
+
+RAMP = np.tile(np.linspace(0, 4000, 64).astype(np.uint16), (64, 1))
+
+
+def test_monochrome1_is_inverted(make):
+    plain = decode(make.dicom(RAMP), 32, "squash").astype(int)
+    inverted = decode(make.dicom(RAMP, PhotometricInterpretation="MONOCHROME1"), 32, "squash").astype(int)
+    assert plain[0, 0] < plain[0, -1]
+    assert np.abs(plain + inverted - 255).max() <= 1
+
+
+def test_without_a_window_a_few_bright_pixels_do_not_change_the_grays(make):
+    odd = RAMP.copy()
+    odd[0, :3] = 60_000
+    plain, changed = (decode(make.dicom(pixels), 64, "squash").astype(int) for pixels in (RAMP, odd))
+    assert np.abs(changed - plain)[1:].max() <= 2
+
+
+def test_window_and_rescale_are_applied(make):
+    windowed = decode(make.dicom(RAMP, WindowCenter=1000, WindowWidth=1000), 64, "squash")
+    assert (windowed[:, :7] == 0).all()
+    assert (windowed[:, 26:] == 255).all()
+    shifted = make.dicom(RAMP, WindowCenter=0, WindowWidth=1000, RescaleSlope=1, RescaleIntercept=-1000)
+    assert np.abs(decode(shifted, 64, "squash").astype(int) - windowed).max() <= 1
+
+
+def patient_key(data, secret):
+    return identify(data, "x.dcm", secret)[0]
+
+
+def test_patient_is_a_keyed_hash_of_the_identifier(make):
+    one, other = make.dicom(RAMP, "A-1"), make.dicom(RAMP, "A-2")
+    key = patient_key(one, b"secret")
+    assert key == patient_key(make.dicom(RAMP[::-1], "A-1"), b"secret")
+    assert key not in (patient_key(other, b"secret"), patient_key(one, b"another secret"))
+    assert patient_key(make.dicom(RAMP, ""), b"secret") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "attributes", "named"),
+    [
+        ("NORMAL/Mustermann_Erika/1.dcm", {}, True),
+        ("NORMAL/ERIKA 2.dcm", {}, True),
+        ("NORMAL/4711001/1.dcm", {"PatientID": "4711001"}, True),
+        ("NORMAL/mustermann.dcm", {"PatientIdentityRemoved": "YES"}, False),
+        ("NORMAL/1.dcm", {"PatientID": "1"}, False),
+        ("NORMAL/0004cfab-14fd.dcm", {"PatientID": "0004cfab-14fd", "PatientName": "0004cfab-14fd"}, False),
+    ],
+)
+def test_a_path_that_names_the_patient_is_noticed(make, path, attributes, named):
+    assert identify(make.dicom(RAMP, **{"patient": "A-1"} | attributes), path, b"secret")[1] is named
+
+
+def test_files_called_after_their_patient_are_refused_without_saying_the_name(make, tmp_path, home):
+    for label in ("NORMAL", "PNEUMONIA"):
+        make.write(tmp_path / f"set/{label}/1.dcm", make.dicom(RAMP))
+    make.write(tmp_path / "set/NORMAL/Mustermann/2.dcm", make.dicom(RAMP))
+    for _ in range(2):  # also when it was read before
+        with pytest.raises(DataError, match=r"1 DICOM files in .*set are called after their patient") as caught:
+            ingest(str(tmp_path / "set"), home, Data())
+        assert "ustermann" not in str(caught.value)
+    assert not (home / "cache" / "ingest").exists()
+
+
+def test_key_file_is_made_once_and_for_the_owner_only(home, monkeypatch):
+    monkeypatch.delenv("PNEUMO_PATIENT_KEY", raising=False)
+    key = patient_secret(home)
+    assert len(key) == 64
+    assert patient_secret(home) == key
+    assert stat.S_IMODE((home / "patient.key").stat().st_mode) == 0o600
+    monkeypatch.setenv("PNEUMO_PATIENT_KEY", "given")
+    assert patient_secret(home) == b"given"
+
+
+def test_no_identifier_reaches_the_manifest_or_the_cache(make, tmp_path, home):
+    for label, seed in (("NORMAL", 1), ("PNEUMONIA", 2)):
+        image = np.asarray(make.picture(seed, (64, 64)))
+        make.write(tmp_path / f"set/{label}/{seed}.dcm", make.dicom(image, f"MUSTERMANN-{seed}"))
+    make.write(tmp_path / "set/NORMAL/broken.dcm", make.dicom(RAMP)[:500])
+    inventory = ingest(str(tmp_path / "set"), home, Data())
+    manifest = pd.read_parquet(inventory.manifest)
+    assert manifest["patient"].str.startswith("dicom-").sum() >= 2
+    for path in home.rglob("*"):
+        if path.is_file():
+            assert b"ustermann" not in path.read_bytes().lower().replace(b"M", b"m"), path
+
+
+@pytest.mark.parametrize(
+    ("attributes", "text"),
+    [
+        ({"PhotometricInterpretation": "RGB"}, "expected gray pixels"),
+        ({"Rows": 0}, "0 pixels declared"),
+        ({"Rows": 20_000, "Columns": 20_000}, "400,000,000 pixels declared"),
+        ({"PixelData": b"\0" * 10}, "x.dcm cannot be decoded"),
+    ],
+)
+def test_a_dicom_file_that_is_no_radiograph_is_refused_without_quoting_it(make, attributes, text):
+    with pytest.raises(DataError, match=text) as caught:
+        decode(make.dicom(RAMP, **attributes), 32, "pad", "x.dcm")
+    assert "ustermann" not in str(caught.value).lower()

@@ -1,0 +1,103 @@
+import pandas as pd
+import pytest
+
+from pneumo.data.sources.labels import list_labels
+from pneumo.data.sources.schemes import ingest
+from pneumo.errors import DataError
+from pneumo.settings import Data
+
+
+@pytest.fixture
+def scans(make, tmp_path):
+    folder = tmp_path / "scans"
+    for number in range(4):
+        make.write(folder / f"images/scan {number}.png", make.encoded(make.picture(number), "PNG"))
+    return folder
+
+
+ROWS = [("scan 0.png", "normal"), ("images/scan 1.png", "NORMAL"), ("scan 2.png", "1"), ("scan 3.png", "Pneumonia")]
+
+
+def csv(folder, rows, header="path,label"):
+    text = "\n".join([header, *(",".join(row) for row in rows)])
+    (folder / "labels.csv").write_text(text, encoding="utf-8")
+    return folder / "labels.csv"
+
+
+def test_a_label_file_is_found_in_its_folder_and_names_are_looked_up_below(scans, home):
+    csv(scans, ROWS)
+    inventory = ingest(str(scans), home, Data())
+    rows = pd.read_parquet(inventory.manifest)
+    assert dict(zip(rows["path"], rows["label"], strict=True)) == {
+        "images/scan 0.png": "NORMAL",
+        "images/scan 1.png": "NORMAL",
+        "images/scan 2.png": "PNEUMONIA",
+        "images/scan 3.png": "PNEUMONIA",
+    }
+
+
+def test_columns_can_be_named_and_give_patient_subtype_and_split(scans):
+    table = pd.DataFrame(ROWS, columns=["file", "finding"]).assign(who=[7, 7, 8, 9], kind=[None, None, "Virus", None])
+    table["part"] = ["train", "test", "val", ""]
+    table.to_parquet(scans / "table.parquet")
+    names = {"path": "file", "label": "finding", "patient": "who", "subtype": "kind", "split": "part"}
+    entries = list_labels(scans / "table.parquet", names).entries
+    assert [entry.patient for entry in entries] == ["7", "7", "8", "9"]
+    assert [entry.subtype for entry in entries] == [None, None, "virus", None]
+    assert [entry.split for entry in entries] == ["train", "test", "train", ""]
+
+
+def test_images_without_a_row_are_counted(scans):
+    assert list_labels(csv(scans, [ROWS[0], ROWS[2]]), {}).skipped == {"image without a row in the label file": 2}
+
+
+@pytest.mark.parametrize(
+    ("names", "split"),
+    [
+        (("train", "Training", " TRAIN ", "trn"), "train"),
+        (("val", "Valid", "validation", "Dev"), "train"),
+        (("test", "Testing", "Test ", "hold-out"), "test"),
+        (("holdout", "held out", "HOLD_OUT", "tst"), "test"),
+    ],
+)
+def test_the_usual_spellings_of_splits_are_taken(scans, names, split):
+    rows = [(*row, name) for row, name in zip(ROWS, names, strict=True)]
+    assert {entry.split for entry in list_labels(csv(scans, rows, "path,label,split"), {}).entries} == {split}
+
+
+def test_a_split_of_another_name_is_refused_with_file_column_and_value(scans):
+    rows = [(*row, name) for row, name in zip(ROWS, ("train", "", "fold 3", "fold 3"), strict=True)]
+    with pytest.raises(DataError, match=r"in the column part of .*labels.csv, but 2 rows have 'fold 3': rename them"):
+        list_labels(csv(scans, rows, "path,label,part"), {"split": "part"})
+
+
+def test_a_patient_is_read_without_spaces_and_0_is_one(scans):
+    table = pd.DataFrame(ROWS, columns=["path", "label"]).assign(patient=[0, 0, 1, 1])
+    table.to_parquet(scans / "labels.parquet")
+    assert [entry.patient for entry in list_labels(scans / "labels.parquet", {}).entries] == ["0", "0", "1", "1"]
+    rows = [(*row, patient) for row, patient in zip(ROWS, ("a", " a ", " ", "b"), strict=True)]
+    entries = list_labels(csv(scans, rows, "path,label,patient"), {}).entries
+    assert [entry.patient for entry in entries] == ["a", "a", None, "b"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "text"),
+    [
+        (ROWS, "file,label", "Expected a column path .* it has file, label"),
+        ([*ROWS, ROWS[0]], "path,label", r"1 images named twice \('images/scan 0.png'\)"),
+        ([*ROWS, ("scan 9.png", "0")], "path,label", r"1 rows whose image is not there \('scan 9.png'\)"),
+        ([*ROWS[:3], ("scan 3.png", "covid")], "path,label", r"1 labels other than NORMAL .*'covid'"),
+        ([*ROWS, ("", "1")], "path,label", "1 rows without path or label"),
+        ([*ROWS, ("../../secret.png", "1")], "path,label", "1 paths that lead outside"),
+        (ROWS[:2], "path,label", "no PNEUMONIA"),
+        ([], "", "cannot be read"),
+    ],
+)
+def test_a_wrong_label_file_is_refused_with_the_rows(scans, rows, header, text):
+    with pytest.raises(DataError, match=text):
+        list_labels(csv(scans, rows, header), {})
+
+
+def test_a_named_column_that_is_missing_is_refused(scans):
+    with pytest.raises(DataError, match=r"column who in .*data.columns"):
+        list_labels(csv(scans, ROWS), {"patient": "who"})

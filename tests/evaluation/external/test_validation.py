@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumo.data.sources.schemes import ingest
+from pneumo.errors import DataError
+from pneumo.evaluation.external.validation import bring_in, evaluate_external
+from pneumo.settings import Data
+from pneumo.stages import DatasetVersion, Inventory
+from tests.evaluation.conftest import table
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with two images of each class, and a version of the same number of others."""
+    for folder, first in (("here", 0), ("there", 8)):
+        for number in range(first, first + 4):
+            small = np.random.default_rng(number).integers(30, 220, (32, 32), dtype=np.uint8)
+            path = tmp_path / folder / ("NORMAL", "PNEUMONIA")[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(small).resize((224, 224), Image.Resampling.BICUBIC).save(path)
+    manifest = ingest(str(tmp_path / "here"), tmp_path / "home", Data()).manifest
+    known = {"digest": "d" * 64, "source": "here", "synthetic": False, "root": tmp_path / "here", "counts": {}}
+    return tmp_path, DatasetVersion(manifest=manifest, images=4, **known)
+
+
+def test_a_set_of_other_pictures_is_brought_in(place):
+    folder, version = place
+    assert bring_in(str(folder / "there"), version, folder / "home", Data()).images == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "options"),
+    [
+        ("PNG", lambda image: image, {"compress_level": 1}),  # the same pixels in other bytes
+        ("JPEG", lambda image: image.resize((180, 180)), {"quality": 60}),
+    ],
+)
+def test_a_set_with_pictures_of_the_data_set_saved_again_is_refused_by_name(place, kind, change, options):
+    folder, version = place
+    with Image.open(folder / "here/NORMAL/2.png") as image:
+        change(image).save(folder / f"there/NORMAL/again.{kind.lower()}", kind, **options)
+    with pytest.raises(
+        DataError, match=r"1 of them are, or almost are, in the data set \(NORMAL/again.* ~ NORMAL/2.png"
+    ):
+        bring_in(str(folder / "there"), version, folder / "home", Data())
+
+
+def test_a_model_that_does_not_travel_is_said_not_to_travel(evaluation, inventory, home):
+    found = evaluate_external(evaluation, inventory, home)
+    assert not found.travels and found.auc.value < 0.5
+    assert found.verdict.startswith("Does not travel: AUC 0.") and "at home" in found.verdict
+    assert (found.images, found.errors) == (59, 1)
+    assert sorted(path.stem for path in (found.folder / "figures").iterdir()) == ["confusion", "reliability", "roc"]
+
+
+def test_a_model_that_travels_is_said_to_travel(evaluation, home):
+    """Other patients, drawn and photographed as those at home."""
+    root = home / "alike"
+    manifest, _ = table(root, 240, seed=2)
+    manifest.drop(columns="split").assign(error=None).to_parquet(home / "alike.parquet")
+    alike = Inventory(
+        key="alike", source="alike", synthetic=True, root=root, manifest=home / "alike.parquet", images=240, skipped={}
+    )
+    found = evaluate_external(evaluation, alike, home)
+    assert found.travels and found.verdict.startswith(f"Travels: AUC {found.auc.value:.3f}")
+    assert found.auc.value > evaluation.test_auc.value - 0.1
+
+
+def test_the_external_set_is_kept_by_inventory_and_evaluation(evaluation, inventory, home):
+    first = evaluate_external(evaluation, inventory, home)
+    moved = inventory.model_copy(update={"source": "other"})
+    assert evaluate_external(evaluation, moved, home) == first.model_copy(update={"source": "other", "name": "other"})
+
+
+def test_most_images_from_elsewhere_are_flagged(evaluation, inventory, home):
+    assert evaluate_external(evaluation, inventory, home).unlike > 0.5

@@ -1,0 +1,88 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pneumo.data.image_statistics import SIZE, statistics
+from pneumo.data.quality.columns import drift_figures
+from pneumo.data.quality.two_sample_test import excess
+from pneumo.data.sources import phantom
+from pneumo.monitoring import drift
+from pneumo.monitoring.drift import Announced, Look
+from pneumo.settings import Watch
+from pneumo.stages import LABELS
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = phantom.draw(tmp_path_factory.mktemp("home"), 120)
+    files = sorted(folder.rglob("*.jpeg"))
+    return [np.asarray(Image.open(file).resize((SIZE, SIZE))) for file in files]
+
+
+def manifest(pictures, split="train"):
+    table = pd.DataFrame(statistics(np.stack(pictures))).assign(width=256, height=256, split=split, error=None)
+    table["label"] = [LABELS[number % 2] for number in range(len(table))]
+    return table.rename(columns={"pixels": "sha256"}).assign(patient=lambda rows: rows["sha256"])
+
+
+def test_images_of_the_same_kind_are_no_drift_even_if_they_are_few(pictures):
+    now, then = manifest(pictures[::4]), manifest([picture for place, picture in enumerate(pictures) if place % 4])
+    assert drift.embedding_drift(now, then) < 0.05
+
+
+def test_the_embedding_sees_what_intensity_and_size_do_not(pictures):
+    """The same pictures upside down have the same histograms."""
+    upside_down = [np.ascontiguousarray(picture[::-1]) for picture in pictures[::2]]
+    now, then = manifest(upside_down), manifest(pictures[1::2])
+    assert drift_figures(now, then)["intensity_drift"] < 0.05
+    assert drift.embedding_drift(now, then) > 0.25
+
+
+def test_only_new_contents_are_counted_and_few_are_not_judged(pictures):
+    then, now = manifest(pictures[:80]), manifest(pictures[:90] + pictures[:5])
+    found = drift.look(now, "3", then, fewest=30)
+    assert (found.images, found.known, found.new, found.figures) == (90, 80, 10, {})
+    assert found.share == 10 / 80
+    judged = drift.look(manifest(pictures), "3", then, fewest=30)
+    assert set(judged.figures) == {"intensity_drift", "size_drift", "embedding_drift"}
+
+
+def test_a_look_says_whether_new_images_are_from_elsewhere(pictures):
+    then, here = manifest(pictures[:80]), drift.look(manifest(pictures), "3", manifest(pictures[:80]), fewest=30)
+    assert all(excess(row) == 0 for row in here.audit.rows)
+    dark = manifest([(picture * 0.7).astype("uint8") for picture in pictures[60:]])
+    assert all(excess(row) > 0.3 for row in drift.look(dark, "3", then, fewest=30).audit.rows)
+    assert drift.look(manifest(pictures[:90]), "3", then, fewest=30).audit is None
+
+
+def look(new, champion="1", known=1000, **figures):
+    return Look(champion=champion, images=known + new, known=known, new=new, figures=figures)
+
+
+WATCH = Watch(new_images=100, new_share=0.5, drift=0.25)
+
+
+def test_enough_new_images_are_announced_once(pictures):
+    assert drift.reasons(look(99), Announced(), WATCH)[0] == []
+    words, known = drift.reasons(look(100), Announced(), WATCH)
+    assert words == ["100 images are new to champion 1 (10% of its data set)"]
+    assert drift.reasons(look(150), known, WATCH)[0] == []
+    assert drift.reasons(look(200), known, WATCH)[0] != []
+    assert drift.reasons(look(100, champion="2"), known, WATCH)[0] != []
+
+
+def test_a_large_share_of_a_small_data_set_is_enough():
+    assert drift.reasons(look(10, known=20), Announced(), WATCH)[0] != []
+
+
+def test_drift_is_announced_once():
+    words, known = drift.reasons(look(40, size_drift=0.3, intensity_drift=0.1), Announced(), WATCH)
+    assert words == ["size drift is 0.30, above 0.25"]
+    assert drift.reasons(look(41, size_drift=0.4), known, WATCH)[0] == []
+
+
+def test_the_series_is_plotted_with_its_limit():
+    figure = drift.plot({"size_drift": [(1e9, 0.1), (1.1e9, 0.2)]}, 0.25)
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert names == ["size drift", "limit"]

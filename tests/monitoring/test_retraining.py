@@ -1,0 +1,105 @@
+import pytest
+
+from pneumo.monitoring import retraining
+from pneumo.settings import Promotion, Registry, Settings
+
+RECIPE = {"data": "/images", "seed": 0, "backbones": None}
+
+
+@pytest.fixture
+def last():
+    def made(digest="d", recipe=RECIPE, settings=None):
+        parts = retraining.tags(digest, "i", recipe, settings or Settings())
+        parts = {name: parts[name] for name in retraining.PARTS}
+        return retraining.Success(run_id="1", name="first", inventory="i", recipe=recipe, parts=parts)
+
+    return made
+
+
+def differs(last, digest="d", settings=None):
+    return retraining.cause(last, retraining.tags(digest, "i", RECIPE, settings or Settings()))
+
+
+def test_nothing_new_is_no_cause(last):
+    assert differs(last()) == ""
+
+
+def test_other_data_are_a_cause(last):
+    assert differs(last(), "e") == "the data set"
+
+
+def test_other_settings_of_promotion_are_a_cause_and_a_port_is_none(last):
+    assert differs(last(), settings=Settings(promotion=Promotion(minimum_auc=0.5))) == "the settings"
+    assert differs(last(), settings=Settings(services={"mlflow_port": 1})) == ""
+
+
+def test_other_code_is_a_cause(last, monkeypatch):
+    before = last()
+    monkeypatch.setattr(retraining, "code_version", lambda *parts: "newer")
+    assert differs(before) == "the code or a library"
+
+
+def test_an_old_recipe_loses_what_is_not_known_any_more_and_gains_what_is_new():
+    found, unknown = retraining.complete({"data": "/images", "size": 96}, {"data": "phantom", "image_size": None})
+    assert found == {"data": "/images", "image_size": None}
+    assert unknown == ["size"]
+
+
+@pytest.mark.services
+def test_the_last_success_is_of_the_source_asked_for_and_prefers_real_images(tracker):
+    def run(source, synthetic, succeeded=True):
+        tags = {"stage": "pipeline", "data.source": source, "synthetic": synthetic}
+        run_id = tracker.start_run(source, tags=tags)
+        if succeeded:
+            tracker.set_tags(run_id, retraining.tags("d", "i", {**RECIPE, "data": source}, Settings()))
+        tracker.finish(run_id)
+        return run_id
+
+    assert retraining.last_success(tracker, None) is None
+    run("/old", "false")
+    real, drawn = run("/real", "false"), run("phantom", "true")
+    run("/real", "false", succeeded=False)
+    assert retraining.last_success(tracker, None).run_id == real
+    found = retraining.last_success(tracker, "phantom")
+    assert (found.run_id, found.recipe["data"]) == (drawn, "phantom")
+    assert retraining.last_success(tracker, "/never") is None
+
+
+def ended(tracker, recipe, status="FINISHED"):
+    """A pipeline run of a source called `recipe["data"]`."""
+    run_id = tracker.start_run("pipeline", tags={"stage": "pipeline", "data.source": recipe["data"]})
+    tracker.set_tags(run_id, retraining.tags("d", "i", recipe, Settings()))
+    tracker.finish(run_id, status)
+    return run_id
+
+
+@pytest.mark.services
+def test_the_champion_s_recipe_is_repeated_and_not_that_of_a_trial_after_it(tracker):
+    names = Registry(model=f"lungs-{tracker.experiment}", phantom_model=f"drawn-{tracker.experiment}")
+    settings = Settings(registry=names)
+    good = ended(tracker, {"data": "/scans", "epochs": 3})
+    trial = ended(tracker, {"data": "/scans", "epochs": 0})
+    assert retraining.model_run(tracker, settings, "/scans").run_id == trial
+    made = tracker.client.create_logged_model(tracker.experiment_id).model_uri
+    number = tracker.register(made, names.model, tags={"pipeline.run": good})
+    tracker.set_alias(names.model, "champion", number)
+    for source in ("/scans", None):
+        assert retraining.model_run(tracker, settings, source).recipe == {"data": "/scans", "epochs": 3}
+    other = ended(tracker, {"data": "/other"})
+    assert retraining.model_run(tracker, settings, "/other").run_id == other
+
+
+@pytest.mark.services
+def test_what_was_tried_once_is_not_tried_for_ever(tracker):
+    now = retraining.tags("d", "i", {"data": "/tried"}, Settings())
+    assert retraining.tried(tracker, now) == ""
+    for _ in range(3):
+        assert retraining.tried(tracker, now) == ""
+        ended(tracker, {"data": "/tried"}, "FAILED")
+    assert retraining.tried(tracker, now).startswith(
+        "3 runs with the same data, parameters, settings and code have failed"
+    )
+    assert retraining.tried(tracker, retraining.tags("e", "i", {"data": "/tried"}, Settings())) == ""
+    ended(tracker, {"data": "/done"})
+    done = retraining.tried(tracker, retraining.tags("d", "i", {"data": "/done"}, Settings()))
+    assert done == "data, parameters, settings and code are those of pipeline"

@@ -1,0 +1,197 @@
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pneumo.errors import DataError
+from pneumo.serving.batch import scoring
+from pneumo.serving.batch.find_images import find_images
+from pneumo.serving.batch.output import open_output, owned
+from pneumo.serving.batch.scoring import predict, score
+from pneumo.serving.bundle import cells as cells_module
+from pneumo.serving.bundle.cells import score_cells
+from pneumo.serving.fresh_process.client import Answer
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    place = tmp_path / "images"
+    (place / "sub").mkdir(parents=True)
+    for number, picture in enumerate(tiny.pictures(5)):
+        (place / ("sub" if number > 2 else ".") / f"{number}.png").write_bytes(tiny.encoded(picture))
+    (place / "broken.jpeg").write_text("no image")
+    (place / "notes.txt").write_text("not looked at")
+    (place / "._0.png").write_text("not looked at")
+    return place
+
+
+@pytest.fixture
+def answer(bundle):
+    def rows(cells):
+        table = score_cells(bundle, cells).astype({"probability": object})
+        return [Answer(**row) for row in table.where(table.notna(), None).to_dict("records")]
+
+    return rows
+
+
+def table_at(path):
+    return open_output(str(path), path.parent)
+
+
+def read(path):
+    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_every_image_is_a_row_and_a_broken_one_has_an_error(folder, answer, bundle, tiny, tmp_path, suffix):
+    out = table_at(tmp_path / f"predictions{suffix}")
+    result = score(find_images([str(folder)]), answer, "tiny 1", out)
+    table = read(out.file)
+    assert (result.images, result.errors, result.resumed) == (6, 1, 0)
+    assert result.positive == (table["label"] == "PNEUMONIA").sum() and 0 <= result.unlike <= 5
+    assert list(table.columns) == ["path", "probability", "label", "error", "unlike"]
+    names = ["0.png", "1.png", "2.png", "broken.jpeg", "3.png", "4.png"]
+    assert [path.rsplit("/", 1)[1] for path in table["path"]] == names
+    good = table["error"].isna()
+    np.testing.assert_allclose(table.loc[good, "probability"], bundle.score(tiny.pictures(5)).probability, atol=1e-6)
+    assert "broken.jpeg cannot be decoded" in table.loc[~good, "error"].item()
+
+
+def test_the_table_says_which_images_are_unlike_the_training_data(answer, bundle, tiny, tmp_path):
+    pictures = [*tiny.pictures(2), np.full((tiny.SIZE, tiny.SIZE), 255, np.uint8)]
+    for number, picture in enumerate(pictures):
+        (tmp_path / f"{number}.png").write_bytes(tiny.encoded(picture))
+    expected = bundle.score(np.stack(pictures)).unlike.tolist()
+    result = score(find_images([str(tmp_path)]), answer, "tiny 1", table_at(tmp_path / "predictions.csv"))
+    assert expected[-1] and read(tmp_path / "predictions.csv")["unlike"].tolist() == expected
+    assert result.unlike == sum(expected)
+
+
+@pytest.fixture
+def cut_off(folder, answer, tmp_path, monkeypatch):
+    """A scoring of two images a step that died in its second step; gives its output."""
+    monkeypatch.setattr(scoring, "CHUNK", 2)
+    seen, out = [], table_at(tmp_path / "predictions.csv")
+
+    def dies_in_the_second_chunk(cells):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.extend(cells)
+        return answer(cells)
+
+    with pytest.raises(KeyboardInterrupt):
+        score(find_images([str(folder)]), dies_in_the_second_chunk, "tiny 1", out)
+    assert not out.file.exists()
+    return out
+
+
+def test_a_scoring_that_was_cut_off_goes_on(cut_off, folder, answer, tmp_path):
+    (partial_file,) = tmp_path.glob("*.partial")
+    with partial_file.open("a") as file:
+        file.write(json.dumps({"sha256": "half a li"})[:-1])
+    steps, asked = [], []
+
+    def counted(cells):
+        asked.extend(cells)
+        return answer(cells)
+
+    images = find_images([str(folder)])
+    result = score(images, counted, "tiny 1", cut_off, lambda done, total: steps.append((done, total)))
+    assert result.resumed == 2 and len(asked) == 4 and steps == [(2, 6), (4, 6), (6, 6)]
+    assert read(cut_off.file)["path"].nunique() == 6 and not list(tmp_path.glob("*.partial"))
+
+
+def test_a_file_that_was_replaced_meanwhile_is_scored_anew(cut_off, folder, answer, bundle, tiny):
+    other = tiny.pictures(1, seed=9)
+    (folder / "0.png").write_bytes(tiny.encoded(other[0]))
+    result = score(find_images([str(folder)]), answer, "tiny 1", cut_off)
+    assert result.resumed == 1
+    assert read(cut_off.file)["probability"][0] == pytest.approx(bundle.score(other).probability[0], abs=1e-6)
+
+
+def test_a_file_that_was_renamed_meanwhile_keeps_its_score(cut_off, folder, answer):
+    (folder / "0.png").rename(folder / "renamed.png")
+    result = score(find_images([str(folder)]), answer, "tiny 1", cut_off)
+    assert result.resumed == 2 and "renamed.png" in " ".join(read(cut_off.file)["path"])
+
+
+def test_what_another_model_scored_is_not_taken_up(cut_off, folder, answer):
+    assert score(find_images([str(folder)]), answer, "tiny-1", cut_off).resumed == 0
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from pneumo.serving.batch.output import open_output, owned
+with owned(open_output(sys.argv[1], Path(sys.argv[2]))):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("address", ["predictions.csv", "s3://hospital/scores/predictions.csv"])
+def test_an_output_has_one_owner_until_it_dies(folder, tmp_path, s3_server, monkeypatch, address):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+    out = address if "://" in address else str(tmp_path / address)
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, out, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        assert owner.stdout.readline() == b"held\n"
+        with pytest.raises(DataError, match=f"to be alone at {out}, but another run is writing it"):
+            predict(None, None, [str(folder)], out, tmp_path)
+    finally:
+        owner.kill()
+        owner.communicate()
+    with owned(open_output(out, tmp_path)):
+        pass
+
+
+def test_a_table_is_written_to_a_bucket(folder, answer, tmp_path, s3_server):
+    import boto3
+
+    out = open_output("s3://hospital/scores/predictions.parquet", tmp_path, s3_server)
+    result = score(find_images([str(folder)]), answer, "tiny 1", out)
+    assert (result.out, result.images) == ("s3://hospital/scores/predictions.parquet", 6)
+    client = boto3.client("s3", endpoint_url=s3_server)
+    content = client.get_object(Bucket="hospital", Key="scores/predictions.parquet")["Body"].read()
+    assert pd.read_parquet(io.BytesIO(content)).equals(pd.read_parquet(result.table))
+    assert not (tmp_path / "s3:").exists()
+
+
+def test_a_bucket_that_is_not_there_is_told_before_anything_is_scored(tmp_path, s3_server):
+    with pytest.raises(DataError, match=r"s3://nobody/predictions\.csv .* check bucket"):
+        open_output("s3://nobody/predictions.csv", tmp_path, s3_server)
+
+
+def test_a_place_named_twice_is_scored_once(folder, answer, tmp_path):
+    result = score(
+        find_images([str(folder), str(folder / "0.png")]), answer, "tiny 1", table_at(tmp_path / "predictions.csv")
+    )
+    assert result.images == 6
+
+
+def test_a_missing_place_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"Expected an image file, a folder or s3://bucket/prefix, but .*nowhere"):
+        find_images([str(tmp_path / "nowhere")])
+
+
+OTHERS = {"predictions.xlsx": r"ending in \.csv or \.parquet", "gs://bucket/predictions.csv": "a path or s3://"}
+
+
+@pytest.mark.parametrize("address", OTHERS)
+def test_an_output_of_another_kind_is_refused(tmp_path, address):
+    with pytest.raises(DataError, match=rf"{OTHERS[address]}.*, got {address}"):
+        open_output(address, tmp_path)
+
+
+def test_rows_keep_their_place_over_chunks(bundle, tiny, monkeypatch):
+    monkeypatch.setattr(cells_module, "CHUNK", 2)
+    images = list(tiny.pictures(5))
+    table = score_cells(bundle, [images[0], None, *images[1:]])
+    expected = bundle.score(np.stack(images)).probability
+    np.testing.assert_allclose(table["probability"].dropna(), expected, atol=1e-6)
+    assert table["error"].notna().tolist() == [False, True, False, False, False, False]
+    assert "row 1 holds nothing" in table["error"][1]

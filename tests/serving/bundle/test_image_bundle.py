@@ -1,0 +1,70 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pneumo.errors import ModelError
+from pneumo.serving.bundle.image_bundle import FAMILIARITY, MODEL, SPEC, load_bundle
+
+
+@pytest.fixture
+def copy(bundle_folder, tmp_path):
+    return shutil.copytree(bundle_folder, tmp_path / "bundle")
+
+
+def test_scores_are_calibrated_probabilities_one_per_image(bundle, tiny):
+    images = tiny.pictures(5)
+    logits = np.asarray(bundle.model(images[..., None].astype(np.float32)))[:, 0]
+    scores = bundle.score(images)
+    np.testing.assert_allclose(scores.probability, 1 / (1 + np.exp(-logits / 2.0)), atol=1e-6)
+    assert scores.unlike.dtype == bool and scores.distance.shape == (5,)
+
+
+def test_many_batches_give_what_one_batch_gives(bundle, tiny):
+    images = tiny.pictures(130)
+    np.testing.assert_allclose(
+        bundle.score(images).probability[64:128], bundle.score(images[64:128]).probability, atol=1e-6
+    )
+
+
+def test_an_image_like_none_in_training_is_flagged(bundle, tiny):
+    assert not bundle.score(tiny.pictures(4, seed=5)).unlike.all()
+    assert bundle.score(np.zeros((2, tiny.SIZE, tiny.SIZE), np.uint8)).unlike.all()
+
+
+@pytest.mark.parametrize("name", [MODEL, FAMILIARITY])
+def test_a_changed_file_is_refused(copy, name):
+    with (copy / name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match=f"{name}: expected sha256 .* the file was changed"):
+        load_bundle(copy)
+
+
+def test_a_missing_file_is_named(copy):
+    (copy / MODEL).unlink()
+    with pytest.raises(ModelError, match=r"Expected model\.keras in the bundle"):
+        load_bundle(copy)
+
+
+def test_a_folder_without_a_bundle_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"Expected a model bundle with serving\.json"):
+        load_bundle(tmp_path)
+
+
+def test_an_unknown_key_is_named(copy):
+    spec = json.loads((copy / SPEC).read_text())
+    (copy / SPEC).write_text(json.dumps(spec | {"colour": 1}))
+    with pytest.raises(ModelError, match="key colour: extra inputs are not permitted"):
+        load_bundle(copy)
+
+
+def test_a_model_with_code_inside_is_refused(copy, tiny):
+    import keras
+
+    from pneumo.serving.bundle.image_bundle import load_network
+
+    image = keras.Input((tiny.SIZE, tiny.SIZE, 1))
+    keras.Model(image, keras.layers.Lambda(lambda x: x)(image)).save(copy / "evil.keras")
+    with pytest.raises(ModelError, match="loads in safe mode"):
+        load_network(copy / "evil.keras")

@@ -1,0 +1,60 @@
+import re
+import socket
+
+import numpy as np
+import pytest
+
+from pneumo.errors import DataError
+from pneumo.serving.web_page import SHOWN, answer, open_page
+
+
+@pytest.fixture
+def image(tiny, tmp_path):
+    path = tmp_path / "xray.png"
+    path.write_bytes(tiny.encoded(tiny.pictures(1)[0]))
+    return path
+
+
+def test_an_image_gets_its_probability_label_and_heat_map(bundle, tiny, image):
+    found = answer(bundle, image)
+    expected = bundle.score(tiny.pictures(1)).probability[0]
+    assert found.probability == pytest.approx(expected)
+    assert found.label == ("PNEUMONIA" if expected >= bundle.spec.threshold else "NORMAL")
+    assert found.picture.shape == (SHOWN, SHOWN, 3) and found.picture.dtype == np.uint8
+
+
+def test_a_file_that_is_no_image_is_named(bundle, tmp_path):
+    (tmp_path / "letter.png").write_text("Dear doctor")
+    with pytest.raises(DataError, match=r"letter\.png cannot be decoded"):
+        answer(bundle, tmp_path / "letter.png")
+
+
+@pytest.fixture(scope="module")
+def address(bundle):
+    gradio = pytest.importorskip("gradio", reason="the extra `app` is not installed")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    yield open_page(bundle, "pneumonia-classifier-phantom version 1", port=port, wait=False)
+    gradio.close_all()
+
+
+def test_a_dropped_image_is_answered_in_a_browser_that_goes_nowhere_else(browser, address, bundle, image):
+    page, asked = browser.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    page.locator("input[type=file]").first.set_input_files(image)
+    page.get_by_text("Probability of pneumonia").wait_for(timeout=60_000)
+    expected = answer(bundle, image)
+    assert f"{expected.probability:.1%}" in page.locator("#result").inner_text()
+    assert "pneumonia-classifier-phantom version 1 (tiny), trained on SYNTHETIC" in page.content()
+    assert not [url for url in asked if not re.match(r"(http://127\.0\.0\.1:|blob:|data:)", url)]
+
+
+def test_a_broken_file_is_answered_with_a_reason(browser, address, tmp_path):
+    (tmp_path / "letter.png").write_text("Dear doctor")
+    page = browser.new_page()
+    page.goto(address)
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "letter.png")
+    page.get_by_text("This file cannot be scored").wait_for(timeout=60_000)
+    assert "letter.png" in page.locator("#result").inner_text()

@@ -1,0 +1,127 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from pneumo.errors import TrainingError
+from pneumo.training import fine_tuning
+from pneumo.training.augmentation import transforms
+from pneumo.training.networks import architecture
+from pneumo.training.networks.pretrained_weights import load_backbone
+from pneumo.training.process import checkpoint
+from pneumo.training.process.progress import silent
+
+
+class Scores:
+    """Stands for a judge: gives scores in order."""
+
+    def __init__(self, *scores):
+        self.scores = iter(scores)
+
+    def epoch(self, _):
+        return {"score": next(self.scores)}
+
+
+@pytest.fixture(scope="module")
+def fresh(make_spec, tmp_path_factory):
+    """Builds the network of a spec, the same every time."""
+    import keras
+
+    home = tmp_path_factory.mktemp("home")
+
+    def build(spec):
+        keras.utils.set_random_seed(0)
+        return architecture.build(spec, load_backbone(spec, home))
+
+    return build
+
+
+def taken(batches, count):
+    return list(itertools.islice(batches, count))
+
+
+def test_a_batch_depends_on_seed_epoch_and_step_alone(make_spec, images):
+    positions = images.of("train")
+    steps = len(positions) // 16
+    whole = taken(fine_tuning.batches(make_spec(), images, positions, 0), 2 * steps)
+    resumed = taken(fine_tuning.batches(make_spec(), images, positions, 1), steps)
+    other = taken(fine_tuning.batches(make_spec(seed=1), images, positions, 1), steps)
+    for before, after, differing in zip(whole[steps:], resumed, other, strict=True):
+        assert all(map(np.array_equal, before[0], after[0])) and np.array_equal(before[1], after[1])
+        assert not np.array_equal(before[0][0], differing[0][0])
+
+
+def test_an_epoch_shows_each_image_once(make_spec, images):
+    positions = images.of("train")
+    shown = np.concatenate([batch[0][0] for batch in taken(fine_tuning.batches(make_spec(), images, positions, 0), 3)])
+    assert len({image.tobytes() for image in shown}) == 48 == len(positions)
+
+
+def test_classes_weigh_the_same_however_many_images_they_have(make_spec, images):
+    positions = images.of("train")
+    uneven = np.concatenate([positions[::2], positions[1::2][:8]])
+    batches = taken(fine_tuning.batches(make_spec(), images, uneven, 0), 2)
+    weights = np.concatenate([batch[2] for batch in batches])
+    targets = np.concatenate([batch[1][:, 0] for batch in batches])
+    assert weights[targets == 1].sum() == pytest.approx(weights[targets == 0].sum())
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_a_share_of_the_backbone_stays_as_it_is(make_spec, images, fresh, tmp_path):
+    spec = make_spec(epochs=1, freeze=0.5, learning_rate=0.01, weight_decay=0.1)
+    net = fresh(spec)
+    layers = net.get_layer("backbone").layers
+    before = [layer.get_weights() for layer in layers]
+    fine_tuning.fine_tune(spec, net, images, Scores(0, 1), tmp_path / "c.npz", silent)
+    moved = [
+        any(not np.array_equal(a, b) for a, b in zip(old, layer.get_weights(), strict=True))
+        for old, layer in zip(before, layers, strict=True)
+    ]
+    assert not any(moved[: len(layers) // 2])
+    assert any(moved[len(layers) // 2 :])
+
+
+def test_fine_tuning_that_makes_it_worse_is_not_kept(make_spec, images, fresh, tmp_path):
+    spec = make_spec(epochs=2)
+    net = fresh(spec)
+    before = checkpoint.values(net.variables)
+    history = fine_tuning.fine_tune(spec, net, images, Scores(0.9, 0.8, 0.7), tmp_path / "c.npz", silent)
+    assert [row["score"] for row in history] == [0.8, 0.7]
+    assert all(map(np.array_equal, before, checkpoint.values(net.variables)))
+
+
+def test_the_last_average_is_kept_unless_it_is_worse_by_more_than_noise(make_spec, images, fresh, tmp_path):
+    spec = make_spec(epochs=2)
+    kept = []
+    for name, scores in (("level", (0.5, 0.8, 0.799)), ("worse", (0.5, 0.8, 0.7))):
+        net = fresh(spec)
+        fine_tuning.fine_tune(spec, net, images, Scores(*scores), tmp_path / name, silent)
+        kept.append(checkpoint.values(net.variables))
+    net = fresh(spec)
+    fine_tuning.fine_tune(
+        spec.model_copy(update={"patience": 1}), net, images, Scores(0.5, 0.8, 0.7), tmp_path / "c", silent
+    )
+    assert all(map(np.array_equal, kept[1], checkpoint.values(net.variables)))
+    assert not all(map(np.array_equal, kept[0], kept[1]))
+
+
+def test_it_stops_when_nothing_gets_better(make_spec, images, fresh, tmp_path):
+    spec = make_spec(epochs=9, patience=1)
+    history = fine_tuning.fine_tune(spec, fresh(spec), images, Scores(0.5, 0.6, 0.6), tmp_path / "c.npz", silent)
+    assert len(history) == 2
+
+
+def test_a_loss_that_is_no_number_ends_it_with_the_remedy(make_spec, images, fresh, tmp_path, monkeypatch):
+    draw = transforms.draw
+    monkeypatch.setattr(transforms, "draw", lambda *arguments: draw(*arguments) * np.nan)
+    spec = make_spec(epochs=1)
+    with pytest.raises(TrainingError, match=r"finite loss of MobileNet 0\.25, got nan: lower the learning rate"):
+        fine_tuning.fine_tune(spec, fresh(spec), images, Scores(0.5), tmp_path / "c.npz", silent)
+
+
+def test_every_epoch_is_reported_with_its_figures(make_spec, images, fresh, tmp_path):
+    events, spec = [], make_spec(epochs=2)
+    fine_tuning.fine_tune(spec, fresh(spec), images, Scores(0.5, 0.6, 0.7), tmp_path / "c.npz", events.append)
+    told = [event for event in events if event.metrics]
+    assert [(event.epoch, event.epochs, event.metrics["score"]) for event in told] == [(1, 2, 0.6), (2, 2, 0.7)]
+    assert all(event.metrics["loss"] > 0 for event in told)
