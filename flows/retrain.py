@@ -32,7 +32,7 @@ def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any]
         last = operations.model_run(settings, source)
         if last is None and source is None:
             return Completed(message="Nothing to do: no run has succeeded yet whose parameters could be repeated.")
-        old = last.recipe if last else {"data": source}
+        old = (last.recipe if last else {}) | ({"data": source} if source else {})
         parameters = operations.complete(old | (recipe or {}), train.fn)
         inventory = data_tasks.ingest(parameters["data"], settings.home, settings.data)
         why, tried = operations.due(last, _digest(last, inventory, settings), inventory, parameters, settings)

@@ -39,7 +39,7 @@ def guard() -> Iterator[Settings]:
         yield settings
         return
     _guarded.add(run)
-    with _one_prefect(), claims.claimed(settings.home, run):
+    with _one_prefect(), claims.claimed(settings.home, run, flow_run.run_count):
         try:
             close_dead(settings)
             preflight(settings)

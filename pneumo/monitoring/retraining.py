@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pneumo.cache import code_version, stage_key
+from pneumo.operations.reconcile import REASON
 from pneumo.settings import Settings
 from pneumo.stages import Record
 from pneumo.tracking import Tracker
@@ -21,7 +22,7 @@ PARTS = {
 }
 RECIPE, SOURCE, INVENTORY = "recipe", "data.source", "inventory"
 RUN = "pipeline.run"  # tag of a version
-TRIES = 3  # of runs that fail
+TRIES = 3  # of runs that fail or die
 RECENT = 200  # runs that are looked through for one of a source
 
 
@@ -53,12 +54,14 @@ def tags(digest: str, inventory: str, recipe: Mapping[str, Any], settings: Setti
 
 
 def model_run(tracker: Tracker, settings: Settings, source: str | None) -> Success | None:
-    """The run to repeat: the champion's if it is of the source, that of real images first; else the newest success."""
-    for synthetic in (False, True):
-        found = _champion_run(tracker, settings, synthetic)
-        if found and source in (None, found.recipe["data"]):
-            return found
-    return last_success(tracker, source)
+    """The run to repeat: the champion's, that of the source first, then that of real images.
+
+    A later run is no better a recipe, also if it alone is of the source: it may have been a trial. Without a champion
+    it is the newest success of the source.
+    """
+    champions = [run for synthetic in (False, True) if (run := _champion_run(tracker, settings, synthetic))]
+    champions.sort(key=lambda run: run.recipe["data"] != source)  # stable: real images first
+    return champions[0] if champions else last_success(tracker, source)
 
 
 def last_success(tracker: Tracker, source: str | None) -> Success | None:
@@ -99,12 +102,14 @@ def tried(tracker: Tracker, now: Mapping[str, str]) -> str:
     """Words on runs that were made of the very same; empty if there were none.
 
     One that came to its end is enough, also if a backbone failed in it or its model was refused: another would come to
-    the same. One that failed as a whole may have met with an outage and is tried again, up to `TRIES` times.
+    the same. One that failed as a whole or died may have met with an outage and is tried again, up to `TRIES` times.
     """
     same = {"stage": "pipeline", **{name: now[name] for name in PARTS}}
     if done := tracker.newest(same):
         return f"data, parameters, settings and code are those of {done[0].name}"
     failed = tracker.newest(same, "FAILED", limit=TRIES)
-    if len(failed) < TRIES:
+    died = tracker.newest({**same, "reason": REASON}, "KILLED", limit=TRIES)  # a person's cancellation is no try
+    runs = sorted([*failed, *died], key=lambda run: run.started)
+    if len(runs) < TRIES:
         return ""
-    return f"{TRIES} runs with the same data, parameters, settings and code have failed, {failed[0].name} the last"
+    return f"{TRIES} runs with the same data, parameters, settings and code failed or died, {runs[-1].name} the last"

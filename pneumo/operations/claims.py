@@ -21,20 +21,24 @@ SILENCE = 300.0  # seconds without one after which a process elsewhere may be go
 
 
 class Process(Record):
-    """The process of a flow run; `created` tells it from a later one with the same pid."""
+    """The process of a flow run; `created` tells it from a later one with the same pid.
+
+    `attempt` counts how often the flow run has started, which tells a dead process from one that runs it again.
+    """
 
     pid: int
     created: float
     host: str
+    attempt: int = 1
 
 
 @contextmanager
-def claimed(home: Path, flow_run_id: str) -> Iterator[None]:
+def claimed(home: Path, flow_run_id: str, attempt: int = 1) -> Iterator[None]:
     """Note for the time of a flow which process runs it, so that its death can be told from its silence.
 
     The note stays when MLflow could not be told how the run ended: `reconcile` does it then.
     """
-    claim(home, flow_run_id)
+    claim(home, flow_run_id, attempt)
     over = threading.Event()
     threading.Thread(target=_beat, args=(_file(home, flow_run_id), over), daemon=True).start()
     with ExitStack() as beating, ExitStack() as note:
@@ -47,9 +51,10 @@ def claimed(home: Path, flow_run_id: str) -> Iterator[None]:
             raise
 
 
-def claim(home: Path, flow_run_id: str) -> None:
-    """Note that this process runs a flow."""
-    me = Process(pid=os.getpid(), created=psutil.Process().create_time(), host=socket.gethostname())
+def claim(home: Path, flow_run_id: str, attempt: int = 1) -> None:
+    """Note that this process runs a flow, for the `attempt`th time that it has started."""
+    born, host = psutil.Process().create_time(), socket.gethostname()
+    me = Process(pid=os.getpid(), created=born, host=host, attempt=attempt)
     write_whole(_file(home, flow_run_id), me.model_dump_json().encode())
 
 
@@ -61,6 +66,12 @@ def release(home: Path, flow_run_id: str) -> None:
 def dead(home: Path) -> list[str]:
     """Flow runs that a process of this machine claimed which is gone."""
     return [file.parent.name for file in _files(home) if _is_dead(file)]
+
+
+def attempt_of(home: Path, flow_run_id: str) -> int | None:
+    """Which attempt at a flow run was claimed here; None without a note that can be read."""
+    process = _read(_file(home, flow_run_id))
+    return process.attempt if process else None
 
 
 def claimed_runs(home: Path) -> set[str]:

@@ -170,10 +170,11 @@ class PrefectApi:
         self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
 
     def ended_since(self, when: datetime, queue: str) -> list[dict[str, Any]]:
-        """Flow runs of a queue that came to their end after that time."""
+        """Flow runs of a queue of the pool that came to their end after that time."""
         wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"after_": when.isoformat()}}
         wanted["work_queue_name"] = {"any_": [queue]}
-        return self._pages("/flow_runs/filter", {"flow_runs": wanted, "sort": "END_TIME_DESC"})
+        pool = {"name": {"any_": [POOL]}}
+        return self._pages("/flow_runs/filter", {"flow_runs": wanted, "work_pools": pool, "sort": "END_TIME_DESC"})
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The task runs of a flow run, oldest first."""

@@ -15,11 +15,12 @@ from typing import Any
 import psutil
 
 from pneumo.operations import processes
-from pneumo.operations.claims import claimed_runs, dead, living, release
+from pneumo.operations.claims import attempt_of, claimed_runs, dead, living, release
 from pneumo.operations.prefect_api import FINAL_STATES, UNDER_WAY, PrefectApi, address
 from pneumo.settings import Settings
 from pneumo.stages import Record
 from pneumo.tracking import Tracker
+from pneumo.tracking.system import OURS
 
 REASON = "its process died; the next run goes on from caches and checkpoints"
 ORIGIN = "prefect.flow_run_id"  # tag of every MLflow run
@@ -54,7 +55,8 @@ def reconcile(settings: Settings, patience: float = 0) -> list[Closed]:
     api = PrefectApi(address(settings), patience=patience)
     tracker = Tracker.of(settings, patience)
     found = dict.fromkeys([*dead(settings.home), *lost(settings.home, api), *abandoned(settings.home, api, tracker)])
-    return [_close(flow_run_id, settings.home, api, tracker) for flow_run_id in found]
+    closed = (_close(flow_run_id, settings.home, api, tracker) for flow_run_id in found)
+    return [item for item in closed if item]
 
 
 def lost(home: Path, api: PrefectApi) -> list[str]:
@@ -77,7 +79,7 @@ def abandoned(home: Path, api: PrefectApi, tracker: Tracker) -> list[str]:
 
     A run that has ended by itself a moment ago may be telling MLflow just now, so a note of a living process counts.
     """
-    running = tracker.newest({}, "RUNNING", limit=OPEN)
+    running = tracker.newest(dict([OURS]), "RUNNING", limit=OPEN)
     left = {run.tags.get(ORIGIN, "") for run in running} | claimed_runs(home)
     return [flow_run_id for flow_run_id in sorted(left - living(home) - {""}) if _ended(flow_run_id, api)]
 
@@ -103,16 +105,29 @@ def _flow_runs_here() -> set[str]:
     return found
 
 
-def _close(flow_run_id: str, home: Path, api: PrefectApi, tracker: Tracker) -> Closed:
+def _close(flow_run_id: str, home: Path, api: PrefectApi, tracker: Tracker) -> Closed | None:
     run = api.find_run(flow_run_id)  # None: Prefect has forgotten it, a new database
+    if run and _runs_again(run, home):
+        release(home, flow_run_id)
+        return None
     if run and run["state_type"] not in FINAL_STATES:
         api.crash(flow_run_id, f"Crashed: {REASON}")
     for task in api.tasks(flow_run_id) if run else ():
         if task["state_type"] not in FINAL_STATES:
             api.crash_task(task["id"], REASON)
-    runs = tracker.unfinished({ORIGIN: flow_run_id})
+    runs = tracker.unfinished({ORIGIN: flow_run_id, **dict([OURS])})
     tracker.fail_pending_models(runs)
     for run_id in runs:
         tracker.finish(run_id, "KILLED", REASON)
     release(home, flow_run_id)
     return Closed(flow_run_id=flow_run_id, mlflow_runs=tuple(runs))
+
+
+def _runs_again(run: dict[str, Any], home: Path) -> bool:
+    """Whether the flow run has started again since it was found dead, or is about to: it is another process's now."""
+    if run["state_type"] in FINAL_STATES:
+        return False
+    claimed = attempt_of(home, run["id"])
+    if claimed is None:  # nobody noted it: it is this machine's if its worker took it, and none that runs elsewhere
+        return run["labels"].get(TAKEN_BY) != worker(home)
+    return run["run_count"] != claimed or run["state_type"] in ("SCHEDULED", "PENDING")

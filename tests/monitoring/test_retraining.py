@@ -1,6 +1,7 @@
 import pytest
 
 from pneumo.monitoring import retraining
+from pneumo.operations.reconcile import REASON
 from pneumo.settings import Promotion, Registry, Settings
 
 RECIPE = {"data": "/images", "seed": 0, "backbones": None}
@@ -65,11 +66,11 @@ def test_the_last_success_is_of_the_source_asked_for_and_prefers_real_images(tra
     assert retraining.last_success(tracker, "/never") is None
 
 
-def ended(tracker, recipe, status="FINISHED"):
+def ended(tracker, recipe, status="FINISHED", reason=None):
     """A pipeline run of a source called `recipe["data"]`."""
     run_id = tracker.start_run("pipeline", tags={"stage": "pipeline", "data.source": recipe["data"]})
     tracker.set_tags(run_id, retraining.tags("d", "i", recipe, Settings()))
-    tracker.finish(run_id, status)
+    tracker.finish(run_id, status, reason)
     return run_id
 
 
@@ -85,8 +86,8 @@ def test_the_champion_s_recipe_is_repeated_and_not_that_of_a_trial_after_it(trac
     tracker.set_alias(names.model, "champion", number)
     for source in ("/scans", None):
         assert retraining.model_run(tracker, settings, source).recipe == {"data": "/scans", "epochs": 3}
-    other = ended(tracker, {"data": "/other"})
-    assert retraining.model_run(tracker, settings, "/other").run_id == other
+    ended(tracker, {"data": "/other", "epochs": 0})
+    assert retraining.model_run(tracker, settings, "/other").run_id == good
 
 
 @pytest.mark.services
@@ -97,9 +98,20 @@ def test_what_was_tried_once_is_not_tried_for_ever(tracker):
         assert retraining.tried(tracker, now) == ""
         ended(tracker, {"data": "/tried"}, "FAILED")
     assert retraining.tried(tracker, now).startswith(
-        "3 runs with the same data, parameters, settings and code have failed"
+        "3 runs with the same data, parameters, settings and code failed or died"
     )
     assert retraining.tried(tracker, retraining.tags("e", "i", {"data": "/tried"}, Settings())) == ""
     ended(tracker, {"data": "/done"})
     done = retraining.tried(tracker, retraining.tags("d", "i", {"data": "/done"}, Settings()))
     assert done == "data, parameters, settings and code are those of pipeline"
+
+
+@pytest.mark.services
+def test_a_run_that_dies_every_time_is_not_tried_for_ever_and_a_cancelled_one_is_no_try(tracker):
+    now = retraining.tags("d", "i", {"data": "/large"}, Settings())
+    for _ in range(3):
+        ended(tracker, {"data": "/large"}, "KILLED", "the flow run was cancelled")
+    for _ in range(3):
+        assert retraining.tried(tracker, now) == ""
+        ended(tracker, {"data": "/large"}, "KILLED", REASON)
+    assert "failed or died" in retraining.tried(tracker, now)

@@ -16,7 +16,7 @@ from pneumo.settings import Services, Settings, Tracking
 from pneumo.tracking import Tracker
 
 DIE = "import sys; from pathlib import Path; from pneumo.operations import claims; "
-DIE += "claims.claim(Path(sys.argv[1]), sys.argv[2])"
+DIE += "claims.claim(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
 
 
 @dataclass
@@ -95,8 +95,9 @@ def tracker(settings: Settings) -> Tracker:
 def die_running(tmp_path: Path) -> Any:
     """Has a process claim a flow run and die."""
 
-    def die(flow_run_id: str) -> None:
+    def die(flow_run_id: str, attempt: int = 1) -> None:
         environment = {**os.environ, "PREFECT__FLOW_RUN_ID": flow_run_id}
-        subprocess.run([sys.executable, "-c", DIE, str(tmp_path), flow_run_id], env=environment, check=True)
+        command = [sys.executable, "-c", DIE, str(tmp_path), flow_run_id, str(attempt)]
+        subprocess.run(command, env=environment, check=True)
 
     return die

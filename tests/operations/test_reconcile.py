@@ -35,6 +35,30 @@ def test_a_dead_run_is_closed_on_both_servers_with_the_reason(settings, prefect,
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("states", [("RUNNING", "CRASHED", "SCHEDULED"), ("RUNNING", "CRASHED", "PENDING", "RUNNING")])
+def test_a_run_that_was_started_again_belongs_to_its_new_process(settings, prefect, tracker, die_running, states):
+    """Its first machine comes back from a power cut and finds its own note."""
+    flow_run = prefect.run(prefect.deployment("retried"), *states)
+    again = tracker.start_run("parent", tags={ORIGIN: flow_run})
+    die_running(flow_run)
+    assert reconcile.reconcile(settings) == []
+    assert prefect.state(flow_run)[0] == states[-1]
+    assert tracker.client.get_run(again).info.status == "RUNNING"
+    assert claims.dead(settings.home) == [], "the note of the dead process is gone"
+    prefect.api.crash(flow_run, "end of the test")
+    tracker.finish(again)
+
+
+@pytest.mark.services
+def test_a_run_in_mlflow_that_somebody_else_made_is_left_open(settings, prefect, tracker, die_running):
+    flow_run = prefect.run(prefect.deployment("dead"), "RUNNING")
+    theirs = tracker.client.create_run(tracker.experiment_id, tags={ORIGIN: flow_run}).info.run_id
+    die_running(flow_run)
+    assert [item.mlflow_runs for item in reconcile.reconcile(settings)] == [()]
+    assert tracker.client.get_run(theirs).info.status == "RUNNING"
+
+
+@pytest.mark.services
 def test_a_half_logged_model_of_a_dead_run_is_closed(settings, prefect, tracker, die_running):
     flow_run = prefect.run(prefect.deployment("dead"), "RUNNING")
     run = tracker.start_run("parent", tags={ORIGIN: flow_run})
