@@ -89,7 +89,7 @@ def scores(candidate: Candidate, version: DatasetVersion, store: ImageStore, aga
     from pneumo.evaluation.robustness.selection import auc, judge
     from pneumo.evaluation.robustness.simulated_shift import UNSEEN, mixture
     from pneumo.evaluation.statistics.calibration import probability
-    from pneumo.training.dataset_images import apply, open_images
+    from pneumo.training.dataset_images import open_images, predict
 
     told = pd.read_parquet(candidate.predictions)
     tuned, shifted = told[told["split"] == "validation"], pd.read_parquet(candidate.predictions.with_name(SHIFTED))
@@ -102,7 +102,7 @@ def scores(candidate: Candidate, version: DatasetVersion, store: ImageStore, aga
     names, ill = np.array(list(UNSEEN)), images.targets(sample)
     kinds = [names[(np.arange(len(sample)) + turn) % len(names)] for turn in range(3)]
     moved = [mixture(images.pixels[sample], kind, turn, UNSEEN) for turn, kind in enumerate(kinds)]
-    logits = [apply(network, pixels)[:, 0] for pixels in moved]
+    logits = [predict(network, pixels)[:, 0] for pixels in moved]
     parts = {"held out": told[(told["split"] == "test") & ~told["path"].isin(against)],
              "against exposure": told[told["path"].isin(against)]}  # fmt: skip
     called = probability(np.concatenate(logits), point.temperature, point.offset)

@@ -77,13 +77,13 @@ def _refolded(rows: pd.DataFrame, fold: Fold) -> np.ndarray:
     return split
 
 
-def batches(count: int, size: int) -> Iterator[slice]:
+def _slices(count: int, size: int) -> Iterator[slice]:
     """Slices that cover `count` items."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
-def apply(
+def predict(
     model: Any,
     pixels: np.ndarray,
     positions: np.ndarray | None = None,
@@ -101,7 +101,7 @@ def apply(
     model.jit_compile = keras.backend.backend() == "jax"  # XLA of TensorFlow is 15 times slower on depthwise layers
     chosen = np.arange(len(pixels)) if positions is None else positions
     results = []
-    for part in batches(len(chosen), BATCH):
+    for part in _slices(len(chosen), BATCH):
         batch = np.zeros((BATCH, *pixels.shape[1:], 1), "float32")  # one shape: nothing is traced twice
         count = part.stop - part.start
         batch[:count, ..., 0] = pixels[chosen[part]]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pneumo.errors import TrainingError
-from pneumo.training.dataset_images import BATCH, apply, open_images
+from pneumo.training.dataset_images import BATCH, open_images, predict
 
 
 class Mean:
@@ -43,7 +43,7 @@ def test_a_split_of_one_class_is_refused(make_set, tmp_path):
 
 def test_every_image_is_scored_once_in_batches_of_one_shape(images):
     model = Mean()
-    found = apply(model, images.pixels)
+    found = predict(model, images.pixels)
     np.testing.assert_allclose(found[:, 0], images.pixels.mean(axis=(1, 2)), rtol=1e-5)
     assert set(model.seen) == {(BATCH, 32, 32, 1)}
     assert found.dtype == np.float32
@@ -51,8 +51,8 @@ def test_every_image_is_scored_once_in_batches_of_one_shape(images):
 
 def test_chosen_images_are_scored_in_the_order_asked_for(images):
     chosen = np.array([70, 3, 3])
-    np.testing.assert_allclose(apply(Mean(), images.pixels, chosen)[:, 0], images.pixels[chosen].mean(axis=(1, 2)))
+    np.testing.assert_allclose(predict(Mean(), images.pixels, chosen)[:, 0], images.pixels[chosen].mean(axis=(1, 2)))
 
 
 def test_a_change_is_made_before_the_model_looks(images):
-    assert apply(Mean(), images.pixels, None, lambda batch: batch * 0).max() == 0
+    assert predict(Mean(), images.pixels, None, lambda batch: batch * 0).max() == 0

@@ -6,6 +6,7 @@ import pytest
 from pneumo.errors import TrainingError
 from pneumo.training import fine_tuning
 from pneumo.training.augmentation import transforms
+from pneumo.training.batches import augmented_batches
 from pneumo.training.networks import architecture
 from pneumo.training.networks.pretrained_weights import load_backbone
 from pneumo.training.process import checkpoint
@@ -43,9 +44,9 @@ def taken(batches, count):
 def test_a_batch_depends_on_seed_epoch_and_step_alone(make_spec, images):
     positions = images.of("train")
     steps = len(positions) // 16
-    whole = taken(fine_tuning.batches(make_spec(), images, positions, 0), 2 * steps)
-    resumed = taken(fine_tuning.batches(make_spec(), images, positions, 1), steps)
-    other = taken(fine_tuning.batches(make_spec(seed=1), images, positions, 1), steps)
+    whole = taken(augmented_batches(make_spec(), images, positions, 0), 2 * steps)
+    resumed = taken(augmented_batches(make_spec(), images, positions, 1), steps)
+    other = taken(augmented_batches(make_spec(seed=1), images, positions, 1), steps)
     for before, after, differing in zip(whole[steps:], resumed, other, strict=True):
         assert all(map(np.array_equal, before[0], after[0])) and np.array_equal(before[1], after[1])
         assert not np.array_equal(before[0][0], differing[0][0])
@@ -53,14 +54,14 @@ def test_a_batch_depends_on_seed_epoch_and_step_alone(make_spec, images):
 
 def test_an_epoch_shows_each_image_once(make_spec, images):
     positions = images.of("train")
-    shown = np.concatenate([batch[0][0] for batch in taken(fine_tuning.batches(make_spec(), images, positions, 0), 3)])
+    shown = np.concatenate([batch[0][0] for batch in taken(augmented_batches(make_spec(), images, positions, 0), 3)])
     assert len({image.tobytes() for image in shown}) == 48 == len(positions)
 
 
 def test_classes_weigh_the_same_however_many_images_they_have(make_spec, images):
     positions = images.of("train")
     uneven = np.concatenate([positions[::2], positions[1::2][:8]])
-    batches = taken(fine_tuning.batches(make_spec(), images, uneven, 0), 2)
+    batches = taken(augmented_batches(make_spec(), images, uneven, 0), 2)
     weights = np.concatenate([batch[2] for batch in batches])
     targets = np.concatenate([batch[1][:, 0] for batch in batches])
     assert weights[targets == 1].sum() == pytest.approx(weights[targets == 0].sum())

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.evaluation.robustness.simulated_shift import SHIFTS, mixture
-from pneumo.training.dataset_images import Images, apply
+from pneumo.training.dataset_images import Images, predict
 
 SAMPLE = 400  # validation images that are shifted, which bounds memory
 ROUNDS = 3  # shifts that each of them goes through
@@ -32,7 +32,7 @@ class Judge:
 
     def epoch(self, network: Any) -> dict[str, float]:
         """Scores after an epoch: AUC on validation images, under one round of shifts, and their mean."""
-        clean = auc(self.images.targets(self.validation), apply(network, self.images.pixels, self.validation)[:, 0])
+        clean = auc(self.images.targets(self.validation), predict(network, self.images.pixels, self.validation)[:, 0])
         shifted = auc(self.images.targets(self.sample), self._round(network, 0))
         return {"validation_auc": clean, "shifted_auc": shifted, "score": selection_score(clean, shifted)}
 
@@ -47,7 +47,7 @@ class Judge:
 
     def _round(self, network: Any, number: int) -> np.ndarray:
         moved = mixture(self.images.pixels[self.sample], self.kinds[number], number)
-        return apply(network, moved)[:, 0]
+        return predict(network, moved)[:, 0]
 
 
 def judge(images: Images, seed: int = 0) -> Judge:

@@ -18,7 +18,7 @@ from pneumo.data.store.image_store import read_rows
 from pneumo.evaluation.external.verdict import set_name
 from pneumo.stages import DatasetVersion, ImageStore, Inventory, ShiftAudit
 from pneumo.training.candidates.spec import CandidateSpec
-from pneumo.training.dataset_images import apply
+from pneumo.training.dataset_images import predict
 from pneumo.training.networks import architecture, pretrained_weights
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _with_backbone(
 
     def group(rows: pd.DataFrame, root: Path) -> Group:
         chosen = sample(rows)
-        return Group(chosen, apply(pooled, read_rows(chosen, root, shelf)))
+        return Group(chosen, predict(pooled, read_rows(chosen, root, shelf)))
 
     kind = f"{spec.name}, {'ImageNet' if spec.weights == pretrained_weights.KERAS else 'pretrained'} weights"
     known = group(training, version.root)

@@ -10,7 +10,7 @@ from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.stages import ImageStore
 from pneumo.training.augmentation import transforms
 from pneumo.training.candidates.spec import CandidateSpec
-from pneumo.training.dataset_images import Images, apply
+from pneumo.training.dataset_images import Images, predict
 from pneumo.training.networks import pretrained_weights
 
 VIEW = 1  # apart from the seeds of fine-tuning
@@ -47,10 +47,10 @@ def _cached(
         pooled = keras.Model(network.input, network.get_layer("pool").output)
         change = _view(spec, store.size) if view else None
         with written_once(file.parent) as folder:
-            np.save(folder / file.name, apply(pooled, images.pixels, positions, change))
+            np.save(folder / file.name, predict(pooled, images.pixels, positions, change))
     return np.asarray(np.load(file, allow_pickle=False))
 
 
 def _view(spec: CandidateSpec, size: int) -> Callable[[np.ndarray], Any]:
     generator = np.random.default_rng([spec.seed, VIEW])
-    return lambda batch: transforms.apply(batch, transforms.draw(generator, len(batch), size, spec.augmentation))
+    return lambda batch: transforms.predict(batch, transforms.draw(generator, len(batch), size, spec.augmentation))

@@ -23,7 +23,7 @@ from pneumo.evaluation.robustness.selection import (
 from pneumo.stages import SHIFTED, Candidate, DatasetVersion, ImageStore, Record
 from pneumo.training import fine_tuning
 from pneumo.training.candidates.spec import CandidateSpec
-from pneumo.training.dataset_images import Fold, Images, apply, open_images
+from pneumo.training.dataset_images import Fold, Images, open_images, predict
 from pneumo.training.networks import architecture, pretrained_weights
 from pneumo.training.networks.ensemble import mean_logits
 from pneumo.training.networks.frozen_features import augmented, embeddings
@@ -109,7 +109,7 @@ def _trained(job: Job, spec: CandidateSpec, report: OnProgress) -> Found:
     report(Progress(name=job.name, stage="scoring"))
     positions = np.flatnonzero(images.rows["split"].isin(("validation", "test")))
     predictions = images.rows.iloc[positions].reset_index(drop=True)
-    predictions["logit"] = apply(model, images.pixels, positions)[:, 0]
+    predictions["logit"] = predict(model, images.pixels, positions)[:, 0]
     return Found(model, predictions, judging.shifted(model), history)
 
 
