@@ -1,6 +1,7 @@
 """All numbers of a model from its predictions alone."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,12 @@ from pneumo.evaluation.statistics.metrics import (
 )
 from pneumo.evaluation.statistics.proportions import share_interval
 from pneumo.stages import Interval
+
+# Of labels, bool (n,), and probabilities, float (n,); each is measured before calibration, too, as <name>_raw.
+PROBABILITY_METRICS: dict[str, Callable[[Any, Any], float]] = {
+    "brier": calibration.brier_score,
+    "calibration_error": calibration.calibration_error,
+}
 
 
 class Operating(NamedTuple):
@@ -95,10 +102,8 @@ def measure(rows: pd.DataFrame, temperature: float) -> Measures:
     intervals |= {name: share_interval(*pair, rows["patient"]) for name, pair in shares.items()}
     raw = calibration.probability(logits)
     numbers = {
-        "brier": calibration.brier_score(labels, probabilities),
-        "brier_raw": calibration.brier_score(labels, raw),
-        "calibration_error": calibration.calibration_error(labels, probabilities),
-        "calibration_error_raw": calibration.calibration_error(labels, raw),
+        **{name: metric(labels, probabilities) for name, metric in PROBABILITY_METRICS.items()},
+        **{f"{name}_raw": metric(labels, raw) for name, metric in PROBABILITY_METRICS.items()},
         "images": float(len(rows)),
         "patients": float(rows["patient"].nunique()),
         "prevalence": float(labels.mean()),

@@ -1,26 +1,36 @@
-"""The four recipes of CONTRIBUTING.md, run as they stand there, from outside the package."""
+"""The recipes of CONTRIBUTING.md, run as they stand there, from outside the package."""
+
+import importlib
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from PIL import Image
+from prefect.utilities.callables import parameter_schema
 from pydantic import Field
 
 from pneumo.data.sources import schemes
-from pneumo.evaluation import evaluate
+from pneumo.evaluation import evaluate, measures
 from pneumo.evaluation.evaluate import PICTURES, Shown
 from pneumo.registry.promotion import gates
 from pneumo.settings import Data, Promotion
-from pneumo.stages import Evaluation, Interval
+from pneumo.stages import DatasetVersion, Evaluation, Interval
 from pneumo.training.candidates.spec import parse_backbones
 from pneumo.training.networks import backbones
-from tests.docs.blocks import blocks
+from tests.docs.blocks import PROJECT, blocks
 
 RECIPES = [block.text for block in blocks() if block.file == "CONTRIBUTING.md" and block.language == "python"]
-BACKBONE, SOURCE, GATE, REPORT = RECIPES
+BACKBONE, SOURCE, GATE, REPORT, METRIC, STAGE, DEPLOYMENT, SETTING = RECIPES
+DEPLOYMENT_ENTRY, SETTING_LINE = (
+    yaml.safe_load(block.text) for block in blocks() if block.file == "CONTRIBUTING.md" and block.language == "yaml"
+)
 
 
 def follow(recipe):
-    exec(compile(recipe, "CONTRIBUTING.md", "exec"), {})
+    names = {"__name__": "recipe"}
+    exec(compile(recipe, "CONTRIBUTING.md", "exec"), names)
+    return names
 
 
 @pytest.fixture
@@ -30,6 +40,7 @@ def table(monkeypatch):
     monkeypatch.setattr(schemes, "SCHEMES", dict(schemes.SCHEMES))
     monkeypatch.setattr(gates, "GATES", gates.GATES)
     monkeypatch.setattr(evaluate, "PICTURES", dict(PICTURES))
+    monkeypatch.setattr(measures, "PROBABILITY_METRICS", dict(measures.PROBABILITY_METRICS))
     backbones.available.cache_clear()
     yield
     backbones.available.cache_clear()
@@ -75,3 +86,44 @@ def test_a_report(table, tmp_path):
     shown = Shown(labels, labels, np.array([0.9, 0.1]), np.array([0.9, 0.1]), np.array(["a", "b"]), None)
     evaluate.PICTURES["scores"](shown).savefig(tmp_path / "scores.png")
     assert (tmp_path / "scores.png").stat().st_size > 1000
+
+
+def test_a_metric(table):
+    follow(METRIC)
+    rows = pd.DataFrame({"label": ["PNEUMONIA", "NORMAL"] * 4, "patient": list("abcdefgh"), "logit": [1.0, -1.0] * 4})
+    scored = measures.apply_operating(rows, measures.Operating(0, 0.5, 0.5))
+    found = measures.measure(scored, temperature=0.5).flat()
+    assert found["log_loss"] == pytest.approx(np.log1p(np.exp(-2)))
+    assert found["log_loss_raw"] == pytest.approx(np.log1p(np.exp(-1)))
+
+
+def test_a_stage(tmp_path):
+    brightness = follow(STAGE)["brightness"]
+    rows = pd.DataFrame({"label": ["NORMAL", "PNEUMONIA"], "mean": [90.0, 140.0]})
+    rows.to_parquet(tmp_path / "manifest.parquet")
+    version = DatasetVersion(
+        digest="d", source="here", synthetic=True, root=tmp_path, manifest=tmp_path / "manifest.parquet", images=2,
+        counts={},
+    )  # fmt: skip
+    found = brightness(version, tmp_path)
+    assert pd.read_csv(found, index_col=0).loc["PNEUMONIA", "mean"] == 140
+    written = found.stat().st_mtime_ns
+    assert brightness(version, tmp_path) == found and found.stat().st_mtime_ns == written
+
+
+def test_a_deployment():
+    """The entry names the flow, and has what those of the project have."""
+    count, (entry,) = follow(DEPLOYMENT)["count"], DEPLOYMENT_ENTRY
+    assert entry["entrypoint"] == f"flows/{count.fn.__name__}.py:{count.fn.__name__}"
+    schema = parameter_schema(count.fn).model_dump()
+    assert schema["properties"]["source"]["description"] == "As for train." and schema["required"] == ["source"]
+    others = yaml.safe_load((PROJECT / "infra/prefect.yaml").read_text())["deployments"]
+    assert set(entry) <= set().union(*others) and entry["work_pool"]["name"] == others[0]["work_pool"]["name"]
+    assert importlib.import_module("flows.train").train.name == count.name
+
+
+def test_a_setting():
+    section = follow(SETTING)["Gate"]
+    assert section(**SETTING_LINE["gate"]) == section()
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        section(smallest_side=0)

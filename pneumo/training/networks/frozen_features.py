@@ -53,4 +53,4 @@ def _cached(
 
 def _view(spec: CandidateSpec, size: int) -> Callable[[np.ndarray], Any]:
     generator = np.random.default_rng([spec.seed, VIEW])
-    return lambda batch: transforms.predict(batch, transforms.draw(generator, len(batch), size, spec.augmentation))
+    return lambda batch: transforms.apply(batch, transforms.draw(generator, len(batch), size, spec.augmentation))
