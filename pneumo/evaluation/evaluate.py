@@ -3,14 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import DataError
-from pneumo.evaluation import figures
 from pneumo.evaluation.embedding_model import probe_linear
 from pneumo.evaluation.measures import (
     Measures,
@@ -21,40 +20,18 @@ from pneumo.evaluation.measures import (
     measure,
     operating_figures,
 )
+from pneumo.evaluation.pictures import draw, draw_learning
 from pneumo.evaluation.probe import Probed, probe_network
 from pneumo.evaluation.robustness.shortcuts import Shortcut
 from pneumo.evaluation.robustness.slices import measure_slices
-from pneumo.evaluation.statistics.calibration import probability
 from pneumo.settings import Promotion
 from pneumo.stages import SHIFTED, Candidate, DatasetVersion, Evaluation, ImageStore, Vectors
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 RECORD, METRICS, SCORED = "evaluation.json", "metrics.json", "scored.parquet"
 FIGURES, BUNDLE = "figures", "bundle"
-
-
-class Shown(NamedTuple):
-    """The test images of a candidate, for its pictures: bool, bool, float in 0..1 (twice), text, each (images,)."""
-
-    labels: Any
-    called: Any
-    scores: Any
-    uncalibrated: Any
-    patients: Any
-    measures: Measures
-
-
-# Each becomes figures/<name>.png of the candidate's run in MLflow.
-PICTURES: dict[str, Callable[[Shown], "Figure"]] = {
-    "roc": lambda on: figures.roc(on.labels, on.scores, on.patients, on.measures.intervals["auc"], on.called),
-    "precision_recall": lambda on: figures.precision_recall(on.labels, on.scores, on.measures.intervals["pr_auc"]),
-    "reliability": lambda on: figures.reliability(
-        on.labels, {"before calibration": on.uncalibrated, "after calibration": on.scores}
-    ),
-    "confusion": lambda on: figures.confusion(on.labels, on.called),
-}
 
 
 # What is looked at beyond the predictions, by what a model takes.
@@ -113,8 +90,8 @@ def _write(
 
     (folder / FIGURES).mkdir()
     probed = PROBES[type(store)](folder, candidate, version, store, operating, test)
-    _draw(folder / FIGURES, test, measures)
-    _draw_learning(folder / FIGURES, candidate.model.with_name("history.json"))
+    draw(folder / FIGURES, test, measures)
+    draw_learning(folder / FIGURES, candidate.model.with_name("history.json"))
 
     test.drop(columns="position").to_parquet(folder / SCORED, index=False)
     facts = _facts(measures, operating, probed.cost, probed.shortcuts) | _fitted(validation, shifted, operating)
@@ -192,23 +169,3 @@ def _facts(
         **{f"shortcut_{row.name.replace(' ', '_')}_auc": row.auc.value for row in shortcuts},
         **({"shortcut_warnings": float(sum(bool(row.warning) for row in shortcuts))} if shortcuts else {}),
     }
-
-
-def _draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
-    shown = Shown(
-        labels=is_pneumonia(test),
-        called=test["called"].to_numpy(bool),
-        scores=test["probability"].to_numpy(float),
-        uncalibrated=probability(test["logit"]),
-        patients=test["patient"].to_numpy(),
-        measures=measures,
-    )
-    for name, draw in PICTURES.items():
-        figures.save(draw(shown), folder / f"{name}.png")
-
-
-def _draw_learning(folder: Path, history: Path) -> None:
-    """An ensemble, or a head on frozen features, has no epochs and gets no figure."""
-    epochs = json.loads(history.read_text(encoding="utf-8"))["epochs"] if history.is_file() else []
-    if epochs:
-        figures.save(figures.learning_curves(epochs), folder / "learning_curves.png")

@@ -1,7 +1,6 @@
 """What pneumo asks of a Prefect server over its REST API; importing Prefect itself takes seconds."""
 
 import os
-import time
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 
 from pneumo.errors import ServiceError
+from pneumo.operations.prefect_client import PAGE, PrefectClient
 from pneumo.settings import Settings
 from pneumo.tracking.system import REQUESTER
 
@@ -18,10 +18,7 @@ TRAINING_QUEUE = "training"
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
-LONGEST_PAUSE = 16.0
-BUSY = frozenset({408, 429, 502, 503})  # a locked SQLite database is a 503
 UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # of an id that is none
-PAGE = 200  # the server's limit
 
 
 def address(settings: Settings) -> str:
@@ -29,44 +26,27 @@ def address(settings: Settings) -> str:
     return (os.environ.get("PREFECT_API_URL") or settings.prefect_api).rstrip("/")
 
 
-class PrefectApi:
-    """A thin client; every refusal is a ServiceError with the server's own words.
-
-    `patience` is for how many seconds a server that does not answer is asked again, `busy` the same for one that says
-    it is too busy, as when another writer has its database; the pauses grow.
-    """
-
-    def __init__(self, url: str, timeout: float = 30, patience: float = 0, busy: float = 60) -> None:
-        login = os.environ.get("PREFECT_API_AUTH_STRING", "")
-        user, _, password = login.partition(":")
-        self.url, self.patience, self.busy = url, patience, busy
-        self._client = httpx.Client(base_url=url, timeout=timeout, auth=(user, password) if login else None)
-
-    def healthy(self) -> bool:
-        """Whether the server answers."""
-        try:
-            return self._client.get("/health").status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
+class PrefectApi(PrefectClient):
+    """Work pool, deployments and flow runs of a Prefect server."""
 
     def ensure_pool(self, kind: str = "process", runs_at_once: int = 1, template: dict[str, Any] | None = None) -> None:
         """Create or renew the work pool, and its queue for trainings, which runs so many at once."""
         pool = {"base_job_template": template} if template else {}
-        self._ask("POST", "/work_pools/", {"name": POOL, "type": kind, **pool}, accepted={httpx.codes.CONFLICT})
+        self.ask("POST", "/work_pools/", {"name": POOL, "type": kind, **pool}, accepted={httpx.codes.CONFLICT})
         if pool:
-            self._ask("PATCH", f"/work_pools/{POOL}", pool)
+            self.ask("PATCH", f"/work_pools/{POOL}", pool)
         limit = {"concurrency_limit": runs_at_once}
         body = {"name": TRAINING_QUEUE, **limit}
-        self._ask("POST", f"/work_pools/{POOL}/queues", body, accepted={httpx.codes.CONFLICT})
-        self._ask("PATCH", f"/work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
+        self.ask("POST", f"/work_pools/{POOL}/queues", body, accepted={httpx.codes.CONFLICT})
+        self.ask("PATCH", f"/work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
 
     def version(self) -> str:
         """The server's version of Prefect."""
-        return str(self._ask("GET", "/admin/version"))
+        return str(self.ask("GET", "/admin/version"))
 
     def workers_online(self) -> list[str]:
         """Names of the pool's workers that have sent their heartbeat lately."""
-        found = self._ask("POST", f"/work_pools/{POOL}/workers/filter", {}, accepted={httpx.codes.NOT_FOUND})
+        found = self.ask("POST", f"/work_pools/{POOL}/workers/filter", {}, accepted={httpx.codes.NOT_FOUND})
         return [worker["name"] for worker in found if worker["status"] == "ONLINE"] if isinstance(found, list) else []
 
     def worker_online(self, name: str) -> bool:
@@ -75,27 +55,27 @@ class PrefectApi:
 
     def deployment(self, name: str) -> dict[str, Any] | None:
         """The deployment `flow/deployment`, or None."""
-        found = self._ask("GET", f"/deployments/name/{name}", accepted={httpx.codes.NOT_FOUND})
+        found = self.ask("GET", f"/deployments/name/{name}", accepted={httpx.codes.NOT_FOUND})
         return found if "id" in found else None
 
     def deployments(self) -> dict[str, str]:
         """Ids of the pool's deployments, by their names without the flow's."""
-        found = self._pages("/deployments/filter", {"work_pools": {"name": {"any_": [POOL]}}})
+        found = self.pages("/deployments/filter", {"work_pools": {"name": {"any_": [POOL]}}})
         return {item["name"]: str(item["id"]) for item in found}
 
     def ensure_automation(self, wanted: dict[str, Any]) -> None:
         """Create or replace the automation of that name."""
         body = {"automations": {"name": {"any_": [wanted["name"]]}}}
-        found = self._pages("/automations/filter", body)
+        found = self.pages("/automations/filter", body)
         if found:
-            self._ask("PUT", f"/automations/{found[0]['id']}", wanted)
+            self.ask("PUT", f"/automations/{found[0]['id']}", wanted)
         else:
-            self._ask("POST", "/automations/", wanted)
+            self.ask("POST", "/automations/", wanted)
 
     def block(self, kind: str, name: str) -> dict[str, Any] | None:
         """What a block holds, or None."""
         path = f"/block_types/slug/{kind}/block_documents/name/{name}"
-        found = self._ask("GET", path, accepted={httpx.codes.NOT_FOUND})
+        found = self.ask("GET", path, accepted={httpx.codes.NOT_FOUND})
         return dict(found["data"]) if "data" in found else None
 
     def create_run(self, deployment: str, parameters: dict[str, Any], requester: str = "") -> str:
@@ -117,16 +97,16 @@ class PrefectApi:
         # With a key of its own the same request sent twice, because an answer was lost, makes one run.
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
         body |= {"labels": {REQUESTER: requester}} if requester else {}
-        return str(self._ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
+        return str(self.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
     def run(self, run_id: str) -> dict[str, Any]:
         """A flow run as the server sees it."""
-        found: dict[str, Any] = self._ask("GET", f"/flow_runs/{run_id}")
+        found: dict[str, Any] = self.ask("GET", f"/flow_runs/{run_id}")
         return found
 
     def find_run(self, run_id: str) -> dict[str, Any] | None:
         """A flow run, None if the server does not know it."""
-        found = self._ask("GET", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND, UNREADABLE})
+        found = self.ask("GET", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND, UNREADABLE})
         return found if "id" in found else None
 
     def runs(self, states: Iterable[str], deployment: str | None = None) -> list[dict[str, Any]]:
@@ -137,11 +117,11 @@ class PrefectApi:
         body = {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_ASC"}
         if not deployment:
             body["work_pools"] = {"name": {"any_": [POOL]}}
-        return self._pages("/flow_runs/filter", body)
+        return self.pages("/flow_runs/filter", body)
 
     def cancel(self, run_id: str) -> None:
         """Ask the worker to end a run."""
-        self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+        self.ask("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
 
     def resume(self, run_id: str, answer: dict[str, Any]) -> None:
         """Answer a run that waits for a person.
@@ -149,7 +129,7 @@ class PrefectApi:
         Raises:
             ServiceError: it does not wait, or not for such an answer.
         """
-        told = self._ask("POST", f"/flow_runs/{run_id}/resume", {"run_input": answer})
+        told = self.ask("POST", f"/flow_runs/{run_id}/resume", {"run_input": answer})
         if told["status"] != "ACCEPT":
             reason = told["details"].get("reason") or "no reason given"
             raise ServiceError(f"Expected the run {run_id} to wait for this answer, but Prefect refused it: {reason}")
@@ -157,76 +137,33 @@ class PrefectApi:
     def crash(self, run_id: str, message: str) -> None:
         """Record that a run's process is gone; frees its place in the queue."""
         state = {"type": "CRASHED", "message": message}
-        self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+        self.ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
 
     def crash_task(self, task_id: str, message: str) -> None:
         """Record that a task died with its flow run."""
         state = {"type": "CRASHED", "message": message}
-        self._ask("POST", f"/task_runs/{task_id}/set_state", {"state": state, "force": True})
+        self.ask("POST", f"/task_runs/{task_id}/set_state", {"state": state, "force": True})
 
     def drop(self, run_id: str, message: str) -> None:
         """Cancel a run that has not begun."""
         state = {"type": "CANCELLED", "message": message}
-        self._ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
+        self.ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
 
     def ended_since(self, when: datetime, queue: str) -> list[dict[str, Any]]:
         """Flow runs of a queue of the pool that came to their end after that time."""
         wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"after_": when.isoformat()}}
         wanted["work_queue_name"] = {"any_": [queue]}
         pool = {"name": {"any_": [POOL]}}
-        return self._pages("/flow_runs/filter", {"flow_runs": wanted, "work_pools": pool, "sort": "END_TIME_DESC"})
+        return self.pages("/flow_runs/filter", {"flow_runs": wanted, "work_pools": pool, "sort": "END_TIME_DESC"})
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The task runs of a flow run, oldest first."""
         body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        return self._pages("/task_runs/filter", body)
+        return self.pages("/task_runs/filter", body)
 
     def progress(self, run_id: str) -> dict[str, tuple[float, str]]:
         """Percent and words of a flow run's progress bars by the name before their colon, oldest first."""
         wanted = {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}
-        found = self._ask("POST", "/artifacts/filter", {"artifacts": wanted, "sort": "CREATED_DESC", "limit": PAGE})
+        found = self.ask("POST", "/artifacts/filter", {"artifacts": wanted, "sort": "CREATED_DESC", "limit": PAGE})
         parts = [(*(item["description"] or "").partition(": ")[::2], float(item["data"])) for item in reversed(found)]
         return {name: (percent, words) for name, words, percent in parts}
-
-    def _pages(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self._ask("POST", path, {**body, "limit": PAGE, "offset": len(found)})
-            found += page
-            if len(page) < PAGE:
-                return found
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        accepted: frozenset[int] | set[int] = frozenset(),
-    ) -> Any:
-        answer = self._answer(method, path, body)
-        if answer.is_error and answer.status_code not in accepted:
-            raise ServiceError(f"Prefect refused {method} {path} ({answer.status_code}): {_reason(answer)}")
-        return answer.json() if answer.content else None
-
-    def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """One answer; a server that is silent or too busy is asked again, each for its time."""
-        begun, pause = time.monotonic(), 0.5
-        while True:
-            try:
-                answer = self._client.request(method, path, json=body)
-                if answer.status_code not in BUSY or time.monotonic() - begun >= max(self.patience, self.busy):
-                    return answer
-            except httpx.TransportError as error:
-                if time.monotonic() - begun >= self.patience:
-                    raise ServiceError(
-                        f"Expected a Prefect server at {self.url}, but it cannot be reached ({error}): run `pneumo up`."
-                    ) from None
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-
-
-def _reason(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json().get("detail", answer.text))
-    except ValueError:
-        return answer.text

@@ -129,5 +129,5 @@ def _runs_again(run: dict[str, Any], home: Path) -> bool:
         return False
     claimed = attempt_of(home, run["id"])
     if claimed is None:  # nobody noted it: it is this machine's if its worker took it, and none that runs elsewhere
-        return run["labels"].get(TAKEN_BY) != worker(home)
+        return bool(run["labels"].get(TAKEN_BY) != worker(home))
     return bool(run["run_count"] != claimed) or run["state_type"] in ("SCHEDULED", "PENDING")

@@ -5,11 +5,11 @@ from typing import Self
 from pneumo.settings import Settings
 from pneumo.tracking.bundles import Bundles
 from pneumo.tracking.erase import Erasing
-from pneumo.tracking.models import Models
-from pneumo.tracking.runs import Runs
+from pneumo.tracking.model_files import ModelFiles
+from pneumo.tracking.run_log import RunLog
 
 
-class Tracker(Runs, Models, Bundles, Erasing):
+class Tracker(RunLog, ModelFiles, Bundles, Erasing):
     """One MLflow server and experiment; every method names its run, nothing uses MLflow's active run.
 
     What MLflow refuses, and a server that does not answer, raise TrackingError.

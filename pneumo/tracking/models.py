@@ -1,9 +1,6 @@
-"""Registered models: versions, aliases, tags, descriptions, files."""
+"""Registered models: versions, aliases, tags, descriptions."""
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
@@ -14,7 +11,6 @@ from pneumo.tracking.connection import EXISTS, MISSING, asks, pages, quoted
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import RegisteredModel
-    from mlflow.pyfunc import PyFuncModel
 
 REGISTERED = "pneumo.key"  # tag of every version that pneumo registers, and of no other
 LONGEST_DESCRIPTION = 5000  # of MLflow's column
@@ -54,7 +50,6 @@ class Models:
     """The registry of one MLflow server."""
 
     uri: str
-    unverified: bool
     client: "MlflowClient"
 
     @asks
@@ -166,47 +161,6 @@ class Models:
         """The version's page."""
         return f"{self.uri}/#/models/{name}/versions/{version}"
 
-    @asks
-    def download(self, uri: str, folder: Path) -> Path:
-        """Files of "models:/name/version", "models:/name@alias" or "runs:/id/path", below a folder."""
-        from mlflow.artifacts import download_artifacts
-
-        folder.mkdir(parents=True, exist_ok=True)
-        return Path(download_artifacts(self._location(uri), dst_path=str(folder), tracking_uri=self.uri))
-
-    def load_pyfunc(self, uri: str) -> "PyFuncModel":
-        """A registered model, loaded into memory; runs the code that was logged with it, once `verified`."""
-        with self.verified(uri) as folder:
-            return _load(folder)
-
-    @contextmanager
-    def verified(self, uri: str) -> Iterator[Path]:
-        """Files of a version, by address or alias, as they were logged and not otherwise; gone after the block.
-
-        Raises:
-            TrackingError: a file was changed, added or removed, or nobody kept a digest and `unverified` is not set.
-        """
-        version = self.resolve(uri)
-        kept = version.tags.get(package.TAG)
-        if kept is None and not self.unverified:
-            raise TrackingError(
-                f"Expected a version whose files pneumo knows, but {version.uri} was registered by other hands or by an"
-                " older pneumo: name another, or set registry.unverified to true in mlflow.yaml if you trust its code."
-            )
-        with self.downloaded(version.uri) as folder:
-            if kept is not None and package.files_digest(folder) != kept:
-                raise TrackingError(
-                    f"Expected the files of {version.uri} as they were registered, but they were changed in the"
-                    " artifact store: its code was not run; choose another version."
-                )
-            yield folder
-
-    @contextmanager
-    def downloaded(self, uri: str) -> Iterator[Path]:
-        """Files of a model or run, gone after the block."""
-        with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
-            yield self.download(uri, Path(folder))
-
     def _search_versions(self, words: str, token: str | None) -> Any:
         return self.client.search_model_versions(words, max_results=200, page_token=token)
 
@@ -228,25 +182,6 @@ class Models:
             if error.error_code == MISSING:
                 return None
             raise
-
-    def _location(self, uri: str) -> str:
-        """Where the files lie; MLflow itself would ask its global address, not this one."""
-        if not uri.startswith("models:/"):
-            return uri
-        name, _, version = uri.removeprefix("models:/").partition("/")
-        if "@" in name:
-            name, _, alias = name.partition("@")
-            version = str(self.client.get_model_version_by_alias(name, alias).version)
-        if not version:
-            return str(self.client.get_logged_model(name).artifact_location)
-        source = str(self.client.get_model_version_download_uri(name, version))
-        return self._location(source) if source.startswith("models:/") else source
-
-
-def _load(folder: Path) -> "PyFuncModel":
-    from mlflow.pyfunc import load_model
-
-    return load_model(str(folder))
 
 
 def _record(found: Any) -> ModelVersion:

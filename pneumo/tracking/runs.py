@@ -1,28 +1,21 @@
 """Runs with explicit ids: parameters, metrics, artifacts, tags. Nothing uses MLflow's active run."""
 
-import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pneumo.stages import DatasetVersion, Record
+from pneumo.stages import Record
 from pneumo.tracking.connection import EXISTS, MISSING, asks, connect, pages, quoted
-from pneumo.tracking.datasets import dataset_input
 from pneumo.tracking.system import system_tags
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 PARENT = "mlflow.parentRunId"
-LONGEST_PARAMETER = 6000
 # So that MLflow's page opens on runs and models instead of on traces of chats.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
-BATCH = 100  # parameters or tags in one request
 
 
 class Run(Record):
@@ -74,51 +67,6 @@ class Runs:
         """Create a run that is running; returns its id."""
         every = {**system_tags(), **(tags or {}), **({PARENT: parent} if parent else {})}
         return str(self.client.create_run(self.experiment_id, tags=every, run_name=name).info.run_id)
-
-    @asks
-    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Parameters; what is not text is written as JSON, and cut at MLflow's limit."""
-        from mlflow.entities import Param
-
-        items = [Param(name, _text(value)[:LONGEST_PARAMETER]) for name, value in params.items()]
-        for start in range(0, len(items), BATCH):
-            self.client.log_batch(run_id, params=items[start : start + BATCH])
-
-    @asks
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Numbers, of one step if given."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        items = [Metric(name, float(value), now, step or 0) for name, value in metrics.items()]
-        for start in range(0, len(items), BATCH):
-            self.client.log_batch(run_id, metrics=items[start : start + BATCH])
-
-    @asks
-    def log_artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """One file, under its own name."""
-        self.client.log_artifact(run_id, str(path), folder)
-
-    @asks
-    def log_artifacts(self, run_id: str, folder: Path, target: str | None = None) -> None:
-        """A folder's content."""
-        self.client.log_artifacts(run_id, str(folder), target)
-
-    @asks
-    def log_text(self, run_id: str, text: str, file: str) -> None:
-        """Text as an artifact; `file` such as "promotion/card.html"."""
-        self.client.log_text(run_id, text, file)
-
-    @asks
-    def log_figure(self, run_id: str, figure: "Figure", file: str) -> None:
-        """A matplotlib figure as an artifact."""
-        self.client.log_figure(run_id, figure, file)
-
-    @asks
-    def log_dataset(self, run_id: str, version: DatasetVersion) -> None:
-        """The data set of a run, with its digest as input and as tag."""
-        self.client.log_inputs(run_id, [dataset_input(version)])
-        self.set_tags(run_id, {"dataset.digest": version.digest, "synthetic": str(version.synthetic).lower()})
 
     @asks
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -216,7 +164,3 @@ def _record(found: Any) -> Run:
         ended=info.status != "RUNNING",
         tags=dict(found.data.tags),
     )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -11,8 +11,8 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import Field
 
 from pneumo.data.sources import schemes
-from pneumo.evaluation import evaluate, measures
-from pneumo.evaluation.evaluate import PICTURES, Shown
+from pneumo.evaluation import measures, pictures
+from pneumo.evaluation.pictures import PICTURES, Shown
 from pneumo.registry.promotion import gates
 from pneumo.settings import Data, Promotion
 from pneumo.stages import DatasetVersion, Evaluation, Interval
@@ -39,7 +39,7 @@ def table(monkeypatch):
     monkeypatch.setattr(backbones, "SCALING", dict(backbones.SCALING))
     monkeypatch.setattr(schemes, "SCHEMES", dict(schemes.SCHEMES))
     monkeypatch.setattr(gates, "GATES", gates.GATES)
-    monkeypatch.setattr(evaluate, "PICTURES", dict(PICTURES))
+    monkeypatch.setattr(pictures, "PICTURES", dict(PICTURES))
     monkeypatch.setattr(measures, "PROBABILITY_METRICS", dict(measures.PROBABILITY_METRICS))
     backbones.available.cache_clear()
     yield
@@ -84,7 +84,7 @@ def test_a_report(table, tmp_path):
     follow(REPORT)
     labels = np.array([True, False])
     shown = Shown(labels, labels, np.array([0.9, 0.1]), np.array([0.9, 0.1]), np.array(["a", "b"]), None)
-    evaluate.PICTURES["scores"](shown).savefig(tmp_path / "scores.png")
+    pictures.PICTURES["scores"](shown).savefig(tmp_path / "scores.png")
     assert (tmp_path / "scores.png").stat().st_size > 1000
 
 

@@ -26,7 +26,7 @@ class Prefect:
     api: PrefectApi
 
     def ask(self, method: str, path: str, body: dict[str, Any]) -> Any:
-        return self.api._ask(method, path, body)  # asks a busy server again, as Prefect's own client does
+        return self.api.ask(method, path, body)  # asks a busy server again, as Prefect's own client does
 
     def deployment(self, name: str) -> str:
         """The id of a deployment in the training queue; there is nothing behind it."""

@@ -2,14 +2,14 @@ import httpx
 import pytest
 
 from pneumo.errors import ServiceError
-from pneumo.operations import prefect_api
+from pneumo.operations import prefect_client
 from pneumo.operations.prefect_api import PrefectApi
 
 
 @pytest.fixture
 def answering(monkeypatch):
     """An API whose server gives these answers, one after another; an exception is raised."""
-    monkeypatch.setattr(prefect_api.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(prefect_client.time, "sleep", lambda seconds: None)
 
     def make(*answers, **options):
         given = list(answers)

@@ -59,7 +59,7 @@ def test_all_is_there_and_a_second_up_has_nothing_to_do(site):
     rows = {row["what"]: row["state"] for row in json.loads(site.command("doctor", "--json").stdout)}
     failed = [name for name in ("Prefect server", "worker", "deployments", "MLflow server") if rows[name] != "ok"]
     assert failed == []
-    watched = site.api._pages("/automations/filter", {})
+    watched = site.api.pages("/automations/filter", {})
     assert {"pneumo: silent runs", "pneumo: runs never started"} <= {item["name"] for item in watched}
 
 

@@ -71,7 +71,7 @@ class Run:
         pytest.fail(f"the flow did not pause: {self.process.communicate()[1][-3000:]}")
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
-        return PrefectApi(self.api, timeout=60)._ask("POST", path, body)
+        return PrefectApi(self.api, timeout=60).ask("POST", path, body)
 
     def decision(self) -> dict[str, Any]:
         out, errors = self.process.communicate(timeout=180)

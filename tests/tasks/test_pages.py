@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from pneumo.data.quality import data_docs
-from pneumo.data.quality.expectations import FIGURES, IMAGES
+from pneumo.data.quality.expectations import IMAGES
+from pneumo.data.quality.set_expectations import FIGURES
 from pneumo.data.quality.suites import WHOLE, Outcome
 from pneumo.tracking import Tracker
 from tasks import pages

@@ -33,9 +33,9 @@ def api(prefect_server):
 
 @pytest.fixture
 def deployment(api):
-    flow = api._ask("POST", "/flows/", {"name": "people"})["id"]
+    flow = api.ask("POST", "/flows/", {"name": "people"})["id"]
     body = {"name": "asked", "flow_id": flow, "work_pool_name": POOL, "entrypoint": "x.py:x"}
-    return api._ask("POST", "/deployments/", body)["id"]
+    return api.ask("POST", "/deployments/", body)["id"]
 
 
 def test_who_asks_by_pneumo_is_named_and_who_asks_on_the_page_is_not(api, deployment, asked):
@@ -51,8 +51,8 @@ def test_an_automation_is_nobody(prefect_server, deployment, asked):
 
 
 def test_who_calls_a_flow_from_python_is_who_runs_the_process(api, asked, monkeypatch):
-    flow = api._ask("POST", "/flows/", {"name": "people"})["id"]
-    run = api._ask("POST", "/flow_runs/", {"flow_id": flow, "state": {"type": "PENDING"}})["id"]
+    flow = api.ask("POST", "/flows/", {"name": "people"})["id"]
+    run = api.ask("POST", "/flow_runs/", {"flow_id": flow, "state": {"type": "PENDING"}})["id"]
     assert asked(run) == user()
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "anna")
     assert asked(run) == "anna"

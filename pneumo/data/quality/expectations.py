@@ -1,8 +1,7 @@
-"""What is expected of a data set, as tables; `gate.py` checks them with Great Expectations.
+"""What is expected of every image, as a table (`IMAGES`); `gate.py` checks it with Great Expectations.
 
-`IMAGES` looks at every image (a column of the manifest, or one derived in `checks.py`), `FIGURES` at numbers of the
-whole set, `SHIFT` at the source's own test folder, `DRIFT` at numbers against the champion's data. Limits were set on
-5,216 images of children, 140 originals and 200 images of adults, so that known oddities come out as warnings.
+A row looks at a column of the manifest, or at one derived in `columns.py`. Limits were set on 5,216 images of children,
+140 originals and 200 images of adults, so that known oddities come out as warnings.
 """
 
 from dataclasses import dataclass
@@ -42,7 +41,8 @@ class Expectation:
     needs_test: bool = False
 
 
-def _between(low: float | None, high: float | None) -> Test:
+def between(low: float | None, high: float | None) -> Test:
+    """A test that values are in a range; None is no limit."""
     return Test("ExpectColumnValuesToBeBetween", {"min_value": low, "max_value": high})
 
 
@@ -52,12 +52,11 @@ def _in(values: tuple[str, ...]) -> Test:
 
 def at_most(limit: float) -> Test:
     """A test that values are at most `limit`."""
-    return _between(None, limit)
+    return between(None, limit)
 
 
 EMPTY = Test("ExpectColumnValuesToBeNull", {})
 SIZE = f"{SMALLEST} to {LARGEST:,} pixels"
-AWAY = "alone does not give the label away (AUC at most 0.65; 0.5 is chance, 1 is certainty)"
 OUT = "They were taken out."
 KEPT = "They stay in one split."
 NAMED = (
@@ -72,17 +71,17 @@ IMAGES = (
     E("readable", WARN, "error", EMPTY, "every file can be decoded", OUT, quarantine=True),
     E("labels", STOP, "label", _in(LABELS), f"labels are {' or '.join(LABELS)}"),
     E("subtypes", STOP, "subtype", _in(SUBTYPES), f"subtypes are {', '.join(SUBTYPES)}"),
-    E("width", WARN, "width", _between(SMALLEST, LARGEST), f"width {SIZE}", OUT, quarantine=True),
-    E("height", WARN, "height", _between(SMALLEST, LARGEST), f"height {SIZE}", OUT, quarantine=True),
+    E("width", WARN, "width", between(SMALLEST, LARGEST), f"width {SIZE}", OUT, quarantine=True),
+    E("height", WARN, "height", between(SMALLEST, LARGEST), f"height {SIZE}", OUT, quarantine=True),
     E(
         "aspect",
         WARN,
         "aspect",
-        _between(1 / 3, 3),
+        between(1 / 3, 3),
         "width is a third to three times the height",
         "Cropped, or half a chest?",
     ),
-    E("not blank", WARN, "std", _between(5, None), "gray values vary (deviation at least 5)", OUT, quarantine=True),
+    E("not blank", WARN, "std", between(5, None), "gray values vary (deviation at least 5)", OUT, quarantine=True),
     E("not dark", WARN, "dark", at_most(0.6), "at most 60 % of the picture is black", "Collimated, or underexposed?"),
     E("not overexposed", WARN, "bright", at_most(0.2), "at most 20 % of the picture is white"),
     E("not inverted", WARN, "border_excess", at_most(25), "the border is at most 25 gray values above the mean"),
@@ -90,7 +89,7 @@ IMAGES = (
         "chest-like",
         WARN,
         "symmetry",
-        _between(0, None),
+        between(0, None),
         "left and right resemble each other (correlation above 0)",
         "They are turned or cropped, one side is opaque, or they show no chest from the front.",
     ),
@@ -165,104 +164,5 @@ IMAGES = (
         EMPTY,
         "no patient in both",
         "They are pooled and cut anew by patient.",
-    ),
-)
-
-FIGURES = (
-    E("both classes", STOP, "classes", _between(2, 2), "images of both classes"),
-    E(
-        "both classes in test",
-        STOP,
-        "classes_in_test",
-        _between(2, 2),
-        "both classes in the test folder",
-        needs_test=True,
-    ),
-    E("class balance", STOP, "rarer_class", _between(0.05, None), "the rarer class has at least 5 % of the images"),
-    E(
-        "patients per class",
-        WARN,
-        "patients_per_class",
-        _between(50, None),
-        "at least 50 patients in each class",
-        "With so few, chance decides much of every result.",
-    ),
-    E(
-        "groups are small",
-        WARN,
-        "largest_group",
-        at_most(0.1),
-        "patients joined by pictures that are alike have at most 10 % of the images",
-        "Chains of alike pictures go to one split together, which leaves the others little.",
-    ),
-    E(
-        "class share per split",
-        WARN,
-        "share_gap",
-        at_most(0.1),
-        "pneumonia share in test within 0.1 of the rest",
-        "Accuracy in test does not tell what to expect elsewhere.",
-        needs_test=True,
-    ),
-    E(
-        "colour tells no label",
-        WARN,
-        "colour_gap",
-        at_most(0.02),
-        "share of colour files by class differs by at most 0.02",
-        "Every image is made gray before a model sees it.",
-    ),
-    E(
-        "markers tell no label",
-        WARN,
-        "marker_gap",
-        at_most(0.05),
-        "share of marked images by class differs by at most 0.05",
-        SHORTCUT,
-    ),
-    E(
-        "size tells no label",
-        WARN,
-        "size_auc",
-        at_most(0.65),
-        f"the size {AWAY}",
-        "All images are brought to one size, but sharpness may still tell.",
-    ),
-    E(
-        "aspect tells no label",
-        WARN,
-        "aspect_auc",
-        at_most(0.65),
-        f"the shape {AWAY}",
-        "Squashing to a square leaves it visible: see image fit.",
-    ),
-    E("brightness tells no label", WARN, "brightness_auc", at_most(0.65), f"the mean brightness {AWAY}", SHORTCUT),
-    E("quarantine", STOP, "quarantined", at_most(0.01), "few images had to be taken out"),
-)
-
-FROM_ELSEWHERE = "They were made otherwise, or elsewhere: expect less on them than on validation."
-TOLD_APART = "a linear model tells them from the others of their class by an AUC at most 0.1 above random halves"
-SHIFT = (
-    E("test normals as the others", WARN, "shift_normal", at_most(0.1), TOLD_APART, FROM_ELSEWHERE),
-    E("test pneumonia as the others", WARN, "shift_pneumonia", at_most(0.1), TOLD_APART, FROM_ELSEWHERE),
-)
-
-OTHER = "The champion's results on its own data say less about these images."
-DRIFT = (
-    E(
-        "intensities as before",
-        WARN,
-        "intensity_drift",
-        at_most(0.2),
-        "stability index against the champion's at most 0.2",
-        OTHER,
-    ),
-    E(
-        "sizes as before",
-        WARN,
-        "size_drift",
-        at_most(0.2),
-        "stability index against the champion's at most 0.2",
-        OTHER,
     ),
 )

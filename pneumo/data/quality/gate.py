@@ -10,7 +10,8 @@ import pandas as pd
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.quality import columns, data_docs
-from pneumo.data.quality.expectations import DRIFT, FIGURES, IMAGES, SHIFT, Expectation, at_most
+from pneumo.data.quality.expectations import IMAGES, Expectation, at_most
+from pneumo.data.quality.set_expectations import DRIFT, FIGURES, SHIFT
 from pneumo.data.quality.suites import WHOLE, Outcome, Session
 from pneumo.errors import GateFailedError, SettingsError
 from pneumo.settings import Gate

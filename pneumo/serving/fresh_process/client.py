@@ -16,7 +16,8 @@ from typing import Any
 from pneumo.errors import ModelError, TrackingError
 from pneumo.stages import Cell, Record
 from pneumo.tracking.connection import SAFE
-from pneumo.tracking.models import Models, ModelVersion
+from pneumo.tracking.model_files import ModelFiles
+from pneumo.tracking.models import ModelVersion
 from pneumo.tracking.package import files_digest
 
 PROGRAM = Path(__file__).with_name("program.py")
@@ -95,7 +96,7 @@ class Served:
 
 
 @contextmanager
-def served(tracker: Models, model_uri: str) -> Iterator[Served]:
+def served(tracker: ModelFiles, model_uri: str) -> Iterator[Served]:
     """Load "models:/name/version" in a process of its own for the time of the block, once it is `verified`.
 
     Raises:
@@ -134,7 +135,7 @@ def _environment(home: str) -> dict[str, str]:
     return {name: os.environ[name] for name in PASSED if name in os.environ} | own | SAFE
 
 
-def ask(tracker: Models, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
+def ask(tracker: ModelFiles, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
     """Score the input example and some images or embeddings once, in a fresh process.
 
     Raises:

@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from pneumo.data.quality.expectations import FIGURES, IMAGES
+from pneumo.data.quality.expectations import IMAGES
 from pneumo.data.quality.gate import require, validate
+from pneumo.data.quality.set_expectations import FIGURES
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import entries_of, make_version
 from pneumo.errors import GateFailedError, SettingsError

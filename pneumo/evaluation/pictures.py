@@ -1,0 +1,58 @@
+"""The pictures of a candidate, from its scored test images; a row of `PICTURES` is one more."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from pneumo.evaluation import figures
+from pneumo.evaluation.measures import Measures, is_pneumonia
+from pneumo.evaluation.statistics.calibration import probability
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Shown(NamedTuple):
+    """The test images of a candidate, for its pictures: bool, bool, float in 0..1 (twice), text, each (images,)."""
+
+    labels: Any
+    called: Any
+    scores: Any
+    uncalibrated: Any
+    patients: Any
+    measures: Measures
+
+
+# Each becomes figures/<name>.png of the candidate's run in MLflow.
+PICTURES: dict[str, Callable[[Shown], "Figure"]] = {
+    "roc": lambda on: figures.roc(on.labels, on.scores, on.patients, on.measures.intervals["auc"], on.called),
+    "precision_recall": lambda on: figures.precision_recall(on.labels, on.scores, on.measures.intervals["pr_auc"]),
+    "reliability": lambda on: figures.reliability(
+        on.labels, {"before calibration": on.uncalibrated, "after calibration": on.scores}
+    ),
+    "confusion": lambda on: figures.confusion(on.labels, on.called),
+}
+
+
+def draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
+    """Write every picture of scored test images into a folder."""
+    shown = Shown(
+        labels=is_pneumonia(test),
+        called=test["called"].to_numpy(bool),
+        scores=test["probability"].to_numpy(float),
+        uncalibrated=probability(test["logit"]),
+        patients=test["patient"].to_numpy(),
+        measures=measures,
+    )
+    for name, picture in PICTURES.items():
+        figures.save(picture(shown), folder / f"{name}.png")
+
+
+def draw_learning(folder: Path, history: Path) -> None:
+    """An ensemble, or a head on frozen features, has no epochs and gets no figure."""
+    epochs = json.loads(history.read_text(encoding="utf-8"))["epochs"] if history.is_file() else []
+    if epochs:
+        figures.save(figures.learning_curves(epochs), folder / "learning_curves.png")

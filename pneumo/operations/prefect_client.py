@@ -1,0 +1,83 @@
+"""Requests to a Prefect server's REST API: pages, refusals in words, patience with a server that is busy or away."""
+
+import os
+import time
+from typing import Any
+
+import httpx
+
+from pneumo.errors import ServiceError
+
+LONGEST_PAUSE = 16.0
+BUSY = frozenset({408, 429, 502, 503})  # a locked SQLite database is a 503
+PAGE = 200  # the server's limit
+
+
+class PrefectClient:
+    """A thin client; every refusal is a ServiceError with the server's own words.
+
+    `patience` is for how many seconds a server that does not answer is asked again, `busy` the same for one that says
+    it is too busy, as when another writer has its database; the pauses grow.
+    """
+
+    def __init__(self, url: str, timeout: float = 30, patience: float = 0, busy: float = 60) -> None:
+        login = os.environ.get("PREFECT_API_AUTH_STRING", "")
+        user, _, password = login.partition(":")
+        self.url, self.patience, self.busy = url, patience, busy
+        self._client = httpx.Client(base_url=url, timeout=timeout, auth=(user, password) if login else None)
+
+    def healthy(self) -> bool:
+        """Whether the server answers."""
+        try:
+            return self._client.get("/health").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def pages(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """All items that a filter finds."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.ask("POST", path, {**body, "limit": PAGE, "offset": len(found)})
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        accepted: frozenset[int] | set[int] = frozenset(),
+    ) -> Any:
+        """What the server says to a request, None if that is nothing.
+
+        Raises:
+            ServiceError: it refuses, other than with one of the `accepted` statuses, or does not answer.
+        """
+        answer = self._answer(method, path, body)
+        if answer.is_error and answer.status_code not in accepted:
+            raise ServiceError(f"Prefect refused {method} {path} ({answer.status_code}): {_reason(answer)}")
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        """One answer; a server that is silent or too busy is asked again, each for its time."""
+        begun, pause = time.monotonic(), 0.5
+        while True:
+            try:
+                answer = self._client.request(method, path, json=body)
+                if answer.status_code not in BUSY or time.monotonic() - begun >= max(self.patience, self.busy):
+                    return answer
+            except httpx.TransportError as error:
+                if time.monotonic() - begun >= self.patience:
+                    raise ServiceError(
+                        f"Expected a Prefect server at {self.url}, but it cannot be reached ({error}): run `pneumo up`."
+                    ) from None
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json().get("detail", answer.text))
+    except ValueError:
+        return answer.text
