@@ -108,7 +108,7 @@ def runs(shape: str, variables: dict[str, str], started: float) -> list[Row]:
     with ThreadPoolExecutor(4) as pool:
         four = seconds(lambda: list(pool.map(lambda seed: one_run(variables, seed), range(102, 106))))
     return [
-        row(f"{shape}: servers up", started, "s", "from nothing to deployments laid"),
+        row(f"{shape}: servers up", started, "s", "from nothing to deployments registered"),
         row(f"{shape}: overhead of a run", one["wall"] - one["work"], "s", "command to summary, less the tasks"),
         row(f"{shape}: deployment run to first task", one["first"], "s", "request to start of the first task"),
         row(f"{shape}: one run", one["wall"], "s", "96 phantom images, one backbone"),

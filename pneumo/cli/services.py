@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 @app.command()
 def up(bucket: Bucket = False) -> None:
-    """Start the local Prefect server, MLflow server and worker, and lay the deployments."""
+    """Start the local Prefect server, MLflow server and worker, and register the deployments."""
     settings = load_settings()
     if bucket:
         make_bucket(settings)

@@ -1,1 +1,1 @@
-"""The machines' side: local servers, the Prefect API, checks."""
+"""Operations: local servers, the Prefect API, checks, recovery, house-keeping."""

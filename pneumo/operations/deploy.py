@@ -95,7 +95,7 @@ def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -
     present = set(deployment_names()) <= PrefectApi(api).deployments().keys()
     if present and laid.is_file() and laid.read_text() == digest:
         return
-    say("laying the deployments")
+    say("registering the deployments")
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
     result = subprocess.run(  # noqa: S603 - our own command
         command, env=environment(settings, api), cwd=PROJECT, capture_output=True, text=True, check=False

@@ -31,7 +31,7 @@ class Status:
 
 
 def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, ...]:
-    """Start what is not running, wait until it answers, lay the deployments, and close what has died.
+    """Start what is not running, wait until it answers, register the deployments, and close what has died.
 
     The worker comes last, so that it finds no slot taken by the dead and no heap of missed runs.
 

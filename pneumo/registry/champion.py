@@ -15,8 +15,8 @@ from pneumo.tracking import ModelVersion, Tracker
 class ChampionInfo(Record):
     """The version with the champion's alias.
 
-    `auc` is of its test images with its 95 % interval; None for a version registered by other hands. `since` is the
-    time of the move; None if the alias was set by other hands. `look` is the decision that made it champion;
+    `auc` is of its test images with its 95 % interval; None for a version registered by other software. `since` is the
+    time of the move; None if the alias was set by hand. `look` is the decision that made it champion;
     `decisions` and `promotions` are all that were made on the same test images up to now.
     """
 
@@ -78,7 +78,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
 def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path | None:
     """Manifest of the champion's data set, as it was kept with its run; fetched once.
 
-    None when there is no champion yet, or it was registered by other hands.
+    None when there is no champion yet, or it was registered by other software.
 
     Raises:
         TrackingError: MLflow does not answer, or has lost what was kept.

@@ -134,7 +134,7 @@ def test_prefect_crashes_runs_that_fell_silent_or_never_started_and_only_pneumos
     """Windows of ten seconds instead of minutes; the one that goes on sending heartbeats goes on."""
     ours = prefect.deployment("watched")
     automations.lay(prefect.api, Pool(), silence=10, start=10)
-    theirs = prefect.deployment("not watched")  # laid later, as if it were nobody's business
+    theirs = prefect.deployment("not watched")  # registered later, as if it were nobody's business
     silent, alive, others, ended = (prefect.run(place, "PENDING", "RUNNING") for place in (ours, ours, theirs, ours))
     stuck, others_stuck = (prefect.run(place, "PENDING") for place in (ours, theirs))
     for run, place in ((silent, ours), (others, theirs), (ended, ours)):

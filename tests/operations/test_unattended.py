@@ -55,7 +55,7 @@ def site(tmp_path_factory, webhook):
 
 def test_all_is_there_and_a_second_up_has_nothing_to_do(site):
     again = site.command("up")
-    assert (again.returncode, "starting" in again.stdout, "laying" in again.stdout) == (0, False, False)
+    assert (again.returncode, "starting" in again.stdout, "registering" in again.stdout) == (0, False, False)
     rows = {row["what"]: row["state"] for row in json.loads(site.command("doctor", "--json").stdout)}
     failed = [name for name in ("Prefect server", "worker", "deployments", "MLflow server") if rows[name] != "ok"]
     assert failed == []

@@ -29,9 +29,9 @@ class Outcome:
         if expectation.column in figures:
             observed = figures[expectation.column]
         elif self.offenders:
-            observed = f"otherwise in {len(self.offenders):,} of {self.checked:,} images"
+            observed = f"violated by {len(self.offenders):,} of {self.checked:,} images"
         else:
-            observed = f"so in all {self.checked:,} images"
+            observed = f"met by all {self.checked:,} images"
         return GateRow(
             name=expectation.name,
             severity=expectation.severity,

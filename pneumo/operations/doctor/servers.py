@@ -36,7 +36,7 @@ def worker(settings: Settings) -> Row:
 
 
 def deployments(settings: Settings) -> Row:
-    """Whether every deployment of infra/prefect.yaml is laid."""
+    """Whether every deployment of infra/prefect.yaml is registered."""
     names = deployment_names()
     missing = sorted(set(names) - _api(settings).deployments().keys())
     if missing:
@@ -104,7 +104,7 @@ def prefect_results(settings: Settings) -> Row:
         return Row(found=f"on this machine: {RESULTS} is not set")
     block = _api(settings).block(S3_BLOCK, name)
     if block is None:
-        return Row(state="failed", found=f"the block {S3_BLOCK}/{name} is not laid", advice="run `pneumo up`")
+        return Row(state="failed", found=f"the block {S3_BLOCK}/{name} is missing", advice="run `pneumo up`")
     place = f"s3://{block['bucket_name']}/{block['bucket_folder']}"
     try:
         return _bucket_round_trip(_bucket(place, None), _bucket(place, settings.data.s3_endpoint))

@@ -57,7 +57,7 @@ def accept(
     Raises:
         DataError: the set cannot answer the question; the sentence says why.
         ModelError: the version takes embeddings and no images.
-        PromotionError: no champion, a version of other hands, or the new one does not say what it should.
+        PromotionError: no champion, a version of other software, or the new one does not say what it should.
         TrackingError: MLflow does not answer.
     """
     if prevalence is not None and not 0 < prevalence < 1:

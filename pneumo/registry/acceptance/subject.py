@@ -55,7 +55,7 @@ def subject(tracker: Tracker, version: ModelVersion) -> Iterator[Subject]:
     """Fetch a version and what was kept of it, for the time of the block.
 
     Raises:
-        PromotionError: it was registered by other hands, or changed since.
+        PromotionError: it was registered by other software, or changed since.
     """
     with version_evidence.kept(tracker, version) as kept, tracker.downloaded(version.uri) as folder:
         if kept is None:

@@ -23,7 +23,7 @@ def embeddings(spec: CandidateSpec, network: Any, images: Images, split: str, st
 
 
 def augmented(spec: CandidateSpec, network: Any, images: Images, split: str, store: ImageStore, home: Path) -> Any:
-    """The same of one augmented view of each image: a head that saw none is lost when fine-tuning starts."""
+    """The same of one augmented view of each image; a head fitted without any would be unlearnt by fine-tuning."""
     return _cached(spec, network, images, images.of(split), store, home, view=1)
 
 

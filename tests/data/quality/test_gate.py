@@ -177,7 +177,7 @@ def test_both_sides_of_a_pair_are_named_and_the_one_outside_test_is_taken_out(ma
     almost(make, train / "IM-0007-copy.jpeg", of=train / "IM-0007-0000.jpeg", shift=2)
     almost(make, train / "IM-0005-again.jpeg", of=train / "IM-0003-0000.jpeg")
     report, rows = check(chest_set, home)
-    assert rows["no near-duplicates"].observed == "otherwise in 5 of 51 images"
+    assert rows["no near-duplicates"].observed == "violated by 5 of 51 images"
     assert rows["no near-duplicates"].files == (
         "test/NORMAL/again.jpeg ~ train/NORMAL/IM-0007-0000.jpeg ~ train/NORMAL/IM-0007-copy.jpeg",
         "train/NORMAL/IM-0003-0000.jpeg ~ train/NORMAL/IM-0005-again.jpeg",
@@ -234,7 +234,7 @@ def test_unknown_patients_are_told_and_stop_a_large_set(nameless, home):
     report, rows = check(nameless, home, Gate(patients_unknown_limit=24))
     assert report.passed
     assert (rows[UNKNOWN].passed, rows[UNKNOWN].severity) == (False, "warning")
-    assert rows[UNKNOWN].observed == "otherwise in 24 of 24 images"
+    assert rows[UNKNOWN].observed == "violated by 24 of 24 images"
     report, rows = check(nameless, home, Gate(patients_unknown_limit=23))
     with pytest.raises(GateFailedError, match=r"data.columns: \{patient: ...\}.*data.patient_pattern.*NORMAL/0N_0.png"):
         require(report)
@@ -246,7 +246,7 @@ def test_one_known_patient_makes_it_a_warning(make, nameless, home):
     make.write(nameless / "NORMAL/IM-0001-0001.jpeg", make.encoded(make.picture(30)))
     report, rows = check(nameless, home, Gate(patients_unknown_limit=0))
     assert report.passed
-    assert rows[UNKNOWN].observed == "otherwise in 24 of 25 images"
+    assert rows[UNKNOWN].observed == "violated by 24 of 25 images"
 
 
 def test_a_pattern_or_a_label_file_makes_patients_known(nameless, home):
@@ -276,7 +276,7 @@ def test_an_error_raises_with_numbers_and_files(make, chest_set, home):
     patient_twice(make, chest_set)
     report, _ = check(chest_set, home)
     with pytest.raises(
-        GateFailedError, match=r"no patient across splits: .* found otherwise in 3 of 49 images \(.*IM-0002"
+        GateFailedError, match=r"no patient across splits: .* found violated by 3 of 49 images \(.*IM-0002"
     ):
         require(report)
 

@@ -91,7 +91,9 @@ def test_a_version_of_other_hands_is_run_only_where_a_setting_allows_it(keeper, 
     keeper.client.create_registered_model("theirs")
     number = keeper.client.create_model_version("theirs", logged, model_id=logged.removeprefix("models:/")).version
     uri = f"models:/theirs/{number}"
-    with pytest.raises(TrackingError, match=rf"{uri} was registered by other hands .* set registry.unverified to true"):
+    with pytest.raises(
+        TrackingError, match=rf"{uri} was registered by other software .* set registry.unverified to true"
+    ):
         ask(keeper, uri)
     allowed = Tracker(keeper.uri, keeper.experiment, unverified=True)
     assert [row.probability for row in ask(allowed, uri, [image]).rows] == [0.7]
