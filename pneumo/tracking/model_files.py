@@ -44,7 +44,7 @@ class ModelFiles(Models):
         kept = version.tags.get(package.TAG)
         if kept is None and not self.unverified:
             raise TrackingError(
-                f"Expected a version whose files pneumo knows, but {version.uri} was registered by other software or by an"
+                f"Expected a version whose files pneumo knows, but {version.uri} was registered by other software or an"
                 " older pneumo: name another, or set registry.unverified to true in mlflow.yaml if you trust its code."
             )
         with self.downloaded(version.uri) as folder:

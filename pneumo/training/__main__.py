@@ -5,16 +5,21 @@ import os
 import sys
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from pneumo.errors import PneumoError
 from pneumo.training.process.isolate import die_with_parent
-from pneumo.training.process.job import Job, perform
+from pneumo.training.process.job import AnyJob
+from pneumo.training.process.perform import perform
 from pneumo.training.process.progress import write_to
+
+JOB: TypeAdapter[AnyJob] = TypeAdapter(AnyJob)
 
 
 def main(folder: Path) -> None:
     """Do a job; an error that a user can act on goes into the result, any other ends the process."""
     die_with_parent(os.getppid())
-    job = Job.model_validate_json((folder / "job.json").read_text(encoding="utf-8"))
+    job = JOB.validate_json((folder / "job.json").read_text(encoding="utf-8"))
     try:
         answer = perform(job, write_to(folder / "progress.jsonl")).model_dump(mode="json")
     except PneumoError as error:

@@ -13,14 +13,14 @@ from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import Fold
 from pneumo.training.networks import pretrained_weights
 from pneumo.training.process.isolate import run
-from pneumo.training.process.job import Job, read, result_folder
+from pneumo.training.process.job import BackboneJob, EnsembleJob, read, result_folder
 from pneumo.training.process.progress import OnProgress, Progress, silent
 
+# What a trained model depends on; folds keep groups of patients whole.
 CODE = (
-    "training",
-    "data/splits.py",
-    "data/quality/near_duplicates.py",
-)  # what a trained model depends on; folds keep groups whole
+    *("training", "evaluation/robustness/selection.py", "evaluation/robustness/simulated_shift.py"),
+    *("data/splits.py", "data/quality/near_duplicates.py"),
+)
 
 
 def train(
@@ -48,15 +48,15 @@ def train(
     key = train_key(spec, version, store, home)
     same = {"name": spec.name, "version": version, "store": store, "run_id": run_id, "home": home}
     if spec.folds == 1:
-        return _done(Job(key=key, spec=spec, **same), on_progress, threads)
+        return _done(BackboneJob(key=key, spec=spec, **same), on_progress, threads)
     if is_trained(key, home):
         return read(result_folder(home, key), run_id)
     members = []
     for number in range(spec.folds):
         fold = Fold(number=number, count=spec.folds)
-        job = Job(key=stage_key("fold", candidate=key, number=number), spec=spec, fold=fold, **same)
+        job = BackboneJob(key=stage_key("fold", candidate=key, number=number), spec=spec, fold=fold, **same)
         members.append(_done(job, _as_one(on_progress, spec, number), threads))
-    return _done(Job(key=key, members=tuple(members), **same), on_progress, threads)
+    return _done(EnsembleJob(key=key, members=tuple(members), **same), on_progress, threads)
 
 
 def combine(
@@ -82,7 +82,7 @@ def combine(
         code=code_version(*CODE),
     )
     members = tuple(sorted(candidates, key=lambda candidate: candidate.name))
-    job = Job(name=ENSEMBLE, key=key, version=version, store=store, run_id=run_id, home=home, members=members)
+    job = EnsembleJob(name=ENSEMBLE, key=key, version=version, store=store, run_id=run_id, home=home, members=members)
     return _done(job, on_progress, None)
 
 
@@ -117,7 +117,7 @@ def is_trained(key: str, home: Path) -> bool:
     return is_kept(home / "cache" / "train" / key)
 
 
-def _done(job: Job, on_progress: OnProgress, threads: int | None) -> Candidate:
+def _done(job: BackboneJob | EnsembleJob, on_progress: OnProgress, threads: int | None) -> Candidate:
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(job.folder.with_suffix(".lock")):
         if not is_kept(job.folder):

@@ -21,7 +21,7 @@ from pneumo.training.process.progress import OnProgress, Progress, silent
 if TYPE_CHECKING:
     import keras
 
-CODE = ("training", "data/sources/embeddings.py")
+CODE = ("training", "evaluation/robustness/selection.py", "data/sources/embeddings.py")
 
 
 def train_linear(
