@@ -1,33 +1,19 @@
 """The main job: from a data source to a champion."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import AfterValidator, Field
 
 from pneumo.registry.promotion.proposal import choose
 from pneumo.stages import Fit
+from pneumo.training.candidates.parameters import Backbones, Batch, Epochs, Minutes, Places, Rate, Seed, Size, Strength
 from pneumo.training.candidates.presets import Name as Preset
 from pneumo.training.candidates.presets import preset_specs
 from pneumo.training.candidates.search import like
-from pneumo.training.candidates.spec import Precision, known_backbones
+from pneumo.training.candidates.spec import Precision
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
 from tasks import search as search_tasks
 from tasks.naming import dated
 from tasks.tracking import parent_run, tracker
-
-# Bounds and choices of Prefect's form; its descriptions come from the flow's docstring.
-Backbone = Annotated[str, Field(pattern=r"^\w+(:[0-9.]+)?$")]
-Backbones = Annotated[list[Backbone] | None, AfterValidator(known_backbones)]
-Size = Annotated[int | None, Field(ge=32, le=1024)]
-Epochs = Annotated[int | None, Field(ge=0, le=1000)]
-Rate = Annotated[float | None, Field(gt=0, le=1)]
-Strength = Annotated[float | None, Field(ge=0, le=3)]
-Batch = Annotated[int | None, Field(ge=1, le=1024)]
-Places = Annotated[list[str] | None, Field(min_length=1)]
-Minutes = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0)]
 
 
 @flow(name="pneumonia", flow_run_name=dated("train"), task_runner=engine.ONE_AT_A_TIME)

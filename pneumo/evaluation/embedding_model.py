@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from pneumo.data.sources.embeddings import vectors_of
+from pneumo.evaluation.bundle_checks import BundleFacts, measure_cost, require_same
 from pneumo.evaluation.measures import Operating
-from pneumo.evaluation.probe import Probed, measure_cost, require_same
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle
 from pneumo.serving.bundle.image_bundle import load_network, write_embedding_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_familiarity
@@ -22,15 +22,15 @@ UNMEASURED = (
 )
 
 
-def probe_linear(
+def try_embedding_model(
     folder: Path,
     candidate: Candidate,
     version: DatasetVersion,
     store: Vectors,
     operating: Operating,
     test: pd.DataFrame,
-) -> Probed:
-    """Write the bundle, check it against the predictions, and time it; see `pneumo.evaluation.probe.probe_network`.
+) -> BundleFacts:
+    """Write the bundle, check it against the predictions, and time it; see `image_model.try_image_model`.
 
     Raises:
         ModelError: the bundle does not score as the predictions say.
@@ -39,7 +39,7 @@ def probe_linear(
     checked = test.iloc[:CHECKED]
     vectors = vectors_of(store.path, checked["sha256"])
     require_same(bundle, checked["probability"].to_numpy(), bundle.score(vectors).probability)
-    return Probed((), measure_cost(bundle, folder / "bundle", vectors[0]), UNMEASURED, store.path)
+    return BundleFacts((), measure_cost(bundle, folder / "bundle", vectors[0]), UNMEASURED, store.path)
 
 
 def _make_bundle(

@@ -10,7 +10,9 @@ import pandas as pd
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import DataError
-from pneumo.evaluation.embedding_model import probe_linear
+from pneumo.evaluation.bundle_checks import BundleFacts
+from pneumo.evaluation.embedding_model import try_embedding_model
+from pneumo.evaluation.image_model import try_image_model
 from pneumo.evaluation.measures import (
     Measures,
     Operating,
@@ -21,7 +23,6 @@ from pneumo.evaluation.measures import (
     operating_figures,
 )
 from pneumo.evaluation.pictures import draw, draw_learning
-from pneumo.evaluation.probe import Probed, probe_network
 from pneumo.evaluation.robustness.shortcuts import Shortcut
 from pneumo.evaluation.robustness.slices import measure_slices
 from pneumo.settings import Promotion
@@ -35,9 +36,9 @@ FIGURES, BUNDLE = "figures", "bundle"
 
 
 # What is looked at beyond the predictions, by what a model takes.
-PROBES: dict[type[ImageStore] | type[Vectors], Callable[..., Probed]] = {
-    ImageStore: probe_network,
-    Vectors: probe_linear,
+PROBES: dict[type[ImageStore] | type[Vectors], Callable[..., BundleFacts]] = {
+    ImageStore: try_image_model,
+    Vectors: try_embedding_model,
 }
 
 

@@ -1,52 +1,37 @@
-"""What needs the network itself: the bundle, what it is used to see, its speed, shortcuts and heat maps."""
+"""A model of images, tried: its bundle written and checked, its shortcuts, cost and heat maps."""
 
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pneumo.errors import ModelError
 from pneumo.evaluation import heat_maps
+from pneumo.evaluation.bundle_checks import BundleFacts, measure_cost, require_same
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.measures import Operating, is_pneumonia
 from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
-from pneumo.serving.bundle.cells import score_cells
 from pneumo.serving.bundle.class_activation import embedding_network
-from pneumo.serving.bundle.image_bundle import MODEL, Bundle, load_network, run_network, write_bundle
+from pneumo.serving.bundle.image_bundle import Bundle, load_network, run_network, write_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_familiarity
-from pneumo.serving.bundle.scorer import Scorer
 from pneumo.stages import LABELS, Candidate, DatasetVersion, ImageStore
 
 # Numbers of images; whole batches, for Keras traces a network anew for another batch size. A forward pass of all
 # training images would cost as much as an epoch.
 FAMILIAR_TRAINING, FAMILIAR_VALIDATION = 384, 256
-PROBED = 128  # test images that shortcuts are tried on
+SHORTCUT_IMAGES = 128  # test images that shortcuts are tried on
 CHECKED = 64  # of them that the bundle must score as the predictions say; one batch
-LATENCY_CALLS = 9
 Images = NDArray[np.uint8]
-Floats = NDArray[np.float64]
 
 
-class Probed(NamedTuple):
-    """What was seen of a model, and sentences on what could not be; `vectors` are what it takes instead of images."""
-
-    shortcuts: tuple[Shortcut, ...]
-    cost: dict[str, float]
-    unmeasured: tuple[str, ...] = ()
-    vectors: Path | None = None
-
-
-def probe_network(
+def try_image_model(
     folder: Path,
     candidate: Candidate,
     version: DatasetVersion,
     store: ImageStore,
     operating: Operating,
     test: pd.DataFrame,
-) -> Probed:
+) -> BundleFacts:
     """Write the bundle and the heat maps, try the shortcuts, and time the bundle.
 
     Args:
@@ -65,7 +50,7 @@ def probe_network(
     shortcuts = probe_shortcuts(bundle, test, images)
     cost = measure_cost(bundle, folder / "bundle", version.root / str(test["path"].iloc[0]))
     draw_heat_maps(bundle, test, images, folder / "figures")
-    return Probed(shortcuts, cost)
+    return BundleFacts(shortcuts, cost)
 
 
 def make_bundle(
@@ -112,7 +97,7 @@ def probe_shortcuts(bundle: Bundle, rows: pd.DataFrame, images: Images) -> tuple
     Raises:
         ModelError: the bundle does not score as the predictions say.
     """
-    halves = [sample(rows[rows["label"] == label], PROBED // 2) for label in LABELS]
+    halves = [sample(rows[rows["label"] == label], SHORTCUT_IMAGES // 2) for label in LABELS]
     chosen = rows.loc[np.concatenate(halves)]
     pictures = images[chosen["position"]]
     plain = chosen["probability"].to_numpy()
@@ -123,19 +108,6 @@ def probe_shortcuts(bundle: Bundle, rows: pd.DataFrame, images: Images) -> tuple
     )
 
 
-def require_same(bundle: Scorer, predicted: Floats, now: Floats, tolerance: float = 0.01) -> None:
-    """Refuse a model that does not score as its predictions say.
-
-    Raises:
-        ModelError: a probability differs by more than the tolerance.
-    """
-    if (gap := float(np.abs(now - predicted).max())) > tolerance:
-        raise ModelError(
-            f"Expected model {bundle.spec.name} to score test images as in its predictions, but a probability differs"
-            f" by {gap:.3f}: its files do not belong together; train it again."
-        )
-
-
 def draw_heat_maps(bundle: Bundle, rows: pd.DataFrame, images: Images, folder: Path) -> None:
     """Write heat_maps_<class>.png for each class of test rows."""
     for label in LABELS:
@@ -144,13 +116,3 @@ def draw_heat_maps(bundle: Bundle, rows: pd.DataFrame, images: Images, folder: P
         shown = images[positions]
         pictures = heat_maps.draw(shown, bundle.maps(shown), positions)
         save(heat_maps.sheet(label, hits, errors, pictures), folder / f"heat_maps_{label.lower()}.png")
-
-
-def measure_cost(bundle: Scorer, folder: Path, cell: Path | Floats) -> dict[str, float]:
-    """Median time from one file, or vector, to its probability after a warm-up, in ms, and the model's size in MB."""
-    times = []
-    for _ in range(LATENCY_CALLS + 2):
-        begun = time.perf_counter()
-        score_cells(bundle, [cell])
-        times.append((time.perf_counter() - begun) * 1000)
-    return {"latency_ms": float(np.median(times[2:])), "model_mb": (folder / MODEL).stat().st_size / 1e6}

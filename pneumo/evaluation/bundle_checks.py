@@ -1,0 +1,49 @@
+"""What is checked of every bundle: that it scores as the predictions say, and what a score costs."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo.errors import ModelError
+from pneumo.evaluation.robustness.shortcuts import Shortcut
+from pneumo.serving.bundle.cells import score_cells
+from pneumo.serving.bundle.image_bundle import MODEL
+from pneumo.serving.bundle.scorer import Scorer
+
+LATENCY_CALLS = 9
+Floats = NDArray[np.float64]
+
+
+class BundleFacts(NamedTuple):
+    """What was seen of a model, and sentences on what could not be; `vectors` are what it takes instead of images."""
+
+    shortcuts: tuple[Shortcut, ...]
+    cost: dict[str, float]
+    unmeasured: tuple[str, ...] = ()
+    vectors: Path | None = None
+
+
+def require_same(bundle: Scorer, predicted: Floats, now: Floats, tolerance: float = 0.01) -> None:
+    """Refuse a model that does not score as its predictions say.
+
+    Raises:
+        ModelError: a probability differs by more than the tolerance.
+    """
+    if (gap := float(np.abs(now - predicted).max())) > tolerance:
+        raise ModelError(
+            f"Expected model {bundle.spec.name} to score test images as in its predictions, but a probability differs"
+            f" by {gap:.3f}: its files do not belong together; train it again."
+        )
+
+
+def measure_cost(bundle: Scorer, folder: Path, cell: Path | Floats) -> dict[str, float]:
+    """Median time from one file, or vector, to its probability after a warm-up, in ms, and the model's size in MB."""
+    times = []
+    for _ in range(LATENCY_CALLS + 2):
+        begun = time.perf_counter()
+        score_cells(bundle, [cell])
+        times.append((time.perf_counter() - begun) * 1000)
+    return {"latency_ms": float(np.median(times[2:])), "model_mb": (folder / MODEL).stat().st_size / 1e6}
