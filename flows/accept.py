@@ -1,19 +1,15 @@
 """Acceptance at a place: does a version work on labelled images of it, and with which operating point."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from pydantic import Field
 
+from pneumo.form import Calibrate, Model, Prevalence
 from tasks import acceptance, operations, pages
 from tasks.naming import dated
 from tasks.tracking import parent_run, tracker
-
-Calibrate = Annotated[int | None, Field(ge=1)]
-Prevalence = Annotated[float | None, Field(gt=0, lt=1)]
-Model = Annotated[str | None, Field(pattern=r"^models:/[^/@]+[/@].+$")]
 
 
 @flow(name="pneumonia", flow_run_name=dated("accept"))

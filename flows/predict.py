@@ -1,21 +1,16 @@
 """Batch prediction: X-rays in, a table of probabilities out, and a record of which version scored what."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
-from pydantic import Field
 
+from pneumo.form import Model, Out, Paths, Threshold
 from tasks import operations, pages, serving
 from tasks.naming import dated
 from tasks.tracking import parent_run, tracker
-
-Paths = Annotated[list[str], Field(min_length=1)]
-Out = Annotated[str | None, Field(pattern=r"\.(csv|parquet)$")]
-Model = Annotated[str | None, Field(pattern=r"^models:/[^/@]+[/@].+$")]
-Threshold = Annotated[float | None, Field(ge=0, le=1)]
 
 
 @flow(name="pneumonia-predict", flow_run_name=dated("predict"))

@@ -1,16 +1,14 @@
 """Undo a promotion."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from pydantic import Field
 
+from pneumo.form import Version
 from tasks import operations, promotion
 from tasks.naming import dated
-
-Version = Annotated[int | None, Field(ge=1)]
 
 
 @flow(name="pneumonia", flow_run_name=dated("rollback"))

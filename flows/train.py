@@ -2,9 +2,9 @@
 
 from prefect import flow
 
+from pneumo.form import Backbones, Batch, Epochs, Minutes, Places, Rate, Seed, Size, Strength
 from pneumo.registry.promotion.proposal import choose
 from pneumo.stages import Fit
-from pneumo.training.candidates.parameters import Backbones, Batch, Epochs, Minutes, Places, Rate, Seed, Size, Strength
 from pneumo.training.candidates.presets import Name as Preset
 from pneumo.training.candidates.presets import preset_specs
 from pneumo.training.candidates.search import like

@@ -1,4 +1,4 @@
-"""Types of a run's parameters, with the bounds and choices that Prefect's form shows."""
+"""Types of the flows' parameters, with the bounds and choices that Prefect's forms show."""
 
 from typing import Annotated
 
@@ -16,3 +16,11 @@ Batch = Annotated[int | None, Field(ge=1, le=1024)]
 Places = Annotated[list[str] | None, Field(min_length=1)]
 Minutes = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0)]
+
+Calibrate = Annotated[int | None, Field(ge=1)]
+Prevalence = Annotated[float | None, Field(gt=0, lt=1)]
+Model = Annotated[str | None, Field(pattern=r"^models:/[^/@]+[/@].+$")]
+Paths = Annotated[list[str], Field(min_length=1)]
+Out = Annotated[str | None, Field(pattern=r"\.(csv|parquet)$")]
+Threshold = Annotated[float | None, Field(ge=0, le=1)]
+Version = Annotated[int | None, Field(ge=1)]
