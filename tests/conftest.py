@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-TOGETHER = ("pipeline", "serving", "evaluation")  # folders whose tests share what took a minute to make
+TOGETHER = ("pipeline", "serving", "evaluation")  # wings whose tests share what took a minute to make
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -30,8 +30,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Together(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            folder = file.rpartition("/")[0]
-            return folder if folder.endswith(TOGETHER) else file
+            wing = file.split("/")[1]
+            return wing if wing in TOGETHER else file
 
     return Together(config, log)
 
