@@ -18,13 +18,13 @@ def built(make_spec, home):
 @pytest.fixture
 def computed(monkeypatch):
     """Numbers of images that a network looked at from now on."""
-    counts, look = [], frozen_features.apply
+    counts, look = [], frozen_features.predict
 
     def counting(model, pixels, positions, change=None):
         counts.append(len(positions))
         return look(model, pixels, positions, change)
 
-    monkeypatch.setattr(frozen_features, "apply", counting)
+    monkeypatch.setattr(frozen_features, "predict", counting)
     return counts
 
 
