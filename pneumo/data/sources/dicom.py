@@ -1,22 +1,17 @@
 """DICOM radiographs: rendering to gray, and who is on them; no direct identifier leaves this file."""
 
-import hashlib
-import hmac
 import io
-import os
 import re
-import secrets
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pneumo.data.sources.pseudonyms import pseudonym
 from pneumo.errors import DataError
 
 CLIPPED = 0.5
-KEY_VARIABLE, KEY_FILE = "PNEUMO_PATIENT_KEY", "patient.key"
 
 
 def is_dicom(data: bytes) -> bool:
@@ -78,27 +73,7 @@ def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
     words = [word for word in re.split(r"[\W_]+", person.lower()) if len(word) >= 3 and word.isalpha()]
     words += [identifier] if identifier.isdecimal() and len(identifier) >= 5 else []
     named = removed.upper() != "YES" and any(word in name.lower() for word in words)
-    text = f"{issuer}\0{identifier}"
-    key = f"dicom-{hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:24]}"
-    return key if identifier else None, named
-
-
-def patient_secret(home: Path) -> bytes:
-    """Key of the patient hashes: from PNEUMO_PATIENT_KEY, else a file that is made once, readable by its owner only.
-
-    The same key on two machines gives the same patients, and so the same dataset digest.
-    """
-    if given := os.environ.get(KEY_VARIABLE):
-        return given.encode()
-    path = home / KEY_FILE
-    home.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_hex(32).encode())
-    return path.read_bytes()
+    return pseudonym("dicom", f"{issuer}\0{identifier}", secret) if identifier else None, named
 
 
 class _RefusedError(Exception):

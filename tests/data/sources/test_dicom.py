@@ -1,10 +1,8 @@
-import stat
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from pneumo.data.sources.dicom import identify, patient_secret
+from pneumo.data.sources.dicom import identify
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
@@ -71,16 +69,6 @@ def test_files_called_after_their_patient_are_refused_without_saying_the_name(ma
             ingest(str(tmp_path / "set"), home, Data())
         assert "ustermann" not in str(caught.value)
     assert not (home / "cache" / "ingest").exists()
-
-
-def test_key_file_is_made_once_and_for_the_owner_only(home, monkeypatch):
-    monkeypatch.delenv("PNEUMO_PATIENT_KEY", raising=False)
-    key = patient_secret(home)
-    assert len(key) == 64
-    assert patient_secret(home) == key
-    assert stat.S_IMODE((home / "patient.key").stat().st_mode) == 0o600
-    monkeypatch.setenv("PNEUMO_PATIENT_KEY", "given")
-    assert patient_secret(home) == b"given"
 
 
 def test_no_identifier_reaches_the_manifest_or_the_cache(make, tmp_path, home):
