@@ -87,7 +87,7 @@ def _read(data: bytes) -> Any:
 
 
 def _gray(dataset: Any) -> NDArray[np.uint8]:
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     photometric = dataset.PhotometricInterpretation
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -95,10 +95,39 @@ def _gray(dataset: Any) -> NDArray[np.uint8]:
     stored = dataset.pixel_array
     if stored.ndim != 2:
         raise _RefusedError(f"expected one frame, found an array of shape {stored.shape}")
-    values = np.asarray(apply_voi_lut(apply_modality_lut(stored, dataset), dataset), dtype=np.float64)
-    windowed = "WindowCenter" in dataset or "VOILUTSequence" in dataset
-    gray = _scaled(values, float(values.min()), float(values.max())) if windowed else stretched(values)
+    values = apply_modality_lut(stored, dataset)
+    table = (dataset.get("VOILUTSequence") or [{}])[0]
+    if table.get("LUTDescriptor") and table.get("LUTData"):
+        gray = _by_table(values, dataset, table)
+    elif None not in (dataset.get("WindowCenter"), dataset.get("WindowWidth")):
+        gray = _windowed(values, dataset)
+    else:
+        gray = stretched(values)
     return 255 - gray if photometric == "MONOCHROME1" else gray  # 0 is white there
+
+
+def _windowed(values: NDArray[Any], dataset: Any) -> NDArray[np.uint8]:
+    """Black and white are the ends of the window, whichever part of it the picture takes."""
+    from pydicom.pixels.processing import apply_windowing
+
+    black, white = apply_windowing(np.array([-np.inf, np.inf]), dataset)  # white is the lower with a negative slope
+    return _scaled((apply_windowing(values, dataset) - black) / ((white - black) or 1.0), 0.0, 1.0)
+
+
+def _by_table(values: NDArray[Any], dataset: Any, table: Any) -> NDArray[np.uint8]:
+    """Black and white are the table's own lowest and highest entry: many declare more bits than they use.
+
+    pydicom's `apply_voi` is not used: it takes the number of a table's entry modulo 256 where entries have 8 bits.
+    """
+    count, first, _ = table.LUTDescriptor
+    data = table.LUTData
+    if isinstance(data, bytes):
+        data = np.frombuffer(data, "<u2" if dataset.original_encoding[1] else ">u2")
+    entries = np.asarray(data, dtype=np.float64)[: count or 2**16]
+    if len(entries) < (count or 2**16):
+        raise _RefusedError(f"its table of grays has {len(entries)} entries of the {count or 2**16} it declares")
+    places = np.clip(values - float(first), 0, len(entries) - 1).astype(np.int64)
+    return _scaled(entries[places], float(entries.min()), float(entries.max()))
 
 
 def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:

@@ -25,6 +25,60 @@ def test_without_a_window_a_few_bright_pixels_do_not_change_the_grays(make):
     assert np.abs(changed - plain)[1:].max() <= 2
 
 
+WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096}
+
+
+def lookup(entries, bits, count=None):
+    from pydicom.dataset import Dataset
+
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [count or len(entries), 0, bits])
+    table.add_new("LUTData", "US", list(entries))
+    return {"VOILUTSequence": [table]}
+
+
+SHOWN = {
+    "window": WINDOW,
+    "exact window": {**WINDOW, "VOILUTFunction": "LINEAR_EXACT"},
+    "window after rescaling": {**WINDOW, "WindowCenter": 1024 + 7, "RescaleSlope": 0.5, "RescaleIntercept": 7},
+    "window in 12 of 16 bits": {**WINDOW, "BitsStored": 12, "HighBit": 11},
+    "table of 12 bits": lookup(range(4096), 12),
+    "table that declares more bits than it uses": lookup(range(4096), 16),
+    "table of 8 bits": lookup([value // 16 for value in range(4096)], 8),
+    "table, then a window": {**lookup(range(4096), 12), "WindowCenter": 100, "WindowWidth": 10},
+}
+SHOWN["window after rescaling"]["WindowWidth"] = 2048
+
+
+@pytest.mark.parametrize("brightest", [1500, 4095])
+@pytest.mark.parametrize("shown", SHOWN)
+def test_a_window_gives_the_same_grays_whatever_the_brightest_pixel(make, shown, brightest):
+    pixels = np.tile(np.linspace(500, 1500, 64).astype(np.uint16), (64, 1))
+    pixels[0, 0] = brightest
+    grays = decode(make.dicom(pixels, **SHOWN[shown]), 64, "squash")
+    assert grays[1:].mean() == pytest.approx(1000 / 4096 * 255, abs=1)
+    assert (grays[9, 0], grays[9, 63]) == pytest.approx((500 / 4096 * 255, 1500 / 4096 * 255), abs=1)
+
+
+def test_a_negative_slope_turns_a_window_round(make):
+    turned = make.dicom(RAMP, RescaleSlope=-1, RescaleIntercept=4000, WindowCenter=2000, WindowWidth=4000)
+    plain = make.dicom(RAMP, WindowCenter=2000, WindowWidth=4000)
+    assert np.abs(decode(turned, 64, "squash") + decode(plain, 64, "squash").astype(int) - 255).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"WindowCenter": None, "WindowWidth": None}, {"WindowCenter": 900}, {"WindowCenter": 900, "WindowWidth": None}],
+    ids=["empty", "no width", "empty width"],
+)
+def test_half_a_window_is_none(make, attributes):
+    odd = RAMP.copy()
+    odd[0, :3] = 60_000
+    np.testing.assert_array_equal(
+        decode(make.dicom(odd, **attributes), 64, "squash"), decode(make.dicom(odd), 64, "squash")
+    )
+
+
 def test_window_and_rescale_are_applied(make):
     windowed = decode(make.dicom(RAMP, WindowCenter=1000, WindowWidth=1000), 64, "squash")
     assert (windowed[:, :7] == 0).all()
@@ -91,6 +145,7 @@ def test_no_identifier_reaches_the_manifest_or_the_cache(make, tmp_path, home):
         ({"Rows": 0}, "0 pixels declared"),
         ({"Rows": 20_000, "Columns": 20_000}, "400,000,000 pixels declared"),
         ({"PixelData": b"\0" * 10}, "x.dcm cannot be decoded"),
+        (lookup(range(9), 8, count=4096), "9 entries of the 4096"),
     ],
 )
 def test_a_dicom_file_that_is_no_radiograph_is_refused_without_quoting_it(make, attributes, text):
