@@ -39,7 +39,11 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     secret = patient_secret(home)
     code = (
         code_version(
-            "data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py", "data/sources/pseudonyms.py"
+            "data/image_statistics.py",
+            "data/store/decode.py",
+            "data/sources/dicom.py",
+            "data/sources/pseudonyms.py",
+            "data/sources/identifying_paths.py",
         )
         + sha256(secret).hexdigest()[:8]
     )
@@ -74,7 +78,8 @@ def _refuse_names(root: Path, rows: list[Row]) -> None:
     if named := sum(bool(row.get("named")) for row in rows):
         raise DataError(
             f"Expected paths that identify nobody, but {named} DICOM files in {root} are called after their patient:"
-            " rename files and folders, since paths go into manifests and logs."
+            " rename files and folders, since paths go into manifests and logs; if these are pseudonyms, set the element"
+            " PatientIdentityRemoved to YES."
         )
 
 

@@ -10,6 +10,7 @@ import io
 import os
 import tarfile
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -31,6 +32,17 @@ fuzz = settings(
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 LIMITS = archives.Limits(files=50, total=1 << 20, ratio_from=1 << 18)
+
+
+def at_most(work):
+    """Result of some work, or the DataError it raises, and the most memory that Python held for it, bytes."""
+    tracemalloc.start()
+    try:
+        return work(), tracemalloc.get_traced_memory()[1]
+    except DataError as error:
+        return str(error), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def picture(kind: str, mode: str = "L", **options) -> bytes:
@@ -55,6 +67,18 @@ def radiograph() -> bytes:
     dataset.PixelData = np.random.default_rng(4).integers(0, 4096, (12, 10), dtype=np.uint16).tobytes()
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def deflated(size: int) -> bytes:
+    """A DICOM file in the deflated transfer syntax; what unpacks is `size` zeros longer than what is needed."""
+    import pydicom
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    dataset, buffer = pydicom.dcmread(io.BytesIO(radiograph())), io.BytesIO()
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.PixelData += bytes(size)
+    dataset.save_as(buffer)
     return buffer.getvalue()
 
 
@@ -149,6 +173,15 @@ def test_who_is_on_a_broken_dicom_file_is_a_hash_or_nobody(data):
     except DataError:
         return
     assert found is None or found.startswith("dicom-")
+
+
+def test_a_deflated_dicom_file_is_refused_before_it_is_unpacked(tmp_path):
+    bomb = deflated(64 << 20)
+    (tmp_path / "x.dcm").write_bytes(bomb)
+    assert len(bomb) < 1 << 17
+    row, most = at_most(lambda: measure(tmp_path / "x.dcm", "x.dcm", b"secret")[0])
+    assert "transfer syntax is the deflated one" in row["error"]
+    assert most < 8 << 20
 
 
 @pytest.mark.parametrize("suffix", ARCHIVES)

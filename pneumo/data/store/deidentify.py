@@ -132,7 +132,7 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
 
     # pydicom raises almost anything on a broken file, and its texts quote header values: only the kind is told.
     try:
-        source = pydicom.dcmread(io.BytesIO(data))
+        source = dicom.read(data)
         pixels = _pixels(source)
         kept = _elements(source, ELEMENTS)
         for keyword in TABLES:
