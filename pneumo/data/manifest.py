@@ -78,8 +78,8 @@ def _refuse_names(root: Path, rows: list[Row]) -> None:
     if named := sum(bool(row.get("named")) for row in rows):
         raise DataError(
             f"Expected paths that identify nobody, but {named} DICOM files in {root} are called after their patient:"
-            " rename files and folders, since paths go into manifests and logs; if these are pseudonyms, set the element"
-            " PatientIdentityRemoved to YES."
+            " rename files and folders, since paths go into manifests and logs; if these are pseudonyms, set"
+            " PatientIdentityRemoved to YES in the files."
         )
 
 

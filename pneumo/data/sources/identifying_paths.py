@@ -15,8 +15,8 @@ APART = r"[\W_]"
 def names_patient(path: str, person: str, identifier: str, birth: str) -> bool:
     """Whether a relative path holds a part of the patient's name, the identifier, or the date of birth.
 
-    All is compared in one Unicode form (macOS writes another one), without case. Folders of splits and classes count for
-    nothing; name parts of two letters, and identifiers of three or four, count as a whole word only.
+    All is compared in one Unicode form (macOS writes another one), without case. Folders of splits and classes do not
+    count; name parts of two letters, and identifiers of three or four, count as a whole word only.
 
     Args:
         path: relative to the source's folder, posix.

@@ -1,14 +1,14 @@
 """Label files: a CSV or Parquet table beside images, for sets that are not sorted into folders."""
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
-from pneumo.data.sources.names import split_of
+from pneumo.data.sources.names import split_of, split_of_folders
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.errors import DataError
 from pneumo.settings import Column
@@ -24,7 +24,8 @@ def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
 
     Args:
         file: CSV with a header, or Parquet; paths relative to its folder, or file names that occur once below it.
-        columns: what the columns path, label, subtype, patient and split are called, where not so.
+        columns: what the columns path, label, subtype, patient and split are called, where not so. Without a column
+            split the folders of an image tell it.
 
     Raises:
         DataError: not a table, a missing column, doubled rows, unknown labels, or rows without an image.
@@ -54,29 +55,49 @@ def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
         raise DataError(
             f"Expected a table, but {file} cannot be read ({reason}): save it as CSV or Parquet."
         ) from error
-    wanted = {name: columns.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
-    missing = [title for name, title in wanted.items() if title not in raw and (name in REQUIRED or name in columns)]
-    if missing:
-        raise DataError(
-            f"Expected a column {' and '.join(missing)} in {file}, but it has {', '.join(map(str, raw.columns))}:"
-            " rename it, or name it under data.columns in mlflow.yaml."
-        )
-    table = pd.DataFrame({name: raw[title] for name, title in wanted.items() if title in raw}).astype("object")
+    wanted = _titles(file, list(raw.columns), columns)
+    table = pd.DataFrame({name: raw[title] for name, title in wanted.items()}).astype("object")
     table = table.where(table.notna(), None)
     _refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
     table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
     _refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "labels other than NORMAL (0) and PNEUMONIA (1)")
-    _require_splits(table.get("split", pd.Series(dtype="object")).map(_text).dropna(), file, wanted["split"])
+    if "split" in table:
+        _require_splits(table["split"].map(_text).dropna(), file, wanted["split"])
     table["path"] = table["path"].map(lambda path: str(path).replace("\\", "/"))
     outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
     _refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
     return table
 
 
+def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> dict[Column, str]:
+    """What the columns are called in the file, whatever their case and the spaces around."""
+    found: dict[Column, str] = {}
+    for name in (*REQUIRED, *OPTIONAL):
+        title = columns.get(name, name)
+        alike = [title] if title in there else [one for one in there if _plain(one) == _plain(title)]
+        if len(alike) > 1:
+            raise DataError(
+                f"Expected one column {title} in {file}, but it has {', '.join(alike)}: rename all but one."
+            )
+        if alike:
+            found[name] = alike[0]
+        elif name in REQUIRED or name in columns:
+            raise DataError(
+                f"Expected a column {title} in {file}, but it has {', '.join(map(str, there))}: rename it, or name it"
+                " under data.columns in mlflow.yaml."
+            )
+    return found
+
+
+def _plain(title: str) -> str:
+    return str(title).strip().lower()
+
+
 def _entry(row: Mapping[Hashable, Any]) -> Entry:
     split, subtype, patient = (_text(row.get(name)) for name in ("split", "subtype", "patient"))
-    known_split = (split_of(split) if split else None) or ""
-    return Entry(str(row["file"]), str(row["label"]), known_split, subtype and subtype.lower(), patient)
+    path = str(row["file"])
+    known_split = split_of(split or "") if "split" in row else split_of_folders(path.split("/")[:-1])
+    return Entry(path, str(row["label"]), known_split or "", subtype and subtype.lower(), patient)
 
 
 def _text(value: Any) -> str | None:
