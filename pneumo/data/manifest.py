@@ -53,7 +53,7 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     missing = [entry for entry in listing.entries if stamps[entry.path].path not in known]
     shelf = Shelf(home, SIZE, "squash")
 
-    held = Held(listing.root)
+    held = Held(listing.root, home)
 
     def original(entry: Entry, row: Row) -> str:
         return held.original(entry.path, row["sha256"])
