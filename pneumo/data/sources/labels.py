@@ -9,6 +9,7 @@ import pandas as pd
 
 from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
 from pneumo.data.sources.names import split_of, split_of_folders
+from pneumo.data.sources.parquet_table import read_table
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.errors import DataError
 from pneumo.settings import Column
@@ -16,6 +17,7 @@ from pneumo.settings import Column
 SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")
 OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
+LARGEST = 128 * 2**20  # bytes: over a million rows
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 
 
@@ -49,13 +51,12 @@ def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
 
 def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     try:
-        raw = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file, dtype=str)
-    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas and Arrow errors are ValueErrors
+        raw, wanted = _columns(file, columns)
+    except (ValueError, OSError) as error:  # pandas' errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"Expected a table, but {file} cannot be read ({reason}): save it as CSV or Parquet."
         ) from error
-    wanted = _titles(file, list(raw.columns), columns)
     table = pd.DataFrame({name: raw[title] for name, title in wanted.items()}).astype("object")
     table = table.where(table.notna(), None)
     _refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
@@ -67,6 +68,18 @@ def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
     _refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
     return table
+
+
+def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, dict[Column, str]]:
+    """The wanted columns of the file, and what they are called there."""
+    size = file.stat().st_size
+    if size > LARGEST:
+        raise DataError(f"Expected a label file of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
+    if file.suffix.lower() == ".parquet":
+        table = read_table(file, size, str(file), lambda there: list(_titles(file, there, columns).values()))
+        return table.to_pandas(ignore_metadata=True), _titles(file, table.column_names, columns)
+    wanted = _titles(file, list(pd.read_csv(file, dtype=str, nrows=0).columns), columns)
+    return pd.read_csv(file, dtype=str, usecols=list(set(wanted.values()))), wanted
 
 
 def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> dict[Column, str]:
@@ -117,5 +130,5 @@ def _require_splits(names: pd.Series, file: Path, column: str) -> None:
 
 def _refuse(values: "pd.Series | pd.Index", file: Path, what: str) -> None:
     if len(values):
-        shown = ", ".join(repr(str(value)) for value in values[:5])
+        shown = ", ".join(repr(str(value)[:200]) for value in values[:5])
         raise DataError(f"Expected one row per image in {file}, but it has {len(values)} {what} ({shown}): correct it.")
