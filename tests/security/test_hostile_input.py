@@ -354,6 +354,12 @@ def test_a_label_file_of_any_size_is_not_read(tmp_path):
         labels.list_labels(tmp_path / "labels.csv", {})
 
 
+def test_a_label_file_with_a_header_of_any_length_is_not_read(tmp_path):
+    (tmp_path / "labels.csv").write_bytes(b"path,label" + b",a" * (1 << 18) + b"\nNORMAL/a.jpeg,0\n")
+    with pytest.raises(DataError, match=r"labels.csv cannot be read \(its header has over 64 KiB\)"):
+        labels.list_labels(tmp_path / "labels.csv", {})
+
+
 def check_labels(data: bytes, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -1,5 +1,6 @@
 """Label files: a CSV or Parquet table beside images, for sets that are not sorted into folders."""
 
+import io
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")
 OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
 LARGEST = 128 * 2**20  # bytes: over a million rows
+LONGEST_HEADER = 2**16  # bytes
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 
 
@@ -78,7 +80,12 @@ def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, d
     if file.suffix.lower() == ".parquet":
         table = read_table(file, size, str(file), lambda there: list(_titles(file, there, columns).values()))
         return table.to_pandas(ignore_metadata=True), _titles(file, table.column_names, columns)
-    wanted = _titles(file, list(pd.read_csv(file, dtype=str, nrows=0).columns), columns)
+    with file.open("rb") as start:
+        beginning = io.BytesIO(start.read(LONGEST_HEADER))
+    first = pd.read_csv(beginning, dtype=str, nrows=1, encoding_errors="replace")
+    if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for millions of columns
+        raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
+    wanted = _titles(file, list(first.columns), columns)
     return pd.read_csv(file, dtype=str, usecols=list(set(wanted.values()))), wanted
 
 
