@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.file_cache import Stamp
@@ -142,7 +142,7 @@ def _members(archive: Path) -> Iterator[Member]:
                     kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 where the archive was not made on Unix
                     yield Member(entry.filename, kind in (0, stat.S_IFREG), partial(packed.open, entry))
     else:
-        with _Bytes(archive) as file, tarfile.open(fileobj=file, mode="r:") as tape:
+        with _Bytes(archive) as file, tarfile.open(fileobj=cast("IO[bytes]", file), mode="r:") as tape:
             while item := file.header_of(tape):
                 if not item.isdir():
                     yield Member(item.name, item.isfile(), partial(_opened, tape, item))
@@ -161,7 +161,7 @@ class _Bytes:
 
     def header_of(self, tape: tarfile.TarFile) -> tarfile.TarInfo | None:
         """The next header; those before it are forgotten."""
-        tape.members, tape.pax_headers = [], {}
+        tape.members, tape.pax_headers = [], {}  # type: ignore[attr-defined]
         self._left = LONGEST_HEADER
         header = tape.next()
         self._left = sys.maxsize

@@ -81,8 +81,9 @@ def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, d
         table = read_table(file, size, str(file), lambda there: list(_titles(file, there, columns).values()))
         return table.to_pandas(ignore_metadata=True), _titles(file, table.column_names, columns)
     with file.open("rb") as start:
-        beginning = io.BytesIO(start.read(LONGEST_HEADER))
-    first = pd.read_csv(beginning, dtype=str, nrows=1, encoding_errors="replace")
+        beginning = start.read(LONGEST_HEADER)
+    whole = beginning if size <= LONGEST_HEADER else beginning[: beginning.rfind(b"\n") + 1]
+    first = pd.read_csv(io.BytesIO(whole), dtype=str, nrows=1) if whole else pd.DataFrame()
     if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for millions of columns
         raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
     wanted = _titles(file, list(first.columns), columns)
