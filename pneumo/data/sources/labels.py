@@ -83,7 +83,7 @@ def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, d
     with file.open("rb") as start:
         beginning = start.read(LONGEST_HEADER)
     whole = beginning if size <= LONGEST_HEADER else beginning[: beginning.rfind(b"\n") + 1]
-    first = pd.read_csv(io.BytesIO(whole), dtype=str, nrows=1) if whole else pd.DataFrame()
+    first = pd.read_csv(io.BytesIO(whole or beginning), dtype=str, nrows=1)
     if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for millions of columns
         raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
     wanted = _titles(file, list(first.columns), columns)
