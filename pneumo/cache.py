@@ -16,12 +16,16 @@ from typing import Any
 from pydantic import BaseModel
 
 # What a part of this package computes with: another version may give another result.
+DECODERS = (  # pydicom takes whichever of its plug-ins is installed
+    "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle",
+    "python-gdcm",
+)  # fmt: skip
 LIBRARIES = {
-    "data": ("numpy", "pandas", "pillow", "pydicom", "scikit-learn"),
+    "data": ("numpy", "pandas", "scikit-learn", "scipy", *DECODERS),
     "training": ("keras", "numpy", "scikit-learn"),
     "evaluation": ("keras", "numpy", "scikit-learn", "scipy"),
-    "registry": ("keras", "numpy", "pillow", "pydicom", "scikit-learn"),
-    "serving": ("keras", "numpy", "pillow", "pydicom"),
+    "registry": ("keras", "numpy", "scikit-learn", "scipy", *DECODERS),
+    "serving": ("keras", "numpy", "scipy", *DECODERS),
 }
 BACKENDS = {
     "tensorflow": ("tensorflow", "tensorflow-cpu"),

@@ -24,7 +24,15 @@ def test_other_code_has_another_version():
 
 @pytest.mark.parametrize(
     ("library", "part"),
-    [("pillow", "data/store/decode.py"), ("pydicom", "data/sources/dicom.py"), ("keras", "training")],
+    [
+        ("pillow", "data/store/decode.py"),
+        ("pydicom", "data/sources/dicom.py"),
+        ("pylibjpeg-openjpeg", "data/sources/dicom.py"),
+        ("python-gdcm", "serving"),
+        ("scipy", "data/image_statistics.py"),
+        ("scipy", "evaluation/robustness/simulated_shift.py"),
+        ("keras", "training"),
+    ],
 )
 def test_an_upgrade_of_a_library_is_another_version_of_the_parts_that_compute_with_it(monkeypatch, library, part):
     before, elsewhere = code_version(part), code_version("errors.py")

@@ -50,8 +50,9 @@ class FileCache:
         return found
 
     def put(self, rows: Mapping[Stamp, Row]) -> None:
-        """Remember measurements, all of them or none."""
-        values = [(stamp.path, stamp.size, stamp.mtime_ns, self._code, json.dumps(row)) for stamp, row in rows.items()]
+        """Remember measurements, all of them or none; one with an error is not kept, for the next try may go well."""
+        good = [(stamp, row) for stamp, row in rows.items() if not row.get("error")]
+        values = [(stamp.path, stamp.size, stamp.mtime_ns, self._code, json.dumps(row)) for stamp, row in good]
         with closing(self._open()) as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", values)
 

@@ -31,10 +31,10 @@ def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8
     try:
         data = decode.read_bytes(path, name)
         row |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        if dicom.is_dicom(data):  # before the pixels, so that an unreadable file called after its patient is told, too
+            row["patient"], row["named"] = dicom.identify(data, name, secret)
         picture = decode.open_picture(data, name)
         row |= {"width": picture.width, "height": picture.height, "mode": picture.mode}
-        if picture.mode == "DICOM":
-            row["patient"], row["named"] = dicom.identify(data, name, secret)
         return row, decode.to_gray(picture, SIZE, "squash")
     except DataError as error:
         return row | {"error": str(error)}, None

@@ -12,9 +12,9 @@ from pneumo.cache import code_version
 from pneumo.data.file_cache import FileCache, Stamp
 from pneumo.data.image_statistics import SIZE, Row, measure, statistics
 from pneumo.data.parallel import BLOCK, in_blocks
-from pneumo.data.sources.dicom import patient_secret
 from pneumo.data.sources.folders import Entry, Listing
 from pneumo.data.sources.names import patient_by, patient_of, stem_of, subtype_of
+from pneumo.data.sources.pseudonyms import patient_secret, pseudonym
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.deidentified_copies import Held
 from pneumo.errors import DataError
@@ -31,13 +31,20 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     """Manifest of a listing, rows sorted by path; only new and changed files are read.
 
     `patient_pattern` as in `settings.Data`; `patient_known` is False where a picture counts as a patient of its own.
+    Patients of label files and of the pattern become pseudonyms; those of a version are so already and stay.
 
     Pixels of the files that are read are kept on the shelf for `images.decode_all`. Where a copy is
     in the place of an original, `sha256` is that of the original.
     """
     secret = patient_secret(home)
     code = (
-        code_version("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py")
+        code_version(
+            "data/image_statistics.py",
+            "data/store/decode.py",
+            "data/sources/dicom.py",
+            "data/sources/pseudonyms.py",
+            "data/sources/identifying_paths.py",
+        )
         + sha256(secret).hexdigest()[:8]
     )
     cache = FileCache(home / "cache" / "files.sqlite", code)
@@ -46,7 +53,7 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     missing = [entry for entry in listing.entries if stamps[entry.path].path not in known]
     shelf = Shelf(home, SIZE, "squash")
 
-    held = Held(listing.root)
+    held = Held(listing.root, home)
 
     def original(entry: Entry, row: Row) -> str:
         return held.original(entry.path, row["sha256"])
@@ -63,14 +70,16 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     _refuse_names(listing.root, [known[stamp.path] for stamp in stamps.values()])
     measured_of = {entry: known[stamps[entry.path].path] for entry in listing.entries}
     named = {entry: row | {"sha256": original(entry, row)} for entry, row in measured_of.items()}
-    return as_frame([manifest_row(entry, row, patient_pattern) for entry, row in named.items()])
+    hide = None if listing.version else secret
+    return as_frame([manifest_row(entry, row, patient_pattern, hide) for entry, row in named.items()])
 
 
 def _refuse_names(root: Path, rows: list[Row]) -> None:
     if named := sum(bool(row.get("named")) for row in rows):
         raise DataError(
             f"Expected paths that identify nobody, but {named} DICOM files in {root} are called after their patient:"
-            " rename files and folders, since paths go into manifests and logs."
+            " rename files and folders, since paths go into manifests and logs; if these are pseudonyms, set"
+            " PatientIdentityRemoved to YES in the files."
         )
 
 
@@ -84,11 +93,14 @@ def measure_all(entries: Sequence[Entry], root: Path, secret: bytes) -> list[Mea
     return measured
 
 
-def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None = None) -> Row:
-    """One manifest row; the patient is told by the listing, else the pattern, the DICOM header, or the file's name."""
-    patient = (
-        entry.patient or patient_by(patient_pattern, entry.path) or measured.get("patient") or patient_of(entry.path)
-    )
+def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None, secret: bytes | None) -> Row:
+    """One manifest row; the patient is told by the listing, else the pattern, the DICOM header, or the file's name.
+
+    What the first two tell may identify somebody: with `secret` a pseudonym takes its place.
+    """
+    told = entry.patient or patient_by(patient_pattern, entry.path)
+    hidden = pseudonym("patient", told, secret) if told and secret else told
+    patient = hidden or measured.get("patient") or patient_of(entry.path)
     return measured | {
         "path": entry.path,
         "label": entry.label,

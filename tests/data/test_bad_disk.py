@@ -1,5 +1,6 @@
 """Folders without permission and disks that refuse."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pneumo.data.sources.schemes import ingest
@@ -49,6 +51,22 @@ def test_a_file_without_permission_is_a_row_with_the_reason(place, home):
     found = ingest_with_rights(place.root, home)
     assert list(found) == [TARGET]
     assert f"{TARGET} gives: Permission denied" in found[TARGET]
+
+
+def test_a_file_that_a_disk_refused_once_is_read_the_next_time(place, home, monkeypatch):
+    place.put(TARGET, place.jpeg())
+    read = Path.read_bytes
+
+    def hiccup(path):
+        if path.name == Path(TARGET).name:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "read_bytes", hiccup)
+        first = pd.read_parquet(ingest(str(place.root), home, Data()).manifest).set_index("path")
+    again = pd.read_parquet(ingest(str(place.root), home, Data()).manifest).set_index("path")
+    assert "Input/output error" in first.loc[TARGET, "error"] and again.loc[TARGET, "error"] is None
 
 
 @needs_rights

@@ -10,6 +10,7 @@ import io
 import os
 import tarfile
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from PIL import Image
 
 from pneumo.data.image_statistics import measure
 from pneumo.data.sources import archives, dicom, labels
+from pneumo.data.sources.embedding_table import read_vectors
 from pneumo.data.store import decode
 from pneumo.errors import DataError, ModelError, PneumoError, WeightsError
 from pneumo.serving.bundle.inputs import read_images
@@ -31,6 +33,17 @@ fuzz = settings(
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 LIMITS = archives.Limits(files=50, total=1 << 20, ratio_from=1 << 18)
+
+
+def at_most(work):
+    """Result of some work, or the DataError it raises, and the most memory that Python held for it, bytes."""
+    tracemalloc.start()
+    try:
+        return work(), tracemalloc.get_traced_memory()[1]
+    except DataError as error:
+        return str(error), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def picture(kind: str, mode: str = "L", **options) -> bytes:
@@ -55,6 +68,18 @@ def radiograph() -> bytes:
     dataset.PixelData = np.random.default_rng(4).integers(0, 4096, (12, 10), dtype=np.uint16).tobytes()
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def deflated(size: int) -> bytes:
+    """A DICOM file in the deflated transfer syntax; what unpacks is `size` zeros longer than what is needed."""
+    import pydicom
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    dataset, buffer = pydicom.dcmread(io.BytesIO(radiograph())), io.BytesIO()
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.PixelData += bytes(size)
+    dataset.save_as(buffer)
     return buffer.getvalue()
 
 
@@ -151,6 +176,56 @@ def test_who_is_on_a_broken_dicom_file_is_a_hash_or_nobody(data):
     assert found is None or found.startswith("dicom-")
 
 
+def test_a_deflated_dicom_file_is_refused_before_it_is_unpacked(tmp_path):
+    bomb = deflated(64 << 20)
+    (tmp_path / "x.dcm").write_bytes(bomb)
+    assert len(bomb) < 1 << 17
+    row, most = at_most(lambda: measure(tmp_path / "x.dcm", "x.dcm", b"secret")[0])
+    assert "transfer syntax is the deflated one" in row["error"]
+    assert most < 8 << 20
+
+
+def long_name(tape):
+    tape.format = tarfile.GNU_FORMAT
+    tape.addfile(tarfile.TarInfo("a" * BOMB))
+
+
+def long_comment(tape):
+    entry = tarfile.TarInfo("NORMAL/a.jpeg")
+    entry.pax_headers = {"comment": "a" * BOMB}
+    tape.addfile(entry)
+
+
+def many_holes(tape):
+    """A sparse file whose list of holes is all there is; tarfile reads it with the header."""
+    entry, content = tarfile.TarInfo("NORMAL/a.jpeg"), b"9999999\n" + b"0\n" * (BOMB // 2)
+    entry.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a.jpeg"}
+    entry.size = len(content)
+    tape.addfile(entry, io.BytesIO(content))
+
+
+def many_comments(tape):
+    """Headers that hold for all files after them; each is short."""
+    for number in range(BOMB >> 17):
+        header = tarfile.TarInfo.create_pax_global_header({f"comment{number}": "a" * (1 << 17)})
+        tape.fileobj.write(header)
+        tape.addfile(tarfile.TarInfo(f"NORMAL/{number}.jpeg"))
+
+
+BOMB = 32 << 20
+
+
+@pytest.mark.parametrize("fill", [long_name, long_comment, many_holes, many_comments])
+def test_headers_of_an_archive_do_not_fill_the_memory(tmp_path, fill):
+    archive = tmp_path / "bomb.tar.gz"
+    with tarfile.open(archive, "w:gz") as tape:
+        fill(tape)
+    assert archive.stat().st_size < BOMB >> 8
+    found, most = at_most(lambda: archives.extract(archive, tmp_path / "home"))
+    assert most < 8 << 20
+    assert fill is many_comments or "cannot be unpacked (a header of over 256 KiB)" in found
+
+
 @pytest.mark.parametrize("suffix", ARCHIVES)
 def test_an_archive_is_unpacked_inside_its_folder_or_refused(suffix, scratch):
     @fuzz
@@ -220,6 +295,69 @@ def parquet() -> bytes:
 @given(broken(parquet()))
 def test_a_parquet_label_file_is_read_or_refused(data):
     check_labels(data, "labels.parquet")
+
+
+def table_of(**columns) -> bytes:
+    """A Parquet file without a word of how its columns were held."""
+    import pyarrow
+    from pyarrow import parquet
+
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), file, store_schema=False)
+    return file.getvalue()
+
+
+def same(text: str, rows: int):
+    import pyarrow
+
+    return pyarrow.DictionaryArray.from_arrays(pyarrow.array(np.zeros(rows, np.int32)), [text])
+
+
+def lists(rows: int, width: int):
+    import pyarrow
+
+    return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(np.zeros(rows * width, np.float32)), width)
+
+
+SHA = ["a" * 64] * 20_000
+BOMBS = {
+    "one number": (read_vectors, {"sha256": SHA, "embedding": lists(len(SHA), 1000)}),
+    "one number beside": (read_vectors, {"sha256": SHA, "embedding": lists(len(SHA), 2), "x": lists(len(SHA), 1000)}),
+    "one key": (read_vectors, {"path": same("a" * 4000, len(SHA)), "embedding": lists(len(SHA), 2)}),
+    "one path": (None, {"path": same("a" * 4000, len(SHA)), "label": same("0", len(SHA))}),
+    "one label of lists": (None, {"path": SHA, "label": lists(len(SHA), 1000)}),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_table_that_says_one_thing_a_million_times_is_refused_before_it_is_read(kind, tmp_path):
+    read, columns = BOMBS[kind]
+    data = table_of(**columns)
+    (tmp_path / "labels.parquet").write_bytes(data)
+    assert len(data) < 300_000
+    with pytest.raises(DataError, match=r"labels.parquet of \d+ KiB takes \d\d MiB, as a decompression bomb does"):
+        read(data, "labels.parquet") if read else labels.list_labels(tmp_path / "labels.parquet", {})
+
+
+def test_a_path_that_is_long_costs_no_more_than_itself():
+    keys = ["a" * 40_000, *(f"{number}" for number in range(4000))]
+    data = table_of(path=keys, embedding=lists(len(keys), 2))
+    found, most = at_most(lambda: read_vectors(data, "x"))
+    assert len(found.keys) == len(keys) and most < 8 << 20
+
+
+def test_a_label_file_of_any_size_is_not_read(tmp_path):
+    with (tmp_path / "labels.csv").open("wb") as file:
+        file.write(b"path,label\n")
+        file.truncate(200 << 20)
+    with pytest.raises(DataError, match=r"label file of at most 128 MiB, but .*labels.csv is larger"):
+        labels.list_labels(tmp_path / "labels.csv", {})
+
+
+def test_a_label_file_with_a_header_of_any_length_is_not_read(tmp_path):
+    (tmp_path / "labels.csv").write_bytes(b"path,label" + b",a" * (1 << 18) + b"\nNORMAL/a.jpeg,0\n")
+    with pytest.raises(DataError, match=r"labels.csv cannot be read \(its header has over 64 KiB\)"):
+        labels.list_labels(tmp_path / "labels.csv", {})
 
 
 def check_labels(data: bytes, name: str) -> None:

@@ -1,9 +1,12 @@
 """Zip and tar archives, taken as hostile: nothing is written outside the target, and what comes out is limited."""
 
+import bz2
+import gzip
 import lzma
 import os
 import stat
 import struct
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -11,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.file_cache import Stamp
@@ -24,6 +27,8 @@ BROKEN = (
     *CLASH,
 )  # fmt: skip
 CHUNK = 2**20
+LONGEST_HEADER = 2**18  # bytes, with names, comments and attributes
+PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 LONGEST_NAME = 255  # bytes, of common file systems
 Part = TypeVar("Part")
 
@@ -137,10 +142,43 @@ def _members(archive: Path) -> Iterator[Member]:
                     kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 where the archive was not made on Unix
                     yield Member(entry.filename, kind in (0, stat.S_IFREG), partial(packed.open, entry))
     else:
-        with tarfile.open(archive) as tape:
-            for item in tape:
+        with _Bytes(archive) as file, tarfile.open(fileobj=cast("IO[bytes]", file), mode="r:") as tape:
+            while item := file.header_of(tape):
                 if not item.isdir():
                     yield Member(item.name, item.isfile(), partial(_opened, tape, item))
+
+
+class _Bytes:
+    """An unpacked tape, of whose headers tarfile may read a limited part each: it keeps names and lists in memory."""
+
+    def __init__(self, archive: Path) -> None:
+        with archive.open("rb") as file:
+            begin = file.read(6)
+        unpack = next((unpack for magic, unpack in PACKED.items() if begin.startswith(magic)), open)
+        self._file: IO[bytes] = unpack(archive, "rb")
+        self._left = LONGEST_HEADER  # the first header is read as the tape is opened
+        self.seek, self.tell = self._file.seek, self._file.tell
+
+    def header_of(self, tape: tarfile.TarFile) -> tarfile.TarInfo | None:
+        """The next header; those before it are forgotten."""
+        tape.members, tape.pax_headers = [], {}  # type: ignore[attr-defined]
+        self._left = LONGEST_HEADER
+        header = tape.next()
+        self._left = sys.maxsize
+        return header
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes."""
+        self._left -= size
+        if self._left < 0:
+            raise tarfile.ReadError(f"a header of over {LONGEST_HEADER >> 10} KiB")
+        return self._file.read(size)
+
+    def __enter__(self) -> "_Bytes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def _opened(tape: tarfile.TarFile, item: tarfile.TarInfo) -> IO[bytes]:

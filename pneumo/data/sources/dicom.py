@@ -1,27 +1,40 @@
 """DICOM radiographs: rendering to gray, and who is on them; no direct identifier leaves this file."""
 
-import hashlib
-import hmac
 import io
-import os
-import re
-import secrets
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pneumo.data.sources.identifying_paths import names_patient
+from pneumo.data.sources.pseudonyms import pseudonym
 from pneumo.errors import DataError
 
 CLIPPED = 0.5
-KEY_VARIABLE, KEY_FILE = "PNEUMO_PATIENT_KEY", "patient.key"
+LAST_OF_PATIENT = 0x0012  # group of the elements that say who it is; PatientIdentityRemoved is in it
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax that packs all behind its name
 
 
 def is_dicom(data: bytes) -> bool:
     """Whether the bytes have the DICOM preamble."""
     return data[128:132] == b"DICM"
+
+
+class _RefusedError(Exception):
+    """A reason of our own, safe to show."""
+
+
+def read(data: bytes, last_group: int = 0xFFFF) -> Any:
+    """The data set of a DICOM file, up to a group of elements; raises whatever pydicom raises.
+
+    A deflated file is refused: pydicom would unpack it whole before anything of it is known, and 400 kB can be 800 MiB.
+    """
+    from pydicom.filereader import read_partial
+
+    if DEFLATED in data:
+        raise _RefusedError("its transfer syntax is the deflated one, expected another")
+    return read_partial(io.BytesIO(data), stop_when=lambda tag, *_: tag.group > last_group)
 
 
 def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
@@ -31,7 +44,7 @@ def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
         DataError: no single-frame gray image in it, too large, or compressed in a way no installed decoder reads.
     """
     try:
-        dataset = _read(data)
+        dataset = read(data)
         pixels = int(dataset.get("Rows", 0)) * int(dataset.get("Columns", 0)) * int(dataset.get("NumberOfFrames") or 1)
         if not 0 < pixels <= maximum_pixels:
             raise _RefusedError(f"{pixels:,} pixels declared, expected 1 to {maximum_pixels:,}")
@@ -60,59 +73,28 @@ def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
     """Who is on the picture, and whether the file's own path gives it away.
 
     The first is a keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer, None where the file names no
-    patient. The second is true where a word of the patient's name, or a number that identifies, is part of `name`,
-    and the header does not say that identities were removed.
+    patient. The second is true where `name` holds a part of the patient's name, the identifier or the date of birth
+    (`names_patient`), and the header does not say that identities were removed. What follows in the file may be broken.
 
     Raises:
         DataError: the header is broken.
     """
-    import pydicom
-
-    wanted = ["PatientID", "IssuerOfPatientID", "PatientName", "PatientIdentityRemoved"]
+    wanted = ["PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientIdentityRemoved"]
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=wanted)
-        identifier, issuer, person, removed = (str(dataset.get(tag) or "").strip() for tag in wanted)
+        dataset = read(data, LAST_OF_PATIENT)
+        identifier, issuer, person, birth, removed = (str(dataset.get(tag) or "").strip() for tag in wanted)
+    except _RefusedError as error:
+        raise DataError(f"Expected a DICOM radiograph, but {name} cannot be used ({error}): take it out.") from None
     # As in `render`: almost anything is raised on a broken file, and the texts quote what must not be told.
     except Exception as error:  # noqa: BLE001
-        raise DataError(f"Expected a DICOM header, but it cannot be read ({type(error).__name__}).") from None
-    words = [word for word in re.split(r"[\W_]+", person.lower()) if len(word) >= 3 and word.isalpha()]
-    words += [identifier] if identifier.isdecimal() and len(identifier) >= 5 else []
-    named = removed.upper() != "YES" and any(word in name.lower() for word in words)
-    text = f"{issuer}\0{identifier}"
-    key = f"dicom-{hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:24]}"
-    return key if identifier else None, named
-
-
-def patient_secret(home: Path) -> bytes:
-    """Key of the patient hashes: from PNEUMO_PATIENT_KEY, else a file that is made once, readable by its owner only.
-
-    The same key on two machines gives the same patients, and so the same dataset digest.
-    """
-    if given := os.environ.get(KEY_VARIABLE):
-        return given.encode()
-    path = home / KEY_FILE
-    home.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_hex(32).encode())
-    return path.read_bytes()
-
-
-class _RefusedError(Exception):
-    """A reason of our own, safe to show."""
-
-
-def _read(data: bytes) -> Any:
-    import pydicom
-
-    return pydicom.dcmread(io.BytesIO(data))
+        kind = type(error).__name__
+        raise DataError(f"Expected a DICOM header, but that of {name} cannot be read ({kind}): take it out.") from None
+    named = removed.upper() != "YES" and names_patient(name, person, identifier, birth)
+    return pseudonym("dicom", f"{issuer}\0{identifier}", secret) if identifier else None, named
 
 
 def _gray(dataset: Any) -> NDArray[np.uint8]:
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     photometric = dataset.PhotometricInterpretation
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -120,10 +102,39 @@ def _gray(dataset: Any) -> NDArray[np.uint8]:
     stored = dataset.pixel_array
     if stored.ndim != 2:
         raise _RefusedError(f"expected one frame, found an array of shape {stored.shape}")
-    values = np.asarray(apply_voi_lut(apply_modality_lut(stored, dataset), dataset), dtype=np.float64)
-    windowed = "WindowCenter" in dataset or "VOILUTSequence" in dataset
-    gray = _scaled(values, float(values.min()), float(values.max())) if windowed else stretched(values)
+    values = apply_modality_lut(stored, dataset)
+    table = (dataset.get("VOILUTSequence") or [{}])[0]
+    if table.get("LUTDescriptor") and table.get("LUTData"):
+        gray = _by_table(values, dataset, table)
+    elif None not in (dataset.get("WindowCenter"), dataset.get("WindowWidth")):
+        gray = _windowed(values, dataset)
+    else:
+        gray = stretched(values)
     return 255 - gray if photometric == "MONOCHROME1" else gray  # 0 is white there
+
+
+def _windowed(values: NDArray[Any], dataset: Any) -> NDArray[np.uint8]:
+    """Black and white are the ends of the window, whichever part of it the picture takes."""
+    from pydicom.pixels.processing import apply_windowing
+
+    black, white = apply_windowing(np.array([-np.inf, np.inf]), dataset)  # white is the lower with a negative slope
+    return _scaled((apply_windowing(values, dataset) - black) / ((white - black) or 1.0), 0.0, 1.0)
+
+
+def _by_table(values: NDArray[Any], dataset: Any, table: Any) -> NDArray[np.uint8]:
+    """Black and white are the table's own lowest and highest entry: many declare more bits than they use.
+
+    pydicom's `apply_voi` is not used: it takes the number of a table's entry modulo 256 where entries have 8 bits.
+    """
+    count, first, _ = table.LUTDescriptor
+    data = table.LUTData
+    if isinstance(data, bytes):
+        data = np.frombuffer(data, "<u2" if dataset.original_encoding[1] else ">u2")
+    entries = np.asarray(data, dtype=np.float64)[: count or 2**16]
+    if len(entries) < (count or 2**16):
+        raise _RefusedError(f"its table of grays has {len(entries)} entries of the {count or 2**16} it declares")
+    places = np.clip(values - float(first), 0, len(entries) - 1).astype(np.int64)
+    return _scaled(entries[places], float(entries.min()), float(entries.max()))
 
 
 def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:

@@ -1,11 +1,13 @@
 """A Parquet of embeddings as somebody else wrote it, to keys and numbers; whatever is not clean is refused."""
 
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+import io
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumo.data.manifest import COLUMNS
+from pneumo.data.sources.parquet_table import read_table
 from pneumo.errors import DataError
 from pneumo.stages import EMBEDDING
 
@@ -24,24 +26,22 @@ class Table(NamedTuple):
 
     name: str | None
     key: str
-    keys: NDArray[np.str_]
+    keys: NDArray[np.object_]
     values: Floats
 
 
-def read_vectors(file: IO[bytes], shown: str) -> Table:
+def read_vectors(content: bytes, shown: str) -> Table:
     """Read a table: a column sha256 or path, and a column `embedding` of lists or a column per number.
 
     Args:
-        file: its content.
+        content: of a Parquet file.
         shown: what errors call it.
 
     Raises:
         DataError: anything but one finite vector of the same length for each key; it names the column.
     """
-    table = _open(file, shown)
-    key = next((name for name in KEYS if name in table.column_names), None)
-    if key is None:
-        raise DataError(f"Expected a column sha256 or path in {shown}, got {_listed(table.column_names)}: add one.")
+    table = read_table(io.BytesIO(content), len(content), shown, lambda names: _wanted(names, shown))
+    key = next(name for name in KEYS if name in table.column_names)
     if not table.num_rows:
         raise DataError(f"Expected a row per image in {shown}, got an empty table: make the embeddings again.")
     keys = _keys(table.column(key), key, shown)
@@ -56,20 +56,14 @@ def read_vectors(file: IO[bytes], shown: str) -> Table:
     return Table(name.decode(errors="replace") if name else None, key, *_once(keys, values, key, shown))
 
 
-def _open(file: IO[bytes], shown: str) -> "pyarrow.Table":
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        return parquet.read_table(file)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise DataError(
-            f"Expected a Parquet file, but {shown} cannot be read as one ({reason}): write it anew."
-        ) from None
+def _wanted(names: list[str], shown: str) -> list[str]:
+    """Beside a column of lists, others are not read."""
+    if not set(KEYS) & set(names):
+        raise DataError(f"Expected a column sha256 or path in {shown}, got {_listed(names)}: add one.")
+    return [name for name in names if name in (*KEYS, EMBEDDING)] if EMBEDDING in names else names
 
 
-def _keys(column: Any, key: str, shown: str) -> NDArray[np.str_]:
+def _keys(column: Any, key: str, shown: str) -> NDArray[np.object_]:
     found = column.to_pylist()
     bad = [item for item in found if not isinstance(item, str) or not _is_key(item, key)]
     if bad:
@@ -78,14 +72,14 @@ def _keys(column: Any, key: str, shown: str) -> NDArray[np.str_]:
             f"Expected {wanted} in every row of column {key} of {shown}, but {len(bad)} rows hold something else, such"
             f" as {str(bad[0])[:SHOWN]!r}: correct them."
         )
-    return np.array([item.lower() for item in found] if key == "sha256" else found)
+    return np.array([item.lower() for item in found] if key == "sha256" else found, dtype=object)
 
 
 def _is_key(text: str, key: str) -> bool:
     return len(text) == 64 and not set(text.lower()) - set("0123456789abcdef") if key == "sha256" else bool(text)
 
 
-def _of_lists(column: Any, keys: NDArray[np.str_], shown: str) -> Floats:
+def _of_lists(column: Any, keys: NDArray[np.object_], shown: str) -> Floats:
     from pyarrow import compute, types
 
     kind = column.type
@@ -141,7 +135,7 @@ def _enough(values: NDArray[np.floating], column: str, shown: str) -> Floats:
     return values.astype(np.float32)
 
 
-def _once(keys: NDArray[np.str_], values: Floats, key: str, shown: str) -> tuple[NDArray[np.str_], Floats]:
+def _once(keys: NDArray[np.object_], values: Floats, key: str, shown: str) -> tuple[NDArray[np.object_], Floats]:
     """Each key once; the same vector twice is no harm."""
     unique, first, where = np.unique(keys, return_index=True, return_inverse=True)
     if other := np.flatnonzero((values != values[first[where]]).any(axis=1)).tolist():

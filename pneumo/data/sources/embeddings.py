@@ -1,7 +1,6 @@
 """Embeddings of the images that were made elsewhere: brought in, and joined to a data set version."""
 
 import hashlib
-import io
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -36,7 +35,7 @@ def bring_in(places: Sequence[str], version: DatasetVersion, home: Path, setting
         DataError: a file is not what it should be (see `read_vectors`), lacks an image, or is called like another.
     """
     found = [
-        _kept(read_vectors(io.BytesIO(content), shown), shown, version, home)
+        _kept(read_vectors(content, shown), shown, version, home)
         for place in places
         for shown, content in _files(place, settings)
     ]

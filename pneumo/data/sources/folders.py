@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pneumo.data.sources.names import split_of
+from pneumo.data.sources.names import split_of, split_of_folders
 from pneumo.data.store.decode import SUFFIXES
 from pneumo.errors import DataError
 from pneumo.stages import LABELS
@@ -46,10 +46,10 @@ class Listing:
 
 
 def list_folder(root: Path) -> Listing:
-    """Labelled images of a folder in Kaggle's layout, or of two class folders.
+    """Labelled images of a folder in Kaggle's layout, or of two class folders, which may hold splits in turn.
 
     Raises:
-        DataError: no such folder, no image, one class only, or a class folder of unknown name.
+        DataError: no such folder, no image, one class only, a class folder of unknown name, or a split inside another.
     """
     listing = Listing(layout_root(root))
     for parts in walk(listing.root, listing.skipped):
@@ -111,7 +111,7 @@ def _place(folders: list[str], listing: Listing) -> tuple[str, str] | None:
         listing.skipped["file outside class folders"] += 1
         return None
     if below[0].upper() in LABELS:
-        return below[0].upper(), split or ""
+        return below[0].upper(), split_of_folders(folders) or ""
     if not split and _is_second_copy(folders[1:], listing.root):
         listing.skipped["nested second copy"] += 1
         return None

@@ -1,14 +1,16 @@
 """Label files: a CSV or Parquet table beside images, for sets that are not sorted into folders."""
 
+import io
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
-from pneumo.data.sources.names import split_of
+from pneumo.data.sources.names import split_of, split_of_folders
+from pneumo.data.sources.parquet_table import read_table
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.errors import DataError
 from pneumo.settings import Column
@@ -16,6 +18,8 @@ from pneumo.settings import Column
 SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")
 OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
+LARGEST = 128 * 2**20  # bytes: over a million rows
+LONGEST_HEADER = 2**16  # bytes
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 
 
@@ -24,7 +28,8 @@ def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
 
     Args:
         file: CSV with a header, or Parquet; paths relative to its folder, or file names that occur once below it.
-        columns: what the columns path, label, subtype, patient and split are called, where not so.
+        columns: what the columns path, label, subtype, patient and split are called, where not so. Without a column
+            split the folders of an image tell it.
 
     Raises:
         DataError: not a table, a missing column, doubled rows, unknown labels, or rows without an image.
@@ -48,35 +53,72 @@ def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
 
 def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     try:
-        raw = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file, dtype=str)
-    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas and Arrow errors are ValueErrors
+        raw, wanted = _columns(file, columns)
+    except (ValueError, OSError) as error:  # pandas' errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"Expected a table, but {file} cannot be read ({reason}): save it as CSV or Parquet."
         ) from error
-    wanted = {name: columns.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
-    missing = [title for name, title in wanted.items() if title not in raw and (name in REQUIRED or name in columns)]
-    if missing:
-        raise DataError(
-            f"Expected a column {' and '.join(missing)} in {file}, but it has {', '.join(map(str, raw.columns))}:"
-            " rename it, or name it under data.columns in mlflow.yaml."
-        )
-    table = pd.DataFrame({name: raw[title] for name, title in wanted.items() if title in raw}).astype("object")
+    table = pd.DataFrame({name: raw[title] for name, title in wanted.items()}).astype("object")
     table = table.where(table.notna(), None)
     _refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
     table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
     _refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "labels other than NORMAL (0) and PNEUMONIA (1)")
-    _require_splits(table.get("split", pd.Series(dtype="object")).map(_text).dropna(), file, wanted["split"])
+    if "split" in table:
+        _require_splits(table["split"].map(_text).dropna(), file, wanted["split"])
     table["path"] = table["path"].map(lambda path: str(path).replace("\\", "/"))
     outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
     _refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
     return table
 
 
+def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, dict[Column, str]]:
+    """The wanted columns of the file, and what they are called there."""
+    size = file.stat().st_size
+    if size > LARGEST:
+        raise DataError(f"Expected a label file of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
+    if file.suffix.lower() == ".parquet":
+        table = read_table(file, size, str(file), lambda there: list(_titles(file, there, columns).values()))
+        return table.to_pandas(ignore_metadata=True), _titles(file, table.column_names, columns)
+    with file.open("rb") as start:
+        beginning = start.read(LONGEST_HEADER)
+    whole = beginning if size <= LONGEST_HEADER else beginning[: beginning.rfind(b"\n") + 1]
+    first = pd.read_csv(io.BytesIO(whole or beginning), dtype=str, nrows=1)
+    if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for millions of columns
+        raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
+    wanted = _titles(file, list(first.columns), columns)
+    return pd.read_csv(file, dtype=str, usecols=list(set(wanted.values()))), wanted
+
+
+def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> dict[Column, str]:
+    """What the columns are called in the file, whatever their case and the spaces around."""
+    found: dict[Column, str] = {}
+    for name in (*REQUIRED, *OPTIONAL):
+        title = columns.get(name, name)
+        alike = [title] if title in there else [one for one in there if _plain(one) == _plain(title)]
+        if len(alike) > 1:
+            raise DataError(
+                f"Expected one column {title} in {file}, but it has {', '.join(alike)}: rename all but one."
+            )
+        if alike:
+            found[name] = alike[0]
+        elif name in REQUIRED or name in columns:
+            raise DataError(
+                f"Expected a column {title} in {file}, but it has {', '.join(map(str, there))}: rename it, or name it"
+                " under data.columns in mlflow.yaml."
+            )
+    return found
+
+
+def _plain(title: str) -> str:
+    return str(title).strip().lower()
+
+
 def _entry(row: Mapping[Hashable, Any]) -> Entry:
     split, subtype, patient = (_text(row.get(name)) for name in ("split", "subtype", "patient"))
-    known_split = (split_of(split) if split else None) or ""
-    return Entry(str(row["file"]), str(row["label"]), known_split, subtype and subtype.lower(), patient)
+    path = str(row["file"])
+    known_split = split_of(split or "") if "split" in row else split_of_folders(path.split("/")[:-1])
+    return Entry(path, str(row["label"]), known_split or "", subtype and subtype.lower(), patient)
 
 
 def _text(value: Any) -> str | None:
@@ -96,5 +138,5 @@ def _require_splits(names: pd.Series, file: Path, column: str) -> None:
 
 def _refuse(values: "pd.Series | pd.Index", file: Path, what: str) -> None:
     if len(values):
-        shown = ", ".join(repr(str(value)) for value in values[:5])
+        shown = ", ".join(repr(str(value)[:200]) for value in values[:5])
         raise DataError(f"Expected one row per image in {file}, but it has {len(values)} {what} ({shown}): correct it.")

@@ -1,7 +1,10 @@
 """What names tell: patient and subtype from file names of known sets, splits as people spell them."""
 
 import re
+from collections.abc import Sequence
 from posixpath import basename, splitext
+
+from pneumo.errors import DataError
 
 # Kaggle numbers bacterial, viral and two series of normal patients separately: the number alone collides.
 PATTERNS = (
@@ -46,6 +49,21 @@ def subtype_of(path: str, label: str) -> str:
 def split_of(name: str) -> str | None:
     """Train or test by what a folder or a label file calls a split; None for a name that is none."""
     return SPLITS.get(re.sub(r"[\s_-]+", "", name).lower())
+
+
+def split_of_folders(folders: Sequence[str]) -> str | None:
+    """Train or test by the folders above a file, wherever they stand; None where none of them is a split.
+
+    Raises:
+        DataError: they say both.
+    """
+    found = {split: name for name in folders if (split := split_of(name))}
+    if len(found) > 1:
+        raise DataError(
+            f"Expected one split above an image, but the path {'/'.join(folders)!r} has {found['train']!r} and"
+            f" {found['test']!r}: move these images to one of them."
+        )
+    return next(iter(found), None)
 
 
 def stem_of(path: str) -> str:

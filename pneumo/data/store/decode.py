@@ -17,6 +17,7 @@ from pneumo.stages import Fit
 SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
 MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit
 MAXIMUM_BYTES = 256 * 2**20
+PNG_DEPTH = 24  # place of the byte that tells the bits of a sample
 ORIENTATION = 0x0112  # EXIF: how the camera was held
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -73,6 +74,11 @@ def open_picture(source: bytes | Path, name: str | None = None) -> Picture:
         raise DataError(
             f"Expected at most {MAXIMUM_PIXELS:,} pixels, but {name} declares {image.width} x {image.height}:"
             " reduce it or take it out."
+        )
+    if image.format == "PNG" and data[PNG_DEPTH] == 16 and not image.mode.startswith("I"):
+        raise DataError(  # Pillow keeps the upper 8 bits, which are empty where 12 are used
+            f"Expected a 16-bit PNG in gray, but {name} has colours or transparency: save it in gray without an alpha"
+            " channel, or with 8 bits."
         )
     return Picture(image, name, image.mode, image.width, image.height)
 

@@ -21,12 +21,21 @@ class Copy(NamedTuple):
     bytes: int
 
 
-class Held:
-    """The files of a folder; those that are not copies are originals."""
+def pulled_folder(home: Path, digest: str) -> Path:
+    """Where the files of a pulled version lie."""
+    return home / "cache" / "pulled" / digest[:16]
 
-    def __init__(self, root: Path) -> None:
+
+class Held:
+    """The files of a folder; those that are not copies are originals.
+
+    Only folders of pulled versions hold copies: a record in any other is somebody's claim to another's image.
+    """
+
+    def __init__(self, root: Path, home: Path) -> None:
         self._file = root / RECORD
-        known = json.loads(self._file.read_bytes()) if self._file.is_file() else {}
+        ours = root.resolve().parent == pulled_folder(home, "x").resolve().parent
+        known = json.loads(self._file.read_bytes()) if ours and self._file.is_file() else {}
         self._copies = {path: Copy(*copy) for path, copy in known.items()}
 
     def add(self, copies: Mapping[str, Copy]) -> None:

@@ -24,7 +24,7 @@ RESTARTS = (0x00, *range(0xD0, 0xD8))  # inside a scan
 ELEMENTS = (
     "SOPClassUID", "PhotometricInterpretation", "SamplesPerPixel", "PlanarConfiguration", "NumberOfFrames",
     "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope",
-    "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction", "PixelData",
+    "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction",
 )  # fmt: skip
 TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 LUT = ("LUTDescriptor", "LUTData")
@@ -132,12 +132,14 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
 
     # pydicom raises almost anything on a broken file, and its texts quote header values: only the kind is told.
     try:
-        source = pydicom.dcmread(io.BytesIO(data))
+        source = dicom.read(data)
+        pixels = _pixels(source)
         kept = _elements(source, ELEMENTS)
         for keyword in TABLES:
             if keyword in source:
                 setattr(kept, keyword, [_elements(item, LUT) for item in source[keyword].value])
-        kept.SOPInstanceUID = generate_uid(entropy_srcs=[hashlib.sha256(source.PixelData).hexdigest()])
+        kept.PixelData = pixels
+        kept.SOPInstanceUID = generate_uid(entropy_srcs=[hashlib.sha256(pixels).hexdigest()])
         kept.PatientID, kept.PatientIdentityRemoved = patient or "", "YES"
         kept.DeidentificationMethod = "pneumo: nothing but the pixels and how they are shown"
         kept.file_meta = pydicom.dataset.FileMetaDataset()
@@ -147,6 +149,17 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
     except Exception as error:  # noqa: BLE001
         raise _refused(name, type(error).__name__) from None
     return file.getvalue()
+
+
+def _pixels(source: Any) -> bytes:
+    """The pixels alone, not compressed: a compressed frame has room for comments, and PixelData for more behind it."""
+    from pydicom.pixels.utils import get_expected_length
+
+    if source.file_meta.TransferSyntaxUID.is_compressed:
+        source.decompress()
+    length = get_expected_length(source)
+    pixels: bytes = source.PixelData[:length]
+    return pixels + b"\0" * (length % 2)
 
 
 def _elements(source: Any, keywords: tuple[str, ...]) -> Any:

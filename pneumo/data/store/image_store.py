@@ -50,7 +50,7 @@ def decode_missing(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> int:
     missing = manifest[~manifest["sha256"].isin(known.keys())].drop_duplicates("sha256")
 
     files = list(zip(missing["path"], missing["sha256"], strict=True))
-    held = Held(root)
+    held = Held(root, shelf.home)
 
     def work(some: Sequence[tuple[str, str]]) -> list[NDArray[np.uint8]]:
         return [_decode_file(root, path, held.sha256(path, sha), shelf) for path, sha in some]

@@ -17,9 +17,9 @@ import pandas as pd
 from pneumo.data.files import write_whole
 from pneumo.data.object_storage import Bucket
 from pneumo.data.store.decode import read_bytes
-from pneumo.data.store.deidentified_copies import Copy, Held
+from pneumo.data.store.deidentified_copies import Copy, Held, pulled_folder
 from pneumo.data.store.deidentify import deidentify
-from pneumo.data.store.versions import MANIFEST, RECORD, digest_of, keep_version
+from pneumo.data.store.versions import MANIFEST, RECORD, digest_of, home_of, keep_version
 from pneumo.errors import DataError
 from pneumo.settings import Data
 from pneumo.stages import DatasetVersion
@@ -51,8 +51,9 @@ def push(version: DatasetVersion, settings: Data) -> int:
     missing = manifest[~manifest["sha256"].isin(there)].drop_duplicates("sha256")
     shard_of = missing["bytes"].cumsum() // SHARD
     shards = [rows for _, rows in missing.groupby(shard_of)]
+    held = Held(version.root, home_of(version))
     with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(lambda rows: _put_shard(rows, version.root, bucket, settings.storage_originals), shards))
+        list(pool.map(lambda rows: _put_shard(rows, version.root, held, bucket, settings.storage_originals), shards))
     record = {"source": version.source, "synthetic": version.synthetic}
     bucket.put(bucket.key("versions", version.digest, RECORD), json.dumps(record).encode())
     bucket.put(bucket.key("versions", version.digest, MANIFEST), version.manifest.read_bytes())
@@ -83,19 +84,19 @@ def pull(digest: str, home: Path, settings: Data) -> DatasetVersion:
     digest = found[0]
     content = bucket.get(bucket.key("versions", digest, MANIFEST))
     record = json.loads(bucket.get(bucket.key("versions", digest, RECORD)))
-    root = home / "cache" / "pulled" / digest[:16]
+    root = pulled_folder(home, digest)
     manifest = pd.read_parquet(io.BytesIO(content))
     if digest_of(manifest) != digest:
         raise DataError(
             f"Expected version {digest} in {bucket.url}, but its manifest has another digest: push it again."
         )
-    _pull_files(manifest, root, bucket)
+    _pull_files(manifest, root, home, bucket)
     return keep_version(manifest, record["source"], record["synthetic"], root, home)
 
 
-def _pull_files(manifest: pd.DataFrame, root: Path, bucket: Bucket) -> None:
+def _pull_files(manifest: pd.DataFrame, root: Path, home: Path, bucket: Bucket) -> None:
     """Fetch the shards of what is not on disk yet; a file under its name is complete."""
-    held, wanted = Held(root), dict[str, list[str]]()
+    held, wanted = Held(root, home), dict[str, list[str]]()
     for path, sha256, size in manifest[["path", "sha256", "bytes"]].itertuples(index=False):
         target = root / _inside(path)
         if not (target.is_file() and target.stat().st_size == held.bytes(path, sha256, size)):
@@ -116,8 +117,8 @@ def _pull_files(manifest: pd.DataFrame, root: Path, bucket: Bucket) -> None:
         list(pool.map(lambda name: _get_shard(name, packed[name], targets, bucket), names))
 
 
-def _put_shard(rows: pd.DataFrame, root: Path, bucket: Bucket, originals: bool) -> None:
-    held, files = Held(root), []
+def _put_shard(rows: pd.DataFrame, root: Path, held: Held, bucket: Bucket, originals: bool) -> None:
+    files = []
     for path, sha256, patient in rows[["path", "sha256", "patient"]].itertuples(index=False):
         data = read_bytes(root / path, path)
         _require_hash(data, held.sha256(path, sha256), path)

@@ -95,6 +95,11 @@ def version_folder(home: Path, digest: str) -> Path:
     return home / "cache" / "split" / digest[:16]
 
 
+def home_of(version: DatasetVersion) -> Path:
+    """The state folder in which a version was made or pulled."""
+    return version.manifest.parents[3]
+
+
 def digest_of(manifest: pd.DataFrame) -> str:
     """SHA-256 over the rows' identity, in order of path; the same rows give the same digest on any machine."""
     rows = manifest.sort_values("path")[IDENTITY].itertuples(index=False)

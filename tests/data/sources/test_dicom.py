@@ -1,10 +1,8 @@
-import stat
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from pneumo.data.sources.dicom import identify, patient_secret
+from pneumo.data.sources.dicom import identify
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
@@ -27,6 +25,60 @@ def test_without_a_window_a_few_bright_pixels_do_not_change_the_grays(make):
     assert np.abs(changed - plain)[1:].max() <= 2
 
 
+WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096}
+
+
+def lookup(entries, bits, count=None):
+    from pydicom.dataset import Dataset
+
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [count or len(entries), 0, bits])
+    table.add_new("LUTData", "US", list(entries))
+    return {"VOILUTSequence": [table]}
+
+
+SHOWN = {
+    "window": WINDOW,
+    "exact window": {**WINDOW, "VOILUTFunction": "LINEAR_EXACT"},
+    "window after rescaling": {**WINDOW, "WindowCenter": 1024 + 7, "RescaleSlope": 0.5, "RescaleIntercept": 7},
+    "window in 12 of 16 bits": {**WINDOW, "BitsStored": 12, "HighBit": 11},
+    "table of 12 bits": lookup(range(4096), 12),
+    "table that declares more bits than it uses": lookup(range(4096), 16),
+    "table of 8 bits": lookup([value // 16 for value in range(4096)], 8),
+    "table, then a window": {**lookup(range(4096), 12), "WindowCenter": 100, "WindowWidth": 10},
+}
+SHOWN["window after rescaling"]["WindowWidth"] = 2048
+
+
+@pytest.mark.parametrize("brightest", [1500, 4095])
+@pytest.mark.parametrize("shown", SHOWN)
+def test_a_window_gives_the_same_grays_whatever_the_brightest_pixel(make, shown, brightest):
+    pixels = np.tile(np.linspace(500, 1500, 64).astype(np.uint16), (64, 1))
+    pixels[0, 0] = brightest
+    grays = decode(make.dicom(pixels, **SHOWN[shown]), 64, "squash")
+    assert grays[1:].mean() == pytest.approx(1000 / 4096 * 255, abs=1)
+    assert (grays[9, 0], grays[9, 63]) == pytest.approx((500 / 4096 * 255, 1500 / 4096 * 255), abs=1)
+
+
+def test_a_negative_slope_turns_a_window_round(make):
+    turned = make.dicom(RAMP, RescaleSlope=-1, RescaleIntercept=4000, WindowCenter=2000, WindowWidth=4000)
+    plain = make.dicom(RAMP, WindowCenter=2000, WindowWidth=4000)
+    assert np.abs(decode(turned, 64, "squash") + decode(plain, 64, "squash").astype(int) - 255).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"WindowCenter": None, "WindowWidth": None}, {"WindowCenter": 900}, {"WindowCenter": 900, "WindowWidth": None}],
+    ids=["empty", "no width", "empty width"],
+)
+def test_half_a_window_is_none(make, attributes):
+    odd = RAMP.copy()
+    odd[0, :3] = 60_000
+    np.testing.assert_array_equal(
+        decode(make.dicom(odd, **attributes), 64, "squash"), decode(make.dicom(odd), 64, "squash")
+    )
+
+
 def test_window_and_rescale_are_applied(make):
     windowed = decode(make.dicom(RAMP, WindowCenter=1000, WindowWidth=1000), 64, "squash")
     assert (windowed[:, :7] == 0).all()
@@ -47,19 +99,9 @@ def test_patient_is_a_keyed_hash_of_the_identifier(make):
     assert patient_key(make.dicom(RAMP, ""), b"secret") is None
 
 
-@pytest.mark.parametrize(
-    ("path", "attributes", "named"),
-    [
-        ("NORMAL/Mustermann_Erika/1.dcm", {}, True),
-        ("NORMAL/ERIKA 2.dcm", {}, True),
-        ("NORMAL/4711001/1.dcm", {"PatientID": "4711001"}, True),
-        ("NORMAL/mustermann.dcm", {"PatientIdentityRemoved": "YES"}, False),
-        ("NORMAL/1.dcm", {"PatientID": "1"}, False),
-        ("NORMAL/0004cfab-14fd.dcm", {"PatientID": "0004cfab-14fd", "PatientName": "0004cfab-14fd"}, False),
-    ],
-)
-def test_a_path_that_names_the_patient_is_noticed(make, path, attributes, named):
-    assert identify(make.dicom(RAMP, **{"patient": "A-1"} | attributes), path, b"secret")[1] is named
+@pytest.mark.parametrize(("attributes", "named"), [({}, True), ({"PatientIdentityRemoved": "YES"}, False)])
+def test_a_path_that_names_the_patient_is_noticed_unless_identities_were_removed(make, attributes, named):
+    assert identify(make.dicom(RAMP, **attributes), "NORMAL/mustermann.dcm", b"secret")[1] is named
 
 
 def test_files_called_after_their_patient_are_refused_without_saying_the_name(make, tmp_path, home):
@@ -73,14 +115,22 @@ def test_files_called_after_their_patient_are_refused_without_saying_the_name(ma
     assert not (home / "cache" / "ingest").exists()
 
 
-def test_key_file_is_made_once_and_for_the_owner_only(home, monkeypatch):
-    monkeypatch.delenv("PNEUMO_PATIENT_KEY", raising=False)
-    key = patient_secret(home)
-    assert len(key) == 64
-    assert patient_secret(home) == key
-    assert stat.S_IMODE((home / "patient.key").stat().st_mode) == 0o600
-    monkeypatch.setenv("PNEUMO_PATIENT_KEY", "given")
-    assert patient_secret(home) == b"given"
+UNREADABLE = {
+    "film loop": lambda make: make.dicom(np.stack([RAMP] * 2), NumberOfFrames=2),
+    "colour": lambda make: make.dicom(RAMP, PhotometricInterpretation="RGB"),
+    "cut short": lambda make: make.dicom(RAMP, PixelData=bytes(10)),
+    "broken behind the patient": lambda make: make.dicom(RAMP)[:500],
+    "born then": lambda make: make.dicom(np.stack([RAMP] * 2), PatientName="", PatientBirthDate="19560301"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_unreadable_file_called_after_its_patient_is_refused_as_well(make, chest_set, home, kind):
+    name = "1956-03-01" if kind == "born then" else "Erika Mustermann"
+    make.write(chest_set / f"train/NORMAL/{name}.dcm", UNREADABLE[kind](make))
+    with pytest.raises(DataError, match=r"1 DICOM files in .* are called after their patient"):
+        ingest(str(chest_set), home, Data())
 
 
 def test_no_identifier_reaches_the_manifest_or_the_cache(make, tmp_path, home):
@@ -103,6 +153,7 @@ def test_no_identifier_reaches_the_manifest_or_the_cache(make, tmp_path, home):
         ({"Rows": 0}, "0 pixels declared"),
         ({"Rows": 20_000, "Columns": 20_000}, "400,000,000 pixels declared"),
         ({"PixelData": b"\0" * 10}, "x.dcm cannot be decoded"),
+        (lookup(range(9), 8, count=4096), "9 entries of the 4096"),
     ],
 )
 def test_a_dicom_file_that_is_no_radiograph_is_refused_without_quoting_it(make, attributes, text):

@@ -62,6 +62,19 @@ def test_split_folders_are_taken_as_people_spell_them(make, tmp_path):
     assert splits == {"Training": "train", "dev": "train", "Hold-Out": "test", "testing": "test"}
 
 
+def test_splits_inside_class_folders_are_taken(make, tmp_path):
+    for name in ("NORMAL/test/a.png", "NORMAL/train/b.png", "PNEUMONIA/p1/Hold-Out/c.png", "PNEUMONIA/val/d.png"):
+        make.write(tmp_path / "set" / name, b"x")
+    splits = {entry.path.split("/", 1)[1]: entry.split for entry in list_folder(tmp_path / "set").entries}
+    assert splits == {"test/a.png": "test", "train/b.png": "train", "p1/Hold-Out/c.png": "test", "val/d.png": "train"}
+
+
+def test_a_split_inside_another_is_refused_by_name(make, chest_set):
+    make.write(chest_set / "train/NORMAL/test/a.png", b"x")
+    with pytest.raises(DataError, match=r"path 'train/NORMAL/test' has 'train' and 'test': move these images"):
+        list_folder(chest_set)
+
+
 def test_a_split_folder_of_another_name_is_refused_not_skipped(make, chest_set):
     make.write(chest_set / "evaluation/NORMAL/a.png", b"x")
     with pytest.raises(DataError, match="has a folder 'evaluation/NORMAL'"):

@@ -47,6 +47,44 @@ def test_columns_can_be_named_and_give_patient_subtype_and_split(scans):
     assert [entry.split for entry in entries] == ["train", "test", "train", ""]
 
 
+def test_columns_are_found_whatever_their_case_and_spaces(scans):
+    rows = [
+        (*row, *more) for row, more in zip(ROWS, (("test", "7"), ("train", "7"), ("", "8"), ("Dev", "")), strict=True)
+    ]
+    entries = list_labels(csv(scans, rows, "Path, LABEL ,Split, Patient"), {"label": "label"}).entries
+    assert [(entry.split, entry.patient) for entry in entries] == [
+        ("test", "7"),
+        ("train", "7"),
+        ("", "8"),
+        ("train", None),
+    ]
+
+
+def test_two_columns_that_differ_in_case_alone_are_refused_unless_one_is_called_so_exactly(scans):
+    rows = [(*row, "train", "test") for row in ROWS]
+    with pytest.raises(DataError, match=r"Expected one column split in .*labels.csv, but it has Split, SPLIT: rename"):
+        list_labels(csv(scans, rows, "path,label,Split,SPLIT"), {})
+    assert {entry.split for entry in list_labels(csv(scans, rows, "path,label,split,SPLIT"), {}).entries} == {"train"}
+
+
+def test_without_a_column_the_folders_tell_the_split_and_with_one_they_do_not(make, tmp_path):
+    folders = {"a": "test/x", "b": "x/Testing", "c": "train", "d": "x"}
+    for name, folder in folders.items():
+        make.write(tmp_path / f"{folder}/{name}.png", b"x")
+    rows = [(f"{name}.png", str(number % 2), "train" if name == "a" else "") for number, name in enumerate(folders)]
+    told = {entry.path[-5]: entry.split for entry in list_labels(csv(tmp_path, rows, "path,label,other"), {}).entries}
+    assert told == {"a": "test", "b": "test", "c": "train", "d": ""}
+    told = {entry.path[-5]: entry.split for entry in list_labels(csv(tmp_path, rows, "path,label,split"), {}).entries}
+    assert told == {"a": "train", "b": "", "c": "", "d": ""}
+
+
+def test_contradictory_folders_are_refused_by_name(make, tmp_path):
+    for name in ("train/test/a.png", "train/b.png"):
+        make.write(tmp_path / name, b"x")
+    with pytest.raises(DataError, match=r"path 'train/test' has 'train' and 'test'"):
+        list_labels(csv(tmp_path, [("a.png", "0"), ("b.png", "1")]), {})
+
+
 def test_images_without_a_row_are_counted(scans):
     assert list_labels(csv(scans, [ROWS[0], ROWS[2]]), {}).skipped == {"image without a row in the label file": 2}
 

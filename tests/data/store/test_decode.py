@@ -84,6 +84,13 @@ def test_a_deep_png_of_few_values_uses_its_darkest_and_brightest_and_a_blank_one
     assert deep_png(np.full((64, 64), 300)).max() == 0
 
 
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)], ids=["RGB", "LA", "RGBA"])
+def test_a_deep_png_in_colour_or_with_alpha_is_refused_since_its_lower_bits_would_be_lost(kind, channels):
+    rows = (b"\0" + struct.pack(">H", 4000) * 8 * channels) * 8
+    with pytest.raises(DataError, match=r"Expected a 16-bit PNG in gray, but deep.png has colours or transparency"):
+        decode(png_of(8, 8, rows, depth=16, kind=kind), 32, "pad", "deep.png")
+
+
 def test_transparent_parts_are_black(make):
     image = make.picture(2, (64, 64)).convert("LA")
     image.putalpha(0)
@@ -105,20 +112,20 @@ def test_a_file_and_its_bytes_decode_alike(make, tmp_path):
     assert np.array_equal(decode(path, 50, "pad"), decode(data, 50, "pad"))
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A PNG header that promises far more pixels than it has."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+def png_of(width: int, height: int, rows: bytes = b"", depth: int = 8, kind: int = 0) -> bytes:
+    """A PNG with a header of whatever it promises; without rows it promises far more pixels than it has."""
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(("edge", "text"), [(9_300, "declares 9300 x 9300"), (40_000, "cannot be decoded")])
 def test_a_decompression_bomb_is_refused_by_its_header(edge, text):
     with pytest.raises(DataError, match=f"bomb.png.*{text}"):
-        decode(bomb(edge, edge), 32, "pad", "bomb.png")
+        decode(png_of(edge, edge), 32, "pad", "bomb.png")
 
 
 @pytest.mark.parametrize(

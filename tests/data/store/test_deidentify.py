@@ -12,6 +12,7 @@ from pneumo.errors import DataError
 from tests.leaks import hits
 from tests.planted import KINDS, NAME, WORDS, dicom, jpeg, picture, png
 
+ODD = picture()[:5, :5]
 DEEP = np.tile(np.linspace(0, 4000, 64).astype(np.uint16), (64, 1))
 
 
@@ -43,12 +44,29 @@ def with_mode(mode: str) -> bytes:
     return file.getvalue()
 
 
+def compressed() -> bytes:
+    """A DICOM file around a JPEG with EXIF and a comment that name the patient."""
+    import pydicom
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit
+
+    dataset, file = pydicom.dcmread(io.BytesIO(dicom(picture()))), io.BytesIO()
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PixelData = encapsulate([jpeg(picture()) + NAME.encode()])
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(file)
+    return file.getvalue()
+
+
 FILES = {
     **{kind: write(picture()) for kind, write in KINDS.items()},
     "turned jpeg": jpeg(picture(), orientation=6),
     "turned png": png(picture(), orientation=3),
     **{mode: with_mode(mode) for mode in ("CMYK", "progressive", "restarts", "16 bit", "palette")},
     "jpeg with more behind it": jpeg(picture()) + NAME.encode(),
+    "dicom with more behind its frame": dicom(picture(), PixelData=picture().tobytes() + NAME.encode()),
+    "odd dicom with more behind its frame": dicom(ODD, PixelData=ODD.tobytes() + b"zwetschgenbaum"),
+    "compressed dicom": compressed(),
     "inverted": dicom(DEEP, PhotometricInterpretation="MONOCHROME1"),
     "window": dicom(DEEP, WindowCenter=1000, WindowWidth=900, RescaleSlope=1, RescaleIntercept=-100),
     "sigmoid": dicom(DEEP, WindowCenter=1000, WindowWidth=900, VOILUTFunction="SIGMOID"),

@@ -1,0 +1,65 @@
+"""Paths that tell who is on the picture, compared with what the file's own header says of its patient."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from pneumo.data.sources.names import split_of
+from pneumo.stages import LABELS
+
+RANDOM = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")  # a UUID: a pseudonym, as public sets have them
+SHORT = 5  # letters below which an identifier is sought as a whole word only
+APART = r"[\W_]"
+
+
+def names_patient(path: str, person: str, identifier: str, birth: str) -> bool:
+    """Whether a relative path holds a part of the patient's name, the identifier, or the date of birth.
+
+    All is compared in one Unicode form (macOS writes another one), without case. Folders of splits and classes do not
+    count; name parts of two letters, and identifiers of three or four, count as a whole word only.
+
+    Args:
+        path: relative to the source's folder, posix.
+        person: as in a DICOM header, family^given^middle, in up to three alphabets with "=" between them.
+        identifier: of any kind.
+        birth: YYYYMMDD, or anything else where it is not known.
+    """
+    told = "/".join(part for part in path.split("/") if not (split_of(part) or part.upper() in LABELS))
+    text, words = _folded(told), set(re.split(r"[\W_]+", _folded(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", told))))
+    number = _folded(identifier)
+    parts = () if RANDOM.fullmatch(_folded(person)) else _parts(_folded(person))
+    return (
+        any(part in (text if len(part) > 2 else words) for part in parts)
+        or (len(number) >= 3 and not RANDOM.fullmatch(number) and _holds(text, number))
+        or any(re.search(rf"(?<!\d){date}(?!\d)", text) for date in _dates(birth))
+    )
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _holds(text: str, number: str) -> bool:
+    word = re.escape(number)
+    return bool(re.search(word if len(number) >= SHORT else rf"(?<![^\W_]){word}(?![^\W_])", text))
+
+
+def _parts(person: str) -> Iterator[str]:
+    """Parts of the name, without titles, and family and given name as one word, in either order."""
+    for alphabet in person.split("="):
+        names = [re.findall(r"[^\W_]+", name) for name in alphabet.split("^")[:3]]
+        yield from (part for name in names for part in name if len(part) > 1 and part.isalpha())
+        family, given = ["".join(name) for name in (*names, [], [])][:2]
+        if family and given and (family + given).isalpha() and (len(family + given) > 3 or not family.isascii()):
+            yield from (family + given, given + family)
+
+
+def _dates(birth: str) -> Iterator[str]:
+    """Patterns of a date's usual spellings: year, month and day in three orders, joined or apart."""
+    if not re.fullmatch(r"\d{8}", birth):
+        return
+    year, month, day = birth[:4], birth[4:6], birth[6:]
+    for order in ((year, month, day), (day, month, year), (month, day, year)):
+        yield "".join(order)
+        yield APART.join(number if number == year else f"0?{int(number)}" for number in order)
+        yield APART.join(number[-2:] for number in order)
