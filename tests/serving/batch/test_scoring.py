@@ -201,7 +201,9 @@ def test_equal_files_have_equal_answers_and_each_is_called_by_its_own_name(folde
     table = read(score(find_images([str(folder)]), answer, "tiny 1", table_at(tmp_path / "predictions.csv")).table)
     wrong = table[table["error"].notna()]
     assert len(wrong) == 2
-    assert all(f"but {path} cannot be decoded" in error for path, error in zip(wrong["path"], wrong["error"], strict=True))
+    assert all(
+        f"but {path} cannot be decoded" in error for path, error in zip(wrong["path"], wrong["error"], strict=True)
+    )
 
 
 @pytest.fixture
