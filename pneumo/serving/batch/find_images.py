@@ -100,7 +100,7 @@ def fetch(step: Sequence[Found]) -> list[Content]:
 def _at(path: str, endpoint: str | None) -> Iterator[Found]:
     if path.startswith("s3://"):
         bucket = Bucket(path, endpoint)
-        items = (item for item in bucket.list() if _is_image(item.key.split("/")))
+        items = (item for item in bucket.at_or_below() if _is_image(item.key.split("/")))
         yield from (Found(f"s3://{bucket.name}/{item.key}", bucket, item) for item in items)
     elif Path(path).is_dir():
         names = sorted(posixpath.join(*parts) for parts in walk(Path(path), Counter()) if _is_image(parts))
