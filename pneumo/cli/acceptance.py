@@ -71,7 +71,7 @@ def _head(found: Acceptance) -> list[str]:
     if found.prevalence:
         lines.append(f"Probabilities, and the calibration error, are for {found.prevalence:.1%} pneumonia.")
     if found.left_out:
-        lines.append(f"{found.left_out} images are left out: of patients that this version was calibrated on.")
+        lines.append(f"{found.left_out} images are left out: of patients that this version has learned.")
     if found.unreadable:
         lines.append(f"{found.unreadable} unreadable images are left out.")
     return lines
