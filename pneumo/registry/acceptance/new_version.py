@@ -47,6 +47,8 @@ def register(
 ) -> Acceptance:
     """Register the version, unless the very same point was registered before; one that is accepted gets its alias.
 
+    Until it is checked, described and told it counts as undone, and the alias moves last: a kill leaves nothing half.
+
     Raises:
         PromotionError: in a fresh process it does not say what it should.
     """
@@ -60,11 +62,12 @@ def register(
         number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
         alias = settings.registry.accepted if found.accepted else None
         done = found.model_copy(update={"version": number, "alias": alias})
-        if alias:
-            alias_switch.move(tracker, name, alias, tracker.alias(name, alias), number, undo)
         if not known:
             tracker.describe_version(name, number, _card(tracker, asked, done))
             _tell(tracker, asked, done, run_id, settings, home)
+            tracker.set_version_tags(name, number, {version_evidence.UNDONE: ""})
+        if alias:
+            alias_switch.move(tracker, name, alias, tracker.alias(name, alias), number, undo)
     return done
 
 
@@ -112,7 +115,7 @@ def _tags(asked: Subject, new: New, found: Acceptance, evaluation: Evaluation, k
         version_evidence.KEY: key,
         version_evidence.FILES: files,
         version_evidence.PROPOSED: evaluation.run_id,
-        version_evidence.UNDONE: "",
+        version_evidence.UNDONE: version_evidence.unfinished(evaluation.run_id),
         version_evidence.BARRED: "",
         **{name: repr(value) for name, value in numbers.items()},
         "accept": "accepted" if found.accepted else "not accepted",
