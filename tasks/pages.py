@@ -15,7 +15,7 @@ from pneumo.data.quality.two_sample_test import excess, sentences
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
-from pneumo.registry.acceptance.outcome import Acceptance, size_in_words
+from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.stages import DatasetVersion, Decision, External, GateReport, Interval, ShiftAudit
 from pneumo.tracking import Tracker
 from pneumo.training.process.progress import OnProgress, Progress, describe
@@ -128,7 +128,8 @@ def acceptance(found: Acceptance) -> None:
         )
     head = f"| | {' | '.join(points)} |\n|---{'|---' * len(points)}|"
     words = (
-        f"**{found.reason}** {found.advice}\n\n{size_in_words(found.needs)}\n\n{found.verdict} {' '.join(found.shift)}"
+        f"**{found.reason}** {found.advice}\n\n{size_in_words(found.needs)} {left_out_in_words(found)}\n\n"
+        f"{found.verdict} {' '.join(found.shift)}"
     )
     registered = (
         f"\n\nRegistered `{found.uri}`{f', alias `{found.alias}`' if found.alias else ''}." if found.version else ""

@@ -246,8 +246,10 @@ def test_other_images_of_patients_who_were_learned_are_left_out_and_counted(here
     names = sorted(place.rglob("*_000.png"))
     for path, patient in zip(names, learned, strict=False):
         path.rename(path.with_name(f"{patient}-again.png"))
-    found = ask(here, str(place))
-    assert found.left_out == 3 and sum(found.images.values()) == 77
+    found = ask(here, str(place), calibrate=40)
+    assert found.left_out == 3 and sum(found.images.values()) + sum(found.calibrated_on.values()) == 77
+    described = here.tracker.version(here.name, found.version).description
+    assert "3 images are left out: of patients that this version has learned." in described
 
 
 def test_a_place_of_learned_patients_alone_is_refused_and_says_why(here: Any, tmp_path: Path) -> None:
