@@ -21,13 +21,13 @@ def predict(
 
     Args:
         paths: Image files, folders (searched below), s3://bucket/prefix.
-        out: Table to write, .csv or .parquet, also s3://bucket/key. Empty: predictions.csv in MLflow alone.
+        out: Table to write, .csv or .parquet, also s3://bucket/key. Empty: predictions.csv in the run's own folder.
         model: models:/name/version or models:/name@alias. Empty: the champion.
         threshold: From which probability on the label is PNEUMONIA, 0 to 1. Empty: the model's own.
         synthetic: The champion of the drawn images instead of real ones.
     """
-    parameters = dict(locals())
-    with operations.guard() as settings, parent_run(parameters, stage="predict") as run_id:
+    parameters = {"places": len(paths), "model": model, "threshold": threshold, "synthetic": synthetic}
+    with operations.guard() as settings, parent_run(parameters, stage="predict", private=True) as run_id:
         table = out or str(settings.home / "runs" / str(flow_run.id) / "predictions.csv")
         pages.link(tracker().run_url(run_id))
         done = serving.predict(paths, table, model, threshold, synthetic, settings, run_id)

@@ -205,6 +205,7 @@ class Evaluation(Record):
 class External(Record):
     """A candidate on a set from elsewhere; `unlike` is the share of images flagged as unlike the training data.
 
+    `left_out` images are of patients whom the candidate learned, and not among `images`.
     `verdict` says in a sentence whether the model travels there. Figures lie in `folder`/figures.
     """
 
@@ -213,6 +214,7 @@ class External(Record):
     folder: Path
     images: int
     errors: int
+    left_out: int = 0
     auc: Interval
     sensitivity: Interval
     specificity: Interval

@@ -15,7 +15,7 @@ from pneumo.data.quality.two_sample_test import excess, sentences
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
-from pneumo.registry.acceptance.outcome import Acceptance, size_in_words
+from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.stages import DatasetVersion, Decision, External, GateReport, Interval, ShiftAudit
 from pneumo.tracking import Tracker
 from pneumo.training.process.progress import OnProgress, Progress, describe
@@ -112,6 +112,7 @@ def external_set(found: External) -> None:
     ]
     table = "\n".join(["| | value (95 %) |", "|---|---|", *lines])
     words = f"{found.images} images, {found.unlike:.0%} of them unlike the training data, {found.errors} unreadable."
+    words += f" {found.left_out} of patients in the data set are left out." if found.left_out else ""
     create_markdown_artifact(key=key(f"external-{found.name}"), markdown=f"**{found.verdict}**\n\n{words}\n\n{table}")
 
 
@@ -127,7 +128,8 @@ def acceptance(found: Acceptance) -> None:
         )
     head = f"| | {' | '.join(points)} |\n|---{'|---' * len(points)}|"
     words = (
-        f"**{found.reason}** {found.advice}\n\n{size_in_words(found.needs)}\n\n{found.verdict} {' '.join(found.shift)}"
+        f"**{found.reason}** {found.advice}\n\n{size_in_words(found.needs)} {left_out_in_words(found)}\n\n"
+        f"{found.verdict} {' '.join(found.shift)}"
     )
     registered = (
         f"\n\nRegistered `{found.uri}`{f', alias `{found.alias}`' if found.alias else ''}." if found.version else ""

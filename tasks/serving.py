@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from pneumo.registry.champion import chosen
 from pneumo.serving.batch import scoring
+from pneumo.serving.batch.output import nameless
 from pneumo.serving.batch.scoring import Scored
 from pneumo.settings import Settings
 from tasks.tracking import tracker
@@ -23,7 +24,7 @@ def predict(
     settings: Settings,
     run_id: str,
 ) -> Scored:
-    """Score images with a registered version, with a bar in Prefect and the table in MLflow."""
+    """Score images with a registered version, with a bar in Prefect; MLflow is told no path: it may name a patient."""
     log = tracker()
     version = chosen(log, settings, model, synthetic)
     log.set_tags(run_id, {"model": version.uri, "model.name": version.name, "model.version": version.version})
@@ -36,5 +37,5 @@ def predict(
     done = scoring.predict(log, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow)
     counts = done.model_dump(include={"images", "errors", "positive", "unlike", "resumed"})
     log.log_metrics(run_id, {name: float(value) for name, value in counts.items()})
-    log.log_artifact(run_id, done.table)
+    log.log_text(run_id, nameless(done.table), "predictions.csv")
     return done

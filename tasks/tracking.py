@@ -39,8 +39,11 @@ def _tracker(uri: str, experiment: str, unverified: bool) -> Tracker:
 
 
 @contextmanager
-def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[str]:
-    """An MLflow run that ends as the flow run ends, and links to its page."""
+def parent_run(parameters: dict[str, Any], stage: str = "pipeline", private: bool = False) -> Iterator[str]:
+    """An MLflow run that ends as the flow run ends, and links to its page.
+
+    Of a `private` one MLflow is told what kind of error ended it; the words, which may quote a path, are in Prefect.
+    """
     tags = {**_origin(), "stage": stage, "data.source": str(parameters.get("data", ""))}
     tags |= {REQUESTER: asked} if (asked := requester(load_settings())) else {}
     run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
@@ -50,7 +53,7 @@ def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[
         tracker().finish(run_id)
         _end_all("KILLED", "a server went away while this run was created, and it was created twice")
     except Exception as error:  # whatever it is: it is recorded, and raised again
-        _tell_the_end("FAILED", str(error), error)
+        _tell_the_end("FAILED", f"{type(error).__name__}, see the flow run" if private else str(error), error)
         raise
     except CANCELLED:
         # Prefect waits for its threads, which wait for a training: end that one, and let no other begin.
@@ -63,7 +66,7 @@ def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[
 def _tell_the_end(status: Status, reason: str, error: Exception) -> None:
     """End this flow run's MLflow runs, unless MLflow is gone: then `reconcile` does it, sooner than one more wait."""
     if not healthy(tracker().uri):
-        raise TrackingError(f"{reason} (MLflow is gone, too: its runs are closed when it is back)") from error
+        raise TrackingError(f"{error} (MLflow is gone, too: its runs are closed when it is back)") from error
     _end_all(status, reason)
 
 

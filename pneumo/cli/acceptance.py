@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pneumo.registry.acceptance.outcome import Acceptance, size_in_words
+from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.settings import load_settings
 from pneumo.stages import LABELS, Interval
 
@@ -70,11 +70,7 @@ def _head(found: Acceptance) -> list[str]:
         lines.append(f"Offset, temperature and threshold are fitted on {fitted} of other patients.")
     if found.prevalence:
         lines.append(f"Probabilities, and the calibration error, are for {found.prevalence:.1%} pneumonia.")
-    if found.left_out:
-        lines.append(f"{found.left_out} images are left out: of patients that this version was calibrated on.")
-    if found.unreadable:
-        lines.append(f"{found.unreadable} unreadable images are left out.")
-    return lines
+    return [*lines, *([words] if (words := left_out_in_words(found)) else [])]
 
 
 def _tail(found: Acceptance) -> list[str]:

@@ -29,7 +29,7 @@ def predict(
     phantom: Phantom = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score X-rays: a row per image with path, probability, label, error, unlike. Cut off and run again, it goes on."""
+    """Score X-rays: a row per image, its path, probability, label and error. Cut off and run again, it goes on."""
     from pneumo.serving.batch import scoring
 
     settings = load_settings()

@@ -84,6 +84,10 @@ class Bucket:
             for item in page.get("Contents", ()):
                 yield Item(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
+    def at_or_below(self) -> Iterator[Item]:
+        """The prefix's own object and those below it as a folder: of s3://bucket/ward1 not ward10/, nor ward1-old/."""
+        return (item for item in self.list() if item.key == self.prefix or item.key.startswith(self.key()))
+
     def get(self, key: str, etag: str | None = None) -> bytes:
         """Content of an object; with `etag` only if it is still that one.
 

@@ -1,6 +1,10 @@
 """A page to drop an X-ray on: probability, threshold, heat map and model version. Needs the extra `app` (Gradio)."""
 
 import html
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 SHOWN = 640  # pixels a side of the shown picture
 LARGEST = "64mb"
+FILES = "GRADIO_TEMP_DIR"  # where Gradio keeps uploads and shown pictures; it looks there again and again
+CLEANING = (60, 600)  # seconds: how often it looks for shown pictures, and from which age on it deletes them
 INTRODUCTION = "Drop a frontal chest X-ray (JPEG, PNG or DICOM). It stays on this machine."
 LIMITS = (
     "For research and teaching: not a medical device. It knows pneumonia and healthy lungs of its training data only."
@@ -62,9 +68,11 @@ def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
             found = answer(bundle, Path(path))
         except DataError as error:
             return None, f"<p><strong>This file cannot be scored.</strong> {html.escape(str(error))}</p>"
+        finally:
+            Path(path).unlink(missing_ok=True)  # Gradio would keep it, and give it to whoever knows its path
         return found.picture, _text(found, bundle.spec.threshold)
 
-    with gradio.Blocks(title="pneumo", analytics_enabled=False) as page:
+    with gradio.Blocks(title="pneumo", analytics_enabled=False, delete_cache=CLEANING) as page:
         gradio.Markdown(f"# Pneumonia on a chest X-ray\n{INTRODUCTION}")
         with gradio.Row():
             with gradio.Column(scale=2):
@@ -82,26 +90,54 @@ def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
     return page
 
 
-def open_page(bundle: Bundle, version: str, host: str = "127.0.0.1", port: int = 7860, wait: bool = True) -> str:
-    """Serve the page and return its address; with `wait` only after Ctrl-C.
+def open_page(bundle: Bundle, version: str, host: str = "127.0.0.1", port: int = 7860) -> None:
+    """Serve the page until Ctrl-C.
+
+    Raises:
+        ServiceError: Gradio is not installed, or the port is taken.
+    """
+    with served_page(bundle, version, host, port) as page:
+        page.block_thread()
+
+
+@contextmanager
+def served_page(bundle: Bundle, version: str, host: str, port: int) -> Iterator["gradio.Blocks"]:
+    """Serve the page during the block; its address is `local_url`.
 
     Raises:
         ServiceError: Gradio is not installed, or the port is taken.
     """
     gradio = require_gradio()
-    page = build_page(bundle, version)
     # Gradio's own themes fetch their fonts from elsewhere.
     theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    try:
-        _, address, _ = page.launch(
-            server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True, theme=theme,
-            max_file_size=LARGEST, footer_links=[], enable_monitoring=False, ssr_mode=False, show_error=False,
-        )  # fmt: skip
-    except OSError as error:
-        raise ServiceError(f"Expected to serve the page on {host}:{port}, but: {error}; choose another port.") from None
-    if wait:
-        page.block_thread()
-    return str(address)
+    with _private_files():
+        page = build_page(bundle, version)
+        try:
+            page.launch(
+                server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True, theme=theme,
+                max_file_size=LARGEST, footer_links=[], enable_monitoring=False, ssr_mode=False, show_error=False,
+            )  # fmt: skip
+        except OSError as error:
+            raise ServiceError(
+                f"Expected to serve the page on {host}:{port}, but: {error}; choose another port."
+            ) from None
+        try:
+            yield page
+        finally:
+            page.close(verbose=False)
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Have Gradio keep its files during the block where only this user may look; they go with the block."""
+    before = os.environ.get(FILES)
+    with tempfile.TemporaryDirectory(prefix="pneumo-app-") as folder:
+        os.environ[FILES] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop(FILES)
+            os.environ.update({FILES: before} if before is not None else {})
 
 
 BAR = """<h2>{label}</h2>

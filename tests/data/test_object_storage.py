@@ -10,6 +10,7 @@ from pneumo.data.sources.s3 import mirror
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store import packs
 from pneumo.errors import DataError
+from pneumo.serving.batch.find_images import find_images
 from pneumo.settings import Data
 
 
@@ -51,6 +52,24 @@ def test_a_foreign_prefix_is_mirrored_and_only_changes_are_fetched(
     now = files(folder)
     assert now["train/NORMAL/IM-0002-0000.jpeg"] == b"changed"
     assert "train/NORMAL/IM-0002-0001.jpeg" not in now
+
+
+@pytest.mark.parametrize("place", ["wards/ward1", "wards/ward1/"])
+def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(client, s3_server, home, place):
+    for key in ("ward1/a.png", "ward1/more/b.png", "ward10/c.png", "ward1-old/d.png", "ward1.png"):
+        client.put_object(Bucket="hospital", Key=f"wards/{key}", Body=b"an image")
+    wanted = ["wards/ward1/a.png", "wards/ward1/more/b.png"]
+    url = f"s3://hospital/{place}"
+    assert [item.key for item in Bucket(url, s3_server).at_or_below()] == wanted
+    assert [item.path for item in find_images([url], s3_server)] == [f"s3://hospital/{key}" for key in wanted]
+    assert sorted(path.name for path in mirror(url, home, s3_server).rglob("*.png")) == ["a.png", "b.png"]
+
+
+def test_a_place_may_be_one_object_or_the_whole_bucket(client, s3_server):
+    client.put_object(Bucket="hospital", Key="single/one.png", Body=b"an image")
+    client.put_object(Bucket="hospital", Key="single/one.png.png", Body=b"another")
+    assert [item.key for item in Bucket("s3://hospital/single/one.png", s3_server).at_or_below()] == ["single/one.png"]
+    assert "single/one.png" in {item.key for item in Bucket("s3://hospital", s3_server).at_or_below()}
 
 
 def test_a_broken_off_mirror_goes_on(chest_set, home, s3_server, upload, monkeypatch):

@@ -19,6 +19,7 @@ from pneumo.registry.acceptance import subject
 from pneumo.registry.acceptance.accept import accept
 from pneumo.registry.history import history
 from pneumo.registry.promotion import comparison, load_check, version_evidence
+from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
 LIMITS = {"maximum_calibration_error": 0.12, "minimum_specificity": 0.5, "minimum_sensitivity": 0.7}
@@ -51,6 +52,14 @@ def here(world: Any, quick: None, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def ask(world: Any, source: str | None = None, **options: Any) -> Any:
     return accept(source or world.place, world.settings, world.home, **options)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed(*args: Any) -> None:
+    raise Killed
 
 
 def evidence(world: Any, run_url: str, folder: Path) -> Path:
@@ -116,6 +125,24 @@ def test_the_same_question_twice_is_one_version(here: Any) -> None:
     first, second = ask(here, calibrate=60), ask(here, calibrate=60)
     assert (first.version, second.version) == ("2", "2") and first.after == second.after
     assert [row.action for row in history(here.settings)] == ["promotion", "calibration"]
+
+
+@pytest.mark.parametrize("step", ["load_check.says", "alias_switch.move"])
+def test_what_a_kill_left_is_no_version_until_it_was_checked(here: Any, monkeypatch: Any, step: str) -> None:
+    """Killed while the new version is asked, or before the alias moves; a process that is killed undoes nothing."""
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(version_evidence, "mark_undone", lambda *args: None)
+        patch.setattr(f"pneumo.registry.promotion.{step}", killed)
+        ask(here, calibrate=60)
+    left, checked = here.tracker.version(here.name, "2"), step == "alias_switch.move"
+    assert here.tracker.alias(here.name, "accepted") is None
+    assert bool(left.tags[version_evidence.UNDONE]) is not checked
+    again = ask(here, calibrate=60)
+    assert (again.version, again.alias) == ("2" if checked else "3", "accepted")
+    found = here.tracker.version(here.name, again.version)
+    assert "Not a medical device" in found.description and not found.tags[version_evidence.UNDONE]
+    told = [(row.action, row.version) for row in history(here.settings)]
+    assert told == [("promotion", "1"), ("calibration", again.version)]
 
 
 def test_a_version_is_not_judged_by_the_patients_that_calibrated_it(here: Any) -> None:
@@ -203,6 +230,35 @@ def test_images_of_the_version_s_own_data_set_are_refused(here: Any) -> None:
         (Path(here.place) / label / f"copy{number}.png").write_bytes(own.read_bytes())
     with pytest.raises(DataError, match=r"that models:/.*/1 has never seen, but 2 of 182 .* are in its own data set"):
         ask(here)
+
+
+def told_by_names(settings: Settings) -> Settings:
+    """Settings by which names like person7-8.png tell the patient, as the champion's manifest calls them."""
+    data = settings.data.model_copy(update={"patient_pattern": r"(?P<patient>person\d+)-"})
+    return settings.model_copy(update={"data": data})
+
+
+def test_other_images_of_patients_who_were_learned_are_left_out_and_counted(here: Any, tmp_path: Path) -> None:
+    place, learned = draw(tmp_path / "more", 40), [f"person{number}" for number in (0, 1, 2)]
+    here.settings = told_by_names(here.settings)
+    rows = pd.read_parquet(here.version.manifest).set_index("patient")
+    assert set(rows.loc[learned[:2], "split"]) == {"train"} and set(rows.loc[learned[2:], "split"]) == {"validation"}
+    names = sorted(place.rglob("*_000.png"))
+    for path, patient in zip(names, learned, strict=False):
+        path.rename(path.with_name(f"{patient}-again.png"))
+    found = ask(here, str(place), calibrate=40)
+    assert found.left_out == 3 and sum(found.images.values()) + sum(found.calibrated_on.values()) == 77
+    described = here.tracker.version(here.name, found.version).description
+    assert "3 images are left out: of patients that this version has learned." in described
+
+
+def test_a_place_of_learned_patients_alone_is_refused_and_says_why(here: Any, tmp_path: Path) -> None:
+    place = draw(tmp_path / "more", 40)
+    here.settings = told_by_names(here.settings)
+    for number, path in enumerate(sorted(place.rglob("NORMAL/*.png"))[9:]):
+        path.rename(path.with_name(f"person{number % 2}-{number}.png"))
+    with pytest.raises(DataError, match=r"got 9 NORMAL and \d+ PNEUMONIA without \d+ of patients that models:/"):
+        ask(here, str(place))
 
 
 def test_without_a_champion_there_is_nobody_to_ask(world: Any) -> None:

@@ -1,11 +1,17 @@
+import os
 import re
 import socket
+import stat
+from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
 from pneumo.errors import DataError
-from pneumo.serving.web_page import SHOWN, answer, open_page
+from pneumo.serving.web_page import FILES, SHOWN, answer, served_page
+from tests.leaks import hits
+from tests.planted import KINDS, WORDS, picture
 
 
 @pytest.fixture
@@ -31,12 +37,14 @@ def test_a_file_that_is_no_image_is_named(bundle, tmp_path):
 
 @pytest.fixture(scope="module")
 def address(bundle):
-    gradio = pytest.importorskip("gradio", reason="the extra `app` is not installed")
+    pytest.importorskip("gradio", reason="the extra `app` is not installed")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    yield open_page(bundle, "pneumonia-classifier-phantom version 1", port=port, wait=False)
-    gradio.close_all()
+    with served_page(bundle, "pneumonia-classifier-phantom version 1", "127.0.0.1", port) as page:
+        yield page.local_url.rstrip("/")
+        folder = Path(os.environ[FILES])
+    assert not folder.exists() and FILES not in os.environ
 
 
 def test_a_dropped_image_is_answered_in_a_browser_that_goes_nowhere_else(browser, address, bundle, image):
@@ -49,6 +57,23 @@ def test_a_dropped_image_is_answered_in_a_browser_that_goes_nowhere_else(browser
     assert f"{expected.probability:.1%}" in page.locator("#result").inner_text()
     assert "pneumonia-classifier-phantom version 1 (tiny), trained on SYNTHETIC" in page.content()
     assert not [url for url in asked if not re.match(r"(http://127\.0\.0\.1:|blob:|data:)", url)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_x_ray_is_neither_kept_nor_handed_out_once_it_is_answered(address, kind):
+    from gradio_client import Client
+
+    sent = KINDS[kind](picture())
+    (path,) = httpx.post(f"{address}/gradio_api/upload", files={"files": (f"xray.{kind}", sent)}).json()
+    there = Path(os.environ[FILES])
+    assert stat.S_IMODE(there.stat().st_mode) == 0o700 and Path(path).is_relative_to(there)
+    assert httpx.get(f"{address}/gradio_api/file={path}").content == sent
+    found = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    _, words = Client(address, verbose=False).predict(found, api_name="/score")
+    assert "Probability of pneumonia" in words
+    assert httpx.get(f"{address}/gradio_api/file={path}").status_code == 403
+    kept = [(str(file), file.read_bytes()) for file in there.rglob("*") if file.is_file()]
+    assert kept and hits(kept, WORDS) == [] and sent not in dict(kept).values()
 
 
 def test_a_broken_file_is_answered_with_a_reason(browser, address, tmp_path):

@@ -67,7 +67,7 @@ def _files(place: str, settings: Data) -> Iterator[tuple[str, bytes]]:
         bucket = Bucket(place, settings.s3_endpoint)
         found = [
             (f"s3://{bucket.name}/{item.key}", bucket.get(item.key))
-            for item in bucket.list()
+            for item in bucket.at_or_below()
             if item.key.endswith(SUFFIX)
         ]
     else:

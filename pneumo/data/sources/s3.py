@@ -33,15 +33,14 @@ def mirror(url: str, home: Path, endpoint: str | None) -> Path:
     files = folder / "files"
     files.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        items = {item.key: item for item in bucket.list()}
+        items = {item.key: item for item in bucket.at_or_below()}
         if bucket.prefix in items and archives.is_archive(Path(bucket.prefix)):
             return _update(bucket, [items[bucket.prefix]], files)[0]
-        base = bucket.prefix if bucket.prefix.endswith("/") or not bucket.prefix else bucket.prefix + "/"
-        inside = [item for key, item in items.items() if key.startswith(base) and key.lower().endswith(WANTED)]
+        inside = [item for key, item in items.items() if key != bucket.prefix and key.lower().endswith(WANTED)]
         if not inside:
             raise DataError(f"Expected images below {url}, but there are none: check bucket, prefix and endpoint.")
         _update(bucket, inside, files)
-    return files / base
+    return files / bucket.key()
 
 
 def _update(bucket: Bucket, items: list[Item], folder: Path) -> list[Path]:

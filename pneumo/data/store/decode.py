@@ -89,11 +89,16 @@ def read_bytes(path: Path, name: str) -> bytes:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
             raise DataError(f"Expected a file, but {name} is a pipe or a device: take it out.")
-        if status.st_size > MAXIMUM_BYTES:
-            raise DataError(f"Expected an image of at most {MAXIMUM_BYTES >> 20} MiB, but {name} is larger: reduce it.")
+        require_size(status.st_size, name)
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"Expected a readable file, but {name} gives: {error.strerror}; check it.") from error
+
+
+def require_size(size: int, name: str) -> None:
+    """Check a file's bytes before they are read; DataError when they are more than an image can have."""
+    if size > MAXIMUM_BYTES:
+        raise DataError(f"Expected an image of at most {MAXIMUM_BYTES >> 20} MiB, but {name} is larger: reduce it.")
 
 
 def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:

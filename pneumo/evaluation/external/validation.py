@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.quality.near_duplicates import seen_in
+from pneumo.data.quality.seen_before import seen_before
 from pneumo.data.sources import schemes
 from pneumo.errors import DataError, ModelError
 from pneumo.evaluation.external.verdict import draw, set_name, travels, verdict
@@ -17,30 +19,46 @@ from pneumo.serving.bundle.image_bundle import Bundle, load_bundle
 from pneumo.settings import Data
 from pneumo.stages import LABELS, DatasetVersion, Evaluation, External, Inventory
 
+KNOWN = "of patients in the data set"  # why images of a set from elsewhere are left out
 RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"
 
 
 def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -> Inventory:
     """Ingest an external set and check that it can serve as one, before hours of training.
 
+    Other images of patients whom candidates learn are left out, and counted in `skipped`.
+
     Raises:
         DataError: it lacks a class, or has files or pictures, or almost the same pictures, that are in the data set.
     """
     inventory = schemes.ingest(source, home, settings)
-    manifest = pd.read_parquet(inventory.manifest)
-    if missing := set(LABELS) - set(manifest["label"]):
-        raise DataError(
-            f"Expected both classes in the external set {source}, but {', '.join(sorted(missing))} is missing: "
-            "add it, or take the set out of `external` in mlflow.yaml."
-        )
-    columns = ["path", "sha256", "pixels", "phash"]
-    if shared := seen_in(manifest[columns], pd.read_parquet(version.manifest, columns=columns)):
+    manifest, known = pd.read_parquet(inventory.manifest), pd.read_parquet(version.manifest)
+    if shared := seen_in(manifest, known):
         pairs = ", ".join(f"{path} ~ {theirs}" for path, theirs in list(shared.items())[:3])
         raise DataError(
             f"Expected images from elsewhere in the external set {source}, but {len(shared)} of them are, or almost"
             f" are, in the data set ({pairs}): take them out of one of the two."
         )
-    return inventory
+    seen = seen_before(manifest, known[known["split"] != "test"])
+    without = f" without {seen.sum()} images of patients in the data set" if seen.any() else ""
+    if missing := set(LABELS) - set(manifest[~seen]["label"]):
+        raise DataError(
+            f"Expected both classes in the external set {source}{without}, but {', '.join(sorted(missing))} is missing:"
+            " add it, or take the set out of `external` in mlflow.yaml."
+        )
+    return _without(inventory, manifest, seen, home) if seen.any() else inventory
+
+
+def _without(inventory: Inventory, manifest: pd.DataFrame, seen: NDArray[np.bool_], home: Path) -> Inventory:
+    """The set without some of its images, for `evaluate_external` and the shift audit alike."""
+    kept, left_out = manifest[~seen], int(seen.sum())
+    key = stage_key("external set", inventory=inventory.key, kept=kept["path"].tolist())
+    folder = home / "cache" / "external" / key
+    if not is_kept(folder):
+        with written_once(folder) as scratch:
+            kept.to_parquet(scratch / inventory.manifest.name)
+    changed = {"key": key, "manifest": folder / inventory.manifest.name, "images": len(kept)}
+    return inventory.model_copy(update=changed | {"skipped": inventory.skipped | {KNOWN: left_out}})
 
 
 def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) -> External:
@@ -95,6 +113,7 @@ def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
         sensitivity=measures.intervals["sensitivity"],
         specificity=measures.intervals["specificity"],
         unlike=float(good["unlike"].mean()),
+        left_out=inventory.skipped.get(KNOWN, 0),
         metrics=measures.flat(),
         slices=slices,
         travels=travels(area, evaluation.test_auc),

@@ -14,7 +14,7 @@ from pneumo.errors import PromotionError
 from pneumo.evaluation.measures import Operating, apply_operating, measure
 from pneumo.evaluation.statistics.calibration import probability
 from pneumo.registry import card, history
-from pneumo.registry.acceptance.outcome import Acceptance, size_in_words
+from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.registry.acceptance.subject import Subject
 from pneumo.registry.promotion import alias_switch, load_check, version_evidence
 from pneumo.settings import Settings
@@ -47,6 +47,9 @@ def register(
 ) -> Acceptance:
     """Register the version, unless the very same point was registered before; one that is accepted gets its alias.
 
+    Until it is checked, described and told it counts as undone, and the alias moves last, so that whoever comes after a
+    kill finds all of it or starts anew.
+
     Raises:
         PromotionError: in a fresh process it does not say what it should.
     """
@@ -60,11 +63,12 @@ def register(
         number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
         alias = settings.registry.accepted if found.accepted else None
         done = found.model_copy(update={"version": number, "alias": alias})
-        if alias:
-            alias_switch.move(tracker, name, alias, tracker.alias(name, alias), number, undo)
         if not known:
             tracker.describe_version(name, number, _card(tracker, asked, done))
             _tell(tracker, asked, done, run_id, settings, home)
+            tracker.set_version_tags(name, number, {version_evidence.UNDONE: ""})
+        if alias:
+            alias_switch.move(tracker, name, alias, tracker.alias(name, alias), number, undo)
     return done
 
 
@@ -112,7 +116,7 @@ def _tags(asked: Subject, new: New, found: Acceptance, evaluation: Evaluation, k
         version_evidence.KEY: key,
         version_evidence.FILES: files,
         version_evidence.PROPOSED: evaluation.run_id,
-        version_evidence.UNDONE: "",
+        version_evidence.UNDONE: version_evidence.unfinished(evaluation.run_id),
         version_evidence.BARRED: "",
         **{name: repr(value) for name, value in numbers.items()},
         "accept": "accepted" if found.accepted else "not accepted",
@@ -138,7 +142,12 @@ def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
     # Markdown is shown by MLflow, which escapes it itself.
     pages = Environment(loader=PackageLoader("pneumo.registry"), trim_blocks=True)
     parent = tracker.version_url(asked.version.name, asked.version.version)
-    facts = {"words": card.WORDS, "size": size_in_words(done.needs), "parent": parent}
+    facts = {
+        "words": card.WORDS,
+        "size": size_in_words(done.needs),
+        "parent": parent,
+        "left_out": left_out_in_words(done),
+    }
     return pages.get_template("accepted.md.j2").render(done=done, **facts)
 
 

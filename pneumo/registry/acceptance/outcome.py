@@ -116,6 +116,13 @@ def advice(rows: Sequence[PolicyRow], calibrated: bool) -> str:
     return "Run it again with --calibrate 100: an operating point fitted on that many of these images may mend this."
 
 
+def left_out_in_words(found: Acceptance) -> str:
+    """Which images are not judged by, and why; empty if all are."""
+    known = f"{found.left_out} images are left out: of patients that this version has learned."
+    unreadable = f"{found.unreadable} unreadable images are left out."
+    return " ".join([known] * bool(found.left_out) + [unreadable] * bool(found.unreadable))
+
+
 def size_in_words(needs: Sequence[Need]) -> str:
     """Whether the set is large enough, and what it takes if not."""
     short = [

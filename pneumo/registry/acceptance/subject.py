@@ -11,7 +11,7 @@ import pandas as pd
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.quality.near_duplicates import shown_in
-from pneumo.data.splits import groups
+from pneumo.data.quality.seen_before import seen_before
 from pneumo.errors import DataError, PromotionError
 from pneumo.evaluation.external.acceptance_test import FEWEST, counts, in_words
 from pneumo.evaluation.measures import Operating, is_pneumonia
@@ -41,7 +41,7 @@ class Subject:
 class Place:
     """A place's images: readable `rows` (manifest, logit, unlike), and how many were `left_out`.
 
-    Those are the patients that the version was calibrated on before.
+    Those are of patients that the version was trained, tuned or calibrated on.
     """
 
     inventory: Inventory
@@ -87,16 +87,17 @@ def read_place(tracker: Tracker, asked: Subject, inventory: Inventory, home: Pat
     manifest = pd.read_parquet(inventory.manifest)
     _require_foreign(asked, inventory, manifest)
     readable = manifest[manifest["error"].isna()].reset_index(drop=True)
-    before = _calibrated_before(asked, readable)
+    before = seen_before(readable, version_evidence.used(asked.kept))
     scored = readable.merge(_scores(tracker, asked, inventory, readable, home), on="path", validate="one_to_one")
     good = scored["refused"].isna().to_numpy() & ~before
     rows = scored[good].drop(columns=["error", "refused"]).reset_index(drop=True)
+    left_out = int(before.sum())
     if min(counts(rows).values()) < FEWEST:
+        known = f" without {left_out} of patients that {asked.version.uri} knows" if left_out else ""
         raise DataError(
             f"Expected at least {FEWEST} readable images of each class in {inventory.source}, got "
-            f"{in_words(counts(rows))}: add images, since fewer tell nothing."
+            f"{in_words(counts(rows))}{known}: add images, since fewer tell nothing."
         )
-    left_out = int(before.sum())
     return Place(inventory, rows, len(manifest) - left_out - len(rows), left_out)
 
 
@@ -111,15 +112,6 @@ def _require_foreign(asked: Subject, inventory: Inventory, manifest: pd.DataFram
             f"Expected images that {asked.version.uri} has never seen, but {shared} of {len(manifest)} in "
             f"{inventory.source} are in its own data set: take them out."
         )
-
-
-def _calibrated_before(asked: Subject, rows: pd.DataFrame) -> np.ndarray:
-    """Rows of patients that this version was calibrated on, bool (n,)."""
-    before = version_evidence.calibrated_on(asked.kept)
-    if before.empty:
-        return np.zeros(len(rows), bool)
-    patient = groups(rows)
-    return patient.isin(set(patient[shown_in(rows, before)])).to_numpy(bool)
 
 
 def _scores(tracker: Tracker, asked: Subject, inventory: Inventory, rows: pd.DataFrame, home: Path) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo.data.quality.seen_before import seen_before
 from pneumo.errors import PromotionError
 from pneumo.evaluation.statistics.calibration import probability
 from pneumo.evaluation.statistics.paired_difference import Comparison, compare
@@ -57,7 +58,7 @@ def contest(
     """
     test = test_rows(evaluation)
     with version_evidence.kept(tracker, champion) as folder:
-        seen = _seen(test, folder)
+        seen = _seen(_in_manifest(test, version), folder)
         fair = test[~seen] if seen is not None else test
         facts = {"champion": champion.version, "images": len(fair), "trained_on_known": seen is not None}
         facts["seen"] = len(test) - len(fair)
@@ -98,17 +99,17 @@ def test_rows(evaluation: Evaluation) -> pd.DataFrame:
     return rows[rows["split"] == "test"].sort_values("sha256").reset_index(drop=True)
 
 
-def _seen(test: pd.DataFrame, folder: Path | None) -> NDArray[np.bool_] | None:
-    """Which rows show an image, or another image of a patient, that the champion learned or was tuned on.
+def _in_manifest(test: pd.DataFrame, version: DatasetVersion) -> pd.DataFrame:
+    """The manifest's rows of test images, in their order: predictions lack what tells pictures."""
+    return pd.read_parquet(version.manifest).set_index("path").loc[test["path"]].reset_index()
 
-    A patient is who the manifest says, healthy or ill: who was learned with bacteria is known when normal, too.
+
+def _seen(test: pd.DataFrame, folder: Path | None) -> NDArray[np.bool_] | None:
+    """Which rows of a manifest show a picture, or a patient, that the champion learned or was tuned on.
+
     Where numbers are given out anew for each kind of finding, `pneumo.data.sources.names` makes different patients.
     """
-    if folder is None:
-        return None
-    used = version_evidence.used(folder)
-    either: NDArray[np.bool_] = (test["sha256"].isin(used["sha256"]) | test["patient"].isin(used["patient"])).to_numpy()
-    return either
+    return None if folder is None else seen_before(test, version_evidence.used(folder))
 
 
 def _scores(tracker: Tracker, champion: ModelVersion, test: pd.DataFrame, asked: Sequence[Cell]) -> Floats:

@@ -23,7 +23,7 @@ KEY, DIGEST, FILES, INPUT = REGISTERED, "dataset.digest", "files.sha256", "input
 WEIGHTS = "model.sha256"  # tag: of the weights alone, whatever the operating point; versions of before have none
 PROPOSED, UNDONE, BARRED = "proposed.by", "undone", "barred"  # tags: the run that put it up; notes for people, or ""
 PREVALENCE = "prevalence"  # tag: share of pneumonia among the images that the operating point was fitted on
-USED = ["sha256", "patient"]
+USED = ["path", "sha256", "patient"]
 
 
 def keep(tracker: Tracker, evaluation: Evaluation, version: DatasetVersion) -> None:
@@ -47,9 +47,9 @@ def kept(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
 
 
 def used(folder: Path) -> pd.DataFrame:
-    """Images that a version learned, was tuned or was calibrated on (sha256, patient), from what was kept."""
-    manifest = pd.read_parquet(folder / MANIFEST, columns=[*USED, "split"])
-    return pd.concat([manifest[manifest["split"] != "test"][USED], calibrated_on(folder)[USED]], ignore_index=True)
+    """Rows of the images that a version learned, was tuned or was calibrated on, from what was kept."""
+    manifest = pd.read_parquet(folder / MANIFEST)
+    return pd.concat([manifest[manifest["split"] != "test"], calibrated_on(folder)], ignore_index=True)
 
 
 def calibrated_on(folder: Path) -> pd.DataFrame:
@@ -101,7 +101,12 @@ def mark_undone(tracker: Tracker, name: str, version: str, run_id: str) -> None:
     """Say on a version that its run came to nothing, unless another run has taken it up; it is never deleted."""
     found = tracker.version(name, version)
     if found and found.tags.get(PROPOSED) == run_id:
-        tracker.set_version_tags(name, version, {UNDONE: f"run {run_id} ended before its decision"})
+        tracker.set_version_tags(name, version, {UNDONE: unfinished(run_id)})
+
+
+def unfinished(run_id: str) -> str:
+    """The note on a version whose run did not come to its end."""
+    return f"run {run_id} ended before its decision"
 
 
 def check_files(tracker: Tracker, found: ModelVersion) -> None:

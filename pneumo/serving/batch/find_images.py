@@ -9,39 +9,55 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from pneumo.data.object_storage import Bucket
+from pneumo.data.object_storage import Bucket, Item
 from pneumo.data.sources.folders import walk
-from pneumo.data.store.decode import SUFFIXES, read_bytes
+from pneumo.data.store.decode import SUFFIXES, read_bytes, require_size
 from pneumo.errors import DataError
 
 CONNECTIONS = 16
+STEP = 256  # images a step: what a cut costs at most
+STEP_BYTES = 64 * 2**20  # and what of them is in memory, but for one that is larger by itself
 
 
 class Content(NamedTuple):
-    """What the model takes, a file's path or an object's bytes, and its hash; empty for what cannot be read."""
+    """An image's bytes and their hash; both empty, with the reason, where it could not be read."""
 
-    cell: Path | bytes
+    data: bytes
     sha256: str
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """An image to be scored; in a bucket when `key` is given, else a local file."""
+    """An image to be scored: a local file, or the `item` of a bucket."""
 
     path: str
     bucket: Bucket | None = None
-    key: str = ""
+    item: Item | None = None
+
+    def size(self) -> int:
+        """Bytes that it will take; 0 where that cannot be told, and reading it tells why."""
+        if self.item:
+            return self.item.size
+        try:
+            return Path(self.path).stat().st_size
+        except OSError:
+            return 0
 
     def content(self) -> Content:
-        """What is there now."""
-        if self.bucket:
-            data = self.bucket.get(self.key)
-            return Content(data, sha256(data).hexdigest())
-        path = Path(self.path)
+        """What is there now.
+
+        Raises:
+            DataError: its bucket does not answer.
+        """
         try:
-            return Content(path, sha256(read_bytes(path, self.path)).hexdigest())
-        except DataError:  # the model says so in the image's row
-            return Content(path, "")
+            require_size(self.size(), self.path)
+            data = b"" if self.item else read_bytes(Path(self.path), self.path)
+        except DataError as error:  # it costs its own row only
+            return Content(b"", "", str(error))
+        if self.bucket and self.item:
+            data = self.bucket.get(self.item.key)
+        return Content(data, sha256(data).hexdigest())
 
 
 def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found]:
@@ -60,17 +76,32 @@ def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found
     return list(found.values())
 
 
-def fetch(batch: Sequence[Found]) -> list[Content]:
-    """Contents of a batch, several at a time."""
+def steps(found: Sequence[Found]) -> Iterator[list[Found]]:
+    """The images in their order, as many at a time as `STEP` and `STEP_BYTES` allow."""
+    step: list[Found] = []
+    held = 0
+    for item in found:
+        size = item.size()
+        if step and (len(step) == STEP or held + size > STEP_BYTES):
+            yield step
+            step, held = [], 0
+        step.append(item)
+        held += size
+    if step:
+        yield step
+
+
+def fetch(step: Sequence[Found]) -> list[Content]:
+    """Contents of a step, several at a time."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(pool.map(Found.content, batch))
+        return list(pool.map(Found.content, step))
 
 
 def _at(path: str, endpoint: str | None) -> Iterator[Found]:
     if path.startswith("s3://"):
         bucket = Bucket(path, endpoint)
-        items = (item for item in bucket.list() if _is_image(item.key.split("/")))
-        yield from (Found(f"s3://{bucket.name}/{item.key}", bucket, item.key) for item in items)
+        items = (item for item in bucket.at_or_below() if _is_image(item.key.split("/")))
+        yield from (Found(f"s3://{bucket.name}/{item.key}", bucket, item) for item in items)
     elif Path(path).is_dir():
         names = sorted(posixpath.join(*parts) for parts in walk(Path(path), Counter()) if _is_image(parts))
         yield from (Found(str(Path(path) / name)) for name in names)

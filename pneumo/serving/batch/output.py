@@ -22,6 +22,9 @@ WRITERS: dict[str, Callable[["pd.DataFrame"], bytes]] = {
 }
 
 
+NAMELESS = ["sha256", "probability", "label", "unlike"]
+
+
 @dataclass(frozen=True)
 class Output:
     """A table's address, and its file on this machine, which is the same place unless it goes to a `bucket`."""
@@ -62,6 +65,14 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
         raise DataError(f"Expected a path or s3://bucket/key as output, got {address}: give one of these.")
     file.parent.mkdir(parents=True, exist_ok=True)
     return Output(address if bucket else str(file), file, bucket)
+
+
+def nameless(table: Path) -> str:
+    """A written table as CSV without paths, and without errors, which quote them: images go by their sha256 alone."""
+    import pandas as pd
+
+    rows = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
+    return rows[NAMELESS].to_csv(index=False)
 
 
 @contextmanager

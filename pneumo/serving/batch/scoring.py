@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo.serving.batch.find_images import Found, fetch, find_images
+from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
 from pneumo.serving.fresh_process.client import Answer, needs_embeddings, served
 from pneumo.stages import IMAGE, LABELS, Cell, Record
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Predict = Callable[[Sequence[Cell]], Sequence[Answer]]
 OnProgress = Callable[[int, int], None]
-CHUNK = 256  # images a step: what a cut costs at most, and what is in memory
-COLUMNS = ("path", "probability", "label", "error", "unlike")
+COLUMNS = ("path", "sha256", "probability", "label", "error", "unlike")
 
 
 class Scored(Record):
@@ -100,14 +99,14 @@ def score(
     kept = out.file.with_name(f"{out.file.name}.{sha256(model.encode()).hexdigest()[:12]}.partial")
     before = {row["sha256"]: row["answer"] for row in _whole_lines(kept)}
     done, table, resumed = dict(before), [], 0
-    for start in range(0, len(found), CHUNK):
-        chunk = found[start : start + CHUNK]
-        rows = _score_chunk(chunk, answer, done)
+    for step in steps(found):
+        rows = _score_step(step, answer, done)
         # An image that could not be read has another chance.
         fresh = {key: row for key, row in rows if key not in done and not row["error"]}
         _append(kept, fresh)
         done |= fresh
-        table += [{"path": item.path, **row} for item, (_, row) in zip(chunk, rows, strict=True)]
+        named = zip(step, rows, strict=True)
+        table += [{"path": item.path, "sha256": key or None, **row} for item, (key, row) in named]
         resumed += sum(key in before for key, _ in rows)
         on_progress(len(table), len(found))
     out.write(_frame(table))
@@ -115,12 +114,22 @@ def score(
     return _scored(table, out, resumed)
 
 
-def _score_chunk(chunk: Sequence[Found], answer: Predict, done: Mapping[str, Row]) -> list[tuple[str, Row]]:
-    """Hash and answer of each image; those whose hash is done are not asked about again."""
-    contents = fetch(chunk)
-    new = [content.cell for content in contents if content.sha256 not in done]
-    answers = iter(answer(new) if new else ())
-    return [(key, done[key] if key in done else next(answers).model_dump()) for _, key in contents]
+def _score_step(step: Sequence[Found], answer: Predict, done: Mapping[str, Row]) -> list[tuple[str, Row]]:
+    """Hash, empty of what was not read, and answer of each image; a hash that is done is not asked about again."""
+    contents = fetch(step)
+    new = [content.data for content in contents if not content.error and content.sha256 not in done]
+    answers = enumerate(answer(new) if new else ())
+    named = zip(step, contents, strict=True)
+    return [(content.sha256, _answer(item.path, content, done, answers)) for item, content in named]
+
+
+def _answer(path: str, content: Content, done: Mapping[str, Row], answers: Iterator[tuple[int, Answer]]) -> Row:
+    if content.error:
+        return Answer(probability=None, label=None, error=content.error, unlike=False).model_dump()
+    if content.sha256 in done:
+        return done[content.sha256]
+    number, said = next(answers)
+    return said.model_dump() | {"error": said.error and said.error.replace(f"row {number}", path)}
 
 
 def _frame(rows: list[Row]) -> "pd.DataFrame":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo.errors import DataError
+from pneumo.serving.bundle.inputs import kind
 from pneumo.serving.bundle.scorer import Answers, Scorer, Scores, Spec
 
 Floats = NDArray[np.float32]
@@ -60,7 +61,7 @@ def vector_of(cell: Any, width: int, name: str) -> Floats:
     """
     wanted = f"Expected an embedding of {width} finite numbers, but {name} holds"
     if not isinstance(cell, list | tuple | np.ndarray):
-        raise DataError(f"{wanted} {'nothing' if cell is None or cell != cell else f'a {type(cell).__name__}'}.")
+        raise DataError(f"{wanted} {kind(cell)}.")
     try:
         numbers = np.asarray(cell)
     except ValueError:  # lists of different lengths inside

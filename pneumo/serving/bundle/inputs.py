@@ -72,7 +72,7 @@ def source_of(cell: Any, name: str) -> bytes | Path:
         return _from_text(cell, name)
     if isinstance(cell, np.ndarray | list | tuple):
         return _from_pixels(cell, name)
-    raise DataError(f"Expected {ACCEPTED}, but {name} holds {_kind(cell)}.")
+    raise DataError(f"Expected {ACCEPTED}, but {name} holds {kind(cell)}.")
 
 
 def _from_text(text: str, name: str) -> bytes:
@@ -100,7 +100,7 @@ def _from_pixels(cell: Any, name: str) -> bytes:
             raise ValueError
     except ValueError:
         raise DataError(
-            f"Expected an array (height, width) or (height, width, 3) in 0..255, but {name} holds {_kind(cell)}."
+            f"Expected an array (height, width) or (height, width, 3) in 0..255, but {name} holds {kind(cell)}."
         ) from None
     if 0 < pixels.max() <= 1:
         raise DataError(
@@ -112,7 +112,11 @@ def _from_pixels(cell: Any, name: str) -> bytes:
     return file.getvalue()
 
 
-def _kind(cell: Any) -> str:
+def kind(cell: Any) -> str:
+    """What a cell holds, for an error."""
+    import pandas as pd
+
     if isinstance(cell, np.ndarray):
         return f"an array {cell.shape} of {cell.dtype}"
-    return "nothing" if cell is None or cell != cell else f"a {type(cell).__name__}"
+    # Of anything but a scalar isna gives many answers, and of pd.NA a comparison gives none.
+    return "nothing" if pd.api.types.is_scalar(cell) and pd.isna(cell) else f"a {type(cell).__name__}"

@@ -59,15 +59,14 @@ def choose(backbone: Backbone, names: Iterable[str], size: int, place: str) -> s
     """The file whose weights were learned nearest to a size in pixels; of two as near the larger one.
 
     Features of one size are of little use at another (Touvron et al. 2019). A file that does not tell its size is taken
-    where none does.
+    where none does. Of two files of one size the one whose name is more exact is taken.
 
     Raises:
         WeightsError: there is none; `place` says where it was looked for.
     """
     known = sorted(names)
-    for pattern in patterns(backbone):
-        if found := fnmatch.filter(known, pattern):
-            return min(found, key=lambda name: (abs(_learned_at(name) - size), -_learned_at(name)))
+    if found := [name for pattern in patterns(backbone) for name in fnmatch.filter(known, pattern)]:
+        return min(found, key=lambda name: (not _learned_at(name), abs(_learned_at(name) - size), -_learned_at(name)))
     raise WeightsError(
         f"Expected weights of {backbone} in {place}, found no file {' or '.join(patterns(backbone))}: "
         'put it there, or choose other weights ("imagenet" lets Keras fetch them, "none" starts at random).'

@@ -196,3 +196,12 @@ def test_a_place_without_a_file_is_told(tmp_path, version, place):
 def test_an_image_that_has_none_is_told_when_it_is_asked_for(bring):
     with pytest.raises(DataError, match=f"{'e' * 64} has none: train again"):
         vectors_of(bring(good()).path, pd.Series(["e" * 64]))
+
+
+def test_a_prefix_of_embeddings_is_a_folder_and_not_the_beginning_of_a_name(tmp_path, version, s3_server, upload):
+    for place in ("rad", "rad-old"):
+        (tmp_path / place).mkdir()
+        parquet.write_table(pa.table(good()), tmp_path / place / f"{place}.parquet")
+        upload(tmp_path / place, f"embeddings/{place}")
+    found = bring_in(["s3://hospital/embeddings/rad"], version, tmp_path / "home", Data(s3_endpoint=s3_server))
+    assert [item.name for item in found] == ["rad"]

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -44,6 +45,55 @@ def test_a_set_with_pictures_of_the_data_set_saved_again_is_refused_by_name(plac
         DataError, match=r"1 of them are, or almost are, in the data set \(NORMAL/again.* ~ NORMAL/2.png"
     ):
         bring_in(str(folder / "there"), version, folder / "home", Data())
+
+
+@pytest.fixture
+def patients(place):
+    """The same place; its images are of two patients, one of each class a patient, and so are those of the version."""
+    folder, version = place
+    for side in ("here", "there"):
+        for path in sorted((folder / side).rglob("*.png")):
+            number = int(path.stem) % 8
+            path.rename(path.with_name(f"{side}{number // 2}-{number}.png"))
+    options = Data(patient_pattern=r"(?P<patient>[a-z]+\d+)-\d+\.png$")
+    manifest = ingest(str(folder / "here"), folder / "home", options).manifest
+    return folder, version.model_copy(update={"manifest": manifest}), options
+
+
+def renamed(folder, before, after):
+    for path in folder.rglob(f"{before}-*.png"):
+        path.rename(path.with_name(path.name.replace(before, after)))
+
+
+def test_other_images_of_patients_who_were_learned_are_left_out_and_counted(patients):
+    folder, version, options = patients
+    renamed(folder / "there", "there0", "here0")
+    found = bring_in(str(folder / "there"), version, folder / "home", options)
+    rows = pd.read_parquet(found.manifest)
+    assert not rows["patient"].str.startswith("here").any()
+    assert (found.images, len(rows), found.skipped["of patients in the data set"]) == (2, 2, 2)
+    assert found == bring_in(str(folder / "there"), version, folder / "home", options)
+
+
+def test_a_set_of_learned_patients_alone_is_refused(patients):
+    folder, version, options = patients
+    renamed(folder / "there", "there0", "here0")
+    renamed(folder / "there", "there1", "here0")
+    with pytest.raises(DataError, match="without 4 images of patients in the data set, but NORMAL, PNEUMONIA is miss"):
+        bring_in(str(folder / "there"), version, folder / "home", options)
+
+
+def test_a_test_patient_of_the_data_set_is_no_learned_one(patients):
+    folder, version, options = patients
+    pd.read_parquet(version.manifest).assign(split="test").to_parquet(folder / "test.parquet")
+    renamed(folder / "there", "there0", "here0")
+    version = version.model_copy(update={"manifest": folder / "test.parquet"})
+    assert bring_in(str(folder / "there"), version, folder / "home", options).images == 4
+
+
+def test_what_was_left_out_is_said_of_the_candidate(evaluation, inventory, home):
+    left = inventory.model_copy(update={"key": "less", "skipped": {"of patients in the data set": 7}})
+    assert evaluate_external(evaluation, left, home).left_out == 7
 
 
 def test_a_model_that_does_not_travel_is_said_not_to_travel(evaluation, inventory, home):

@@ -1,5 +1,6 @@
 """Champion and challenger on the same images, without those that the champion knows."""
 
+import hashlib
 from typing import Any
 
 import pandas as pd
@@ -41,6 +42,20 @@ def test_a_patient_who_was_learned_when_ill_is_known_when_healthy(world: Any) ->
     world.promote(world.candidate("champion", noise=3.0))
     decision = world.promote(world.candidate("candidate", noise=0.5))
     assert world.row(decision, FAIRNESS).value.startswith("version 1 was trained on 2 of them or their patients")
+
+
+def test_a_training_picture_of_the_champion_that_was_saved_again_is_left_out_and_said(world: Any) -> None:
+    """The same picture in other bytes, under another patient's name; its other bytes tell nothing, its look does."""
+    rows, today = pd.read_parquet(world.version.manifest), world.version
+    looks = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(len(rows))]
+    rows = rows.assign(pixels=looks, phash=looks)
+    again, learned = (rows.index[rows["split"] == split][0] for split in ("test", "train"))
+    rows.loc[again, "pixels"], rows.loc[again, "patient"] = "saved again", "another name"
+    rows.loc[again, "phash"] = rows.loc[learned, "phash"]
+    world.version = world.data_version(today.root, rows)
+    world.promote(world.candidate("champion", noise=3.0))
+    decision = world.promote(world.candidate("candidate", noise=0.5))
+    assert world.row(decision, FAIRNESS).value.startswith("version 1 was trained on 1 of them or their patients")
 
 
 def test_a_champion_of_unknown_training_data_is_compared_and_that_is_said(world: Any) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pneumo.data.store import decode as decode_module
 from pneumo.errors import DataError
-from pneumo.serving.batch import scoring
-from pneumo.serving.batch.find_images import find_images
+from pneumo.serving.batch import find_images as find_images_module
+from pneumo.serving.batch.find_images import find_images, steps
 from pneumo.serving.batch.output import open_output, owned
 from pneumo.serving.batch.scoring import predict, score
 from pneumo.serving.bundle import cells as cells_module
@@ -53,7 +54,7 @@ def test_every_image_is_a_row_and_a_broken_one_has_an_error(folder, answer, bund
     table = read(out.file)
     assert (result.images, result.errors, result.resumed) == (6, 1, 0)
     assert result.positive == (table["label"] == "PNEUMONIA").sum() and 0 <= result.unlike <= 5
-    assert list(table.columns) == ["path", "probability", "label", "error", "unlike"]
+    assert list(table.columns) == ["path", "sha256", "probability", "label", "error", "unlike"]
     names = ["0.png", "1.png", "2.png", "broken.jpeg", "3.png", "4.png"]
     assert [path.rsplit("/", 1)[1] for path in table["path"]] == names
     good = table["error"].isna()
@@ -74,7 +75,7 @@ def test_the_table_says_which_images_are_unlike_the_training_data(answer, bundle
 @pytest.fixture
 def cut_off(folder, answer, tmp_path, monkeypatch):
     """A scoring of two images a step that died in its second step; gives its output."""
-    monkeypatch.setattr(scoring, "CHUNK", 2)
+    monkeypatch.setattr(find_images_module, "STEP", 2)
     seen, out = [], table_at(tmp_path / "predictions.csv")
 
     def dies_in_the_second_chunk(cells):
@@ -176,6 +177,60 @@ def test_a_place_named_twice_is_scored_once(folder, answer, tmp_path):
 def test_a_missing_place_is_named(tmp_path):
     with pytest.raises(DataError, match=r"Expected an image file, a folder or s3://bucket/prefix, but .*nowhere"):
         find_images([str(tmp_path / "nowhere")])
+
+
+def test_images_that_cannot_be_read_for_a_moment_have_nobody_elses_answer(folder, answer, tmp_path, monkeypatch):
+    monkeypatch.setattr(find_images_module, "STEP", 1)
+    real = find_images_module.read_bytes
+
+    def away(path, name):
+        if path.name in ("0.png", "4.png"):
+            raise DataError(f"Expected a readable file, but {name} gives: stale handle; check it.")
+        return real(path, name)
+
+    monkeypatch.setattr(find_images_module, "read_bytes", away)
+    result = score(find_images([str(folder)]), answer, "tiny 1", table_at(tmp_path / "predictions.parquet"))
+    table = read(result.table).assign(name=lambda rows: rows["path"].str.rpartition("/")[2]).set_index("name")
+    lost = table.loc[["0.png", "4.png"]]
+    assert lost["probability"].isna().all() and lost["sha256"].isna().all() and result.errors == 3
+    assert [f"{name} gives: stale handle" in error for name, error in lost["error"].items()] == [True, True]
+
+
+def test_equal_files_have_equal_answers_and_each_is_called_by_its_own_name(folder, answer, tmp_path):
+    (folder / "also.jpeg").write_text("no image")
+    table = read(score(find_images([str(folder)]), answer, "tiny 1", table_at(tmp_path / "predictions.csv")).table)
+    wrong = table[table["error"].notna()]
+    assert len(wrong) == 2
+    assert all(
+        f"but {path} cannot be decoded" in error for path, error in zip(wrong["path"], wrong["error"], strict=True)
+    )
+
+
+@pytest.fixture
+def shared(upload, folder, s3_server):
+    """The images at s3://hospital/shared."""
+    upload(folder, "shared")
+    return find_images(["s3://hospital/shared"], s3_server)
+
+
+def test_an_object_that_is_too_large_is_a_row_and_is_not_fetched(shared, answer, tmp_path, monkeypatch):
+    monkeypatch.setattr(decode_module, "MAXIMUM_BYTES", len("no image"))
+    monkeypatch.setattr(shared[0].bucket.__class__, "get", lambda bucket, key: fetched.append(key) or b"no image")
+    fetched = []
+    result = score(shared, answer, "tiny 1", table_at(tmp_path / "predictions.csv"))
+    assert fetched == ["shared/broken.jpeg"] and result.errors == 6
+    assert read(result.table)["error"].str.contains("but s3://hospital/shared/.* is larger: reduce it").sum() == 5
+
+
+def test_a_step_holds_so_many_bytes_and_at_least_one_image(shared, folder, monkeypatch):
+    local = find_images([str(folder)])
+    sizes = {item.path.rsplit("/", 1)[1]: item.size() for item in shared}
+    assert sizes == {item.path.rsplit("/", 1)[1]: item.size() for item in local} and min(sizes.values()) == 8
+    monkeypatch.setattr(find_images_module, "STEP_BYTES", 2 * max(sizes.values()))
+    assert {len(step) for step in steps(local)} <= {1, 2, 3} and sum(map(len, steps(local))) == 6
+    assert all(sum(item.size() for item in step) <= 2 * max(sizes.values()) for step in steps(local))
+    monkeypatch.setattr(find_images_module, "STEP_BYTES", 1)
+    assert [len(step) for step in steps(shared)] == [1] * 6
 
 
 OTHERS = {"predictions.xlsx": r"ending in \.csv or \.parquet", "gs://bucket/predictions.csv": "a path or s3://"}

@@ -83,6 +83,7 @@ def test_lists_and_arrays_of_any_kind_of_number_give_the_same(model, bundle_fold
 def test_a_bad_vector_is_a_row_with_an_error_and_the_others_are_scored(model):
     good, nan = VECTORS[0].tolist(), [float("nan")] * WIDTH
     bad = [good[1:], [*good, 1.0], [], None, "a text", b"bytes", nan, [1e300] * WIDTH, [good, good], ["x"] * WIDTH, 3.5]
+    bad += [pd.NA, pd.Series(good)]  # neither can be compared with itself
     table = table_of(model, [good, *bad, [[1.0], [1.0, 2.0]], good])
     assert table["error"].isna().tolist() == [True, *[False] * (len(bad) + 1), True]
     assert (

@@ -57,6 +57,14 @@ def test_an_array_of_shares_is_refused_not_scored_as_black(model, image):
     assert table["error"][:3].str.contains(r"row \d holds an array whose brightest pixel is .*multiply it by 255").all()
 
 
+def test_a_cell_that_cannot_be_compared_costs_its_own_row_only(model, tiny, image):
+    cells = pd.Series([pd.NA, pd.Series([1.0, 2.0]), float("nan"), pd.NaT, tiny.encoded(image)], dtype=object)
+    errors = model.predict(pd.DataFrame({"image": cells}))["error"]
+    held = ["nothing", "a Series", "nothing", "nothing"]
+    assert errors[4] is None
+    assert [f"row {row} holds {what}." in errors[row] for row, what in enumerate(held)] == [True] * 4
+
+
 def test_a_text_never_opens_a_file_nor_tells_whether_there_is_one(model, tiny, image, short):
     (short / "there.png").write_bytes(tiny.encoded(image))
     cells = [str(short / name) for name in ("there.png", "gone.png")]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pneumo.errors import WeightsError
+from pneumo.training.candidates.spec import candidate_specs
 from pneumo.training.networks import pretrained_weights as module
 from pneumo.training.networks.pretrained_weights import identity, load_backbone, locate
 
@@ -50,6 +51,16 @@ def test_of_several_files_the_one_is_taken_that_was_learned_at_the_nearest_size(
         (tmp_path / f"MobileNet_0.25_{known}_no_top.weights.h5").touch()
     (tmp_path / "MobileNet_0.25_no_top.weights.h5").touch()
     assert locate(make_spec().backbone, str(tmp_path), size, home).name == f"MobileNet_0.25_{learned}_no_top.weights.h5"
+
+
+@pytest.mark.parametrize(("size", "taken"), [(160, "160"), (176, "1.0_192"), (190, "1.0_192"), (224, "1.0_224")])
+def test_the_nearest_size_wins_whether_the_name_tells_the_width_or_not(tmp_path, home, size, taken):
+    """Width 1.0 is the one that Keras's own files do not name."""
+    for known in ("160", "1.0_192", "192", "1.0_224", "1.0"):
+        (tmp_path / f"MobileNetV2_{known}_no_top.weights.h5").touch()
+    (tmp_path / "MobileNetV2_no_top.weights.h5").touch()
+    (backbone,) = (spec.backbone for spec in candidate_specs("MobileNetV2:1.0", str(tmp_path), size, 1))
+    assert locate(backbone, str(tmp_path), size, home).name == f"MobileNetV2_{taken}_no_top.weights.h5"
 
 
 def test_a_missing_file_is_named(make_spec, tmp_path, home):
