@@ -17,7 +17,10 @@ from pneumo.tracking import Tracker
 
 
 def find(rows: Sequence[HistoryRow], version: str, content: Sequence[str]) -> HistoryRow | None:
-    """The rollback that took away a version or another one of the same content; None if none did, or it was lifted."""
+    """The rollback that took away a version or another one of the same content; None if none did, or it was lifted.
+
+    One that was announced counts unless it was withdrawn: whether the alias moved then, or was moved since, lifts nothing.
+    """
     found = None
     for row in rows:
         meant = row.version if row.action == "lift" else row.champion
@@ -25,7 +28,7 @@ def find(rows: Sequence[HistoryRow], version: str, content: Sequence[str]) -> Hi
             continue
         if row.action == "lift":
             found = None
-        elif row.action == "rollback" and row.took_effect:
+        elif row.action == "rollback" and not row.withdrawn:
             found = row
     return found
 

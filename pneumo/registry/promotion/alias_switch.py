@@ -64,7 +64,7 @@ def commit(
     names: Registry,
     undo: ExitStack,
 ) -> None:
-    """Announce a move of the champion in the history, then move the aliases, the champion's last.
+    """Announce a move of the champion in the history, move the aliases, the champion's last, and say that it is done.
 
     MLflow has no compare-and-set. Everyone writes first and looks then, before every move: of two at once at least one
     sees the other and withdraws, so two can never both move the alias from the same champion.
@@ -89,6 +89,7 @@ def commit(
     for alias, version in moves:
         before = _require_claim(tracker, registered, entry, names).get(alias)
         move(tracker, registered, alias, before, version, undo)
+    history.mark_done(tracker, registered, entry)
 
 
 def move(tracker: Tracker, registered: str, alias: str, before: str | None, version: str, undo: ExitStack) -> None:
@@ -140,9 +141,8 @@ def _rival(rivals: list[Entry], champion: str | None) -> str:
 
 def _refuse_pending(rows: Sequence[HistoryRow], place: str) -> None:
     """Leave a move from elsewhere alone that may still happen; one from this state folder died with its process."""
-    withdrawn = {row.id for row in rows if row.action == "withdrawal"}
     for row in rows:
-        done = row.took_effect or row.action not in history.MOVES or row.id in withdrawn
+        done = row.took_effect or row.withdrawn or row.action not in history.MOVES
         if not done and row.place != place and _age(row) < claim_seconds():
             raise PromotionError(
                 f"Expected no other promotion, but {row.who} announced version {row.version} {_age(row):.0f} s ago and "
