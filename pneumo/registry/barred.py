@@ -19,7 +19,7 @@ from pneumo.tracking import Tracker
 def find(rows: Sequence[HistoryRow], version: str, content: Sequence[str]) -> HistoryRow | None:
     """The rollback that took away a version or another one of the same content; None if none did, or it was lifted.
 
-    One that was announced counts unless it was withdrawn: whether the alias moved then, or was moved since, lifts nothing.
+    One that was announced counts unless it was withdrawn: where the alias is, or was moved to since, lifts nothing.
     """
     found = None
     for row in rows:

@@ -15,9 +15,9 @@ from typing import Literal
 from pneumo.settings import Registry, Settings
 from pneumo.stages import Look, Record
 from pneumo.tracking import Tracker
+from pneumo.tracking.models import HISTORY
 from pneumo.tracking.system import user
 
-PREFIX = "pneumo.history."
 DONE = "pneumo.moved."  # and the id of an entry: the alias has moved as it was announced
 LONGEST_REASON = 1500  # a tag of a registered model holds 5,000 characters
 MOVES = ("promotion", "rollback")
@@ -100,13 +100,13 @@ def read(tracker: Tracker, name: str) -> list[Entry]:
 
 def entries(tags: Mapping[str, str]) -> list[Entry]:
     """The entries among a registered model's tags, oldest first."""
-    found = [Entry.model_validate_json(value) for key, value in tags.items() if key.startswith(PREFIX)]
+    found = [Entry.model_validate_json(value) for key, value in tags.items() if key.startswith(HISTORY)]
     return sorted(found, key=lambda entry: (entry.number, entry.when, entry.id))
 
 
 def append(tracker: Tracker, registered: str, entry: Entry) -> None:
     """Write an entry under a key of its own, so that two writers at once both stay."""
-    key = f"{PREFIX}{entry.number:06d}.{entry.id}"
+    key = f"{HISTORY}{entry.number:06d}.{entry.id}"
     tracker.set_model_tag(registered, key, entry.model_dump_json())
 
 

@@ -10,7 +10,7 @@ import filelock
 from pneumo.errors import PromotionError
 from pneumo.registry import history
 from pneumo.registry.history import Entry, HistoryRow, Standing
-from pneumo.settings import Registry
+from pneumo.settings import Registry, Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
 
@@ -33,6 +33,19 @@ def exclusive(home: Path, registered: str) -> Iterator[filelock.BaseFileLock]:
         yield lock
     finally:
         lock.release()
+
+
+@contextmanager
+def still(settings: Settings, registered: str) -> Iterator[None]:
+    """Hold the lock, with no move announced elsewhere that may still happen: for whoever takes versions away.
+
+    Raises:
+        PromotionError: another one holds it for too long, or has announced a move.
+    """
+    with exclusive(settings.home, registered):
+        now = history.standing(Tracker.of(settings), registered, settings.registry)
+        _refuse_pending(now.rows, history.place(settings.home))
+        yield
 
 
 def acquire(lock: filelock.BaseFileLock) -> None:
