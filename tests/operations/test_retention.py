@@ -192,7 +192,7 @@ def test_no_version_goes_while_somebody_may_be_going_back_to_it(registered, trac
     ((_, remove), *_) = tracked.old_versions(tracker, settings, tracked.needed(tracker, settings), STILL(settings))
     elsewhere = history.new_entry(1, Path("/another machine"), "rollback", "1", "", "4", "r", "e")
     history.append(tracker, name, elsewhere)
-    with pytest.raises(PromotionError, match="announced version 1 .* it has not happened yet"):
+    with pytest.raises(PromotionError, match=r"announced version 1 .* it has not happened yet"):
         remove()
     assert tracker.version(name, "1")
 
@@ -200,12 +200,10 @@ def test_no_version_goes_while_somebody_may_be_going_back_to_it(registered, trac
 @pytest.mark.services
 def test_the_run_that_promoted_a_version_which_another_run_had_made_stays(registered, tracker):
     settings, name, made = registered
-    promoted = history.new_entry(
-        1, Path("here"), "promotion", "4", "", "3", "r", f"runs:/{made[0][1]}/promotion/d.json"
-    )
-    history.append(tracker, name, promoted)
-    gone = history.new_entry(2, Path("here"), "rejection", "2", "", "4", "r", f"runs:/{made[1][1]}/promotion/d.json")
-    history.append(tracker, name, gone)
+    decisions = (("promotion", "4", made[0]), ("rejection", "2", made[1]))  # version 4 stays, version 2 goes
+    for action, version, (_, parent, *_) in decisions:
+        evidence = f"runs:/{parent}/promotion/decision.json"
+        history.append(tracker, name, history.new_entry(1, Path("here"), action, version, "", "3", "r", evidence))
     keep = tracked.needed(tracker, settings)
     assert names(tracked.old_runs(tracker, settings, keep)) == {f"pipeline ({made[1][1]})"}
 
@@ -429,7 +427,8 @@ def test_old_versions_leave_s3_with_the_images_that_only_they_have(tmp_path, s3_
 
 def test_what_was_written_or_came_to_be_needed_since_the_plan_stays_on_s3(tmp_path, s3_server):
     place = Data(storage=f"s3://hospital/late-{uuid.uuid4().hex[:6]}", s3_endpoint=s3_server)
-    first, second = pushed(tmp_path / "a", "12", place), pushed(tmp_path / "b", "34", place)
+    pushed(tmp_path / "a", "12", place)
+    second = pushed(tmp_path / "b", "34", place)
     later = retention.datetime.now(retention.UTC) + retention.timedelta(days=1)
     (version,), (shard,) = prune.surplus(place, {second}, newest=0, before=later)
     assert not prune.remove(place, shard), "the version that needs it is still there"
