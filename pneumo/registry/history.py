@@ -1,4 +1,4 @@
-"""Every promotion, rejection, rollback and lift, kept with the registered model and never changed.
+"""Every look, promotion, rejection, rollback and lift, kept with the registered model and never changed.
 
 An entry is a tag of the registered model. An entry of a move (promotion, rollback) is written before the alias moves,
 and a tag of its own after that says that it did. A process that dies in between leaves neither that tag nor a
@@ -21,17 +21,17 @@ from pneumo.tracking.system import user
 DONE = "pneumo.moved."  # and the id of an entry: the alias has moved as it was announced
 LONGEST_REASON = 1500  # a tag of a registered model holds 5,000 characters
 MOVES = ("promotion", "rollback")
-Action = Literal["promotion", "rollback", "rejection", "withdrawal", "calibration", "lift"]
+Action = Literal["look", "promotion", "rollback", "rejection", "withdrawal", "calibration", "lift"]
 
 
 class Entry(Record):
     """What happened; `champion` is the version that had the alias when this was written, `when` is UTC.
 
-    A withdrawal has the id of the move that was announced and taken back. A promotion that dies before its decision
-    leaves no entry. A rollback has the `content` of the version that goes, by which it is known again under another
-    number; a lift has that of the version that may be promoted again. A decision has the key of the `evaluation` that
-    it was about, the `remedy` for what did not hold, and the `look` that it was at the test images; entries of before
-    these were counted have none.
+    A withdrawal has the id of the entry that was announced and taken back. A look is written before a challenger is
+    compared with the champion; a promotion that dies before its decision leaves no more than that. A rollback has the
+    `content` of the version that goes, by which it is known again under another number; a lift has that of the version
+    that may be promoted again. A decision has the key of the `evaluation` that it was about, the `remedy` for what did
+    not hold, and the `look` that it was at the test images; entries of before these were counted have none.
     """
 
     number: int

@@ -225,6 +225,6 @@ def test_the_history_is_only_ever_added_to(three: Any) -> None:
     three.promote(three.candidate("worse", noise=9.0))
     after = read(three.tracker, three.name)
     assert after[: len(before)] == before
-    assert [entry.action for entry in after[len(before) :]] == ["rollback", "rejection"]
-    assert [entry.number for entry in after] == [1, 2, 3, 4, 5]
+    assert [entry.action for entry in after[len(before) :]] == ["rollback", "look", "rejection"]
+    assert [entry.number for entry in after] == list(range(1, 9))
     assert all(entry.who and entry.reason and entry.evidence for entry in after)

@@ -95,14 +95,19 @@ def commit(
         PromotionError: somebody else is moving the alias, or has moved it.
     """
     _refuse_pending(now.rows, entry.place)
-    # A withdrawal is written when all else has been undone, so it frees the way.
+    announce(tracker, registered, entry, undo)
+    known = {entry.id, *(row.id for row in now.rows)}
+    for alias, version in moves:
+        before = _require_claim(tracker, registered, entry, names, known).get(alias)
+        move(tracker, registered, alias, before, version, undo)
+    history.mark_done(tracker, registered, entry)
+
+
+def announce(tracker: Tracker, registered: str, entry: Entry, undo: ExitStack) -> None:
+    """Write an entry that is withdrawn if what follows fails: when all else is undone, so that this frees the way."""
     withdrawn = entry.model_copy(update={"action": "withdrawal", "number": entry.number + 1, "evidence": ""})
     undo.callback(history.append, tracker, registered, withdrawn)
     history.append(tracker, registered, entry)
-    for alias, version in moves:
-        before = _require_claim(tracker, registered, entry, names).get(alias)
-        move(tracker, registered, alias, before, version, undo)
-    history.mark_done(tracker, registered, entry)
 
 
 def move(tracker: Tracker, registered: str, alias: str, before: str | None, version: str, undo: ExitStack) -> None:
@@ -122,16 +127,15 @@ def _put_back(tracker: Tracker, registered: str, alias: str, mine: str, before: 
         tracker.set_alias(registered, alias, before)
 
 
-def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry) -> dict[str, str]:
-    """Look whether the announced move is the only one, from the same champion, and not too old; all aliases as seen."""
+def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry, known: set[str]) -> dict[str, str]:
+    """Look whether the announced move is the only one, from the same champion, and not too old; all aliases as seen.
+
+    `known` are the ids of all entries that were seen before it was announced: any other move is a rival.
+    """
     found = tracker.registered(registered)
-    others = [item for item in history.entries(found.tags) if item.id != entry.id]
+    others = [item for item in history.entries(found.tags) if item.id not in known]
     withdrawn = {item.id for item in others if item.action == "withdrawal"}
-    rivals = [
-        item
-        for item in others
-        if item.number >= entry.number and item.action in history.MOVES and item.id not in withdrawn
-    ]
+    rivals = [item for item in others if item.action in history.MOVES and item.id not in withdrawn]
     champion, age = found.aliases.get(names.champion), _age(entry)
     if rivals or champion != entry.champion:
         raise PromotionError(
