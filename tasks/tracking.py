@@ -42,7 +42,7 @@ def _tracker(uri: str, experiment: str, unverified: bool) -> Tracker:
 def parent_run(parameters: dict[str, Any], stage: str = "pipeline") -> Iterator[str]:
     """An MLflow run that ends as the flow run ends, and links to its page."""
     tags = {**_origin(), "stage": stage, "data.source": str(parameters.get("data", ""))}
-    tags |= {REQUESTER: asked} if (asked := requester(load_settings())) else {}
+    tags[REQUESTER] = requester(load_settings())
     run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
     tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
     try:

@@ -71,7 +71,9 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
         )
     said = reason or f"may be promoted again after the rollback from version {bar.champion}"
     candidate = found.tags.get("candidate", "") if found else ""
-    entry = history.new_entry(now.number, home, "lift", version, candidate, now.champion, said, bar.evidence)
+    entry = history.new_entry(
+        now.number, history.by(home), "lift", version, candidate, now.champion, said, bar.evidence
+    )
     entry = entry.model_copy(update={"content": tuple({*content, *bar.content})})
     history.append(tracker, name, entry)
     for number in {version, bar.champion or version}:

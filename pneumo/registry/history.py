@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pneumo.settings import Registry, Settings
 from pneumo.stages import Look, Record
@@ -115,16 +115,28 @@ def mark_done(tracker: Tracker, registered: str, entry: Entry) -> None:
     tracker.set_model_tag(registered, f"{DONE}{entry.id}", datetime.now(UTC).isoformat())
 
 
+class By(NamedTuple):
+    """Who asked for what an entry tells, and the machine and state folder that did it."""
+
+    who: str
+    place: str
+
+
+def by(home: Path, requester: str | None = None) -> By:
+    """Who asked; where nobody says who, this process's own login did."""
+    return By(requester or user(), place(home))
+
+
 def new_entry(
-    number: int, home: Path, action: Action, version: str, name: str, champion: str | None, reason: str, evidence: str
+    number: int, by: By, action: Action, version: str, name: str, champion: str | None, reason: str, evidence: str
 ) -> Entry:
-    """An entry by this user, now."""
+    """An entry of now."""
     return Entry(
         number=number,
         id=uuid.uuid4().hex[:8],
         when=datetime.now(UTC),
-        who=user(),
-        place=place(home),
+        who=by.who,
+        place=by.place,
         action=action,
         version=version,
         name=name,

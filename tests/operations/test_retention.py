@@ -190,7 +190,7 @@ def test_a_version_that_a_rollback_took_up_since_the_plan_stays_with_its_run(reg
 def test_no_version_goes_while_somebody_may_be_going_back_to_it(registered, tracker):
     settings, name, _ = registered
     ((_, remove), *_) = tracked.old_versions(tracker, settings, tracked.needed(tracker, settings), STILL(settings))
-    elsewhere = history.new_entry(1, Path("/another machine"), "rollback", "1", "", "4", "r", "e")
+    elsewhere = history.new_entry(1, history.by(Path("/another machine")), "rollback", "1", "", "4", "r", "e")
     history.append(tracker, name, elsewhere)
     with pytest.raises(PromotionError, match=r"announced version 1 .* it has not happened yet"):
         remove()
@@ -203,7 +203,9 @@ def test_the_run_that_promoted_a_version_which_another_run_had_made_stays(regist
     decisions = (("promotion", "4", made[0]), ("rejection", "2", made[1]))  # version 4 stays, version 2 goes
     for action, version, (_, parent, *_) in decisions:
         evidence = f"runs:/{parent}/promotion/decision.json"
-        history.append(tracker, name, history.new_entry(1, Path("here"), action, version, "", "3", "r", evidence))
+        history.append(
+            tracker, name, history.new_entry(1, history.by(Path("here")), action, version, "", "3", "r", evidence)
+        )
     keep = tracked.needed(tracker, settings)
     assert names(tracked.old_runs(tracker, settings, keep)) == {f"pipeline ({made[1][1]})"}
 

@@ -159,7 +159,13 @@ def test_any_earlier_champion_can_be_named_in_the_command(three: Any, monkeypatc
 
 
 def test_a_flow_does_the_same_and_says_why(three: Any, prefect_server: str) -> None:
-    program = "from flows.rollback import rollback; print(rollback('1', 'by night', return_state=True).message)"
+    program = """
+from flows.rollback import rollback
+from tasks import promotion
+
+promotion.requester = lambda settings: "unknown (Prefect's page)"  # as a run of a deployment knows it
+print(rollback("1", "by night", return_state=True).message)
+"""
     environment = os.environ | {
         "PREFECT_API_URL": prefect_server,
         "PREFECT_HOME": str(three.folder / "prefect"),
@@ -173,6 +179,7 @@ def test_a_flow_does_the_same_and_says_why(three: Any, prefect_server: str) -> N
     )
     assert done.stdout.strip().endswith(f"{three.name} version 1: by night"), done.stderr
     assert three.aliases() == {"champion": "1", "challenger": "3", "previous": "3"}
+    assert history(three.settings)[-1].who == "unknown (Prefect's page)"
 
 
 def test_what_was_never_champion_is_refused(three: Any) -> None:

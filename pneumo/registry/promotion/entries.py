@@ -2,17 +2,16 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pneumo.registry import history, test_set_use
-from pneumo.registry.history import Action, Entry, Standing
+from pneumo.registry.history import Action, By, Entry, Standing
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.comparison import test_rows
 from pneumo.registry.promotion.proposal import Proposal
 from pneumo.settings import Settings
 from pneumo.stages import Decision, Look
 from pneumo.tracking import Tracker
-from pneumo.tracking.system import REQUESTER, user
+from pneumo.tracking.system import REQUESTER
 
 
 def look(tracker: Tracker, settings: Settings, name: str, proposal: Proposal, version: str, standing: Standing) -> Look:
@@ -34,8 +33,8 @@ def look(tracker: Tracker, settings: Settings, name: str, proposal: Proposal, ve
         return found
     reason = f"compares version {version} with version {champion} on {len(images)} test images"
     facts = (version, best.name, champion, reason, _evidence(proposal))
-    announced = history.new_entry(standing.number, settings.home, "look", *facts)
-    history.append(tracker, name, announced.model_copy(update=_more(tracker, proposal, found)))
+    announced = history.new_entry(standing.number, _by(tracker, settings.home, proposal), "look", *facts)
+    history.append(tracker, name, announced.model_copy(update={"evaluation": best.key, "look": found}))
     return count(history.standing(tracker, name, settings.registry).rows)
 
 
@@ -43,15 +42,14 @@ def decided(tracker: Tracker, home: Path, proposal: Proposal, decision: Decision
     """The entry of a decision."""
     action: Action = "promotion" if decision.promoted else "rejection"
     facts = (decision.version, decision.name, decision.champion_before, decision.reason, _evidence(proposal))
-    entry = history.new_entry(number, home, action, *facts)
-    remedy = history.cut(" ".join(decision.remedies))
-    return entry.model_copy(update={**_more(tracker, proposal, decision.look), "remedy": remedy})
+    entry = history.new_entry(number, _by(tracker, home, proposal), action, *facts)
+    more = {"evaluation": proposal.evaluation.key, "look": decision.look}
+    return entry.model_copy(update={**more, "remedy": history.cut(" ".join(decision.remedies))})
 
 
 def _evidence(proposal: Proposal) -> str:
     return f"runs:/{proposal.parent_run}/{version_evidence.DECISION}"
 
 
-def _more(tracker: Tracker, proposal: Proposal, seen: Look | None) -> dict[str, Any]:
-    who = tracker.tags(proposal.parent_run).get(REQUESTER) or user()
-    return {"evaluation": proposal.evaluation.key, "look": seen, "who": who}
+def _by(tracker: Tracker, home: Path, proposal: Proposal) -> By:
+    return history.by(home, tracker.tags(proposal.parent_run).get(REQUESTER))
