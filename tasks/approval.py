@@ -9,8 +9,11 @@ from prefect.runtime import flow_run
 from prefect.states import Running
 from pydantic import Field
 
+from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.registry.promotion.state_machine import Approve, Word
+from pneumo.settings import Settings
 from pneumo.stages import Evaluation, PolicyRow
+from tasks.people import UNKNOWN
 from tasks.tracking import tracker
 
 LOOK_SECONDS = 5
@@ -22,19 +25,19 @@ class Approval(RunInput):
     approve: bool = Field(False, description="Off: rejected")
     name: str = Field(min_length=1, description="Yours; kept in the history")
     reason: str = Field("", description="Kept in the history")
-    login: str = Field("", description="Leave it empty: `pneumo approve` fills it in")
 
 
-def asking(hours: float, requester: str | None = None) -> Approve:
+def asking(settings: Settings, requester: str | None = None) -> Approve:
     """Ask on the page of this flow run, and wait for the answer; silence is a rejection.
 
     Args:
-        hours: how long.
-        requester: who asked for the run, if another person has to approve; empty: nobody knows who.
+        settings: how long, and where Prefect is.
+        requester: who asked for the run, if another person has to approve; None: anybody may.
     """
+    hours = settings.promotion.approval_hours
 
     def ask(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
-        if requester == "":
+        if requester == UNKNOWN:
             return Word(approved=False, said="not asked for: promotion.two_people needs to know who asked for the run")
         form = Approval.with_initial_data(description=evidence(rows, evaluation, tracker().run_url(evaluation.run_id)))
         get_run_logger().info("waiting %g h for a person's approval: %s", hours, flow_run.ui_url)
@@ -43,7 +46,7 @@ def asking(hours: float, requester: str | None = None) -> Approve:
         except FlowPauseTimeout:
             _go_on()
             return Word(approved=False, said=f"nobody answered within {hours:g} h")
-        if wrong := _alone(answer, requester):
+        if requester and (wrong := _alone(answer, requester, _by_command(answer, settings))):
             return Word(approved=False, said=wrong)
         verb = "approved" if answer.approve else "rejected"
         because = f": {answer.reason}" if answer.reason else ""
@@ -52,14 +55,20 @@ def asking(hours: float, requester: str | None = None) -> Approve:
     return ask
 
 
-def _alone(answer: Approval, requester: str | None) -> str:
-    """Why an approval is not that of a second person; empty if it is, or need not be."""
-    if requester is None or not answer.approve:
+def _by_command(answer: Approval, settings: Settings) -> bool:
+    """Whether `pneumo approve` gave this very answer, in the name of a login; the page can leave no such mark."""
+    api = PrefectApi(address(settings), patience=OUTAGE_SECONDS)
+    return answer.model_dump() in api.marks(flow_run.id, answer.metadata.key)
+
+
+def _alone(answer: Approval, requester: str, by_command: bool) -> str:
+    """Why an approval is not that of a second person; empty if it is, or if it is a no."""
+    if not answer.approve:
         return ""
-    if not answer.login:
+    if not by_command:
         return f"approved on the page by {answer.name}, but promotion.two_people asks for `pneumo approve`"
-    if answer.login.casefold() == requester.casefold():
-        return f"approved by {answer.login}, who asked for the run, but promotion.two_people wants a second person"
+    if answer.name.casefold() == requester.casefold():
+        return f"approved by {answer.name}, who asked for the run, but promotion.two_people wants a second person"
     return ""
 
 

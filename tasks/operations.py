@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pneumo.operations import claims, doctor, estimate, reconcile, retention, sc
 from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
+from pneumo.registry.promotion import alias_switch
 from pneumo.registry.promotion.severity import require_known
 from pneumo.settings import Settings, load_settings
 from pneumo.stages import DatasetVersion, Inventory
@@ -115,11 +117,11 @@ def say(words: str) -> None:
 @task(name="clean", task_run_name="clean", cache_policy=NO_CACHE)
 def clean(settings: Settings, apply: bool) -> str:
     """Show what is old and needed by nobody, and take it away if told so; returns the outcome in words."""
-    found, unknown = retention.plan(settings), retention.unknown(settings)
+    found, unknown = retention.plan(settings, partial(alias_switch.still, settings)), retention.unknown(settings)
     items = [item for item, _ in found]
     pages.clean_table([*items, *unknown])
     if apply:
-        retention.apply(found, settings)
+        items = retention.apply(found, settings)
     outcome = "deleted" if apply else "nothing was touched, retention.apply is false"
     return f"{retention.words(items, unknown, outcome)}."
 

@@ -7,10 +7,11 @@ from pneumo.settings import Settings
 from pneumo.tracking.system import REQUESTER, user
 
 NOBODY = "nobody (a schedule or an automation)"
+UNKNOWN = "unknown (Prefect's page)"
 
 
 def requester(settings: Settings) -> str:
-    """The person who asked, NOBODY for a run that came by itself; empty where that is not known.
+    """The person who asked, NOBODY for a run that came by itself, UNKNOWN where that cannot be known.
 
     Prefect's page tells nobody's name, since Prefect has one login for all; `pneumo` notes whose login it used.
     """
@@ -21,4 +22,4 @@ def requester(settings: Settings) -> str:
         return str(named)
     if not run["deployment_id"]:
         return user()  # called from Python, by whoever runs this process
-    return NOBODY if run["auto_scheduled"] or run["created_by"] else ""
+    return NOBODY if run["auto_scheduled"] or run["created_by"] else UNKNOWN

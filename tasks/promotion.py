@@ -33,7 +33,7 @@ def promote(
     audits: list[ShiftAudit] | None = None,
 ) -> Decision:
     """Register the best candidate by validation, and make it champion if it passes every gate."""
-    approve = asking(settings.promotion.approval_hours, requester(settings) if settings.promotion.two_people else None)
+    approve = asking(settings, requester(settings) if settings.promotion.two_people else None)
     decision = registry.promote(evaluations, version, settings, home, run_id, approve, external, audits or ())
     pages.decision_table(decision, tracker(), audits or ())
     pages.model_card(decision, tracker())
@@ -44,6 +44,6 @@ def promote(
 @task(name="rollback", task_run_name="rollback", cache_policy=NO_CACHE)
 def rollback(settings: Settings, to: str | None, reason: str, synthetic: bool) -> Decision:
     """Make an earlier champion the champion again."""
-    decision = undo.rollback(settings, settings.home, to, reason, synthetic)
+    decision = undo.rollback(settings, settings.home, to, reason, synthetic, requester(settings))
     pages.decision_table(decision, tracker())
     return decision

@@ -45,7 +45,7 @@ def parent_run(parameters: dict[str, Any], stage: str = "pipeline", private: boo
     Of a `private` one MLflow is told what kind of error ended it; the words, which may quote a path, are in Prefect.
     """
     tags = {**_origin(), "stage": stage, "data.source": str(parameters.get("data", ""))}
-    tags |= {REQUESTER: asked} if (asked := requester(load_settings())) else {}
+    tags[REQUESTER] = requester(load_settings())
     run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
     tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
     try:

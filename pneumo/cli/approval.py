@@ -24,7 +24,7 @@ def approve(
     settings = load_settings()
     api, name = PrefectApi(address(settings)), person(settings.tracking_uri)
     run_id = run or _only(api)
-    api.resume(run_id, {"approve": not reject, "name": name, "login": name, "reason": reason})
+    api.resume(run_id, {"approve": not reject, "name": name, "reason": reason})
     console.print(f"{name} {'rejected' if reject else 'approved'} the promotion of run {run_id}", soft_wrap=True)
 
 

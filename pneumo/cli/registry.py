@@ -110,7 +110,7 @@ def _history(phantom: bool, as_json: bool) -> None:
     columns = ("when (UTC)", "who", "what", "version", "took effect", "test images", "why")
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        took = "" if row.action in ("calibration", "lift") else "yes" if row.took_effect else "no"
+        took = "" if row.action in ("look", "calibration", "lift") else "yes" if row.took_effect else "no"
         look = f"{row.look.test_set[:6]} #{row.look.number}" if row.look else ""
         table.add_row(f"{row.when:%Y-%m-%d %H:%M}", row.who, row.action, row.version, took, look, row.reason)
     console.print(table, highlight=False)

@@ -1,5 +1,6 @@
 """`pneumo doctor | clean`."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -40,12 +41,13 @@ def clean(
 ) -> None:
     """Show what is old and needed by nobody; delete it with --apply; champions lose nothing."""
     from pneumo.operations import retention
+    from pneumo.registry.promotion import alias_switch
 
     settings = _limited(load_settings(), days=days, runs=runs)
-    found, unknown = retention.plan(settings), retention.unknown(settings)
+    found, unknown = retention.plan(settings, partial(alias_switch.still, settings)), retention.unknown(settings)
     items = [item for item, _ in found]
     if apply:
-        retention.apply(found, settings)
+        items = retention.apply(found, settings)
     if as_json:
         console.print_json(data=[item.model_dump() for item in [*items, *unknown]])
         return

@@ -1,5 +1,6 @@
 """What pneumo asks of a Prefect server over its REST API; importing Prefect itself takes seconds."""
 
+import json
 import os
 import uuid
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
 UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # of an id that is none
+MARK = "by-command-"  # begins the keys of inputs of a flow run that no form of Prefect's page makes
 
 
 def address(settings: Settings) -> str:
@@ -124,15 +126,24 @@ class PrefectApi(PrefectClient):
         self.ask("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
 
     def resume(self, run_id: str, answer: dict[str, Any]) -> None:
-        """Answer a run that waits for a person.
+        """Answer a run that waits for a person, and leave a mark of that, which Prefect's page cannot do.
 
         Raises:
             ServiceError: it does not wait, or not for such an answer.
         """
+        waiting = self.run(run_id)["state"]
+        if keys := waiting["state_details"].get("run_input_keyset"):
+            mark = {"key": f"{MARK}{keys['response']}-{uuid.uuid4().hex[:8]}", "value": json.dumps(answer)}
+            self.ask("POST", f"/flow_runs/{run_id}/input", mark)
         told = self.ask("POST", f"/flow_runs/{run_id}/resume", {"run_input": answer})
         if told["status"] != "ACCEPT":
             reason = told["details"].get("reason") or "no reason given"
             raise ServiceError(f"Expected the run {run_id} to wait for this answer, but Prefect refused it: {reason}")
+
+    def marks(self, run_id: str, key: str) -> list[dict[str, Any]]:
+        """The answers that `resume` gave to a run's question, by the key under which Prefect keeps the answer."""
+        body = {"prefix": f"{MARK}{key}-", "limit": PAGE}
+        return [json.loads(item["value"]) for item in self.ask("POST", f"/flow_runs/{run_id}/input/filter", body)]
 
     def crash(self, run_id: str, message: str) -> None:
         """Record that a run's process is gone; frees its place in the queue."""

@@ -17,7 +17,10 @@ from pneumo.tracking import Tracker
 
 
 def find(rows: Sequence[HistoryRow], version: str, content: Sequence[str]) -> HistoryRow | None:
-    """The rollback that took away a version or another one of the same content; None if none did, or it was lifted."""
+    """The rollback that took away a version or another one of the same content; None if none did, or it was lifted.
+
+    One that was announced counts unless it was withdrawn: where the alias is, or was moved to since, lifts nothing.
+    """
     found = None
     for row in rows:
         meant = row.version if row.action == "lift" else row.champion
@@ -25,7 +28,7 @@ def find(rows: Sequence[HistoryRow], version: str, content: Sequence[str]) -> Hi
             continue
         if row.action == "lift":
             found = None
-        elif row.action == "rollback" and row.took_effect:
+        elif row.action == "rollback" and not row.withdrawn:
             found = row
     return found
 
@@ -68,7 +71,9 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
         )
     said = reason or f"may be promoted again after the rollback from version {bar.champion}"
     candidate = found.tags.get("candidate", "") if found else ""
-    entry = history.new_entry(now.number, home, "lift", version, candidate, now.champion, said, bar.evidence)
+    entry = history.new_entry(
+        now.number, history.by(home), "lift", version, candidate, now.champion, said, bar.evidence
+    )
     entry = entry.model_copy(update={"content": tuple({*content, *bar.content})})
     history.append(tracker, name, entry)
     for number in {version, bar.champion or version}:

@@ -58,7 +58,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
     rows = history.standing(tracker, name, settings.registry).rows
     moves = [row for row in rows if row.took_effect]
     look = next((row.look for row in reversed(moves) if row.version == found.version and row.look), None)
-    made = test_set_use.decisions(rows, look.sketch) if look else []
+    made = test_set_use.looks(rows, look.sketch).values() if look else ()
     return ChampionInfo(
         registered_model=name,
         version=found.version,
@@ -70,7 +70,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
         registered=datetime.fromtimestamp(found.created, UTC),
         run_url=tracker.run_url(found.run_id),
         look=look,
-        decisions=max((row.look.number for row in made if row.look), default=0),
+        decisions=len(made),
         promotions=sum(row.action == "promotion" and row.took_effect for row in made),
     )
 
@@ -103,7 +103,8 @@ def refused(settings: Settings, synthetic: bool = False) -> Refused | None:
     """
     tracker = Tracker.of(settings)
     name = settings.model_name(synthetic)
-    last = next((row for row in reversed(history.read(tracker, name)) if row.action == "rejection"), None)
+    rows = history.standing(tracker, name, settings.registry).rows
+    last = next((row for row in reversed(rows) if row.action == "rejection" and not row.withdrawn), None)
     if last is None:
         return None
     told = last.model_dump(include={"version", "name", "when", "reason", "remedy", "evidence"})

@@ -1,36 +1,37 @@
-"""Every promotion, rejection, rollback and lift, kept with the registered model and never changed.
+"""Every look, promotion, rejection, rollback and lift, kept with the registered model and never changed.
 
 An entry is a tag of the registered model. An entry of a move (promotion, rollback) is written before the alias moves,
-because the move is the last thing that happens; whether it came to pass is read off the champion that later entries,
-or the alias today, name.
+and a tag of its own after that says that it did. A process that dies in between leaves neither that tag nor a
+withdrawal: only of such a move it is read off the champion that later entries, or the alias today, name.
 """
 
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pneumo.settings import Registry, Settings
 from pneumo.stages import Look, Record
 from pneumo.tracking import Tracker
+from pneumo.tracking.models import HISTORY
 from pneumo.tracking.system import user
 
-PREFIX = "pneumo.history."
+DONE = "pneumo.moved."  # and the id of an entry: the alias has moved as it was announced
 LONGEST_REASON = 1500  # a tag of a registered model holds 5,000 characters
 MOVES = ("promotion", "rollback")
-Action = Literal["promotion", "rollback", "rejection", "withdrawal", "calibration", "lift"]
+Action = Literal["look", "promotion", "rollback", "rejection", "withdrawal", "calibration", "lift"]
 
 
 class Entry(Record):
     """What happened; `champion` is the version that had the alias when this was written, `when` is UTC.
 
-    A withdrawal has the id of the move that was announced and taken back. A promotion that dies before its decision
-    leaves no entry. A rollback has the `content` of the version that goes, by which it is known again under another
-    number; a lift has that of the version that may be promoted again. A decision has the key of the `evaluation` that
-    it was about, the `remedy` for what did not hold, and the `look` that it was at the test images; entries of before
-    these were counted have none.
+    A withdrawal has the id of the entry that was announced and taken back. A look is written before a challenger is
+    compared with the champion; a promotion that dies before its decision leaves no more than that. A rollback has the
+    `content` of the version that goes, by which it is known again under another number; a lift has that of the version
+    that may be promoted again. A decision has the key of the `evaluation` that it was about, the `remedy` for what did
+    not hold, and the `look` that it was at the test images; entries of before these were counted have none.
     """
 
     number: int
@@ -51,9 +52,10 @@ class Entry(Record):
 
 
 class HistoryRow(Entry):
-    """An entry, and whether the champion's alias moved because of it."""
+    """An entry, whether the champion's alias moved because of it, and whether it was announced and taken back."""
 
     took_effect: bool
+    withdrawn: bool = False
 
 
 class Standing(Record):
@@ -77,7 +79,8 @@ def standing(tracker: Tracker, name: str, names: Registry) -> Standing:
     """How a registered model stands now."""
     found = tracker.registered(name)
     champion = found.aliases.get(names.champion)
-    return Standing(champion=champion, rows=tuple(judged(entries(found.tags), champion)))
+    moved = {key.removeprefix(DONE) for key in found.tags if key.startswith(DONE)}
+    return Standing(champion=champion, rows=tuple(judged(entries(found.tags), champion, moved)))
 
 
 def history(settings: Settings, synthetic: bool = False) -> list[HistoryRow]:
@@ -97,26 +100,43 @@ def read(tracker: Tracker, name: str) -> list[Entry]:
 
 def entries(tags: Mapping[str, str]) -> list[Entry]:
     """The entries among a registered model's tags, oldest first."""
-    found = [Entry.model_validate_json(value) for key, value in tags.items() if key.startswith(PREFIX)]
+    found = [Entry.model_validate_json(value) for key, value in tags.items() if key.startswith(HISTORY)]
     return sorted(found, key=lambda entry: (entry.number, entry.when, entry.id))
 
 
 def append(tracker: Tracker, registered: str, entry: Entry) -> None:
     """Write an entry under a key of its own, so that two writers at once both stay."""
-    key = f"{PREFIX}{entry.number:06d}.{entry.id}"
+    key = f"{HISTORY}{entry.number:06d}.{entry.id}"
     tracker.set_model_tag(registered, key, entry.model_dump_json())
 
 
+def mark_done(tracker: Tracker, registered: str, entry: Entry) -> None:
+    """Say that the champion's alias has moved as an entry announced, whatever becomes of the alias later."""
+    tracker.set_model_tag(registered, f"{DONE}{entry.id}", datetime.now(UTC).isoformat())
+
+
+class By(NamedTuple):
+    """Who asked for what an entry tells, and the machine and state folder that did it."""
+
+    who: str
+    place: str
+
+
+def by(home: Path, requester: str | None = None) -> By:
+    """Who asked; where nobody says who, this process's own login did."""
+    return By(requester or user(), place(home))
+
+
 def new_entry(
-    number: int, home: Path, action: Action, version: str, name: str, champion: str | None, reason: str, evidence: str
+    number: int, by: By, action: Action, version: str, name: str, champion: str | None, reason: str, evidence: str
 ) -> Entry:
-    """An entry by this user, now."""
+    """An entry of now."""
     return Entry(
         number=number,
         id=uuid.uuid4().hex[:8],
         when=datetime.now(UTC),
-        who=user(),
-        place=place(home),
+        who=by.who,
+        place=by.place,
         action=action,
         version=version,
         name=name,
@@ -136,21 +156,25 @@ def place(home: Path) -> str:
     return f"{socket.gethostname()}:{home.absolute()}"
 
 
-def judged(entries: list[Entry], champion: str | None) -> list[HistoryRow]:
-    """Entries with `took_effect`, given today's champion; what was withdrawn did not, whoever did the same then."""
+def judged(entries: list[Entry], champion: str | None, moved: Collection[str] = ()) -> list[HistoryRow]:
+    """Entries with `took_effect`, given today's champion and the ids of the moves that are known to be done.
+
+    What was withdrawn did not take effect, whoever did the same then.
+    """
     withdrawn = {entry.id for entry in entries if entry.action == "withdrawal"}
     return [
         HistoryRow(
             **entry.model_dump(),
-            took_effect=entry.id not in withdrawn and _took_effect(entry, entries[place + 1 :], champion),
+            withdrawn=entry.id in withdrawn,
+            took_effect=entry.action in MOVES
+            and entry.id not in withdrawn
+            and (entry.id in moved or _seems_done(entry, entries[place + 1 :], champion)),
         )
         for place, entry in enumerate(entries)
     ]
 
 
-def _took_effect(entry: Entry, later: list[Entry], champion: str | None) -> bool:
-    if entry.action not in MOVES:
-        return False
+def _seems_done(entry: Entry, later: list[Entry], champion: str | None) -> bool:
     for other in later:
         if other.champion == entry.version:
             return True

@@ -11,10 +11,16 @@ from pneumo.registry.promotion.load_check import check_example
 from pneumo.settings import Settings
 from pneumo.stages import Decision, PolicyRow
 from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking.system import REQUESTER
 
 
 def rollback(
-    settings: Settings, home: Path, to: str | int | None = None, reason: str = "", synthetic: bool = False
+    settings: Settings,
+    home: Path,
+    to: str | int | None = None,
+    reason: str = "",
+    synthetic: bool = False,
+    requester: str | None = None,
 ) -> Decision:
     """Make an earlier champion the champion again; the one that goes becomes `previous`, and is barred.
 
@@ -24,6 +30,7 @@ def rollback(
         to: version; empty: the newest earlier champion that is not barred.
         reason: kept in the history.
         synthetic: of the model of the drawn images.
+        requester: who asked for it, for the history; empty: the user of this process.
 
     Raises:
         PromotionError: there is nothing to go back to, or the version was never champion, is barred or was changed.
@@ -37,13 +44,15 @@ def rollback(
         version_evidence.check_files(tracker, target)
         check_example(tracker, name, target.version)
         said = reason or f"went back from version {now.champion} to version {target.version}"
-        run_id = tracker.start_run("rollback", tags={"stage": "rollback", "synthetic": str(synthetic).lower()})
+        by = history.by(home, requester)
+        tags = {"stage": "rollback", "synthetic": str(synthetic).lower(), REQUESTER: by.who}
+        run_id = tracker.start_run("rollback", tags=tags)
         undo.callback(tracker.finish, run_id, "FAILED", "the rollback was undone")
         decision = _decision(target, run_id, now.champion, said)
         tracker.log_text(run_id, decision.model_dump_json(indent=1), version_evidence.DECISION)
         evidence = f"runs:/{run_id}/{version_evidence.DECISION}"
         entry = history.new_entry(
-            now.number, home, "rollback", target.version, decision.name, now.champion, said, evidence
+            now.number, by, "rollback", target.version, decision.name, now.champion, said, evidence
         ).model_copy(update={"content": _bar(tracker, target, now.champion, said, undo)})
         tracker.finish(run_id)
         moves = [(names.previous, now.champion)] if now.champion else []

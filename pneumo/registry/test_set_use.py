@@ -36,36 +36,45 @@ def look(
     The same evaluation against the same champion is the same look, and has its number again. Significance is spent
     only to find a challenger better; with `tie: promote` it is the worse one that has to be found, at 95 % every time.
 
+    Looks are counted, and whoever compares announces the look before it counts. So of several at once, who counts as
+    the k-th sees at least k: two may get the same number, but never one that is too small, and no level is spent twice.
+
     Args:
-        rows: history of the registered model.
+        rows: history of the registered model; for a look that was announced, as it is after that.
         images: sha256 of each test image.
         evaluation: its key.
         champion: version that is compared with, None without one.
         policy: `tie` and `maximum_comparisons`.
     """
     few = sketch(images)
-    known = decisions(rows, few)
-    again = next((row.look for row in known if (row.evaluation, row.champion) == (evaluation, champion)), None)
-    others = [row for row in known if (row.evaluation, row.champion) != (evaluation, champion)]
+    others = looks(rows, few)
+    again = others.pop((evaluation, champion), None)
     compares = champion is not None and policy.tie == "keep"
-    number = 1 + max((row.look.number for row in others if row.look), default=0)
-    comparison = 1 + max((row.look.comparison for row in others if row.look and not row.look.spent), default=0)
-    if again:
-        number, comparison = again.number, again.comparison or comparison
+    number, comparison = 1 + len(others), 1 + sum(compared(row) for row in others.values())
+    if again and again.look and again.action in DECISIONS:
+        number, comparison = again.look.number, again.look.comparison or comparison
     within = compares and comparison <= policy.maximum_comparisons
     return Look(
         test_set=digest(images),
         sketch=few,
         images=len(images),
         number=number,
-        promotions=sum(row.action == "promotion" and row.took_effect for row in others),
+        promotions=sum(row.action == "promotion" and row.took_effect for row in others.values()),
         comparison=comparison if compares else 0,
         most=policy.maximum_comparisons if compares else 0,
         significance=significance(comparison) if within else 0.0,
     )
 
 
-def decisions(rows: Sequence[HistoryRow], few: tuple[str, ...]) -> list[HistoryRow]:
-    """The decisions that were made on a set of test images (its sketch) or on one of mostly the same, oldest first."""
-    judged = [row for row in rows if row.look and row.action in DECISIONS]
-    return [row for row in judged if row.look and alike(row.look.sketch, few) > ALIKE]
+def looks(rows: Sequence[HistoryRow], few: tuple[str, ...]) -> dict[tuple[str, str | None], HistoryRow]:
+    """All looks at a set of test images (its sketch) or at one of mostly the same, by evaluation and champion.
+
+    Of each the decision, or its announcement if it never came to one.
+    """
+    found = [row for row in rows if row.look and alike(row.look.sketch, few) > ALIKE]
+    return {(row.evaluation, row.champion): row for row in found}
+
+
+def compared(row: HistoryRow) -> bool:
+    """Whether a look compared with a champion, which spends significance."""
+    return row.look is not None and row.look.most > 0

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import RegisteredModel
 
+HISTORY = "pneumo.history."  # tags of a registered model, each an entry: what was decided on a version, and where
 REGISTERED = "pneumo.key"  # tag of every version that pneumo registers, and of no other
 LONGEST_DESCRIPTION = 5000  # of MLflow's column
 MODEL = (

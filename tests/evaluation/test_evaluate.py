@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from pneumo.errors import DataError, ModelError
@@ -113,6 +114,10 @@ def test_the_operating_point_is_fitted_at_home_and_under_change(candidate, evalu
     both = fit_operating(predictions, shifted, Promotion().target_sensitivity)
     assert (evaluation.offset, evaluation.temperature, evaluation.threshold) == pytest.approx(both, rel=1e-6)
     assert both.offset != fit_operating(predictions, None, Promotion().target_sensitivity).offset
-    for part in ("validation", "shifted"):
-        assert 0 <= evaluation.metrics[f"{part}_calibration_error"] <= 1
-        assert 0 <= evaluation.metrics[f"{part}_sensitivity"] <= 1
+    for part, rows in (("validation", predictions), ("shifted", shifted)):
+        probability = expit((rows["logit"] + both.offset) / both.temperature)
+        called, ill = probability >= both.threshold, rows["label"] == "PNEUMONIA"
+        assert evaluation.metrics[f"{part}_sensitivity"] == pytest.approx(called[ill].mean())
+        bins = pd.DataFrame({"p": probability, "y": ill}).groupby((probability * 10).astype(int).clip(upper=9))
+        error = sum(abs(one["p"].mean() - one["y"].mean()) * len(one) for _, one in bins) / len(rows)
+        assert evaluation.metrics[f"{part}_calibration_error"] == pytest.approx(error)

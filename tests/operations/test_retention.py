@@ -2,18 +2,22 @@ import os
 import sqlite3
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from pneumo.cache import is_kept
 from pneumo.data.store import packs, prune
 from pneumo.data.store.versions import keep_version
-from pneumo.errors import TrackingError
+from pneumo.errors import PromotionError, TrackingError
 from pneumo.operations import access, processes, retention
 from pneumo.operations.embedded import environment, table
-from pneumo.operations.prefect_api import PrefectApi
+from pneumo.operations.prefect_api import UNDER_WAY, PrefectApi
 from pneumo.operations.retention import files, stores, tracked
+from pneumo.registry import history
+from pneumo.registry.promotion import alias_switch
 from pneumo.settings import Data, Registry, Retention, Services, Settings, Tracking
 from pneumo.tracking import Tracker
 from pneumo.tracking.erase import owner_of
@@ -22,6 +26,8 @@ from tests.operations.conftest import Prefect
 
 DAY = 86_400
 LIMITS = Retention(days=10, runs=1, log_mb=0.001)
+STILL = partial(partial, alias_switch.still)  # of settings: as the command and the flow hand it in
+ROW = {"path": "a", "sha256": "s", "label": "NORMAL", "subtype": "none", "patient": "p", "split": "train"}
 
 
 def aged(path: Path, days: float, content: str = "x") -> Path:
@@ -43,7 +49,7 @@ def test_only_old_caches_checkpoints_reports_and_logs_go(tmp_path):
     for days, age in (("old", 11), ("young", 9)):
         for place in (f"cache/train/{days}", f"checkpoints/{days}", f"runs/{days}", f"logs/{days}.log"):
             aged(tmp_path / place, age)
-    found = list(files.old_files(tmp_path, LIMITS, ()))
+    found = list(files.old_files(tmp_path, LIMITS, tuple))
     assert names(found) == {"cache/train/old", "checkpoints/old", "runs/old", "logs/old.log"}
     for _, remove in found:
         remove()
@@ -54,7 +60,23 @@ def test_only_old_caches_checkpoints_reports_and_logs_go(tmp_path):
 def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
     aged(tmp_path / "cache/train/.key.1a2b3c4d", 1.1)
     aged(tmp_path / "cache/train/.other.1a2b3c4d", 0.9)
-    assert names(files.old_files(tmp_path, LIMITS, ())) == {"cache/train/.key.1a2b3c4d"}
+    assert names(files.old_files(tmp_path, LIMITS, tuple)) == {"cache/train/.key.1a2b3c4d"}
+
+
+def test_what_was_used_claimed_or_is_needed_since_the_plan_stays(tmp_path):
+    digests = set()
+    version = keep_version(pd.DataFrame([ROW]), "x", True, tmp_path / "images", tmp_path)
+    for place in ("cache/train/used", "cache/train/unused", "runs/claimed"):
+        aged(tmp_path / place, 11)
+    for place in (version.manifest, version.manifest.with_name("version.json"), version.manifest.parent):
+        os.utime(place, (1, 1))
+    removals = list(files.old_files(tmp_path, LIMITS, lambda: digests))
+    assert len(removals) == 4
+    assert is_kept(tmp_path / "cache/train/used")
+    (tmp_path / "runs/claimed/process.json").write_text("{}")
+    digests.add(version.digest)  # a rollback has made it the champion's
+    assert {item.name for item, remove in removals if remove()} == {"cache/train/unused"}
+    assert version.manifest.exists() and (tmp_path / "cache/train/used/content").exists()
 
 
 def test_locks_measurements_and_claimed_runs_stay(tmp_path):
@@ -62,15 +84,15 @@ def test_locks_measurements_and_claimed_runs_stay(tmp_path):
     aged(tmp_path / "cache/files.sqlite", 99)
     aged(tmp_path / "runs/mine", 99)
     (tmp_path / "runs/mine/process.json").write_text("{}")
-    assert names(files.old_files(tmp_path, LIMITS, ())) == set()
+    assert names(files.old_files(tmp_path, LIMITS, tuple)) == set()
 
 
 def test_a_needed_data_set_stays_with_its_images(tmp_path):
     roots = [tmp_path / "cache" / "phantom" / name for name in ("needed", "other")]
     versions = []
     for root in roots:
-        row = {"path": root.name, "sha256": "s", "label": "NORMAL", "subtype": "none", "patient": "p", "split": "train"}
-        versions.append(keep_version(pd.DataFrame([row]), "x", True, root / "chest_xray", tmp_path))
+        row = pd.DataFrame([ROW | {"path": root.name}])
+        versions.append(keep_version(row, "x", True, root / "chest_xray", tmp_path))
         aged(root / "chest_xray" / "a.jpeg", 99)
         for place in (
             root / "chest_xray",
@@ -80,7 +102,7 @@ def test_a_needed_data_set_stays_with_its_images(tmp_path):
         ):
             os.utime(place, (1, 1))
         os.utime(versions[-1].manifest.parent, (1, 1))
-    found = names(files.old_files(tmp_path, LIMITS, {versions[0].digest}))
+    found = names(files.old_files(tmp_path, LIMITS, lambda: {versions[0].digest}))
     assert found == {"cache/phantom/other", f"cache/split/{versions[1].digest[:16]}"}
 
 
@@ -131,8 +153,8 @@ def registered(settings, tracker, monkeypatch):
 def test_champion_the_one_before_and_their_runs_stay(registered, tracker):
     settings, name, made = registered
     keep = tracked.needed(tracker, settings)
-    versions = list(tracked.old_versions(tracker, settings, keep))
-    runs = list(tracked.old_runs(tracker, settings.retention, keep))
+    versions = list(tracked.old_versions(tracker, settings, keep, STILL(settings)))
+    runs = list(tracked.old_runs(tracker, settings, keep))
     assert names(versions) == {f"{name} 1", f"{name} 2"}
     assert {item.name.split("(")[1] for item, _ in runs} == {f"{made[0][1]})", f"{made[1][1]})"}
     assert {tracker.version(name, number).tags["dataset.digest"] for number in ("3", "4")} == keep.digests
@@ -142,14 +164,64 @@ def test_champion_the_one_before_and_their_runs_stay(registered, tracker):
 def test_a_removed_run_takes_its_files_and_models_with_it(registered, tracker):
     settings, name, made = registered
     keep = tracked.needed(tracker, settings)
-    for _, remove in [*tracked.old_versions(tracker, settings, keep), *tracked.old_runs(tracker, LIMITS, keep)]:
-        remove()
+    old = [*tracked.old_versions(tracker, settings, keep, STILL(settings)), *tracked.old_runs(tracker, settings, keep)]
+    assert all(remove() for _, remove in old)
     assert [version.version for version in tracker.versions(name)] == ["3", "4", "5"]
     assert tracker.client.get_run(made[0][2]).info.lifecycle_stage == "deleted"
     assert tracker.client.list_artifacts(made[0][2], "figures") == []
     assert tracker.client.list_artifacts(made[3][2], "figures") != []
     assert tracker.alias(name, "champion") == "4"
-    assert names(tracked.old_versions(tracker, settings, tracked.needed(tracker, settings))) == set()
+    assert names(tracked.old_versions(tracker, settings, tracked.needed(tracker, settings), STILL(settings))) == set()
+
+
+@pytest.mark.services
+def test_a_version_that_a_rollback_took_up_since_the_plan_stays_with_its_run(registered, tracker):
+    settings, name, made = registered
+    keep = tracked.needed(tracker, settings)
+    old = [*tracked.old_versions(tracker, settings, keep, STILL(settings)), *tracked.old_runs(tracker, settings, keep)]
+    assert len(old) == 4
+    tracker.set_alias(name, "champion", "1")
+    assert [item.name for item in retention.apply(old, settings)] == [f"{name} 2", f"pipeline ({made[1][1]})"]
+    assert tracker.alias(name, "champion") == "1"
+    assert tracker.client.get_run(made[0][1]).info.lifecycle_stage == "active"
+
+
+@pytest.mark.services
+def test_no_version_goes_while_somebody_may_be_going_back_to_it(registered, tracker):
+    settings, name, _ = registered
+    ((_, remove), *_) = tracked.old_versions(tracker, settings, tracked.needed(tracker, settings), STILL(settings))
+    elsewhere = history.new_entry(1, history.by(Path("/another machine")), "rollback", "1", "", "4", "r", "e")
+    history.append(tracker, name, elsewhere)
+    with pytest.raises(PromotionError, match=r"announced version 1 .* it has not happened yet"):
+        remove()
+    assert tracker.version(name, "1")
+
+
+@pytest.mark.services
+def test_the_run_that_promoted_a_version_which_another_run_had_made_stays(registered, tracker):
+    settings, name, made = registered
+    decisions = (("promotion", "4", made[0]), ("rejection", "2", made[1]))  # version 4 stays, version 2 goes
+    for action, version, (_, parent, *_) in decisions:
+        evidence = f"runs:/{parent}/promotion/decision.json"
+        history.append(
+            tracker, name, history.new_entry(1, history.by(Path("here")), action, version, "", "3", "r", evidence)
+        )
+    keep = tracked.needed(tracker, settings)
+    assert names(tracked.old_runs(tracker, settings, keep)) == {f"pipeline ({made[1][1]})"}
+
+
+@pytest.mark.services
+def test_no_cache_goes_once_a_training_has_begun(settings, prefect, monkeypatch):
+    for run in prefect.api.runs(UNDER_WAY):  # of other tests
+        prefect.ask("POST", f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+    for name in ("one", "other"):
+        aged(settings.home / "cache/train" / name, 99)
+    (_, one), (_, other) = retention.plan(settings, STILL(settings))
+    assert one()
+    run = prefect.run(prefect.deployment("a training"), "RUNNING")
+    assert not other() and (settings.home / "cache/train/other").exists()
+    prefect.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
+    assert other()
 
 
 @pytest.mark.services
@@ -157,8 +229,8 @@ def test_nothing_younger_than_the_limit_goes(registered, tracker, monkeypatch):
     settings, _, _ = registered
     monkeypatch.undo()
     keep = tracked.needed(tracker, settings)
-    assert not list(tracked.old_versions(tracker, settings, keep))
-    assert not list(tracked.old_runs(tracker, settings.retention, keep))
+    assert not list(tracked.old_versions(tracker, settings, keep, STILL(settings)))
+    assert not list(tracked.old_runs(tracker, settings, keep))
 
 
 @pytest.mark.services
@@ -174,8 +246,8 @@ def test_what_somebody_else_made_stays_and_all_that_it_rests_on(registered, trac
     below = client.create_run(experiment, tags={"mlflow.parentRunId": made[1][2]}).info.run_id
     client.set_terminated(below)
     keep = tracked.needed(tracker, settings)
-    assert names(tracked.old_versions(tracker, settings, keep)) == {f"{name} 1", f"{name} 2"}
-    assert names(tracked.old_runs(tracker, settings.retention, keep)) == set()
+    assert names(tracked.old_versions(tracker, settings, keep, STILL(settings))) == {f"{name} 1", f"{name} 2"}
+    assert names(tracked.old_runs(tracker, settings, keep)) == set()
 
 
 @pytest.fixture
@@ -301,10 +373,7 @@ def test_without_a_champion_no_data_version_goes(tmp_path, s3_server, monkeypatc
             return super().now(zone) + retention.timedelta(days=2)
 
     monkeypatch.setattr(retention, "datetime", Later)
-    found = [
-        list(retention._old_data(settings, tracked.Needed(versions=frozenset(), runs=frozenset(), digests=digests)))
-        for digests in (frozenset(), frozenset({"of a champion"}))
-    ]
+    found = [list(retention._old_data(settings, partial(frozenset, digests))) for digests in ((), ("of a champion",))]
     assert found[0] == []
     assert {item.kind for item, _ in found[1]} == {"data version", "data shard"}
 
@@ -352,11 +421,28 @@ def test_old_versions_leave_s3_with_the_images_that_only_they_have(tmp_path, s3_
     assert prune.surplus(place, {versions[0]}, newest=1, before=later - retention.timedelta(days=2)) == ([], [])
     doomed, shards = prune.surplus(place, {versions[0]}, newest=1, before=later)
     assert [one.name for one in doomed] == [versions[1]], "the first is needed, the last the newest"
-    for one in [*doomed, *shards]:
-        prune.remove(place, one)
+    assert all(prune.remove(place, one) for one in [*doomed, *shards])
     assert set(packs.stored(place)) == {versions[0], versions[2]}
     for digest in (versions[0], versions[2]):
         packs.pull(digest, tmp_path / "elsewhere", place)
+
+
+def test_what_was_written_or_came_to_be_needed_since_the_plan_stays_on_s3(tmp_path, s3_server):
+    place = Data(storage=f"s3://hospital/late-{uuid.uuid4().hex[:6]}", s3_endpoint=s3_server)
+    pushed(tmp_path / "a", "12", place)
+    second = pushed(tmp_path / "b", "34", place)
+    later = retention.datetime.now(retention.UTC) + retention.timedelta(days=1)
+    (version,), (shard,) = prune.surplus(place, {second}, newest=0, before=later)
+    assert not prune.remove(place, shard), "the version that needs it is still there"
+    bucket = packs.bucket_of(place)
+    time.sleep(1.1)  # S3 tells times in seconds
+    bucket.put(version.keys[0], bucket.get(version.keys[0]))
+    assert not prune.remove(place, version), "it was pushed again"
+    (version,), (shard,) = prune.surplus(place, {second}, newest=0, before=later)
+    assert prune.remove(place, version)
+    pushed(tmp_path / "c", "15", place)
+    assert not prune.remove(place, shard), "a version came that has an image in it"
+    packs.pull(packs.stored(place)[0], tmp_path / "elsewhere", place)
 
 
 def test_what_trainings_elsewhere_left_goes_when_it_is_old(s3_server):

@@ -101,8 +101,8 @@ class World:
         return {alias: self.tracker.alias(self.name, alias) for alias in ("champion", "challenger", "previous")}
 
     def moves(self) -> list[tuple[str, str, bool]]:
-        """Action, version and effect of every history entry."""
-        return [(row.action, row.version, row.took_effect) for row in history(self.settings)]
+        """Action, version and effect of every history entry but the looks."""
+        return [(row.action, row.version, row.took_effect) for row in history(self.settings) if row.action != "look"]
 
     @staticmethod
     def data_version(root: Path, rows: pd.DataFrame) -> DatasetVersion:

@@ -53,13 +53,14 @@ class Memory:
 
     def create_model_version(self, name: str, source: str, run_id: str, tags: dict[str, str], **_: Any) -> ModelVersion:
         number = next(str(number) for number in itertools.count(1) if str(number) not in self._model(name)["versions"])
-        self._model(name)["versions"][number] = {"source": source, "run_id": run_id, "tags": dict(tags)}
+        self._model(name)["versions"][number] = {"source": source, "run_id": run_id, "tags": dict(tags), "text": ""}
         return self.get_model_version(name, number)
 
     def get_model_version(self, name: str, version: str) -> ModelVersion:
         found = self._version(name, version)
         tags = [ModelVersionTag(key, value) for key, value in found["tags"].items()]
-        return ModelVersion(name, version, 0, source=found["source"], run_id=found["run_id"], tags=tags)
+        facts = {"source": found["source"], "run_id": found["run_id"], "description": found["text"]}
+        return ModelVersion(name, version, 0, **facts, tags=tags)
 
     def search_model_versions(self, words: str, **_: Any) -> PagedList[ModelVersion]:
         name = words.removeprefix("name='").removesuffix("'")
@@ -67,6 +68,9 @@ class Memory:
             [self.get_model_version(name, number) for number in self.models.get(name, {"versions": {}})["versions"]],
             None,
         )
+
+    def update_model_version(self, name: str, version: str, description: str) -> None:
+        self._version(name, version)["text"] = description
 
     def set_model_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         self._version(name, version)["tags"][key] = value

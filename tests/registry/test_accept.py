@@ -21,6 +21,7 @@ from pneumo.registry.history import history
 from pneumo.registry.promotion import comparison, load_check, version_evidence
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
+from pneumo.tracking.system import REQUESTER
 
 LIMITS = {"maximum_calibration_error": 0.12, "minimum_specificity": 0.5, "minimum_sensitivity": 0.7}
 
@@ -98,13 +99,15 @@ def test_calibrating_registers_the_same_files_with_another_operating_point(here:
 
 
 def test_the_new_version_has_evidence_card_tags_and_history(here: Any, tmp_path: Path) -> None:
-    found = ask(here, calibrate=60)
+    run = here.tracker.start_run("asked for", tags={REQUESTER: "anna"})
+    found = ask(here, calibrate=60, run_id=run)
     version = here.tracker.version(here.name, "2")
     assert version.tags["accept.parent"] == "1" and version.tags["accept"] == "accepted"
     assert version.tags["offset"] == repr(found.after.offset) and version.tags["auc"]
     assert "Not a medical device" in version.description and "40 NORMAL and 20 PNEUMONIA" in version.description
     entry = history(here.settings)[-1]
     assert (entry.action, entry.version, entry.champion, entry.took_effect) == ("calibration", "2", "1", False)
+    assert entry.who == "anna"
     report = here.tracker.download(entry.evidence, tmp_path / "report")
     assert json.loads(report.read_text())["version"] == "2"
     with version_evidence.kept(here.tracker, version) as kept:

@@ -1,8 +1,8 @@
 """Two runs on two machines, in every order that their calls of the registry can come in.
 
 Each run goes on only when it is told to: up to its next read of the registered model, announcement or move of the
-champion. All merges of the two sequences are tried, also with one run that dies or fails at any of these calls.
-What a run is judged by is made up; registry, history, claims and undo are real.
+champion, or word of a person. All merges of the two sequences are tried, also with one run that dies or fails at any of
+these calls. What a run is judged by, and how a card reads, is made up; registry, history, claims and undo are real.
 """
 
 import copy
@@ -10,7 +10,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ import pytest
 
 from pneumo.errors import PneumoError, PromotionError, TrackingError
 from pneumo.evaluation.statistics.paired_difference import Comparison
+from pneumo.evaluation.statistics.significance import significance
 from pneumo.registry import history, rollback
-from pneumo.registry.promotion import alias_switch, judgement, state_machine, version_evidence
+from pneumo.registry.card import Card
+from pneumo.registry.promotion import alias_switch, entries, judgement, state_machine, version_evidence
 from pneumo.registry.promotion.comparison import Contest
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Evaluation, Interval, PolicyRow
+from pneumo.stages import DatasetVersion, Decision, Evaluation, Interval, PolicyRow
 from pneumo.tracking import Tracker, runs
 from pneumo.tracking.connection import longest_call
 from tests.registry.memory import Memory
@@ -32,6 +34,8 @@ QUALITY = {"worse": 0.05, "first": 0.1, "second": 0.2, "a": 0.3, "b": 0.4, "late
 SETTINGS = Settings(tracking={"uri": "memory"})
 SURE = Interval(value=0.9, low=0.9, high=0.9)
 WATCHED = ("registered", "set_model_tag", "set_alias", "delete_alias", "set_version_tags", "register")
+WATCHED += ("describe_version", "log_text")
+PROMOTED = "promoted"
 
 
 class DeadError(BaseException):
@@ -39,11 +43,14 @@ class DeadError(BaseException):
 
 
 class Run(threading.Thread):
-    """A promotion or rollback, one call of the registry at a time; `ends` is the call at which it dies or fails."""
+    """A promotion or rollback, one call of the registry at a time; `ends` is the call at which it dies or fails.
 
-    def __init__(self, act: Callable[[], Any], ends: int = 0, how: str = "") -> None:
+    It waits at what concerns others: at the `moves`, or at the `looks` at the test images alone.
+    """
+
+    def __init__(self, act: Callable[[], Any], ends: int = 0, how: str = "", at: str = "moves") -> None:
         super().__init__(daemon=True)
-        self.act, self.ends, self.how = act, ends, how
+        self.act, self.ends, self.how, self.at = act, ends, how, at
         self.mine, self.yours = threading.Semaphore(0), threading.Semaphore(0)
         self.calls, self.last = 0, ""
         self.over, self.ending, self.dead = False, False, False
@@ -67,16 +74,16 @@ class Run(threading.Thread):
             self.mine.release()
             self.yours.acquire()
 
-    def calling(self, name: str, moves_champion: bool, call: Callable[[], Any]) -> Any:
+    def calling(self, name: str, call: Callable[[], Any]) -> Any:
         """Wait before reads of the model, announcements and moves of the champion; then make the call, or end."""
         if self.dead:
             raise DeadError
-        # What lies between the looks before the other aliases is of no concern to anybody else.
-        waits = (
-            name == "set_model_tag" or moves_champion or (name == "registered" and self.last not in ("", "set_alias"))
-        )
+        # What lies between the reads before the other aliases is of no concern to anybody else.
+        reads = name == "registered" and self.last not in ("", "look", "set_alias")
+        counts = name == "registered" and self.last == "look"
+        waits = {"moves": reads or name in ("announce", "champion", "person"), "looks": counts or name == "look"}
         self.last = name
-        if not waits or self.ending:
+        if not waits[self.at] or self.ending:
             return call()
         self.yours.release()
         self.mine.acquire()
@@ -105,12 +112,15 @@ class Table:
         names = SETTINGS.registry.model_copy(update={"model": self.name})
         return SETTINGS.model_copy(update={"home": self.folder / machine, "registry": names})
 
-    def promote(self, who: str, machine: str | None = None) -> Any:
-        settings = self.settings(machine or who)
+    def promote(self, who: str, machine: str | None = None, word: bool | None = None) -> Any:
+        """`word` is what a person says who is asked; nobody is where there is none."""
+        settings, run = self.settings(machine or who), f"run-{machine or who}"
+        policy = settings.promotion.model_copy(update={"approval": word is not None})
+        settings = settings.model_copy(update={"promotion": policy})
         data = DatasetVersion(
             digest="d", source="s", synthetic=False, root=self.folder, manifest=self.folder, images=1, counts={}
         )
-        return state_machine.promote([self.evaluation(who)], data, settings, settings.home, f"run-{who}")
+        return state_machine.promote([self.evaluation(who)], data, settings, settings.home, run, partial(say, word))
 
     def rollback(self, machine: str) -> Any:
         settings = self.settings(machine)
@@ -130,20 +140,45 @@ class Table:
     def end(self) -> dict[str, Any]:
         """How the registered model stands, without what differs from run to run."""
         tracker = Tracker("memory", "registry")
-        standing = history.standing(tracker, self.name, self.settings("end").registry)
+        standing, found = (
+            history.standing(tracker, self.name, self.settings("end").registry),
+            tracker.versions(self.name),
+        )
+        rejected = [row for row in standing.rows if row.action == "rejection" and not row.withdrawn]
         return {
             "aliases": tracker.aliases(self.name),
-            "versions": {item.version: item.tags.get("candidate") for item in tracker.versions(self.name)},
-            "undone": [item.version for item in tracker.versions(self.name) if item.tags.get(version_evidence.UNDONE)],
+            "versions": {item.version: item.tags.get("candidate") for item in found},
+            "undone": [item.version for item in found if item.tags.get(version_evidence.UNDONE)],
             "moves": [(row.champion, row.version) for row in standing.rows if row.took_effect],
+            "rejected": [row.version for row in rejected],
+            "promoted by their cards": [item.version for item in found if item.description == PROMOTED],
+            "looks": sorted(row.look.comparison for row in standing.rows if row.look and row.action != "look"),
         }
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judgements by QUALITY, and a registry whose calls wait for their turn where a `Run` makes them."""
+def say(word: bool | None, *_: Any) -> state_machine.Word:
+    """A person's answer, for which a run waits; others go on meanwhile."""
+    run = threading.current_thread()
+    if isinstance(run, Run):
+        run.calling("person", lambda: None)
+    return state_machine.Word(approved=bool(word), said="seen")
 
-    def contest(tracker: Any, champion: Any, evaluation: Evaluation, *_: Any) -> Contest:
+
+@dataclass
+class Written:
+    """What was spent on comparisons, and whether the decision that is kept with a run says that it promoted."""
+
+    spent: list[float] = field(default_factory=list)
+    decisions: dict[str, bool] = field(default_factory=dict)
+
+
+@pytest.fixture(autouse=True)
+def written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    """Judgements by QUALITY, and a registry whose calls wait for their turn where a `Run` makes them."""
+    written = Written()
+
+    def contest(tracker: Any, champion: Any, evaluation: Evaluation, _: Any, spends: float, *__: Any) -> Contest:
+        written.spent.append(spends)
         ours, theirs = QUALITY[evaluation.name], QUALITY[champion.tags["candidate"]]
         sure = Interval(value=ours - theirs, low=ours - theirs, high=ours - theirs)
         compared = Comparison(first=ours, second=theirs, delong=sure, p_value=0.5, bootstrap=sure)
@@ -155,16 +190,25 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(*_: Any, **__: Any) -> str:
         return ""
 
+    def log_text(_: Any, run_id: str, text: str, path: str) -> None:
+        if path == version_evidence.DECISION and run_id:
+            written.decisions[run_id] = json.loads(text)["decision"]["promoted"]
+
+    def card(evaluation: Any, data: Any, decision: Decision, *_: Any) -> Card:
+        return Card(markdown=PROMOTED if decision.promoted else "refused", html="")
+
     monkeypatch.setattr(judgement, "contest", contest)
     monkeypatch.setattr(judgement, "query_row", row)
-    monkeypatch.setattr(judgement, "test_rows", lambda _: {"sha256": ["x"]})
-    for module, name in ((state_machine, "record"), (rollback, "check_example"), (version_evidence, "check_files")):
+    monkeypatch.setattr(entries, "test_rows", lambda _: {"sha256": ["x"]})
+    monkeypatch.setattr(judgement.card, "write", card)
+    for module, name in ((rollback, "check_example"), (version_evidence, "check_files"), (version_evidence, "keep")):
         monkeypatch.setattr(module, name, nothing)
-    monkeypatch.setattr(version_evidence, "keep", nothing)
-    for name in ("start_run", "finish", "log_text"):
+    for name in ("start_run", "finish", "run_url"):
         monkeypatch.setattr(Tracker, name, nothing)
+    monkeypatch.setattr(Tracker, "log_text", log_text)
     for name in WATCHED:
         monkeypatch.setattr(Tracker, name, waiting(name, getattr(Tracker, name)))
+    return written
 
 
 def waiting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,9 +216,16 @@ def waiting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         run = threading.current_thread()
         if not isinstance(run, Run):
             return real(*args)
-        return run.calling(name, args[2:3] == ("champion",), lambda: real(*args))
+        return run.calling(kind(name, *args[2:]), lambda: real(*args))
 
     return call
+
+
+def kind(name: str, *args: Any) -> str:
+    """What a call is to others."""
+    if name == "set_model_tag" and args[0].startswith(history.HISTORY):
+        return "look" if json.loads(args[1])["action"] == "look" else "announce"
+    return "champion" if args[:1] == ("champion",) else name
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +254,8 @@ def merges(one: int, other: int) -> Iterator[tuple[int, ...]]:
 
 
 ACTS: dict[str, Callable[[Table], Any]] = {
+    "a approved": lambda table: table.promote("a", "a approved", word=True),
+    "a refused": lambda table: table.promote("a", "a refused", word=False),
     "a": lambda table: table.promote("a"),
     "b": lambda table: table.promote("b"),
     "worse": lambda table: table.promote("worse"),
@@ -222,13 +275,19 @@ def steps(tables: Callable[..., Table], patch: pytest.MonkeyPatch, act: str, **f
 
 
 def played(
-    tables: Callable[..., Table], patch: pytest.MonkeyPatch, pair: Sequence[str], **fate: Any
+    tables: Callable[..., Table],
+    patch: pytest.MonkeyPatch,
+    pair: Sequence[str],
+    before: Callable[[], Any] = list,
+    **fate: Any,
 ) -> Iterator[tuple[Table, tuple[Run, Run]]]:
     """Two runs in every order; the first one has a fate."""
-    lengths = steps(tables, patch, pair[0], **fate), steps(tables, patch, pair[1])
+    at = {"at": fate.get("at", "moves")}
+    lengths = steps(tables, patch, pair[0], **fate), steps(tables, patch, pair[1], **at)
     for order in merges(*lengths):
         table = tables(patch)
-        both = Run(partial(ACTS[pair[0]], table), **fate), Run(partial(ACTS[pair[1]], table))
+        before()
+        both = Run(partial(ACTS[pair[0]], table), **fate), Run(partial(ACTS[pair[1]], table), **at)
         play(table, order, *both)
         yield table, both
 
@@ -255,6 +314,9 @@ def require_sane(table: Table, pair: tuple[Run, Run]) -> None:
     won = [run.decision.version for run in pair if run.decision and run.decision.promoted]
     taken = [version for _, version in moves[2:]]
     assert sorted(won) == sorted(taken) or (died and set(won) <= set(taken))
+    by_card = set(end["promoted by their cards"])
+    assert by_card <= {version for _, version in moves}, "a card says what did not happen"
+    assert died or {version for _, version in moves} == by_card, "a card does not say what happened"
     judged = [run.decision.version for run in pair if run.decision and run.decision.name in ("a", "b", "worse")]
     if len(judged) == 1 and not died:
         assert aliases["challenger"] == judged[0], "the undo of the other one took it away"
@@ -272,6 +334,36 @@ def test_in_every_order_each_champion_replaces_the_one_it_was_compared_with(
         require_sane(table, both)
         winners |= {version for _, version in table.end()["moves"]}
     assert len(winners) == 2 + len({"a", "b"} & set(pair)), "the orders are too alike"
+
+
+@pytest.mark.parametrize("pair", [("a refused", "a approved"), ("a approved", "rollback")], ids="-".join)
+def test_in_every_order_history_card_and_decision_say_what_became_of_a_person_s_word(
+    tables: Any, monkeypatch: pytest.MonkeyPatch, written: Written, pair: tuple[str, str]
+) -> None:
+    """Two runs of the same evaluation have one version, which may serve already when the word on it comes."""
+    late = 0
+    for table, both in played(tables, monkeypatch, pair):
+        require_sane(table, both)
+        for run, act in zip(both, pair, strict=True):
+            promoted = run.decision is not None and run.decision.promoted
+            assert act == "rollback" or written.decisions.pop(f"run-{act}", False) == promoted
+        if "another run has made it champion meanwhile" in str(both[0].error):
+            assert table.end()["rejected"] == []
+            late += 1
+    assert (late > 0) == (pair[0] == "a refused")
+
+
+@pytest.mark.parametrize("pair", [("a", "b"), ("worse", "b")], ids="-".join)
+def test_in_every_order_of_two_looks_no_level_is_spent_twice(
+    tables: Any, monkeypatch: pytest.MonkeyPatch, written: Written, pair: tuple[str, str]
+) -> None:
+    """One comparison was made before; the next two, together, spend no more than the second and third level."""
+    orders = 0
+    for _ in played(tables, monkeypatch, pair, before=written.spent.clear, at="looks"):
+        levels = [significance(number) for number in range(2, 2 + len(written.spent))]
+        assert all(spent <= level for spent, level in zip(sorted(written.spent)[::-1], levels, strict=True))
+        orders += 1
+    assert orders == 20
 
 
 @pytest.mark.parametrize("how", ["dies", "is refused", "loses the answer"])

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import PromotionError, TrackingError
-from pneumo.registry.champion import champion
+from pneumo.registry.champion import champion, refused
 from pneumo.registry.history import history
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.proposal import choose
@@ -123,11 +123,13 @@ def test_an_error_leaves_every_alias_as_it_was_and_the_version_with_a_note(world
         assert calls == [failed - 1]
         assert world.aliases() == before
         assert [row.version for row in history(world.settings) if row.took_effect] == ["1"]
+        written = world.tracker.versions(world.name)[-1].description
+        assert "and replaces version 1" not in written, f"a card of what was undone: {written}"
         notes = [item.tags.get(version_evidence.UNDONE, "") for item in world.tracker.versions(world.name)]
         assert notes[0] == "" and len(notes) <= 2
         if failed == 3:  # it had just been registered
             assert notes[1] == f"run {world.parent} ended before its decision"
-    assert failed == 8
+    assert failed == 9
     assert decision.promoted and decision.version == "2"
     assert not world.tracker.version(world.name, "2").tags[version_evidence.UNDONE]
 
@@ -140,6 +142,8 @@ def failing_at(place: int) -> Iterator[list[int]]:
 
     def refusing(real: Any) -> Any:
         def call(*args: Any) -> Any:
+            if "pneumo.history" in str(args) and '"action":"look"' in str(args):
+                return real(*args)  # a look is announced once, and stays
             if next(count) == place:
                 happened.append(place)
                 raise TrackingError("the network is gone")
@@ -184,6 +188,43 @@ def test_a_version_that_another_run_made_champion_meanwhile_is_not_marked_as_und
     assert not world.tracker.version(world.name, "1").tags[version_evidence.UNDONE]
 
 
+def test_a_no_that_comes_too_late_is_said_and_no_rejection_of_what_serves(world: Any) -> None:
+    """Two runs of the same evaluation: one is approved while the person of the other one still thinks."""
+    world.policy(approval=True)
+    good, agreed = world.candidate("good", noise=1.0), Word(approved=True, said="approved by B")
+
+    def late(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+        elsewhere = world.tracker.start_run("elsewhere")
+        assert promote([good], world.version, world.settings, world.home, elsewhere, lambda *_: agreed).promoted
+        return Word(approved=False, said="rejected by A: it looks at the corners")
+
+    with pytest.raises(PromotionError, match=r"rejected by A: it looks at .* it goes on serving, `pneumo roll"):
+        world.promote(good, approve=late)
+    assert world.aliases()["champion"] == "1"
+    assert "passed all 9 gates" in world.tracker.version(world.name, "1").description
+    (look, rejection) = [row for row in history(world.settings) if row.action in ("promotion", "rejection")]
+    assert (look.took_effect, rejection.withdrawn) == (True, True)
+    assert refused(world.settings) is None
+
+
+def test_a_promotion_that_loses_the_switch_leaves_no_card_and_no_decision(world: Any, tmp_path: Any) -> None:
+    world.promote(world.candidate("weak", noise=4.0))
+    good, real = world.candidate("good", noise=0.5), Tracker.set_alias
+
+    def moved_by_hand(self: Tracker, name: str, alias: str, version: str) -> None:
+        real(self, name, alias, version)
+        if alias == "previous":
+            self.delete_alias(name, "champion")
+
+    run = world.tracker.start_run("loses")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError, match="at the same time"):
+        patch.setattr(Tracker, "set_alias", moved_by_hand)
+        promote([good], world.version, world.settings, world.home, run)
+    assert world.tracker.version(world.name, "2").description.startswith("good on folder, under evaluation")
+    with pytest.raises(TrackingError):
+        world.tracker.download(f"runs:/{run}/promotion/decision.json", tmp_path / "none")
+
+
 def test_who_was_approved_while_the_champion_changed_is_compared_with_the_new_one_and_asked_about_again(
     world: Any,
 ) -> None:
@@ -201,6 +242,8 @@ def test_who_was_approved_while_the_champion_changed_is_compared_with_the_new_on
     world.policy(approval=True)
     decision = world.promote(best, approve=approve)
     assert decision.promoted and decision.champion_before == "3"
+    looks = [row.look for row in history(world.settings) if row.action == "look" and row.version == "2"]
+    assert [look.comparison for look in looks if look] == [1, 3], "each champion is compared with, and it counts"
     assert asked == [f"better than version {version} (a tie keeps it)" for version in (1, 3)]
     assert world.aliases() == {"champion": "2", "challenger": "2", "previous": "3"}
 

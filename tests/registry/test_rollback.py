@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from typer.testing import CliRunner
 
 from pneumo.cli import app
 from pneumo.errors import PromotionError, TrackingError
+from pneumo.registry import history as history_file
 from pneumo.registry.barred import lift
 from pneumo.registry.history import history, read
+from pneumo.registry.promotion import alias_switch
 from pneumo.registry.promotion.state_machine import Word
 from pneumo.registry.rollback import rollback
 from pneumo.tracking.package import files_digest
@@ -92,6 +95,46 @@ def test_what_was_rolled_back_is_not_promoted_again_until_somebody_lifts_that(
         lift(world.settings, world.home, "2")
 
 
+@pytest.mark.parametrize("by_hand", [None, "3"], ids=["removed", "set elsewhere"])
+def test_a_bar_stays_whatever_a_person_does_to_the_alias(world: Any, by_hand: str | None) -> None:
+    """Nothing was written between the rollback and the hand."""
+    good = world.candidate("good", noise=0.5)
+    world.promote(world.candidate("weak", noise=4.0))
+    world.promote(good)
+    if by_hand:
+        world.promote(world.candidate("worse", noise=9.0))
+    rollback(world.settings, world.home)
+    world.tracker.delete_alias(world.name, "champion")
+    if by_hand:
+        world.tracker.set_alias(world.name, "champion", by_hand)
+    assert world.moves()[-1] == ("rollback", "1", True)
+    assert not world.promote(good).promoted
+    assert "version 2, which has the same weights, was rolled back by" in history(world.settings)[-1].reason
+    lift(world.settings, world.home, "2")
+    assert world.promote(good).promoted
+
+
+def test_a_rollback_that_ended_without_a_word_bars_all_the_same(world: Any) -> None:
+    """Nobody knows how far it came: who finds that it should not bar lifts it."""
+    good = world.candidate("good", noise=0.5)
+    world.promote(world.candidate("weak", noise=4.0))
+    world.promote(good)
+    real = history_file.append
+
+    def gone(tracker: Any, name: str, entry: Any) -> None:
+        if entry.action == "withdrawal":
+            raise TrackingError("the network is gone")
+        real(tracker, name, entry)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(TrackingError):
+        patch.setattr(history_file, "append", gone)
+        patch.setattr(alias_switch, "move", lambda *_: gone(None, "", SimpleNamespace(action="withdrawal")))
+        rollback(world.settings, world.home)
+    assert world.aliases()["champion"] == "2" and world.moves()[-1] == ("rollback", "1", False)
+    world.tracker.delete_alias(world.name, "champion")
+    assert "bar after a rollback is up" in world.promote(good).reason
+
+
 def test_a_bar_outlives_its_version(world: Any) -> None:
     """Old versions are deleted; the same weights are known again all the same, and the bar can be lifted."""
     world.promote(world.candidate("weak", noise=4.0))
@@ -116,7 +159,13 @@ def test_any_earlier_champion_can_be_named_in_the_command(three: Any, monkeypatc
 
 
 def test_a_flow_does_the_same_and_says_why(three: Any, prefect_server: str) -> None:
-    program = "from flows.rollback import rollback; print(rollback('1', 'by night', return_state=True).message)"
+    program = """
+from flows.rollback import rollback
+from tasks import promotion
+
+promotion.requester = lambda settings: "unknown (Prefect's page)"  # as a run of a deployment knows it
+print(rollback("1", "by night", return_state=True).message)
+"""
     environment = os.environ | {
         "PREFECT_API_URL": prefect_server,
         "PREFECT_HOME": str(three.folder / "prefect"),
@@ -130,6 +179,7 @@ def test_a_flow_does_the_same_and_says_why(three: Any, prefect_server: str) -> N
     )
     assert done.stdout.strip().endswith(f"{three.name} version 1: by night"), done.stderr
     assert three.aliases() == {"champion": "1", "challenger": "3", "previous": "3"}
+    assert history(three.settings)[-1].who == "unknown (Prefect's page)"
 
 
 def test_what_was_never_champion_is_refused(three: Any) -> None:
@@ -182,6 +232,6 @@ def test_the_history_is_only_ever_added_to(three: Any) -> None:
     three.promote(three.candidate("worse", noise=9.0))
     after = read(three.tracker, three.name)
     assert after[: len(before)] == before
-    assert [entry.action for entry in after[len(before) :]] == ["rollback", "rejection"]
-    assert [entry.number for entry in after] == [1, 2, 3, 4, 5]
+    assert [entry.action for entry in after[len(before) :]] == ["rollback", "look", "rejection"]
+    assert [entry.number for entry in after] == list(range(1, 9))
     assert all(entry.who and entry.reason and entry.evidence for entry in after)

@@ -72,6 +72,27 @@ def test_the_same_evaluation_against_the_same_champion_is_no_new_look() -> None:
     assert (against_another.number, against_another.comparison) == (3, 3)
 
 
+def test_of_two_looks_at_once_none_has_a_number_that_is_too_small() -> None:
+    """Each announces itself before it counts; what both saw before that does not matter."""
+    before = [decided("one", "1", [])]
+    announced = [decided(name, "1", before, action="look") for name in ("two", "three")]
+    assert [row.look.comparison for row in announced if row.look] == [2, 2]
+    first = test_set_use.look([*before, announced[0]], IMAGES, "two", "1", Promotion())
+    second = test_set_use.look([*before, *announced], IMAGES, "three", "1", Promotion())
+    assert [look.comparison for look in (first, second)] == [2, 3]
+    both = [test_set_use.look([*before, *announced], IMAGES, name, "1", Promotion()) for name in ("two", "three")]
+    assert [look.comparison for look in both] == [3, 3]
+
+
+def test_a_look_that_came_to_no_decision_counts_and_one_that_compared_nothing_does_not() -> None:
+    rows = [decided("one", "1", [], action="look")]
+    assert test_set_use.look(rows, IMAGES, "two", "1", Promotion()).comparison == 2
+    nothing = {"comparison": 0, "most": 0, "significance": 0.0}
+    rows.append(rows[0].model_copy(update={"action": "rejection", "look": rows[0].look.model_copy(update=nothing)}))  # type: ignore[union-attr]
+    found = test_set_use.look(rows, IMAGES, "two", "1", Promotion())
+    assert (found.number, found.comparison) == (2, 1)
+
+
 def test_a_grown_test_set_goes_on_and_another_begins_anew() -> None:
     """A source that grows has another test set every week: without this, no comparison would ever spend anything."""
     images = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(1200)]
@@ -101,7 +122,7 @@ def test_where_a_tie_promotes_nothing_is_spent() -> None:
 
 def test_entries_of_before_looks_were_counted_can_be_read() -> None:
     row = decided("one", None, [])
-    old = row.model_dump(mode="json", exclude={"took_effect", "evaluation", "remedy", "look"})
+    old = row.model_dump(mode="json", exclude={"took_effect", "withdrawn", "evaluation", "remedy", "look"})
     assert Entry.model_validate_json(json.dumps(old)).look is None
 
 

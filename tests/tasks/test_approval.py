@@ -1,13 +1,22 @@
 """What a person is shown before a promotion."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from pneumo.operations.prefect_api import PrefectApi
+from pneumo.settings import Settings
 from pneumo.stages import Evaluation, Interval, PolicyRow
 from tasks.approval import Approval, _alone, asking, evidence
-from tasks.people import NOBODY
+from tasks.people import NOBODY, UNKNOWN
 
 AUC = PolicyRow(name="ROC AUC", limit="at least 0.9", value="0.98", passed=True)
 CALIBRATION = PolicyRow(
@@ -15,14 +24,16 @@ CALIBRATION = PolicyRow(
 )
 
 
+HIGH = Interval(value=0.95, low=0.9, high=0.98)
+FOUND = Evaluation(
+    name="a", key="k", run_id="r", model_uri="", bundle=Path(), predictions=Path(), minutes=1, threshold=0.5,
+    temperature=1, offset=0, selection_score=0.9, validation_auc=0.9, test_auc=HIGH, sensitivity=HIGH,
+    specificity=HIGH, metrics={}, slices={},
+)  # fmt: skip
+
+
 def shown(*rows):
-    high = Interval(value=0.95, low=0.9, high=0.98)
-    found = Evaluation(
-        name="a", key="k", run_id="r", model_uri="", bundle=Path(), predictions=Path(), minutes=1, threshold=0.5,
-        temperature=1, offset=0, selection_score=0.9, validation_auc=0.9, test_auc=high, sensitivity=high,
-        specificity=high, metrics={}, slices={},
-    )  # fmt: skip
-    return evidence(list(rows), found, "http://mlflow")
+    return evidence(list(rows), FOUND, "http://mlflow")
 
 
 def test_a_person_is_told_what_only_warns():
@@ -34,28 +45,67 @@ def test_a_person_is_told_what_only_warns():
 
 
 @pytest.mark.parametrize(
-    ("login", "requester", "why"),
+    ("name", "by_command", "requester", "why"),
     [
-        ("bob", "anna", ""),
-        ("bob", None, ""),
-        ("", None, ""),
-        ("anna", "anna", "approved by anna, who asked for the run"),
-        ("Anna", "anna", "approved by Anna, who asked for the run"),
-        ("", "anna", "approved on the page by anna b.*asks for `pneumo approve`"),
-        ("bob", NOBODY, ""),
+        ("bob", True, "anna", ""),
+        ("bob", True, NOBODY, ""),
+        ("anna", True, "anna", "approved by anna, who asked for the run"),
+        ("Anna", True, "anna", "approved by Anna, who asked for the run"),
+        ("bob", False, "anna", "approved on the page by bob.*asks for `pneumo approve`"),
     ],
 )
-def test_two_people_are_two_logins(login, requester, why):
-    """Whoever typed a name on the page may be anyone."""
-    said = _alone(Approval(approve=True, name=login or "anna b", login=login), requester)
+def test_two_people_are_two_logins(name, by_command, requester, why):
+    said = _alone(Approval(approve=True, name=name), requester, by_command)
     assert bool(said) == bool(why) and re.match(why, said)
-    assert _alone(Approval(approve=False, name="anna", login=login), requester) == "", "anyone may reject"
+    assert _alone(Approval(approve=False, name=name), requester, by_command) == "", "anyone may reject"
 
 
 def test_nobody_is_asked_where_nobody_knows_who_asked_for_the_run():
-    word = asking(hours=1, requester="")([AUC], None)
+    word = asking(Settings(), requester=UNKNOWN)([AUC], None)
     assert not word.approved
     assert "needs to know who asked" in word.said
+
+
+@pytest.mark.services
+def test_whoever_answers_on_the_page_is_no_second_person_whatever_they_type(prefect_server, monkeypatch):
+    """Three questions of one run: as the page can answer, by the command, and once more as that was answered."""
+    monkeypatch.setattr("tasks.approval.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("tasks.approval.tracker", lambda: SimpleNamespace(run_url=str))
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    api, seen, words = PrefectApi(prefect_server, timeout=60), set(), []
+
+    @flow(name="three questions")
+    def questions():
+        ids.append(flow_run.id)
+        ask = asking(Settings(), requester="anna")
+        words.extend(ask([AUC], FOUND) for _ in range(3))
+
+    def waiting():
+        """Until the next question."""
+        while not ids or api.run(ids[0])["state_type"] != "PAUSED" or api.run(ids[0])["state_id"] in seen:
+            time.sleep(0.2)
+            assert not run.done(), run.exception()
+        seen.add(api.run(ids[0])["state_id"])
+        while "status" in (told := page({"approve": "perhaps"})) and "not found" in told["details"]["reason"]:
+            time.sleep(0.2)  # the form comes a moment after the pause
+
+    def page(answer):
+        return api._ask("POST", f"/flow_runs/{ids[0]}/resume", {"run_input": answer})
+
+    ids = []
+    bob = {"approve": True, "name": "bob", "reason": "seen"}
+    with temporary_settings({PREFECT_API_URL: prefect_server}), ThreadPoolExecutor(1) as beside:
+        run = beside.submit(copy_context().run, questions)
+        waiting()
+        assert page(bob | {"login": "bob"})["status"] == "REJECT"
+        assert page(bob)["status"] == "ACCEPT"
+        waiting()
+        api.resume(ids[0], bob)
+        waiting()
+        assert page(bob)["status"] == "ACCEPT"
+        run.result(timeout=60)
+    assert [word.approved for word in words] == [False, True, False]
+    assert words[1].said == "approved by bob: seen"
 
 
 def test_without_warnings_all_gates_hold():

@@ -9,7 +9,7 @@ import pytest
 from pneumo.operations.prefect_api import POOL, PrefectApi
 from pneumo.settings import Settings
 from pneumo.tracking.system import user
-from tasks.people import NOBODY, requester
+from tasks.people import NOBODY, UNKNOWN, requester
 
 pytestmark = pytest.mark.services
 
@@ -40,7 +40,7 @@ def deployment(api):
 
 def test_who_asks_by_pneumo_is_named_and_who_asks_on_the_page_is_not(api, deployment, asked):
     assert asked(api.create_run("people/asked", {}, "anna")) == "anna"
-    assert asked(api.create_run("people/asked", {})) == ""
+    assert asked(api.create_run("people/asked", {})) == UNKNOWN
 
 
 def test_an_automation_is_nobody(prefect_server, deployment, asked):

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
@@ -15,12 +15,16 @@ from pneumo.settings import Data
 
 @dataclass(frozen=True)
 class Surplus:
-    """Objects that can go together; `keys` in the order in which they are to be deleted."""
+    """Objects that can go together; `keys` in the order in which they are to be deleted.
+
+    `versions`, of a shard, are the digests of those on the storage that can do without it; all others may need it.
+    """
 
     name: str
     keys: tuple[str, ...]
     bytes: int
     changed: datetime
+    versions: frozenset[str] | None = None
 
 
 def surplus(
@@ -38,16 +42,24 @@ def surplus(
     versions = _versions(bucket)
     ordered = sorted(versions, key=lambda digest: _changed(versions[digest]), reverse=True)
     old = [digest for digest in ordered[newest:] if digest not in keep and _changed(versions[digest]) < before]
-    needed = set().union(*(_images(bucket, digest) for digest in versions if digest not in old))
+    stay = frozenset(versions) - frozenset(old)
+    needed = set().union(*(_images(bucket, digest) for digest in stay))
     doomed = [_surplus(digest, versions[digest]) for digest in old]
-    return doomed, [shard for shard in _unneeded(bucket, needed) if shard.changed < before]
+    shards = [replace(shard, versions=stay) for shard in _unneeded(bucket, needed) if shard.changed < before]
+    return doomed, shards
 
 
-def remove(settings: Data, doomed: Surplus) -> None:
-    """Delete its objects."""
+def remove(settings: Data, doomed: Surplus) -> bool:
+    """Delete its objects, unless one was written again since, or a version came or stayed that may need them."""
     bucket = packs.bucket_of(settings)
+    now = (item for key in doomed.keys for item in bucket.list(key.removeprefix(bucket.prefix)))
+    if any(item.changed > doomed.changed for item in now):
+        return False
+    if doomed.versions is not None and not doomed.versions.issuperset(packs.stored(settings)):
+        return False
     for key in doomed.keys:
         bucket.delete(key)
+    return True
 
 
 def old_trainings(settings: Data, before: datetime) -> list[Surplus]:

@@ -12,15 +12,19 @@ from pneumo.data.store import prune
 from pneumo.operations import access
 from pneumo.operations.prefect_api import TRAINING_QUEUE, UNDER_WAY, PrefectApi, address
 from pneumo.operations.retention import files, stores, tracked
-from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
+from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal, Remove, Still
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
 
-def plan(settings: Settings) -> list[Removal]:
-    """All that could go, each with how.
+def plan(settings: Settings, still: Still) -> list[Removal]:
+    """All that could go, each with how; that looks once more, since hours may lie between plan and removal.
 
     While a training is under way caches and data versions are left alone, for it may be using them.
+
+    Args:
+        settings: limits and places.
+        still: holds off promotions to a registered model and rollbacks while one of its versions is taken away.
 
     Raises:
         ServiceError: Prefect does not answer.
@@ -31,14 +35,15 @@ def plan(settings: Settings) -> list[Removal]:
     api, limits = PrefectApi(address(settings)), settings.retention
     keep = tracked.needed(tracker, settings)
     found = [
-        *tracked.old_versions(tracker, settings, keep),
-        *tracked.old_runs(tracker, limits, keep),
+        *tracked.old_versions(tracker, settings, keep, still),
+        *tracked.old_runs(tracker, settings, keep),
         *stores.left_artifacts(tracker, settings),
         *files.long_logs(settings.home, limits),
     ]
-    if not any(run["work_queue_name"] == TRAINING_QUEUE for run in api.runs(UNDER_WAY)):
-        found += files.old_files(settings.home, limits, keep.digests)
-        found += _old_data(settings, keep)
+    if not _training(api):
+        digests = partial(_digests, tracker, settings)
+        in_use = [*files.old_files(settings.home, limits, digests), *_old_data(settings, digests)]
+        found += [(item, partial(_between_trainings, api, remove)) for item, remove in in_use]
     return found
 
 
@@ -48,18 +53,21 @@ def unknown(settings: Settings) -> list[Item]:
 
 
 def words(items: list[Item], unknown: list[Item], outcome: str) -> str:
-    """One line: what was found, what became of it, and what was left for a person to judge."""
+    """One line: what was found or went, what became of it, and what was left for a person to judge."""
     told = f"{len(items)} things, {_mib(items)}: {outcome}"
     if not unknown:
         return told
     return f"{told}; {len(unknown)} folders of artifacts, {_mib(unknown)}, that MLflow does not know: left alone"
 
 
-def apply(removals: list[Removal], settings: Settings) -> None:
-    """Take things away, in order; stopped in the middle, the rest is found again the next time."""
-    for _, remove in removals:
-        remove()
+def apply(removals: list[Removal], settings: Settings) -> list[Item]:
+    """Take things away, in order; stopped in the middle, the rest is found again the next time.
+
+    Returns what went; something that came to be needed after the plan stays.
+    """
+    gone = [item for item, remove in removals if remove()]
     purge(settings)
+    return gone
 
 
 def purge(settings: Settings) -> None:
@@ -78,12 +86,25 @@ def _mib(items: list[Item]) -> str:
     return f"{sum(item.bytes for item in items) / 2**20:.1f} MiB"
 
 
-def _old_data(settings: Settings, keep: tracked.Needed) -> Iterator[Removal]:
-    if not settings.data.storage or not keep.digests:
+def _training(api: PrefectApi) -> bool:
+    return any(run["work_queue_name"] == TRAINING_QUEUE for run in api.runs(UNDER_WAY))
+
+
+def _between_trainings(api: PrefectApi, remove: Remove) -> bool:
+    return not _training(api) and remove()
+
+
+def _digests(tracker: Tracker, settings: Settings) -> frozenset[str]:
+    return tracked.needed(tracker, settings).digests
+
+
+def _old_data(settings: Settings, digests: files.Digests) -> Iterator[Removal]:
+    keep = digests()
+    if not settings.data.storage or not keep:
         return  # without any champion the registry is new, or another one: nothing tells what is needed
     now = datetime.now(UTC)
     before = now - timedelta(days=settings.retention.days)
-    versions, shards = prune.surplus(settings.data, keep.digests, settings.retention.runs, before)
+    versions, shards = prune.surplus(settings.data, keep, settings.retention.runs, before)
     trainings = prune.old_trainings(settings.data, before)
     kinds: list[tuple[Kind, list[prune.Surplus]]] = [
         ("data version", versions),
@@ -93,4 +114,9 @@ def _old_data(settings: Settings, keep: tracked.Needed) -> Iterator[Removal]:
     for kind, found in kinds:
         for one in found:
             days = (now - one.changed).total_seconds() / DAY
-            yield Item(kind=kind, name=one.name, days=days, bytes=one.bytes), partial(prune.remove, settings.data, one)
+            yield Item(kind=kind, name=one.name, days=days, bytes=one.bytes), partial(_prune, settings, one, digests)
+
+
+def _prune(settings: Settings, one: prune.Surplus, digests: files.Digests) -> bool:
+    keep = digests()
+    return bool(keep) and one.name not in keep and prune.remove(settings.data, one)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from pneumo.data.store.versions import list_versions, version_folder
 from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
 from pneumo.settings import Retention
 
+Digests = Callable[[], Collection[str]]  # of the data sets that are needed now
 STAGES = "cache/[!.]*/[!.]*"
 PLACES: tuple[tuple[Kind, str], ...] = (
     ("cache", STAGES),
@@ -22,21 +23,25 @@ PLACES: tuple[tuple[Kind, str], ...] = (
 LEFT_OVER = ("cache/*/.*", "cache/.*", "runs/*/.*.part")
 
 
-def old_files(home: Path, limits: Retention, digests: Collection[str]) -> Iterator[Removal]:
+def old_files(home: Path, limits: Retention, digests: Digests) -> Iterator[Removal]:
     """Whatever was not used for so long, and is no part of the data sets with these digests.
 
     A lock stays: taking one away while somebody holds it lets a second one in.
     """
-    needed = _needed(home, digests)
+    needed = _needed(home, digests())
     for kind, pattern in PLACES:
         for place in sorted(home.glob(pattern)):
-            keep = place.suffix == ".lock" or place.name in ("files.sqlite",) or _holds(place, needed)
-            if not keep and not (place / "process.json").exists() and _days(place) > limits.days:
-                yield _removal(kind, place, home)
+            if place.suffix != ".lock" and place.name != "files.sqlite" and _is_old(place, limits.days, needed):
+                yield _removal(kind, place, home, limits.days, digests)
     for pattern in LEFT_OVER:
         for place in sorted(home.glob(pattern)):
-            if place.suffix != ".lock" and place.name not in (".lock", ".identity") and _days(place) > YOUNGEST:
-                yield _removal("left-over", place, home)
+            if place.suffix != ".lock" and place.name not in (".lock", ".identity") and _is_old(place, YOUNGEST, []):
+                yield _removal("left-over", place, home, YOUNGEST, tuple)
+
+
+def _is_old(place: Path, days: float, needed: list[Path]) -> bool:
+    """Whether it is unused for longer, no part of what is needed, and not of a flow run that a process has claimed."""
+    return not _holds(place, needed) and not (place / "process.json").exists() and _days(place) > days
 
 
 def long_logs(home: Path, limits: Retention) -> Iterator[Removal]:
@@ -46,7 +51,7 @@ def long_logs(home: Path, limits: Retention) -> Iterator[Removal]:
         size = file.stat().st_size
         if size > most:
             name, cut = str(file.relative_to(home)), size - most // 2
-            yield Item(kind="log's beginning", name=name, days=_days(file), bytes=cut), partial(_cut, file, most // 2)
+            yield Item(kind="log's beginning", name=name, days=_days(file), bytes=cut), partial(_cut, file, most)
 
 
 def size_of(place: Path) -> int:
@@ -76,23 +81,29 @@ def _entries(place: Path) -> list["os.DirEntry[str]"]:
     return list(os.scandir(place)) if place.is_dir() else []
 
 
-def _removal(kind: Kind, place: Path, home: Path) -> Removal:
+def _removal(kind: Kind, place: Path, home: Path, days: float, digests: Digests) -> Removal:
     item = Item(kind=kind, name=str(place.relative_to(home)), days=_days(place), bytes=size_of(place))
-    return item, partial(_remove, place)
+    return item, partial(_remove, place, home, days, digests)
 
 
-def _remove(place: Path) -> None:
+def _remove(place: Path, home: Path, days: float, digests: Digests) -> bool:
     """Rename first, so that a kill in the middle leaves nothing half under its name."""
+    if not place.exists() or not _is_old(place, days, _needed(home, digests())):
+        return False
     doomed = place.with_name(f".{place.name}.removed")
     os.replace(place, doomed)
     shutil.rmtree(doomed) if doomed.is_dir() else doomed.unlink()
+    return True
 
 
-def _cut(file: Path, keep: int) -> None:
+def _cut(file: Path, most: int) -> bool:
     """Keep the end; the server writes on at the end whatever the length, because it opened the file to append."""
+    if file.stat().st_size <= most:
+        return False
     with file.open("r+b") as stream:
-        stream.seek(-keep, os.SEEK_END)
+        stream.seek(-(most // 2), os.SEEK_END)
         end = stream.read()
         stream.seek(0)
         stream.truncate()
         stream.write(end)
+    return True

@@ -1,6 +1,7 @@
 """One thing that house-keeping may take away."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Literal
 
 from pneumo.stages import Record
@@ -20,6 +21,8 @@ class Item(Record):
     bytes: int = 0
 
 
-Removal = tuple[Item, Callable[[], None]]  # a thing, and how to take it away
+Remove = Callable[[], bool]  # looks once more, and takes it away unless it is needed by now; whether it went
+Removal = tuple[Item, Remove]
+Still = Callable[[str], AbstractContextManager[None]]  # nobody promotes to a registered model, or rolls back, meanwhile
 DAY = 86400.0
 YOUNGEST = 1.0  # days; nothing younger is ever taken

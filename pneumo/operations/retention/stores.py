@@ -1,7 +1,7 @@
 """Artifacts in the store behind MLflow: what removed runs left, and what MLflow knows nothing of."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -33,15 +33,29 @@ class Group:
 def left_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Removal]:
     """Files of runs and models that house-keeping removed, as one that was killed may leave them."""
     place = access.artifact_store(settings)
-    erased = tracker.erased([tracker.experiment_id]) if place else {}
-    ids = {*erased, *chain.from_iterable(erased.values())}
+    ids = _erased(tracker) if place else set()
     if place is None or not ids:
         return
     bucket = _bucket(place, settings)
     for group in _groups(place, bucket):
         if group.owner.id in ids and group.days > YOUNGEST:
             remove = partial(_delete, bucket, group) if bucket else partial(_unlink, Path(place), group)
-            yield Item(kind="left artifacts", name=group.owner.folder, days=group.days, bytes=group.bytes), remove
+            item = Item(kind="left artifacts", name=group.owner.folder, days=group.days, bytes=group.bytes)
+            yield item, partial(_sweep, tracker, group.owner, remove)
+
+
+def _sweep(tracker: Tracker, owner: Owner, remove: Callable[[], None]) -> bool:
+    """Take an owner's files away, unless somebody has restored it meanwhile."""
+    if owner.id not in _erased(tracker):
+        return False
+    remove()
+    return True
+
+
+def _erased(tracker: Tracker) -> set[str]:
+    """Runs and models that house-keeping removed."""
+    erased = tracker.erased([tracker.experiment_id])
+    return {*erased, *chain.from_iterable(erased.values())}
 
 
 def unknown_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Item]:

@@ -1,17 +1,18 @@
 """Old runs, models and versions in MLflow, as far as they are pneumo's own."""
 
+import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 
 from pneumo.monitoring.retraining import last_success
-from pneumo.operations.retention.item import DAY, Item, Removal
+from pneumo.operations.retention.item import DAY, Item, Removal, Still
 from pneumo.settings import Retention, Settings
 from pneumo.stages import Record
 from pneumo.tracking import ModelVersion, Tracker
-from pneumo.tracking.models import REGISTERED
+from pneumo.tracking.models import HISTORY, REGISTERED
 from pneumo.tracking.runs import PARENT, Run
 from pneumo.tracking.system import OURS
 
@@ -45,27 +46,48 @@ def needed(tracker: Tracker, settings: Settings) -> Needed:
     others = [version for version in tracker.every_version() if not _ours(version, settings)]
     every = [*protected, *kept, *others]
     last = last_success(tracker, None)
+    evidence = _evidence(tracker, settings, every)
     return Needed(
         versions=frozenset((version.name, version.version) for version in every),
-        runs=frozenset({*_rested_on(every), *([last.run_id] if last else ())}),
+        runs=frozenset({*_rested_on(every), *evidence, *([last.run_id] if last else ())}),
         digests=frozenset(version.tags.get("dataset.digest", "") for version in protected) - {""},
     )
 
 
-def old_versions(tracker: Tracker, settings: Settings, keep: Needed) -> Iterator[Removal]:
+def old_versions(tracker: Tracker, settings: Settings, keep: Needed, still: Still) -> Iterator[Removal]:
     """Versions that pneumo registered and that nothing points at."""
     for name in _names(settings):
         for version in tracker.versions(name):
             if (name, version.version) not in keep.versions:
                 item = Item(kind="registered version", name=f"{name} {version.version}", days=_days(version.created))
-                yield item, partial(tracker.delete_version, name, version.version)
+                yield item, partial(_delete, tracker, settings, version, still)
 
 
-def old_runs(tracker: Tracker, limits: Retention, keep: Needed) -> Iterator[Removal]:
-    """Ended runs of pneumo's beyond the newest ones, each with all below it, its models and their files.
+def _delete(tracker: Tracker, settings: Settings, version: ModelVersion, still: Still) -> bool:
+    with still(version.name):
+        if (version.name, version.version) in needed(tracker, settings).versions:
+            return False
+        tracker.delete_version(version.name, version.version)
+    return True
 
-    A run below which somebody put one of their own stays, with all of its family.
-    """
+
+def old_runs(tracker: Tracker, settings: Settings, keep: Needed) -> Iterator[Removal]:
+    """Ended runs of pneumo's beyond the newest ones, each with all below it, its models and their files."""
+    for family in _old_families(tracker, settings.retention, keep):
+        run = family.run
+        item = Item(kind="run", name=f"{run.name} ({run.run_id})", days=_days(run.started))
+        yield item, partial(_erase, tracker, settings, run.run_id)
+
+
+class Family(Record):
+    """A run, and the logged models of itself and of all runs below it, by run id; children come after their parents."""
+
+    run: Run
+    models: dict[str, list[str]]
+
+
+def _old_families(tracker: Tracker, limits: Retention, keep: Needed) -> Iterator[Family]:
+    """A run below which somebody put one of their own stays, with all of its family."""
     runs = tracker.all_runs()
     models = tracker.models_of_runs([tracker.experiment_id])
     below: dict[str, list[Run]] = {}
@@ -77,16 +99,20 @@ def old_runs(tracker: Tracker, limits: Retention, keep: Needed) -> Iterator[Remo
         ids = [member.run_id for member in family]
         rests = keep.runs.isdisjoint([*ids, *(model for run_id in ids for model in models.get(run_id, ()))])
         if rests and run.ended and _days(run.started) > limits.days and all(_made(member) for member in family):
-            item = Item(kind="run", name=f"{run.name} ({run.run_id})", days=_days(run.started))
-            yield item, partial(_erase, tracker, ids, models)
+            yield Family(run=run, models={run_id: models.get(run_id, []) for run_id in ids})
 
 
-def _erase(tracker: Tracker, family: list[str], models: Mapping[str, list[str]]) -> None:
-    for run_id in reversed(family):  # the parent last: a kill in between leaves it to be found again
-        tracker.erase_run(run_id, models.get(run_id, []))
+def _erase(tracker: Tracker, settings: Settings, run_id: str) -> bool:
+    old = _old_families(tracker, settings.retention, needed(tracker, settings))
+    family = next((family for family in old if family.run.run_id == run_id), None)
+    if family is None:
+        return False
+    for member in reversed(family.models):  # the parent last: a kill in between leaves it to be found again
+        tracker.erase_run(member, family.models[member])
+    return True
 
 
-def _family(run: Run, below: Mapping[str, list[Run]]) -> Iterator[Run]:
+def _family(run: Run, below: dict[str, list[Run]]) -> Iterator[Run]:
     yield run
     for child in below.get(run.run_id, ()):
         yield from _family(child, below)
@@ -108,6 +134,15 @@ def _rested_on(versions: list[ModelVersion]) -> Iterator[str]:
     """Runs and logged models that hold the files of these versions, or that came to them."""
     for version in versions:
         yield from (version.run_id, version.tags.get("pipeline.run", ""), *IDS.findall(version.source))
+
+
+def _evidence(tracker: Tracker, settings: Settings, versions: list[ModelVersion]) -> Iterator[str]:
+    """Runs that hold what was decided on these versions: a version that was taken up was made by another run."""
+    numbers = {(version.name, version.version) for version in versions}
+    for name in _names(settings):
+        for key, value in tracker.registered(name).tags.items():
+            if key.startswith(HISTORY) and (name, (entry := json.loads(value))["version"]) in numbers:
+                yield from IDS.findall(entry["evidence"])
 
 
 def _days(seconds: float) -> float:

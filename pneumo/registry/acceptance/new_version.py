@@ -22,6 +22,7 @@ from pneumo.stages import Evaluation, Inventory
 from pneumo.tracking import Tracker
 from pneumo.tracking.bundles import SPEC
 from pneumo.tracking.package import files_digest
+from pneumo.tracking.system import REQUESTER
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _tell(tracker: Tracker, asked: Subject, done: Acceptance, run_id: str, setti
     what = f"new operating point for version {asked.version.version}. {done.reason}"
     entry = history.new_entry(
         now.number,
-        home,
+        history.by(home, tracker.tags(run_id).get(REQUESTER)),
         "calibration",
         str(done.version),
         done.candidate,

@@ -10,7 +10,7 @@ import filelock
 from pneumo.errors import PromotionError
 from pneumo.registry import history
 from pneumo.registry.history import Entry, HistoryRow, Standing
-from pneumo.settings import Registry
+from pneumo.settings import Registry, Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
 
@@ -33,6 +33,19 @@ def exclusive(home: Path, registered: str) -> Iterator[filelock.BaseFileLock]:
         yield lock
     finally:
         lock.release()
+
+
+@contextmanager
+def still(settings: Settings, registered: str) -> Iterator[None]:
+    """Hold the lock, with no move announced elsewhere that may still happen: for whoever takes versions away.
+
+    Raises:
+        PromotionError: another one holds it for too long, or has announced a move.
+    """
+    with exclusive(settings.home, registered):
+        now = history.standing(Tracker.of(settings), registered, settings.registry)
+        _refuse_pending(now.rows, history.place(settings.home))
+        yield
 
 
 def acquire(lock: filelock.BaseFileLock) -> None:
@@ -64,7 +77,7 @@ def commit(
     names: Registry,
     undo: ExitStack,
 ) -> None:
-    """Announce a move of the champion in the history, then move the aliases, the champion's last.
+    """Announce a move of the champion in the history, move the aliases, the champion's last, and say that it is done.
 
     MLflow has no compare-and-set. Everyone writes first and looks then, before every move: of two at once at least one
     sees the other and withdraws, so two can never both move the alias from the same champion.
@@ -82,13 +95,19 @@ def commit(
         PromotionError: somebody else is moving the alias, or has moved it.
     """
     _refuse_pending(now.rows, entry.place)
-    # A withdrawal is written when all else has been undone, so it frees the way.
+    announce(tracker, registered, entry, undo)
+    known = {entry.id, *(row.id for row in now.rows)}
+    for alias, version in moves:
+        before = _require_claim(tracker, registered, entry, names, known).get(alias)
+        move(tracker, registered, alias, before, version, undo)
+    history.mark_done(tracker, registered, entry)
+
+
+def announce(tracker: Tracker, registered: str, entry: Entry, undo: ExitStack) -> None:
+    """Write an entry that is withdrawn if what follows fails: when all else is undone, so that this frees the way."""
     withdrawn = entry.model_copy(update={"action": "withdrawal", "number": entry.number + 1, "evidence": ""})
     undo.callback(history.append, tracker, registered, withdrawn)
     history.append(tracker, registered, entry)
-    for alias, version in moves:
-        before = _require_claim(tracker, registered, entry, names).get(alias)
-        move(tracker, registered, alias, before, version, undo)
 
 
 def move(tracker: Tracker, registered: str, alias: str, before: str | None, version: str, undo: ExitStack) -> None:
@@ -108,16 +127,15 @@ def _put_back(tracker: Tracker, registered: str, alias: str, mine: str, before: 
         tracker.set_alias(registered, alias, before)
 
 
-def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry) -> dict[str, str]:
-    """Look whether the announced move is the only one, from the same champion, and not too old; all aliases as seen."""
+def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry, known: set[str]) -> dict[str, str]:
+    """Look whether the announced move is the only one, from the same champion, and not too old; all aliases as seen.
+
+    `known` are the ids of all entries that were seen before it was announced: any other move is a rival.
+    """
     found = tracker.registered(registered)
-    others = [item for item in history.entries(found.tags) if item.id != entry.id]
+    others = [item for item in history.entries(found.tags) if item.id not in known]
     withdrawn = {item.id for item in others if item.action == "withdrawal"}
-    rivals = [
-        item
-        for item in others
-        if item.number >= entry.number and item.action in history.MOVES and item.id not in withdrawn
-    ]
+    rivals = [item for item in others if item.action in history.MOVES and item.id not in withdrawn]
     champion, age = found.aliases.get(names.champion), _age(entry)
     if rivals or champion != entry.champion:
         raise PromotionError(
@@ -140,9 +158,8 @@ def _rival(rivals: list[Entry], champion: str | None) -> str:
 
 def _refuse_pending(rows: Sequence[HistoryRow], place: str) -> None:
     """Leave a move from elsewhere alone that may still happen; one from this state folder died with its process."""
-    withdrawn = {row.id for row in rows if row.action == "withdrawal"}
     for row in rows:
-        done = row.took_effect or row.action not in history.MOVES or row.id in withdrawn
+        done = row.took_effect or row.withdrawn or row.action not in history.MOVES
         if not done and row.place != place and _age(row) < claim_seconds():
             raise PromotionError(
                 f"Expected no other promotion, but {row.who} announced version {row.version} {_age(row):.0f} s ago and "

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pneumo.evaluation.statistics.metrics import LEVEL
-from pneumo.registry import barred, card, test_set_use
-from pneumo.registry.history import HistoryRow
+from pneumo.registry import card
 from pneumo.registry.promotion import gates, version_evidence
-from pneumo.registry.promotion.comparison import Contest, contest, fairness_row, test_rows
+from pneumo.registry.promotion.comparison import Contest, contest, fairness_row
 from pneumo.registry.promotion.load_check import query_row
 from pneumo.registry.promotion.proposal import Proposal
 from pneumo.registry.promotion.severity import ruled
@@ -39,24 +38,20 @@ def judge(
     challenger: ModelVersion,
     proposal: Proposal,
     champion: ModelVersion | None,
-    rows: Sequence[HistoryRow],
+    look: Look,
     policy: Policy,
 ) -> Judgement:
-    """Figures, load-and-query, comparison with the champion; nothing of it for a version that is barred.
+    """Figures, load-and-query, comparison with the champion.
 
     Args:
         tracker: where the versions are.
         challenger: the proposed version.
         proposal: its figures and data set.
         champion: who is to be replaced.
-        rows: history of the registered model.
+        look: which one at the test images this is.
         policy: limits.
     """
-    if bar := barred.find(rows, challenger.version, version_evidence.content(challenger.tags)):
-        return Judgement().with_rows(policy, barred.policy_row(bar))
     evaluation = proposal.evaluation
-    images = list(test_rows(evaluation)["sha256"])
-    look = test_set_use.look(rows, images, evaluation.key, champion.version if champion else None, policy)
     spends = look.significance or 1 - LEVEL
     # Either takes seconds to start a process in which one core is busy, so they start together.
     with ThreadPoolExecutor(1) as beside:

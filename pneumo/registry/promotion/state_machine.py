@@ -3,21 +3,21 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import filelock
 
 from pneumo.errors import PromotionError
-from pneumo.registry import history
+from pneumo.registry import barred, history
 from pneumo.registry.history import Standing
-from pneumo.registry.promotion import alias_switch, version_evidence
+from pneumo.registry.promotion import alias_switch, entries, version_evidence
 from pneumo.registry.promotion.judgement import Judgement, decide, judge, record
 from pneumo.registry.promotion.proposal import Proposal, choose, register
 from pneumo.registry.promotion.severity import PERSON, require_known
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record, ShiftAudit
 from pneumo.tracking import Tracker
-from pneumo.tracking.system import REQUESTER
 
 
 class Word(Record):
@@ -104,10 +104,10 @@ class Promotion:
             self.evaluate()
             final = self.ask()
             decision = self.decide()
-            record(self.tracker, self.proposal, decision, self.judgement, self.settings.promotion)
             now = self._now()
             if final or now.same(self.standing):
                 self.commit(decision, now)
+                self.record(decision)
                 return decision
 
     def propose(self) -> None:
@@ -115,11 +115,15 @@ class Promotion:
         self.version = self.version or register(self.tracker, self.name, self.proposal, self.undo)
 
     def evaluate(self) -> None:
-        """Ask the gates, against the champion of this moment."""
+        """Ask the gates, against the champion of this moment; nothing is looked at of a version that is barred."""
         challenger = self.tracker.resolve(f"models:/{self.name}/{self.version}")
         champion = self.tracker.version(self.name, self.standing.champion) if self.standing.champion else None
-        rows, policy = self.standing.rows, self.settings.promotion
-        self.judgement = judge(self.tracker, challenger, self.proposal, champion, rows, policy)
+        policy = self.settings.promotion
+        if bar := barred.find(self.standing.rows, challenger.version, version_evidence.content(challenger.tags)):
+            self.judgement = Judgement().with_rows(policy, barred.policy_row(bar))
+            return
+        known = (self.tracker, self.settings, self.name, self.proposal, self.version, self.standing)
+        self.judgement = judge(self.tracker, challenger, self.proposal, champion, entries.look(*known), policy)
 
     def ask(self) -> bool:
         """Ask a person, if one is wanted and no gate refuses; others may promote meanwhile. True for a no, for good."""
@@ -143,9 +147,10 @@ class Promotion:
         """Write the decision into the history, and move the aliases that follow from it, the champion's last."""
         names, champion = self.settings.registry, self.standing.champion
         moves = [(names.challenger, self.version)]
-        entry = self._entry(decision, now)
+        entry = entries.decided(self.tracker, self.home, self.proposal, decision, now.number)
         if not decision.promoted:
-            history.append(self.tracker, self.name, entry)
+            alias_switch.announce(self.tracker, self.name, entry, self.undo)
+            self._refuse_serving(decision)
             self.undo.pop_all()  # the decision stands, whatever becomes of the alias
             self.tracker.set_alias(self.name, *moves[0])
             return
@@ -153,21 +158,22 @@ class Promotion:
         moves += [(names.champion, self.version)]
         alias_switch.commit(self.tracker, self.name, entry, now, moves, names, self.undo)
 
-    def _entry(self, decision: Decision, now: Standing) -> history.Entry:
-        entry = history.new_entry(
-            now.number,
-            self.home,
-            "promotion" if decision.promoted else "rejection",
-            self.version,
-            decision.name,
-            decision.champion_before,
-            decision.reason,
-            f"runs:/{self.proposal.parent_run}/{version_evidence.DECISION}",
-        )
-        remedy = history.cut(" ".join(decision.remedies))
-        who = self.tracker.tags(self.proposal.parent_run).get(REQUESTER) or entry.who
-        more = {"evaluation": self.proposal.evaluation.key, "remedy": remedy, "look": decision.look, "who": who}
-        return entry.model_copy(update=more)
+    def record(self, decision: Decision) -> None:
+        """Keep evidence and card of what has happened; they are put right if the move has to be undone after all."""
+        keep = partial(record, self.tracker, self.proposal, judgement=self.judgement, policy=self.settings.promotion)
+        if decision.promoted:
+            reason = f"{decision.name} was not promoted: its evidence could not be written, and the switch was undone."
+            self.undo.callback(keep, decision.model_copy(update={"promoted": False, "reason": reason}))
+        keep(decision)
+
+    def _refuse_serving(self, decision: Decision) -> None:
+        """No version is said to be rejected that another run, of the same evaluation, has made champion meanwhile."""
+        if self._now().champion == self.version:
+            why = "; ".join(row.finding for row in decision.rows if row.outcome == "refused")
+            raise PromotionError(
+                f"Expected version {self.version} of {self.name} not to serve, because {why}, but another run has made "
+                "it champion meanwhile: it goes on serving, `pneumo rollback` takes it away."
+            )
 
     def _now(self) -> Standing:
         return history.standing(self.tracker, self.name, self.settings.registry)
