@@ -90,7 +90,7 @@ def test_whoever_answers_on_the_page_is_no_second_person_whatever_they_type(pref
             time.sleep(0.2)  # the form comes a moment after the pause
 
     def page(answer):
-        return api._ask("POST", f"/flow_runs/{ids[0]}/resume", {"run_input": answer})
+        return api.ask("POST", f"/flow_runs/{ids[0]}/resume", {"run_input": answer})
 
     ids = []
     bob = {"approve": True, "name": "bob", "reason": "seen"}
