@@ -130,7 +130,7 @@ def log_model(folder: Path) -> Path:
 
     from pneumo.serving.bundle.class_activation import embedding_network
     from pneumo.serving.bundle.image_bundle import run_network, write_bundle
-    from pneumo.serving.bundle.out_of_distribution import learn_familiarity
+    from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
     from pneumo.tracking import Tracker
 
     image = keras.Input((224, 224, 1))
@@ -144,7 +144,7 @@ def log_model(folder: Path) -> Path:
     spec = {"name": "MobileNetV2", "size": 224, "fit": "squash", "temperature": 1, "threshold": 0.5}
     bundle = folder / "bundle"
     bundle.mkdir()
-    familiarity = learn_familiarity(embeddings, embeddings)
+    familiarity = learn_feature_distance(embeddings, embeddings)
     write_bundle(bundle, folder / "trained.keras", familiarity, **spec, dataset="", synthetic=True)
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "bench")
     tracker.client.create_experiment("bench", artifact_location=(folder / "files").as_uri())

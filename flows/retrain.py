@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed
 
 from flows.train import train
-from pneumo.monitoring.retraining import Success
+from pneumo.monitoring.retraining import RepeatableRun
 from pneumo.settings import Settings
 from pneumo.stages import Inventory
 from tasks import data as data_tasks
@@ -38,12 +38,12 @@ def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any]
         why, tried = operations.due(last, _digest(last, inventory, settings), inventory, parameters, settings)
         if (tried or not why) and not force:
             return Completed(message=f"Nothing to do: {tried or 'nothing has changed'}.")
-        operations.say(f"training again, because of: {why or 'force'}")
+        operations.log_line(f"training again, because of: {why or 'force'}")
         train.fn(**parameters)
     return None
 
 
-def _digest(last: Success | None, inventory: Inventory, settings: Settings) -> str:
+def _digest(last: RepeatableRun | None, inventory: Inventory, settings: Settings) -> str:
     """Digest of the data set that a run would train on now.
 
     The same files come to the same data set, unless settings or code have changed, and these are causes themselves: so

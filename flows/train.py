@@ -7,7 +7,7 @@ from pneumo.registry.promotion.proposal import choose
 from pneumo.stages import Fit
 from pneumo.training.candidates.presets import Name as Preset
 from pneumo.training.candidates.presets import preset_specs
-from pneumo.training.candidates.search import like
+from pneumo.training.candidates.search import with_searched
 from pneumo.training.candidates.spec import Precision
 from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
@@ -82,7 +82,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         )
         operations.require_space(version, specs, home)
         if search_minutes:
-            specs = like(specs, search_tasks.search(specs[0], search_minutes, version, fit, home, run_id))
+            specs = with_searched(specs, search_tasks.search(specs[0], search_minutes, version, fit, home, run_id))
         store = data_tasks.preprocess(version, home, specs[0].size, fit)
         candidates, failures = engine.train_all(specs, version, store, settings, run_id)
         if ensemble and len(candidates) > 1:

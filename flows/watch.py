@@ -24,7 +24,7 @@ def watch(data: str | None = None) -> State[Any]:
         source = data or settings.retrain.data or operations.usual_source(settings)
         if source is None:
             return Completed(message="Nothing to watch: no run has succeeded yet, and retrain.data is empty.")
-        found = watching.look(data_tasks.ingest(source, settings.home, settings.data), settings)
+        found = watching.examine(data_tasks.ingest(source, settings.home, settings.data), settings)
         if found is None:
             return Completed(message="Nothing to compare with: there is no champion yet.")
         words = watching.record(found, source, settings)

@@ -250,7 +250,7 @@ class PolicyRow(Record):
         return f"{self.name} is {self.value} where {self.limit} is asked"
 
 
-class Look(Record):
+class DecisionCount(Record):
     """A decision on a set of test images, among all decisions that were made on them.
 
     `test_set` is the digest of its `images` images, `sketch` a few of them by which a set that shares them is known,
@@ -291,7 +291,7 @@ class Decision(Record):
     run_id: str
     champion_before: str | None
     rows: tuple[PolicyRow, ...]
-    look: Look | None = None
+    look: DecisionCount | None = None
 
     @property
     def remedies(self) -> tuple[str, ...]:

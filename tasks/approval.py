@@ -10,7 +10,7 @@ from prefect.states import Running
 from pydantic import Field
 
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
-from pneumo.registry.promotion.state_machine import Approve, Word
+from pneumo.registry.promotion.state_machine import ApprovalAnswer, Approve
 from pneumo.settings import Settings
 from pneumo.stages import Evaluation, PolicyRow
 from tasks.people import UNKNOWN
@@ -36,21 +36,23 @@ def asking(settings: Settings, requester: str | None = None) -> Approve:
     """
     hours = settings.promotion.approval_hours
 
-    def ask(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+    def ask(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
         if requester == UNKNOWN:
-            return Word(approved=False, said="not asked for: promotion.two_people needs to know who asked for the run")
+            return ApprovalAnswer(
+                approved=False, said="not asked for: promotion.two_people needs to know who asked for the run"
+            )
         form = Approval.with_initial_data(description=evidence(rows, evaluation, tracker().run_url(evaluation.run_id)))
         get_run_logger().info("waiting %g h for a person's approval: %s", hours, flow_run.ui_url)
         try:
             answer = pause_flow_run(wait_for_input=form, timeout=int(hours * 3600), poll_interval=LOOK_SECONDS)
         except FlowPauseTimeout:
             _go_on()
-            return Word(approved=False, said=f"nobody answered within {hours:g} h")
+            return ApprovalAnswer(approved=False, said=f"nobody answered within {hours:g} h")
         if requester and (wrong := _alone(answer, requester, _by_command(answer, settings))):
-            return Word(approved=False, said=wrong)
+            return ApprovalAnswer(approved=False, said=wrong)
         verb = "approved" if answer.approve else "rejected"
         because = f": {answer.reason}" if answer.reason else ""
-        return Word(approved=answer.approve, said=f"{verb} by {answer.name}{because}")
+        return ApprovalAnswer(approved=answer.approve, said=f"{verb} by {answer.name}{because}")
 
     return ask
 

@@ -45,7 +45,7 @@ def train_all(
     with _cluster(settings.engine) as runner:
         futures = {spec.name: runner.submit(training.train_elsewhere, {"spec": spec, **names}) for spec in specs}
         candidates, failures = _settled(futures)
-    return [remote.bring(candidate, settings) for candidate in candidates], failures
+    return [remote.fetch_candidate(candidate, settings) for candidate in candidates], failures
 
 
 @contextmanager

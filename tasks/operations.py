@@ -81,7 +81,7 @@ def collided(settings: Settings) -> str:
     return schedule.collided(_api(settings), str(flow_run.id)) if settings.retrain.collision == "cancel" else ""
 
 
-def model_run(settings: Settings, source: str | None) -> retraining.Success | None:
+def model_run(settings: Settings, source: str | None) -> retraining.RepeatableRun | None:
     """The run whose recipe is to be repeated."""
     return retraining.model_run(tracker(), settings, source)
 
@@ -102,14 +102,18 @@ def complete(recipe: Mapping[str, Any], flow: Callable[..., Any]) -> dict[str, A
 
 
 def due(
-    last: retraining.Success | None, digest: str, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings
+    last: retraining.RepeatableRun | None,
+    digest: str,
+    inventory: Inventory,
+    recipe: Mapping[str, Any],
+    settings: Settings,
 ) -> tuple[str, str]:
     """Why to train now, and why not, in words; the first one counts if the other is empty."""
     now = retraining.tags(digest, inventory.key, recipe, settings)
     return retraining.cause(last, now) if last else "no run has succeeded yet", retraining.tried(tracker(), now)
 
 
-def say(words: str) -> None:
+def log_line(words: str) -> None:
     """A line in the run's log."""
     get_run_logger().info(words)
 

@@ -3,7 +3,7 @@
 import sys
 
 
-def lay(name: str, bucket: str, folder: str) -> None:
+def save_block(name: str, bucket: str, folder: str) -> None:
     """Make or renew a block; it holds no credentials, so whoever uses it has those of its environment."""
     from prefect_aws import S3Bucket
 
@@ -11,4 +11,4 @@ def lay(name: str, bucket: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    lay(*sys.argv[1:])
+    save_block(*sys.argv[1:])

@@ -34,12 +34,12 @@ def train_elsewhere(spec: CandidateSpec, digest: str, fit: Fit, parent_run: str)
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
 
     def work(follow: OnProgress) -> Candidate:
-        version, store = remote.settle(digest, spec.size, fit, settings)
+        version, store = remote.prepare_data(digest, spec.size, fit, settings)
         key = candidates.train_key(spec, version, store, settings.home)
-        remote.resume(key, settings)
+        remote.fetch_checkpoint(key, settings)
         follow = remote.mirrored(key, settings, follow)
         done = candidates.train(spec, version, store, run_id, settings.home, follow, settings.engine.cpus)
-        remote.send(done, settings)
+        remote.upload_candidate(done, settings)
         return done
 
     return _recorded(run_id, spec.name, work)

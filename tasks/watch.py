@@ -9,7 +9,7 @@ from prefect.events import emit_event
 
 from pneumo.data.quality.two_sample_test import numbers, sentences
 from pneumo.monitoring import drift
-from pneumo.monitoring.drift import Announced, Look
+from pneumo.monitoring.drift import Drift, LastRequest
 from pneumo.operations.notify import Message
 from pneumo.registry.champion import champion, champion_manifest
 from pneumo.settings import Settings
@@ -22,25 +22,25 @@ STAGE = "watch"
 
 
 @task(name="look", task_run_name="look", cache_policy=NO_CACHE)
-def look(inventory: Inventory, settings: Settings) -> Look | None:
+def examine(inventory: Inventory, settings: Settings) -> Drift | None:
     """Compare what is there now with the champion's data set; None without a champion to compare with."""
     found = champion(settings, inventory.synthetic)
     reference = champion_manifest(settings, inventory.synthetic, settings.home)
     if found is None or reference is None:
         return None
     now, then = pd.read_parquet(inventory.manifest), pd.read_parquet(reference)
-    return drift.look(now, found.version, then, settings.watch.fewest)
+    return drift.measure_drift(now, found.version, then, settings.watch.fewest)
 
 
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE)
-def record(found: Look, source: str, settings: Settings) -> list[str]:
+def record(found: Drift, source: str, settings: Settings) -> list[str]:
     """Add a point to the source's series in MLflow, and ask for a retraining if there is reason; returns the words."""
     log, run_id = tracker(), _series(source)
     log.log_metrics(run_id, _figures(found), step=len(log.series(run_id, "images")))
     series = {name: log.series(run_id, name) for name in found.figures}
     if series:
         log.log_figure(run_id, drift.plot(series, settings.watch.drift), "drift.png")
-    before = Announced.model_validate_json(log.tags(run_id).get("announced", "{}"))
+    before = LastRequest.model_validate_json(log.tags(run_id).get("announced", "{}"))
     words, after = drift.reasons(found, before, settings.watch)
     if words:
         _announce(source, [*words, *origin(found)], after.drift and not before.drift, log.run_url(run_id), settings)
@@ -48,12 +48,12 @@ def record(found: Look, source: str, settings: Settings) -> list[str]:
     return words
 
 
-def origin(found: Look) -> list[str]:
+def origin(found: Drift) -> list[str]:
     """Whether the new images are from where the champion's training images are, in sentences."""
     return sentences(found.audit) if found.audit else []
 
 
-def _figures(found: Look) -> dict[str, float]:
+def _figures(found: Drift) -> dict[str, float]:
     shift = numbers(found.audit) if found.audit else {}
     audited = {f"shift_audit/{name}": value for name, value in shift.items()}
     return {"images": found.images, "new_images": found.new, "new_share": found.share, **found.figures, **audited}

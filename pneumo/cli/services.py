@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo.operations import services
-from pneumo.operations.deploy import lay, make_bucket
+from pneumo.operations.deploy import make_bucket, register
 from pneumo.settings import load_settings
 
 app = typer.Typer()
@@ -33,7 +33,7 @@ def deploy(bucket: Bucket = False) -> None:
     settings = load_settings()
     if bucket:
         make_bucket(settings)
-    lay(settings, console.print)
+    register(settings, console.print)
 
 
 @app.command()

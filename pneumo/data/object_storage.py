@@ -14,7 +14,7 @@ CONNECTIONS = 32
 ATTEMPTS = 5
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0  # seconds
 TRANSIENT = ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError", "ConnectionClosedError")
-AWAY = (*TRANSIENT, "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
+UNREACHABLE = (*TRANSIENT, "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
 OUTAGE = ("429", "500", "502", "503", "504")
 OUTAGE_SECONDS = 300.0  # how long a place that has answered is waited for
 LONGEST_PAUSE = 16.0
@@ -137,7 +137,7 @@ class Bucket:
                     raise self._error(key, error.response) from error
             except BotoCoreError as error:
                 name = type(error).__name__
-                if not (patient and name in AWAY) and (name not in TRANSIENT or attempt >= self._attempts):
+                if not (patient and name in UNREACHABLE) and (name not in TRANSIENT or attempt >= self._attempts):
                     raise DataError(
                         f"Expected to reach s3://{self.name}/{key} at {self.endpoint}, but it gives: {error}"
                         f" (after {attempt} attempts): check endpoint, network and credentials."

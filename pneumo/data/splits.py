@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from pneumo.data.quality.near_duplicates import connected, looks
+from pneumo.data.quality.near_duplicates import connected, picture_numbers
 from pneumo.errors import DataError
 
 VALIDATION_SHARE = 0.15
@@ -39,7 +39,7 @@ def assign_splits(manifest: pd.DataFrame) -> pd.Series:
         split[rows.index[places < max(VALIDATION_SHARE, np.nextafter(places.min(), 1))]] = "validation"
         if not own_test.any():
             split[rows.index[places >= min(1 - TEST_SHARE, places.max())]] = "test"
-    return _together(split, group)
+    return _keep_groups_whole(split, group)
 
 
 def position_of(name: str) -> float:
@@ -54,7 +54,7 @@ def groups(manifest: pd.DataFrame) -> pd.Series:
         manifest: readable rows with patient, pixels and phash.
     """
     patient, names = pd.factorize(manifest["patient"])
-    first = pd.Series(patient).groupby(looks(manifest).to_numpy()).transform("first")
+    first = pd.Series(patient).groupby(picture_numbers(manifest).to_numpy()).transform("first")
     members = pd.DataFrame({"name": names, "group": connected(len(names), np.column_stack([patient, first]))})
     members["position"] = members["name"].map(position_of)
     leaders = members.sort_values("position").groupby("group")["name"].transform("first").sort_index()
@@ -70,7 +70,7 @@ def _require_apart(group: pd.Series, own_test: pd.Series) -> None:
         )
 
 
-def _together(split: pd.Series, group: pd.Series) -> pd.Series:
+def _keep_groups_whole(split: pd.Series, group: pd.Series) -> pd.Series:
     """A group that spans strata and was pulled into a held-out split by one of them goes there whole."""
     order = {"train": 0, "validation": 1, "test": 2}
     return split.map(order).groupby(group).transform("max").map({rank: name for name, rank in order.items()})

@@ -9,7 +9,7 @@ from pneumo.evaluation.bundle_checks import BundleFacts, measure_cost, require_s
 from pneumo.evaluation.measures import Operating
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle
 from pneumo.serving.bundle.image_bundle import load_network, write_embedding_bundle
-from pneumo.serving.bundle.out_of_distribution import learn_familiarity
+from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 from pneumo.stages import Candidate, DatasetVersion, Vectors
 
 CHECKED = 64  # test images that the bundle must score as the predictions say
@@ -49,7 +49,7 @@ def _make_bundle(
     training, validation = (
         vectors_of(store.path, manifest.loc[manifest["split"] == split, "sha256"]) for split in ("train", "validation")
     )
-    familiarity = learn_familiarity(training, validation)
+    familiarity = learn_feature_distance(training, validation)
     folder.mkdir()
     spec = write_embedding_bundle(
         folder,

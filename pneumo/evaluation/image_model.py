@@ -13,7 +13,7 @@ from pneumo.evaluation.measures import Operating, is_pneumonia
 from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
 from pneumo.serving.bundle.class_activation import embedding_network
 from pneumo.serving.bundle.image_bundle import Bundle, load_network, run_network, write_bundle
-from pneumo.serving.bundle.out_of_distribution import learn_familiarity
+from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 from pneumo.stages import LABELS, Candidate, DatasetVersion, ImageStore
 
 # Numbers of images; whole batches, for Keras traces a network anew for another batch size. A forward pass of all
@@ -68,7 +68,7 @@ def make_bundle(
         run_network(scorer, images[sample(manifest[manifest["split"] == split], count)])[1]
         for split, count in (("train", FAMILIAR_TRAINING), ("validation", FAMILIAR_VALIDATION))
     )
-    familiarity = learn_familiarity(training, validation)
+    familiarity = learn_feature_distance(training, validation)
     folder.mkdir()
     spec = write_bundle(
         folder,

@@ -15,7 +15,7 @@ from pneumo.stages import Record, ShiftAudit
 EMBEDDING = "embedding_drift"
 
 
-class Look(Record):
+class Drift(Record):
     """What a look at a source found; without `figures` and `audit` where too few images are new to judge.
 
     `champion` is a version of the registered model, `known` the number of images of its data set.
@@ -34,7 +34,7 @@ class Look(Record):
         return self.new / self.known
 
 
-class Announced(Record):
+class LastRequest(Record):
     """What a retraining was asked for last: the champion then, the new images then, whether for drift."""
 
     champion: str = ""
@@ -42,7 +42,7 @@ class Announced(Record):
     drift: bool = False
 
 
-def look(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame, fewest: int) -> Look:
+def measure_drift(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame, fewest: int) -> Drift:
     """Compare a source with a champion's data set; images are the same if their content is.
 
     Args:
@@ -54,7 +54,7 @@ def look(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame, fewest:
     readable = manifest[manifest["error"].isna()].drop_duplicates("sha256")
     new = readable[~readable["sha256"].isin(reference["sha256"])]
     trained = reference[reference["split"] == "train"]
-    found = Look(champion=champion, images=len(readable), known=len(reference), new=len(new), figures={})
+    found = Drift(champion=champion, images=len(readable), known=len(reference), new=len(new), figures={})
     if len(new) < fewest:
         return found
     figures = {**drift_figures(new, trained), EMBEDDING: embedding_drift(new, trained)}
@@ -76,12 +76,12 @@ def embedding_drift(now: pd.DataFrame, then: pd.DataFrame) -> float:
     return float(max(0.0, distance.sum()) / max(spread.sum(), 1e-9))
 
 
-def reasons(found: Look, before: Announced, settings: Watch) -> tuple[list[str], Announced]:
+def reasons(found: Drift, before: LastRequest, settings: Watch) -> tuple[list[str], LastRequest]:
     """Why to train again, in words, none if there is no reason, and what is announced then.
 
     The same images are announced once: the next reason needs as many new ones again, or another champion.
     """
-    known = before if before.champion == found.champion else Announced(champion=found.champion)
+    known = before if before.champion == found.champion else LastRequest(champion=found.champion)
     enough = min(settings.new_images, math.ceil(settings.new_share * found.known))
     grown = found.new - known.new >= enough
     worst = max(found.figures.items(), key=lambda item: item[1], default=("", 0.0))
@@ -90,7 +90,7 @@ def reasons(found: Look, before: Announced, settings: Watch) -> tuple[list[str],
     words += [f"{worst[0].replace('_', ' ')} is {worst[1]:.2f}, above {settings.drift:g}"] * drifted
     if not words:
         return [], known
-    return words, Announced(champion=found.champion, new=found.new, drift=known.drift or drifted)
+    return words, LastRequest(champion=found.champion, new=found.new, drift=known.drift or drifted)
 
 
 def plot(series: dict[str, list[tuple[float, float]]], limit: float) -> Any:

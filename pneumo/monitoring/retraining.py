@@ -26,7 +26,7 @@ TRIES = 3  # of runs that fail or die
 RECENT = 200  # runs that are looked through for one of a source
 
 
-class Success(Record):
+class RepeatableRun(Record):
     """A run that can be repeated; `recipe` are its parameters, `parts` its digests.
 
     `inventory` is the key of what its source held, files that were taken out included.
@@ -53,7 +53,7 @@ def tags(digest: str, inventory: str, recipe: Mapping[str, Any], settings: Setti
     return {RECIPE: json.dumps(dict(recipe)), INVENTORY: inventory, **dict(zip(PARTS, parts, strict=True))}
 
 
-def model_run(tracker: Tracker, settings: Settings, source: str | None) -> Success | None:
+def model_run(tracker: Tracker, settings: Settings, source: str | None) -> RepeatableRun | None:
     """The run to repeat: the champion's, that of the source first, then that of real images.
 
     A later run is no better a recipe, also if it alone is of the source: it may have been a trial. Without a champion
@@ -64,7 +64,7 @@ def model_run(tracker: Tracker, settings: Settings, source: str | None) -> Succe
     return champions[0] if champions else last_success(tracker, source)
 
 
-def last_success(tracker: Tracker, source: str | None) -> Success | None:
+def last_success(tracker: Tracker, source: str | None) -> RepeatableRun | None:
     """The newest successful run of a source; without one the newest on real images, then on drawn ones."""
     runs = [run for run in tracker.newest({"stage": "pipeline"}, limit=RECENT) if PARTS.keys() <= run.tags.keys()]
     if source:
@@ -73,7 +73,7 @@ def last_success(tracker: Tracker, source: str | None) -> Success | None:
     return _success(runs[0]) if runs else None
 
 
-def _champion_run(tracker: Tracker, settings: Settings, synthetic: bool) -> Success | None:
+def _champion_run(tracker: Tracker, settings: Settings, synthetic: bool) -> RepeatableRun | None:
     name = settings.model_name(synthetic)
     number = tracker.alias(name, settings.registry.champion)
     found = tracker.version(name, number) if number else None
@@ -81,10 +81,10 @@ def _champion_run(tracker: Tracker, settings: Settings, synthetic: bool) -> Succ
     return _success(run) if run and PARTS.keys() <= run.tags.keys() else None
 
 
-def _success(run: Run) -> Success:
+def _success(run: Run) -> RepeatableRun:
     parts = {name: run.tags[name] for name in PARTS}
     recipe = json.loads(run.tags[RECIPE])
-    return Success(run_id=run.run_id, name=run.name, inventory=run.tags[INVENTORY], recipe=recipe, parts=parts)
+    return RepeatableRun(run_id=run.run_id, name=run.name, inventory=run.tags[INVENTORY], recipe=recipe, parts=parts)
 
 
 def complete(recipe: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -93,7 +93,7 @@ def complete(recipe: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[di
     return {**defaults, **known}, sorted(recipe.keys() - known.keys())
 
 
-def cause(last: Success, now: Mapping[str, str]) -> str:
+def cause(last: RepeatableRun, now: Mapping[str, str]) -> str:
     """What differs from an earlier run, in words; empty if nothing does. `now` are the `tags` of a run of today."""
     return ", ".join(words for name, words in PARTS.items() if now[name] != last.parts[name])
 

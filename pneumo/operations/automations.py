@@ -19,7 +19,9 @@ ENDS = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Tim
 STARTS = ("prefect.flow-run.Running", "prefect.flow-run.Scheduled", HEARTBEAT)
 
 
-def lay(api: PrefectApi, pool: Pool, silence: float = SILENCE_SECONDS, start: float | None = None) -> None:
+def ensure_automations(
+    api: PrefectApi, pool: Pool, silence: float = SILENCE_SECONDS, start: float | None = None
+) -> None:
     """Lay or renew both automations for the deployments of pneumo's pool; other flow runs are not watched.
 
     Args:

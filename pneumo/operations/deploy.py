@@ -25,17 +25,17 @@ S3_BLOCK = "s3-bucket"
 FOLDER = "results"
 
 
-def lay(settings: Settings, say: Callable[[str], None], api: str | None = None) -> None:
+def register(settings: Settings, say: Callable[[str], None], api: str | None = None) -> None:
     """Lay pool, place of results and deployments on a Prefect server; the one in force if none is named."""
     api = api or address(settings)
     folder_of(settings).mkdir(parents=True, exist_ok=True)
-    lay_login(settings)
-    lay_pool(settings.pool, PrefectApi(api))
-    lay_results(settings, environment(settings, api))
-    _lay_deployments(settings, say, api)
+    ensure_login(settings)
+    register_pool(settings.pool, PrefectApi(api))
+    ensure_results(settings, environment(settings, api))
+    _register_deployments(settings, say, api)
 
 
-def lay_login(settings: Settings) -> None:
+def ensure_login(settings: Settings) -> None:
     """Give the workers' login (MLFLOW_TRACKING_...) what it needs, where the administrator's is known, too.
 
     Raises:
@@ -53,7 +53,7 @@ def make_bucket(settings: Settings) -> None:
         Bucket(settings.data.storage, settings.data.s3_endpoint).make()
 
 
-def lay_pool(pool: Pool, api: PrefectApi) -> None:
+def register_pool(pool: Pool, api: PrefectApi) -> None:
     """Make the work pool as the settings say; one that is there gets their limit and template."""
     api.ensure_pool(pool.type, pool.runs_at_once, _template(pool, pool.template) if pool.template else None)
 
@@ -64,7 +64,7 @@ def results_block() -> str:
     return name if kind == S3_BLOCK else ""
 
 
-def lay_results(settings: Settings, environment: Mapping[str, str]) -> None:
+def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
     """Tell Prefect where results lie, if PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names a block of an S3 bucket.
 
     Raises:
@@ -86,7 +86,7 @@ def lay_results(settings: Settings, environment: Mapping[str, str]) -> None:
         raise ServiceError(f"Expected Prefect to take the block {S3_BLOCK}/{name}, but it refused: {last[0]}")
 
 
-def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
+def _register_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
     """Lay the deployments of infra/prefect.yaml and the watch over their runs, unless done for this code and server."""
     sources = [PROJECT / DEPLOYMENTS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
     parts = [*(file.read_bytes() for file in sources), repr((variables(settings), settings.pool.type)).encode()]
@@ -106,7 +106,7 @@ def _lay_deployments(settings: Settings, say: Callable[[str], None], api: str) -
         raise ServiceError(
             f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}"
         )
-    automations.lay(PrefectApi(api), settings.pool)
+    automations.ensure_automations(PrefectApi(api), settings.pool)
     laid.write_text(digest)
 
 

@@ -81,7 +81,7 @@ def _answers_within(service: Service, seconds: float) -> bool:
 def _prepare(settings: Settings, say: Callable[[str], None]) -> None:
     """Lay pool and deployments, close what has died, and let one missed run of each schedule stand for all."""
     api = PrefectApi(settings.prefect_api)
-    deploy.lay(settings, say, settings.prefect_api)
+    deploy.register(settings, say, settings.prefect_api)
     for closed in reconcile(settings):
         words = f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs"
         say(words)

@@ -61,7 +61,7 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
     """
     tracker = Tracker.of(settings)
     name = settings.model_name(synthetic)
-    now, found = history.standing(tracker, name, settings.registry), tracker.version(name, version)
+    now, found = history.registry_state(tracker, name, settings.registry), tracker.version(name, version)
     content = version_evidence.content(found.tags) if found else ()
     bar = find(now.rows, version, content)
     if bar is None:

@@ -8,7 +8,7 @@ from pneumo.errors import PromotionError
 from pneumo.registry import history, test_set_use
 from pneumo.registry.promotion import version_evidence
 from pneumo.settings import Settings
-from pneumo.stages import Interval, Look, Record
+from pneumo.stages import DecisionCount, Interval, Record
 from pneumo.tracking import ModelVersion, Tracker
 
 
@@ -29,7 +29,7 @@ class ChampionInfo(Record):
     since: datetime | None
     registered: datetime
     run_url: str
-    look: Look | None = None
+    look: DecisionCount | None = None
     decisions: int = 0
     promotions: int = 0
 
@@ -55,7 +55,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
     tracker, name, found = _serving(settings, synthetic)
     if found is None:
         return None
-    rows = history.standing(tracker, name, settings.registry).rows
+    rows = history.registry_state(tracker, name, settings.registry).rows
     moves = [row for row in rows if row.took_effect]
     look = next((row.look for row in reversed(moves) if row.version == found.version and row.look), None)
     made = test_set_use.looks(rows, look.sketch).values() if look else ()
@@ -88,7 +88,7 @@ def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path |
         return None
     path = home / "cache" / "reference" / f"{found.tags.get(version_evidence.DIGEST, '')[:16]}.parquet"
     if not path.is_file():
-        with version_evidence.kept(tracker, found) as folder:
+        with version_evidence.evidence_of(tracker, found) as folder:
             if folder is None:
                 return None
             write_whole(path, (folder / version_evidence.MANIFEST).read_bytes())
@@ -103,7 +103,7 @@ def refused(settings: Settings, synthetic: bool = False) -> Refused | None:
     """
     tracker = Tracker.of(settings)
     name = settings.model_name(synthetic)
-    rows = history.standing(tracker, name, settings.registry).rows
+    rows = history.registry_state(tracker, name, settings.registry).rows
     last = next((row for row in reversed(rows) if row.action == "rejection" and not row.withdrawn), None)
     if last is None:
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pneumo.settings import Registry, Settings
-from pneumo.stages import Look, Record
+from pneumo.stages import DecisionCount, Record
 from pneumo.tracking import Tracker
 from pneumo.tracking.models import HISTORY
 from pneumo.tracking.system import user
@@ -47,7 +47,7 @@ class Entry(Record):
     evidence: str
     evaluation: str = ""
     remedy: str = ""
-    look: Look | None = None
+    look: DecisionCount | None = None
     content: tuple[str, ...] = ()
 
 
@@ -58,7 +58,7 @@ class HistoryRow(Entry):
     withdrawn: bool = False
 
 
-class Standing(Record):
+class RegistryState(Record):
     """A registered model at one moment: who is champion, and all that happened up to then."""
 
     champion: str | None
@@ -69,18 +69,18 @@ class Standing(Record):
         """Of the next entry."""
         return max((row.number for row in self.rows), default=0) + 1
 
-    def same(self, other: "Standing") -> bool:
+    def same(self, other: "RegistryState") -> bool:
         """Whether the champion has not moved in between, not even away and back."""
         one, two = ([row.id for row in item.rows if row.took_effect] for item in (self, other))
         return self.champion == other.champion and one == two
 
 
-def standing(tracker: Tracker, name: str, names: Registry) -> Standing:
+def registry_state(tracker: Tracker, name: str, names: Registry) -> RegistryState:
     """How a registered model stands now."""
     found = tracker.registered(name)
     champion = found.aliases.get(names.champion)
     moved = {key.removeprefix(DONE) for key in found.tags if key.startswith(DONE)}
-    return Standing(champion=champion, rows=tuple(judged(entries(found.tags), champion, moved)))
+    return RegistryState(champion=champion, rows=tuple(judged(entries(found.tags), champion, moved)))
 
 
 def history(settings: Settings, synthetic: bool = False) -> list[HistoryRow]:
@@ -90,7 +90,7 @@ def history(settings: Settings, synthetic: bool = False) -> list[HistoryRow]:
         TrackingError: MLflow does not answer.
     """
     tracker = Tracker.of(settings)
-    return list(standing(tracker, settings.model_name(synthetic), settings.registry).rows)
+    return list(registry_state(tracker, settings.model_name(synthetic), settings.registry).rows)
 
 
 def read(tracker: Tracker, name: str) -> list[Entry]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pneumo.errors import PromotionError
 from pneumo.registry import barred, history
-from pneumo.registry.history import Standing
+from pneumo.registry.history import RegistryState
 from pneumo.registry.promotion import alias_switch, version_evidence
 from pneumo.registry.promotion.load_check import check_example
 from pneumo.settings import Settings
@@ -39,7 +39,7 @@ def rollback(
     tracker = Tracker.of(settings)
     name, names = settings.model_name(synthetic), settings.registry
     with alias_switch.exclusive(home, name), ExitStack() as undo:
-        now = history.standing(tracker, name, names)
+        now = history.registry_state(tracker, name, names)
         target = _target(tracker, name, now, None if to is None else str(to))
         version_evidence.check_files(tracker, target)
         check_example(tracker, name, target.version)
@@ -61,7 +61,7 @@ def rollback(
     return decision
 
 
-def _target(tracker: Tracker, name: str, now: Standing, to: str | None) -> ModelVersion:
+def _target(tracker: Tracker, name: str, now: RegistryState, to: str | None) -> ModelVersion:
     champions = [row.version for row in now.rows if row.took_effect and row.version != now.champion]
     free = [version for version in champions if not _barred(tracker, name, now, version)]
     wanted = to or (free[-1] if free else None)
@@ -84,7 +84,7 @@ def _target(tracker: Tracker, name: str, now: Standing, to: str | None) -> Model
     return found
 
 
-def _barred(tracker: Tracker, name: str, now: Standing, version: str) -> bool:
+def _barred(tracker: Tracker, name: str, now: RegistryState, version: str) -> bool:
     found = tracker.version(name, version)
     return barred.find(now.rows, version, version_evidence.content(found.tags) if found else ()) is not None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pneumo.evaluation.statistics.significance import significance
 from pneumo.registry.history import HistoryRow
 from pneumo.settings import Promotion
-from pneumo.stages import Look
+from pneumo.stages import DecisionCount
 
 DECISIONS = ("promotion", "rejection")
 SKETCH, ALIKE = 32, 0.5  # images kept of a test set; share of common images beyond which two wear out together
@@ -22,15 +22,15 @@ def sketch(images: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({image[:8] for image in images})[:SKETCH])
 
 
-def alike(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+def overlap(one: tuple[str, ...], other: tuple[str, ...]) -> float:
     """Share of common images among all of two sets, estimated from their sketches (Broder 1997, bottom-k)."""
     smallest = sorted({*one, *other})[: max(len(one), len(other))]
     return len({*smallest} & {*one} & {*other}) / len(smallest)
 
 
-def look(
+def count_decision(
     rows: Sequence[HistoryRow], images: Sequence[str], evaluation: str, champion: str | None, policy: Promotion
-) -> Look:
+) -> DecisionCount:
     """What deciding now on test images (their sha256) is: a new look, or one that was had already.
 
     The same evaluation against the same champion is the same look, and has its number again. Significance is spent
@@ -54,7 +54,7 @@ def look(
     if again and again.look and again.action in DECISIONS:
         number, comparison = again.look.number, again.look.comparison or comparison
     within = compares and comparison <= policy.maximum_comparisons
-    return Look(
+    return DecisionCount(
         test_set=digest(images),
         sketch=few,
         images=len(images),
@@ -71,7 +71,7 @@ def looks(rows: Sequence[HistoryRow], few: tuple[str, ...]) -> dict[tuple[str, s
 
     Of each the decision, or its announcement if it never came to one.
     """
-    found = [row for row in rows if row.look and alike(row.look.sketch, few) > ALIKE]
+    found = [row for row in rows if row.look and overlap(row.look.sketch, few) > ALIKE]
     return {(row.evaluation, row.champion): row for row in found}
 
 

@@ -13,7 +13,7 @@ from pneumo.data.store.decode import decode
 from pneumo.errors import TrackingError
 from pneumo.stages import IMAGE, Cell
 from pneumo.tracking import package
-from pneumo.tracking.connection import asks, pages
+from pneumo.tracking.connection import as_tracking_errors, pages
 from pneumo.tracking.system import installed
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Bundles:
 
     client: "MlflowClient"
 
-    @asks
+    @as_tracking_errors
     def log_bundle(self, run_id: str, bundle: Path, name: str, example: Cell, model_file: Path = MODEL_FILE) -> str:
         """Log a bundle as a model of a run; returns "models:/m-...".
 
@@ -66,7 +66,7 @@ class Bundles:
             self.client.finalize_logged_model(logged.model_id, status)
         return f"models:/{logged.model_id}"
 
-    @asks
+    @as_tracking_errors
     def fail_pending_models(self, run_ids: Collection[str]) -> None:
         """Close the models that these runs were logging when they died."""
         if not run_ids:

@@ -89,7 +89,7 @@ def _waits(count: int) -> float:
     return sum(min(120.0, BACKOFF_SECONDS * 2.0**retry) for retry in range(1, count))
 
 
-def asks(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+def as_tracking_errors(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Turn what MLflow and its HTTP library raise into a TrackingError of one sentence."""
 
     @functools.wraps(method)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pneumo.errors import TrackingError
 from pneumo.stages import Record
-from pneumo.tracking.connection import MISSING, asks, pages
+from pneumo.tracking.connection import MISSING, as_tracking_errors, pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,7 +35,7 @@ class Erasing:
     uri: str
     client: "MlflowClient"
 
-    @asks
+    @as_tracking_errors
     def models_of_runs(self, experiment_ids: list[str]) -> Mapping[str, list[str]]:
         """Ids of the logged models by the run that logged them."""
         found: dict[str, list[str]] = {}
@@ -43,7 +43,7 @@ class Erasing:
             found.setdefault(str(model.source_run_id), []).append(model.model_id)
         return found
 
-    @asks
+    @as_tracking_errors
     def erase_run(self, run_id: str, model_ids: list[str]) -> None:
         """Delete a run's files, the models it logged with theirs, and the run.
 
@@ -58,7 +58,7 @@ class Erasing:
         self._erase_files(run.info.artifact_uri)
         self.client.delete_run(run_id)
 
-    @asks
+    @as_tracking_errors
     def erased(self, experiment_ids: list[str]) -> Mapping[str, list[str]]:
         """Models by the run that `erase_run` deleted with them; runs that somebody else deleted are not here."""
         from mlflow.entities import ViewType
@@ -68,7 +68,7 @@ class Erasing:
         noted = {run.info.run_id: run.data.tags.get(ERASED) for run in found}
         return {run_id: tag.split(",") if tag else [] for run_id, tag in noted.items() if tag is not None}
 
-    @asks
+    @as_tracking_errors
     def forget_erased(self, experiment_ids: list[str], database: str, seconds: float) -> None:
         """Remove from the server's database what `erase_run` deleted at least so many seconds ago, and nothing else.
 
@@ -94,7 +94,7 @@ class Erasing:
             reason = getattr(error, "orig", None) or error  # without the statement, which repeats the rows
             raise TrackingError(f"Expected to forget deleted runs in MLflow's database, but {reason}.") from None
 
-    @asks
+    @as_tracking_errors
     def knows(self, owner: Owner) -> bool:
         """Whether the server has the run or model, be it as a deleted one that can still be restored."""
         from mlflow.exceptions import MlflowException

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pneumo.errors import TrackingError
 from pneumo.tracking import package
-from pneumo.tracking.connection import asks
+from pneumo.tracking.connection import as_tracking_errors
 from pneumo.tracking.models import Models
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class ModelFiles(Models):
 
     unverified: bool
 
-    @asks
+    @as_tracking_errors
     def download(self, uri: str, folder: Path) -> Path:
         """Files of "models:/name/version", "models:/name@alias" or "runs:/id/path", below a folder."""
         from mlflow.artifacts import download_artifacts

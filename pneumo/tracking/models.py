@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo.errors import TrackingError
 from pneumo.stages import Record
 from pneumo.tracking import package
-from pneumo.tracking.connection import EXISTS, MISSING, asks, pages, quoted
+from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, pages, quoted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +53,7 @@ class Models:
     uri: str
     client: "MlflowClient"
 
-    @asks
+    @as_tracking_errors
     def register(self, model_uri: str, name: str, description: str = "", tags: Mapping[str, str] | None = None) -> str:
         """Add a version of a logged model "models:/m-..."; the registered model is created when there is none.
 
@@ -74,7 +74,7 @@ class Models:
         """The version that an alias points at; None without model or alias."""
         return self.aliases(name).get(alias)
 
-    @asks
+    @as_tracking_errors
     def registered(self, name: str) -> Registered:
         """Aliases and tags of a registered model, in one answer; empty without model."""
         found = self._registered(name)
@@ -87,50 +87,50 @@ class Models:
         """Version by alias; empty without model."""
         return self.registered(name).aliases
 
-    @asks
+    @as_tracking_errors
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Move an alias, in one step of the registry's database."""
         self.client.set_registered_model_alias(name, alias, version)
 
-    @asks
+    @as_tracking_errors
     def delete_alias(self, name: str, alias: str) -> None:
         """Remove an alias; nothing happens when there is none."""
         self.client.delete_registered_model_alias(name, alias)
 
-    @asks
+    @as_tracking_errors
     def set_version_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Add tags of a version or change them."""
         for key, value in tags.items():
             self.client.set_model_version_tag(name, version, key, value)
 
-    @asks
+    @as_tracking_errors
     def describe_version(self, name: str, version: str, description: str) -> None:
         """Replace a version's description (Markdown, cut at MLflow's limit)."""
         self.client.update_model_version(name, version, description[:LONGEST_DESCRIPTION])
 
-    @asks
+    @as_tracking_errors
     def delete_version(self, name: str, version: str) -> None:
         """Remove a version and the aliases on it; its number is not given again."""
         self.client.delete_model_version(name, version)
 
-    @asks
+    @as_tracking_errors
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         """Add a tag of the registered model or change it."""
         self._ensure(name)
         self.client.set_registered_model_tag(name, key, value)
 
-    @asks
+    @as_tracking_errors
     def versions(self, name: str) -> list[ModelVersion]:
         """All versions, oldest first."""
         found = pages(lambda token: self._search_versions(f"name={quoted(name)}", token))
         return sorted((_record(item) for item in found), key=lambda item: int(item.version))
 
-    @asks
+    @as_tracking_errors
     def every_version(self) -> list[ModelVersion]:
         """All versions of all registered models that this login may see, whoever registered them."""
         return [_record(item) for item in pages(lambda token: self._search_versions("", token))]
 
-    @asks
+    @as_tracking_errors
     def version(self, name: str, version: str) -> ModelVersion | None:
         """One version; None when there is none of that number."""
         from mlflow.exceptions import MlflowException

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo.stages import DatasetVersion
-from pneumo.tracking.connection import asks
+from pneumo.tracking.connection import as_tracking_errors
 from pneumo.tracking.datasets import dataset_input
 from pneumo.tracking.runs import Runs
 
@@ -21,7 +21,7 @@ BATCH = 100  # parameters or tags in one request
 class RunLog(Runs):
     """The runs of one experiment, and what is logged to them."""
 
-    @asks
+    @as_tracking_errors
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Parameters; what is not text is written as JSON, and cut at MLflow's limit."""
         from mlflow.entities import Param
@@ -30,7 +30,7 @@ class RunLog(Runs):
         for start in range(0, len(items), BATCH):
             self.client.log_batch(run_id, params=items[start : start + BATCH])
 
-    @asks
+    @as_tracking_errors
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Numbers, of one step if given."""
         from mlflow.entities import Metric
@@ -40,27 +40,27 @@ class RunLog(Runs):
         for start in range(0, len(items), BATCH):
             self.client.log_batch(run_id, metrics=items[start : start + BATCH])
 
-    @asks
+    @as_tracking_errors
     def log_artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """One file, under its own name."""
         self.client.log_artifact(run_id, str(path), folder)
 
-    @asks
+    @as_tracking_errors
     def log_artifacts(self, run_id: str, folder: Path, target: str | None = None) -> None:
         """A folder's content."""
         self.client.log_artifacts(run_id, str(folder), target)
 
-    @asks
+    @as_tracking_errors
     def log_text(self, run_id: str, text: str, file: str) -> None:
         """Text as an artifact; `file` such as "promotion/card.html"."""
         self.client.log_text(run_id, text, file)
 
-    @asks
+    @as_tracking_errors
     def log_figure(self, run_id: str, figure: "Figure", file: str) -> None:
         """A matplotlib figure as an artifact."""
         self.client.log_figure(run_id, figure, file)
 
-    @asks
+    @as_tracking_errors
     def log_dataset(self, run_id: str, version: DatasetVersion) -> None:
         """The data set of a run, with its digest as input and as tag."""
         self.client.log_inputs(run_id, [dataset_input(version)])

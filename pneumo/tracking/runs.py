@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.stages import Record
-from pneumo.tracking.connection import EXISTS, MISSING, asks, connect, pages, quoted
+from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, connect, pages, quoted
 from pneumo.tracking.system import system_tags
 
 if TYPE_CHECKING:
@@ -62,25 +62,25 @@ class Runs:
         finally:
             monitor.finish()
 
-    @asks
+    @as_tracking_errors
     def start_run(self, name: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:
         """Create a run that is running; returns its id."""
         every = {**system_tags(), **(tags or {}), **({PARENT: parent} if parent else {})}
         return str(self.client.create_run(self.experiment_id, tags=every, run_name=name).info.run_id)
 
-    @asks
+    @as_tracking_errors
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Add tags or change them."""
         from mlflow.entities import RunTag
 
         self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
-    @asks
+    @as_tracking_errors
     def tags(self, run_id: str) -> dict[str, str]:
         """All tags of a run."""
         return dict(self.client.get_run(run_id).data.tags)
 
-    @asks
+    @as_tracking_errors
     def run(self, run_id: str) -> Run | None:
         """One run; None when there is none of that id."""
         from mlflow.exceptions import MlflowException
@@ -92,12 +92,12 @@ class Runs:
                 return None
             raise
 
-    @asks
+    @as_tracking_errors
     def unfinished(self, tags: Mapping[str, str]) -> list[str]:
         """Ids of the runs with these tags that nobody has ended."""
         return [run.run_id for run in self.newest(tags, "RUNNING", limit=1000)]
 
-    @asks
+    @as_tracking_errors
     def newest(self, tags: Mapping[str, str], status: str = "FINISHED", limit: int = 1) -> list[Run]:
         """Runs with these tags that ended in this way, newest first."""
         words = [
@@ -112,7 +112,7 @@ class Runs:
         )
         return [_record(run) for run in found]
 
-    @asks
+    @as_tracking_errors
     def all_runs(self) -> list[Run]:
         """Every run of the experiment, newest first."""
         ordered = ["attributes.start_time DESC"]
@@ -125,13 +125,13 @@ class Runs:
             )
         ]
 
-    @asks
+    @as_tracking_errors
     def series(self, run_id: str, metric: str) -> list[tuple[float, float]]:
         """A metric's history: seconds since 1970 and value, oldest first."""
         found = self.client.get_metric_history(run_id, metric)
         return sorted((item.timestamp / 1000, item.value) for item in found)
 
-    @asks
+    @as_tracking_errors
     def finish(self, run_id: str, status: Status = "FINISHED", reason: str | None = None) -> None:
         """End a run; the reason becomes a tag."""
         if reason:

@@ -25,14 +25,14 @@ def augmented_batches(
     share = np.array([np.mean(targets == 0), np.mean(targets == 1)])
     weights = (0.5 / share)[targets.astype(int)].astype("float32")
     size = min(spec.batch_size, len(positions))
-    tones = transforms.ranks(images.pixels[positions[:: max(len(positions) // REFERENCE_IMAGES, 1)]])
+    tones = transforms.cumulative_histograms(images.pixels[positions[:: max(len(positions) // REFERENCE_IMAGES, 1)]])
     while True:
         order = np.random.default_rng([spec.seed, epoch]).permutation(len(positions))
         for step in range(len(positions) // size):
             chosen = np.sort(order[step * size : (step + 1) * size])
             generator = np.random.default_rng([spec.seed, epoch, step])
             drawn = transforms.draw(generator, size, images.pixels.shape[1], spec.augmentation, spec.crop)
-            pixels = transforms.retone(generator, images.pixels[positions[chosen]], spec.augmentation, tones)
+            pixels = transforms.match_histograms(generator, images.pixels[positions[chosen]], spec.augmentation, tones)
             pixels = add_artefacts(generator, pixels, spec.augmentation)
             yield (pixels[..., None].astype("float32"), drawn), targets[chosen][:, None], weights[chosen]
         epoch += 1

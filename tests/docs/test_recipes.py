@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pneumo.data.sources import schemes
 from pneumo.evaluation import measures, pictures
-from pneumo.evaluation.pictures import PICTURES, Shown
+from pneumo.evaluation.pictures import PICTURES, TestScores
 from pneumo.registry.promotion import gates
 from pneumo.settings import Data, Promotion
 from pneumo.stages import DatasetVersion, Evaluation, Interval
@@ -83,7 +83,7 @@ def test_a_gate(table, tmp_path):
 def test_a_report(table, tmp_path):
     follow(REPORT)
     labels = np.array([True, False])
-    shown = Shown(labels, labels, np.array([0.9, 0.1]), np.array([0.9, 0.1]), np.array(["a", "b"]), None)
+    shown = TestScores(labels, labels, np.array([0.9, 0.1]), np.array([0.9, 0.1]), np.array(["a", "b"]), None)
     pictures.PICTURES["scores"](shown).savefig(tmp_path / "scores.png")
     assert (tmp_path / "scores.png").stat().st_size > 1000
 

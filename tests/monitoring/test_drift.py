@@ -8,7 +8,7 @@ from pneumo.data.quality.columns import drift_figures
 from pneumo.data.quality.two_sample_test import excess
 from pneumo.data.sources import phantom
 from pneumo.monitoring import drift
-from pneumo.monitoring.drift import Announced, Look
+from pneumo.monitoring.drift import Drift, LastRequest
 from pneumo.settings import Watch
 from pneumo.stages import LABELS
 
@@ -41,31 +41,34 @@ def test_the_embedding_sees_what_intensity_and_size_do_not(pictures):
 
 def test_only_new_contents_are_counted_and_few_are_not_judged(pictures):
     then, now = manifest(pictures[:80]), manifest(pictures[:90] + pictures[:5])
-    found = drift.look(now, "3", then, fewest=30)
+    found = drift.measure_drift(now, "3", then, fewest=30)
     assert (found.images, found.known, found.new, found.figures) == (90, 80, 10, {})
     assert found.share == 10 / 80
-    judged = drift.look(manifest(pictures), "3", then, fewest=30)
+    judged = drift.measure_drift(manifest(pictures), "3", then, fewest=30)
     assert set(judged.figures) == {"intensity_drift", "size_drift", "embedding_drift"}
 
 
 def test_a_look_says_whether_new_images_are_from_elsewhere(pictures):
-    then, here = manifest(pictures[:80]), drift.look(manifest(pictures), "3", manifest(pictures[:80]), fewest=30)
+    then, here = (
+        manifest(pictures[:80]),
+        drift.measure_drift(manifest(pictures), "3", manifest(pictures[:80]), fewest=30),
+    )
     assert all(excess(row) == 0 for row in here.audit.rows)
     dark = manifest([(picture * 0.7).astype("uint8") for picture in pictures[60:]])
-    assert all(excess(row) > 0.3 for row in drift.look(dark, "3", then, fewest=30).audit.rows)
-    assert drift.look(manifest(pictures[:90]), "3", then, fewest=30).audit is None
+    assert all(excess(row) > 0.3 for row in drift.measure_drift(dark, "3", then, fewest=30).audit.rows)
+    assert drift.measure_drift(manifest(pictures[:90]), "3", then, fewest=30).audit is None
 
 
 def look(new, champion="1", known=1000, **figures):
-    return Look(champion=champion, images=known + new, known=known, new=new, figures=figures)
+    return Drift(champion=champion, images=known + new, known=known, new=new, figures=figures)
 
 
 WATCH = Watch(new_images=100, new_share=0.5, drift=0.25)
 
 
 def test_enough_new_images_are_announced_once(pictures):
-    assert drift.reasons(look(99), Announced(), WATCH)[0] == []
-    words, known = drift.reasons(look(100), Announced(), WATCH)
+    assert drift.reasons(look(99), LastRequest(), WATCH)[0] == []
+    words, known = drift.reasons(look(100), LastRequest(), WATCH)
     assert words == ["100 images are new to champion 1 (10% of its data set)"]
     assert drift.reasons(look(150), known, WATCH)[0] == []
     assert drift.reasons(look(200), known, WATCH)[0] != []
@@ -73,11 +76,11 @@ def test_enough_new_images_are_announced_once(pictures):
 
 
 def test_a_large_share_of_a_small_data_set_is_enough():
-    assert drift.reasons(look(10, known=20), Announced(), WATCH)[0] != []
+    assert drift.reasons(look(10, known=20), LastRequest(), WATCH)[0] != []
 
 
 def test_drift_is_announced_once():
-    words, known = drift.reasons(look(40, size_drift=0.3, intensity_drift=0.1), Announced(), WATCH)
+    words, known = drift.reasons(look(40, size_drift=0.3, intensity_drift=0.1), LastRequest(), WATCH)
     assert words == ["size drift is 0.30, above 0.25"]
     assert drift.reasons(look(41, size_drift=0.4), known, WATCH)[0] == []
 

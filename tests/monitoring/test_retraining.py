@@ -12,7 +12,7 @@ def last():
     def made(digest="d", recipe=RECIPE, settings=None):
         parts = retraining.tags(digest, "i", recipe, settings or Settings())
         parts = {name: parts[name] for name in retraining.PARTS}
-        return retraining.Success(run_id="1", name="first", inventory="i", recipe=recipe, parts=parts)
+        return retraining.RepeatableRun(run_id="1", name="first", inventory="i", recipe=recipe, parts=parts)
 
     return made
 

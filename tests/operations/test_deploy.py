@@ -19,13 +19,13 @@ class Server:
 
 def test_a_pool_of_processes_has_no_template():
     server = Server()
-    deploy.lay_pool(Pool(runs_at_once=4), server)
+    deploy.register_pool(Pool(runs_at_once=4), server)
     assert server.pool == ("process", 4, None)
 
 
 def test_settings_fill_the_job_template():
     server = Server()
-    deploy.lay_pool(Pool(type="kubernetes", template=TEMPLATE, variables={"gpus": "1"}), server)
+    deploy.register_pool(Pool(type="kubernetes", template=TEMPLATE, variables={"gpus": "1"}), server)
     kind, _, template = server.pool
     assert kind == "kubernetes"
     assert template["variables"]["properties"]["gpus"]["default"] == "1"
@@ -34,15 +34,15 @@ def test_settings_fill_the_job_template():
 
 def test_a_variable_that_the_template_lacks_is_named():
     with pytest.raises(SettingsError, match=r"Expected pool\.variables among .*gpus.* but tpus is not"):
-        deploy.lay_pool(Pool(type="kubernetes", template=TEMPLATE, variables={"tpus": "1"}), Server())
+        deploy.register_pool(Pool(type="kubernetes", template=TEMPLATE, variables={"tpus": "1"}), Server())
 
 
 def test_a_missing_template_is_named(tmp_path):
     with pytest.raises(SettingsError, match=r"nothing\.json, found no file"):
-        deploy.lay_pool(Pool(type="kubernetes", template=tmp_path / "nothing.json"), Server())
+        deploy.register_pool(Pool(type="kubernetes", template=tmp_path / "nothing.json"), Server())
 
 
 def test_results_on_s3_need_a_bucket(monkeypatch, tmp_path):
     monkeypatch.setenv(deploy.RESULTS, "s3-bucket/pneumo")
     with pytest.raises(SettingsError, match=r"Expected data\.storage"):
-        deploy.lay_results(Settings(), {})
+        deploy.ensure_results(Settings(), {})

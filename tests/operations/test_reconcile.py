@@ -133,7 +133,7 @@ def test_what_another_machine_left_in_mlflow_is_closed_once_prefect_knows_of_its
 def test_prefect_crashes_runs_that_fell_silent_or_never_started_and_only_pneumos(prefect):
     """Windows of ten seconds instead of minutes; the one that goes on sending heartbeats goes on."""
     ours = prefect.deployment("watched")
-    automations.lay(prefect.api, Pool(), silence=10, start=10)
+    automations.ensure_automations(prefect.api, Pool(), silence=10, start=10)
     theirs = prefect.deployment("not watched")  # registered later, as if it were nobody's business
     silent, alive, others, ended = (prefect.run(place, "PENDING", "RUNNING") for place in (ours, ours, theirs, ours))
     stuck, others_stuck = (prefect.run(place, "PENDING") for place in (ours, theirs))
@@ -153,7 +153,7 @@ def test_prefect_crashes_runs_that_fell_silent_or_never_started_and_only_pneumos
     assert prefect.state(silent)[0] == "COMPLETED"
     for run in (alive, others, others_stuck):
         prefect.api.crash(run, "end of the test")
-    automations.lay(prefect.api, Pool())
+    automations.ensure_automations(prefect.api, Pool())
 
 
 def test_a_kubernetes_run_may_be_pending_as_long_as_its_pod_may_take_to_start():

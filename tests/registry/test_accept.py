@@ -110,7 +110,7 @@ def test_the_new_version_has_evidence_card_tags_and_history(here: Any, tmp_path:
     assert entry.who == "anna"
     report = here.tracker.download(entry.evidence, tmp_path / "report")
     assert json.loads(report.read_text())["version"] == "2"
-    with version_evidence.kept(here.tracker, version) as kept:
+    with version_evidence.evidence_of(here.tracker, version) as kept:
         assert len(version_evidence.calibrated_on(kept)) == 60
         evaluation = json.loads((kept / version_evidence.EVALUATION).read_text())
     assert evaluation["threshold"] == found.after.threshold
@@ -157,7 +157,7 @@ def test_a_version_is_not_judged_by_the_patients_that_calibrated_it(here: Any) -
 
 def test_what_calibrated_a_version_counts_as_seen_in_a_later_contest(here: Any) -> None:
     ask(here, calibrate=60)
-    with version_evidence.kept(here.tracker, here.tracker.version(here.name, "2")) as kept:
+    with version_evidence.evidence_of(here.tracker, here.tracker.version(here.name, "2")) as kept:
         test = version_evidence.calibrated_on(kept).assign(patient="other")
         assert comparison._seen(test, kept).all()
 

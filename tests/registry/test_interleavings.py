@@ -23,7 +23,7 @@ from pneumo.evaluation.statistics.significance import significance
 from pneumo.registry import history, rollback
 from pneumo.registry.card import Card
 from pneumo.registry.promotion import alias_switch, entries, judgement, state_machine, version_evidence
-from pneumo.registry.promotion.comparison import Contest
+from pneumo.registry.promotion.comparison import ChampionComparison
 from pneumo.settings import Settings
 from pneumo.stages import DatasetVersion, Decision, Evaluation, Interval, PolicyRow
 from pneumo.tracking import Tracker, runs
@@ -141,7 +141,7 @@ class Table:
         """How the registered model stands, without what differs from run to run."""
         tracker = Tracker("memory", "registry")
         standing, found = (
-            history.standing(tracker, self.name, self.settings("end").registry),
+            history.registry_state(tracker, self.name, self.settings("end").registry),
             tracker.versions(self.name),
         )
         rejected = [row for row in standing.rows if row.action == "rejection" and not row.withdrawn]
@@ -156,12 +156,12 @@ class Table:
         }
 
 
-def say(word: bool | None, *_: Any) -> state_machine.Word:
+def say(word: bool | None, *_: Any) -> state_machine.ApprovalAnswer:
     """A person's answer, for which a run waits; others go on meanwhile."""
     run = threading.current_thread()
     if isinstance(run, Run):
         run.calling("person", lambda: None)
-    return state_machine.Word(approved=bool(word), said="seen")
+    return state_machine.ApprovalAnswer(approved=bool(word), said="seen")
 
 
 @dataclass
@@ -177,12 +177,16 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     """Judgements by QUALITY, and a registry whose calls wait for their turn where a `Run` makes them."""
     written = Written()
 
-    def contest(tracker: Any, champion: Any, evaluation: Evaluation, _: Any, spends: float, *__: Any) -> Contest:
+    def contest(
+        tracker: Any, champion: Any, evaluation: Evaluation, _: Any, spends: float, *__: Any
+    ) -> ChampionComparison:
         written.spent.append(spends)
         ours, theirs = QUALITY[evaluation.name], QUALITY[champion.tags["candidate"]]
         sure = Interval(value=ours - theirs, low=ours - theirs, high=ours - theirs)
         compared = Comparison(first=ours, second=theirs, delong=sure, p_value=0.5, bootstrap=sure)
-        return Contest(champion=champion.version, images=9, seen=0, trained_on_known=True, comparison=compared)
+        return ChampionComparison(
+            champion=champion.version, images=9, seen=0, trained_on_known=True, comparison=compared
+        )
 
     def row(*_: Any) -> PolicyRow:
         return PolicyRow(name="registered version in a fresh process", limit="", value="", passed=True)
@@ -197,7 +201,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     def card(evaluation: Any, data: Any, decision: Decision, *_: Any) -> Card:
         return Card(markdown=PROMOTED if decision.promoted else "refused", html="")
 
-    monkeypatch.setattr(judgement, "contest", contest)
+    monkeypatch.setattr(judgement, "compare_with_champion", contest)
     monkeypatch.setattr(judgement, "query_row", row)
     monkeypatch.setattr(entries, "test_rows", lambda _: {"sha256": ["x"]})
     monkeypatch.setattr(judgement.card, "write", card)

@@ -12,7 +12,7 @@ from pneumo.registry.champion import champion, refused
 from pneumo.registry.history import history
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.proposal import choose
-from pneumo.registry.promotion.state_machine import Word, promote
+from pneumo.registry.promotion.state_machine import ApprovalAnswer, promote
 from pneumo.stages import Evaluation, PolicyRow
 from pneumo.tracking import Tracker
 
@@ -161,8 +161,8 @@ def test_an_undone_run_leaves_alone_what_another_one_has_moved_meanwhile(world: 
     world.policy(approval=True)
     first, second = world.candidate("first", noise=1.0), world.candidate("second", noise=0.5)
 
-    def interrupted(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
-        agreed = Word(approved=True, said="approved by A")
+    def interrupted(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
+        agreed = ApprovalAnswer(approved=True, said="approved by A")
         assert world.promote(second, approve=lambda *_: agreed).promoted
         raise KeyboardInterrupt
 
@@ -175,9 +175,9 @@ def test_an_undone_run_leaves_alone_what_another_one_has_moved_meanwhile(world: 
 def test_a_version_that_another_run_made_champion_meanwhile_is_not_marked_as_undone(world: Any) -> None:
     """Both have the same evaluation, and so the same version."""
     world.policy(approval=True)
-    good, agreed = world.candidate("good", noise=1.0), Word(approved=True, said="approved by A")
+    good, agreed = world.candidate("good", noise=1.0), ApprovalAnswer(approved=True, said="approved by A")
 
-    def interrupted(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+    def interrupted(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
         elsewhere = world.tracker.start_run("elsewhere")
         promote([good], world.version, world.settings, world.home, elsewhere, lambda *_: agreed)
         raise KeyboardInterrupt
@@ -191,12 +191,12 @@ def test_a_version_that_another_run_made_champion_meanwhile_is_not_marked_as_und
 def test_a_no_that_comes_too_late_is_said_and_no_rejection_of_what_serves(world: Any) -> None:
     """Two runs of the same evaluation: one is approved while the person of the other one still thinks."""
     world.policy(approval=True)
-    good, agreed = world.candidate("good", noise=1.0), Word(approved=True, said="approved by B")
+    good, agreed = world.candidate("good", noise=1.0), ApprovalAnswer(approved=True, said="approved by B")
 
-    def late(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+    def late(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
         elsewhere = world.tracker.start_run("elsewhere")
         assert promote([good], world.version, world.settings, world.home, elsewhere, lambda *_: agreed).promoted
-        return Word(approved=False, said="rejected by A: it looks at the corners")
+        return ApprovalAnswer(approved=False, said="rejected by A: it looks at the corners")
 
     with pytest.raises(PromotionError, match=r"rejected by A: it looks at .* it goes on serving, `pneumo roll"):
         world.promote(good, approve=late)
@@ -232,12 +232,12 @@ def test_who_was_approved_while_the_champion_changed_is_compared_with_the_new_on
     asked: list[str] = []
     best, middle = world.candidate("best", noise=0.2), world.candidate("middle", noise=1.5)
 
-    def approve(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+    def approve(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
         asked.append(next(row.limit for row in rows if row.name == "ROC AUC against the champion"))
         if len(asked) == 1:
             world.policy(approval=False)
             assert world.promote(middle).promoted
-        return Word(approved=True, said="approved by A")
+        return ApprovalAnswer(approved=True, said="approved by A")
 
     world.policy(approval=True)
     decision = world.promote(best, approve=approve)
@@ -252,15 +252,17 @@ def test_a_person_can_refuse_what_passed_every_gate(world: Any) -> None:
     world.policy(approval=True)
     good, asked = world.candidate("good", noise=1.0), []
 
-    def refuse(rows: list[PolicyRow], evaluation: Evaluation) -> Word:
+    def refuse(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
         asked.append((len(rows), evaluation.name))
-        return Word(approved=False, said="rejected by Dr Who: the heat maps look at the corners")
+        return ApprovalAnswer(approved=False, said="rejected by Dr Who: the heat maps look at the corners")
 
     decision = world.promote(good, approve=refuse)
     assert not decision.promoted
     assert asked == [(8, "good")]
     assert "a person's word is rejected by Dr Who: the heat maps look at the corners" in decision.reason
-    assert world.promote(good, approve=lambda rows, evaluation: Word(approved=True, said="approved by A")).promoted
+    assert world.promote(
+        good, approve=lambda rows, evaluation: ApprovalAnswer(approved=True, said="approved by A")
+    ).promoted
 
 
 def test_approval_that_nobody_can_give_is_an_error_before_anything_happens(world: Any) -> None:

@@ -18,7 +18,7 @@ from pneumo.registry import history as history_file
 from pneumo.registry.barred import lift
 from pneumo.registry.history import history, read
 from pneumo.registry.promotion import alias_switch
-from pneumo.registry.promotion.state_machine import Word
+from pneumo.registry.promotion.state_machine import ApprovalAnswer
 from pneumo.registry.rollback import rollback
 from pneumo.tracking.package import files_digest
 
@@ -185,7 +185,7 @@ print(rollback("1", "by night", return_state=True).message)
 def test_what_was_never_champion_is_refused(three: Any) -> None:
     three.policy(approval=True)
     refused = three.candidate("refused", noise=0.1)
-    three.promote(refused, approve=lambda rows, best: Word(approved=False, said="no"))
+    three.promote(refused, approve=lambda rows, best: ApprovalAnswer(approved=False, said="no"))
     with pytest.raises(PromotionError, match=r"that was champion before \(1, 2\), got 4"):
         rollback(three.settings, three.home, to=4)
     with pytest.raises(PromotionError, match="version 3 is the champion already"):

@@ -37,7 +37,7 @@ def command(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def decided(evaluation: str, before: str | None, rows: list[HistoryRow], **changes: Any) -> HistoryRow:
     """What the history keeps of a decision that follows `rows`."""
-    look = test_set_use.look(rows, IMAGES, evaluation, before, Promotion())
+    look = test_set_use.count_decision(rows, IMAGES, evaluation, before, Promotion())
     facts = {
         "number": len(rows) + 1, "id": evaluation, "when": datetime.now(UTC), "who": "A", "place": "here",
         "action": "rejection", "version": "1", "name": "n", "champion": before, "reason": "r", "evidence": "e",
@@ -66,9 +66,9 @@ def test_the_same_evaluation_against_the_same_champion_is_no_new_look() -> None:
     rows: list[HistoryRow] = []
     for name in ("one", "two"):
         rows.append(decided(name, "1", rows))
-    again = test_set_use.look(rows, IMAGES, "one", "1", Promotion())
+    again = test_set_use.count_decision(rows, IMAGES, "one", "1", Promotion())
     assert again == rows[0].look
-    against_another = test_set_use.look(rows, IMAGES, "one", "2", Promotion())
+    against_another = test_set_use.count_decision(rows, IMAGES, "one", "2", Promotion())
     assert (against_another.number, against_another.comparison) == (3, 3)
 
 
@@ -77,46 +77,48 @@ def test_of_two_looks_at_once_none_has_a_number_that_is_too_small() -> None:
     before = [decided("one", "1", [])]
     announced = [decided(name, "1", before, action="look") for name in ("two", "three")]
     assert [row.look.comparison for row in announced if row.look] == [2, 2]
-    first = test_set_use.look([*before, announced[0]], IMAGES, "two", "1", Promotion())
-    second = test_set_use.look([*before, *announced], IMAGES, "three", "1", Promotion())
+    first = test_set_use.count_decision([*before, announced[0]], IMAGES, "two", "1", Promotion())
+    second = test_set_use.count_decision([*before, *announced], IMAGES, "three", "1", Promotion())
     assert [look.comparison for look in (first, second)] == [2, 3]
-    both = [test_set_use.look([*before, *announced], IMAGES, name, "1", Promotion()) for name in ("two", "three")]
+    both = [
+        test_set_use.count_decision([*before, *announced], IMAGES, name, "1", Promotion()) for name in ("two", "three")
+    ]
     assert [look.comparison for look in both] == [3, 3]
 
 
 def test_a_look_that_came_to_no_decision_counts_and_one_that_compared_nothing_does_not() -> None:
     rows = [decided("one", "1", [], action="look")]
-    assert test_set_use.look(rows, IMAGES, "two", "1", Promotion()).comparison == 2
+    assert test_set_use.count_decision(rows, IMAGES, "two", "1", Promotion()).comparison == 2
     nothing = {"comparison": 0, "most": 0, "significance": 0.0}
     rows.append(rows[0].model_copy(update={"action": "rejection", "look": rows[0].look.model_copy(update=nothing)}))  # type: ignore[union-attr]
-    found = test_set_use.look(rows, IMAGES, "two", "1", Promotion())
+    found = test_set_use.count_decision(rows, IMAGES, "two", "1", Promotion())
     assert (found.number, found.comparison) == (2, 1)
 
 
 def test_a_grown_test_set_goes_on_and_another_begins_anew() -> None:
     """A source that grows has another test set every week: without this, no comparison would ever spend anything."""
     images = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(1200)]
-    rows = [decided("one", "1", [], look=test_set_use.look([], images[:600], "one", "1", Promotion()))]
+    rows = [decided("one", "1", [], look=test_set_use.count_decision([], images[:600], "one", "1", Promotion()))]
     for part, number in ((images[:660], 2), (images[100:700], 2), (images[500:1100], 1), (images[600:], 1)):
-        found = test_set_use.look(rows, part, "two", "1", Promotion())
+        found = test_set_use.count_decision(rows, part, "two", "1", Promotion())
         assert found.number == number
         assert found.test_set != rows[0].look.test_set  # type: ignore[union-attr]
-    assert test_set_use.alike(test_set_use.sketch(images[:600]), test_set_use.sketch(images[:750])) == pytest.approx(
+    assert test_set_use.overlap(test_set_use.sketch(images[:600]), test_set_use.sketch(images[:750])) == pytest.approx(
         0.8, abs=0.15
     )
 
 
 def test_after_so_many_comparisons_the_test_images_are_spent() -> None:
     rows, policy = [decided("one", "1", [])], Promotion(maximum_comparisons=1)
-    spent = test_set_use.look(rows, IMAGES, "two", "1", policy)
+    spent = test_set_use.count_decision(rows, IMAGES, "two", "1", policy)
     assert (spent.spent, spent.significance) == (True, 0.0)
-    assert not test_set_use.look(rows, IMAGES, "one", "1", policy).spent
-    assert not test_set_use.look(rows, IMAGES, "two", "1", Promotion(maximum_comparisons=2)).spent
+    assert not test_set_use.count_decision(rows, IMAGES, "one", "1", policy).spent
+    assert not test_set_use.count_decision(rows, IMAGES, "two", "1", Promotion(maximum_comparisons=2)).spent
 
 
 def test_where_a_tie_promotes_nothing_is_spent() -> None:
     """A wider interval would call worse models a tie, and promote them."""
-    found = test_set_use.look([decided("one", "1", [])], IMAGES, "two", "1", Promotion(tie="promote"))
+    found = test_set_use.count_decision([decided("one", "1", [])], IMAGES, "two", "1", Promotion(tie="promote"))
     assert (found.number, found.comparison, found.significance, found.spent) == (2, 0, 0.0, False)
 
 

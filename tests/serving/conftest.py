@@ -53,7 +53,7 @@ def tiny() -> SimpleNamespace:
 def bundle_folder(tmp_path_factory) -> Path:
     from pneumo.serving.bundle.class_activation import embedding_network
     from pneumo.serving.bundle.image_bundle import run_network, write_bundle
-    from pneumo.serving.bundle.out_of_distribution import learn_familiarity
+    from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 
     model, folder = network(), tmp_path_factory.mktemp("bundle")
     model.save(folder.parent / "trained.keras")
@@ -62,7 +62,7 @@ def bundle_folder(tmp_path_factory) -> Path:
     write_bundle(
         folder,
         folder.parent / "trained.keras",
-        learn_familiarity(embeddings[:40], embeddings[40:]),
+        learn_feature_distance(embeddings[:40], embeddings[40:]),
         **fields,
         temperature=2.0,
         threshold=0.4,

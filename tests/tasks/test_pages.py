@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from pneumo.data.quality import data_docs
 from pneumo.data.quality.expectations import IMAGES
 from pneumo.data.quality.set_expectations import FIGURES
-from pneumo.data.quality.suites import WHOLE, Outcome
+from pneumo.data.quality.suites import WHOLE_SET, Outcome
 from pneumo.tracking import Tracker
 from tasks import pages
 
@@ -27,7 +27,7 @@ def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_ser
     copies = [(f"train/{number}.jpeg", "a.jpeg = b.jpeg") for number in range(30)]
     images = [Outcome(row.expectation, row.passed, 99, [] if row.passed else copies) for row in images]
     whole = [Outcome(row, True, 1, []) for row in FIGURES]
-    text = data_docs.page({"images": images, WHOLE: whole}, {row.column: "0" for row in FIGURES}, "1.0")
+    text = data_docs.page({"images": images, WHOLE_SET: whole}, {row.column: "0" for row in FIGURES}, "1.0")
     (tmp_path / data_docs.PAGE).write_text(text)
     tracker = Tracker(mlflow_server, "pages")
     run_id = tracker.start_run("pipeline")

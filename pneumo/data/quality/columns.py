@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pneumo.data.quality import two_sample_test
 from pneumo.data.quality.expectations import MARKER
-from pneumo.data.quality.near_duplicates import looks
+from pneumo.data.quality.near_duplicates import picture_numbers
 from pneumo.data.splits import groups
 
 SHOWN = 4  # of the copies of a picture
@@ -126,7 +126,7 @@ def _add_near_duplicates(table: pd.DataFrame, readable: pd.DataFrame) -> pd.Data
 
     `near_across` is given to those outside test that are so with one in test. Identical pixels are another check.
     """
-    look = looks(readable)
+    look = picture_numbers(readable)
     near = look[readable["pixels"].groupby(look).transform("nunique") > 1]
     paths = readable["path"][near.index]
     names = paths.groupby(near).agg(_listed, sign=" ~ ")

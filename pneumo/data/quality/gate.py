@@ -12,7 +12,7 @@ from pneumo.data.files import tells_disk_errors
 from pneumo.data.quality import columns, data_docs
 from pneumo.data.quality.expectations import IMAGES, Expectation, at_most
 from pneumo.data.quality.set_expectations import DRIFT, FIGURES, SHIFT
-from pneumo.data.quality.suites import WHOLE, Outcome, Session
+from pneumo.data.quality.suites import WHOLE_SET, Outcome, Session
 from pneumo.errors import GateFailedError, SettingsError
 from pneumo.settings import Gate
 from pneumo.stages import GateReport, GateRow, Inventory
@@ -86,13 +86,13 @@ def _check(manifest: pd.DataFrame, drift: dict[str, float], settings: Gate, fold
     figures = columns.set_figures(manifest, len(reasons)) | shift | drift
     measured = tuple(row for row in SHIFT + DRIFT if row.column in figures)
     table = _fitting(FIGURES + measured, manifest, settings)
-    whole = session.run("data set", pd.DataFrame([{"path": WHOLE} | figures]), table)
+    whole = session.run("data set", pd.DataFrame([{"path": WHOLE_SET} | figures]), table)
     words = {column: f"{value:.3g}" for column, value in figures.items()} | words
     rows = [outcome.row(words) for outcome in images + whole]
     (folder / ROWS).write_text(json.dumps([row.model_dump() for row in rows], indent=1))
     (folder / DOCS).mkdir()
     (folder / DOCS / data_docs.PAGE).write_text(
-        data_docs.page({"images": images, WHOLE: whole}, words, session.version), encoding="utf-8"
+        data_docs.page({"images": images, WHOLE_SET: whole}, words, session.version), encoding="utf-8"
     )
 
 

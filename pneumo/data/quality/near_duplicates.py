@@ -51,7 +51,7 @@ def connected(count: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
     return groups
 
 
-def looks(manifest: pd.DataFrame) -> pd.Series:
+def picture_numbers(manifest: pd.DataFrame) -> pd.Series:
     """Number of the picture that each readable row shows; identical and almost identical pictures are one."""
     picture, _ = pd.factorize(manifest["pixels"])
     hashes = manifest.drop_duplicates("pixels")["phash"].tolist()
@@ -66,7 +66,7 @@ def seen_in(manifest: pd.DataFrame, known: pd.DataFrame) -> dict[str, str]:
         known: the same of readable rows.
     """
     readable = manifest[manifest["pixels"].notna()]
-    look = looks(pd.concat([known, readable], ignore_index=True)).to_numpy()
+    look = picture_numbers(pd.concat([known, readable], ignore_index=True)).to_numpy()
     theirs = dict(zip(look[: len(known)], known["path"], strict=True))
     files = dict(zip(known["sha256"], known["path"], strict=True))
     alike = zip(readable["path"], look[len(known) :], strict=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pneumo.data.quality.near_duplicates import connected, looks
+from pneumo.data.quality.near_duplicates import connected, picture_numbers
 from pneumo.data.sources.names import tells_patient
 
 
@@ -40,7 +40,7 @@ def _looks(rows: pd.DataFrame) -> pd.Series:
     """Pictures as of `looks`, missing where they cannot be compared."""
     if not {"pixels", "phash"} <= set(rows):
         return pd.Series(dtype=float)
-    return looks(rows[rows["pixels"].notna() & rows["phash"].notna()])
+    return picture_numbers(rows[rows["pixels"].notna() & rows["phash"].notna()])
 
 
 def _links(key: pd.Series) -> NDArray[np.intp]:

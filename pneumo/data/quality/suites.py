@@ -10,7 +10,7 @@ import pandas as pd
 from pneumo.data.quality.expectations import Expectation
 from pneumo.stages import GateRow
 
-WHOLE = "data set"  # instead of a path, where the whole set is looked at
+WHOLE_SET = "data set"  # instead of a path, where the whole set is looked at
 SHOWN = 20  # offenders in a row
 
 
@@ -78,7 +78,7 @@ class Session:
 
 
 def _outcome(expectation: Expectation, found: Any, values: pd.Series) -> Outcome:
-    paths = [path for path in found.result.get("unexpected_index_list") or () if path != WHOLE]
+    paths = [path for path in found.result.get("unexpected_index_list") or () if path != WHOLE_SET]
     offenders = [(path, _short(value)) for path, value in zip(paths, values.loc[paths], strict=True)]
     return Outcome(expectation, bool(found.success), int(found.result.get("element_count", 0)), offenders)
 

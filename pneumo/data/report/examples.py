@@ -13,7 +13,7 @@ from pneumo.data.store.decode import decode
 
 EDGE = 176  # pixels of a picture in the page
 # Column, whether the largest is odd, how many, and what a reader should know of it.
-ODD = (
+ODDITIES = (
     ("marker", True, 3, "Bright letters or arrows at the edge"),
     ("symmetry", False, 3, "Left and right differ most: turned, cropped, or one side opaque"),
     ("excess", True, 2, "Border brighter than the picture: inverted?"),
@@ -26,7 +26,7 @@ ODD = (
 
 
 @dataclass(frozen=True)
-class Shown:
+class Example:
     """A picture in the page and the words below it."""
 
     picture: str
@@ -34,7 +34,7 @@ class Shown:
     note: str
 
 
-def examples(manifest: pd.DataFrame, root: Path, each: int = 6) -> dict[str, list[Shown]]:
+def examples(manifest: pd.DataFrame, root: Path, each: int = 6) -> dict[str, list[Example]]:
     """Pictures of different patients by kind; which ones depends on their content only."""
     kinds = manifest["label"].where(manifest["label"] == "NORMAL", "PNEUMONIA, " + manifest["subtype"])
     shuffled = manifest.assign(kind=kinds).sort_values("sha256").drop_duplicates(["kind", "patient"])
@@ -44,11 +44,11 @@ def examples(manifest: pd.DataFrame, root: Path, each: int = 6) -> dict[str, lis
     }
 
 
-def oddest(manifest: pd.DataFrame, root: Path) -> dict[str, list[Shown]]:
+def oddest(manifest: pd.DataFrame, root: Path) -> dict[str, list[Example]]:
     """The extremes of every measure by what is odd about them, each picture once."""
     table = manifest.assign(excess=manifest["border"] - manifest["mean"], aspect=manifest["width"] / manifest["height"])
     found: dict[str, list[str]] = {}
-    for column, largest, number, note in ODD:
+    for column, largest, number, note in ODDITIES:
         if table[column].nunique() > 1:
             ordered = table.sort_values([column, "path"], ascending=not largest)
             known = {path for paths in found.values() for path in paths}
@@ -56,7 +56,7 @@ def oddest(manifest: pd.DataFrame, root: Path) -> dict[str, list[Shown]]:
     return {note: [_shown(path, root, _label(table, path)) for path in paths] for note, paths in found.items() if paths}
 
 
-def duplicates(manifest: pd.DataFrame, root: Path, most: int = 4) -> tuple[list[list[Shown]], int, int]:
+def duplicates(manifest: pd.DataFrame, root: Path, most: int = 4) -> tuple[list[list[Example]], int, int]:
     """Groups of identical pictures and pairs of almost identical ones to show, and how many there are of each."""
     groups = [rows for _, rows in manifest.groupby("pixels")["path"] if len(rows) > 1]
     hashes = manifest.drop_duplicates("pixels")
@@ -71,7 +71,7 @@ def _label(table: pd.DataFrame, path: str) -> str:
     return str(table.loc[table["path"] == path, "label"].iloc[0]).lower()
 
 
-def _shown(path: str, root: Path, note: str) -> Shown:
+def _shown(path: str, root: Path, note: str) -> Example:
     buffer = io.BytesIO()
     Image.fromarray(decode(root / path, EDGE, "pad", path)).save(buffer, "JPEG", quality=80)
-    return Shown(data_address(buffer.getvalue(), "image/jpeg"), path.rpartition("/")[2], note)
+    return Example(data_address(buffer.getvalue(), "image/jpeg"), path.rpartition("/")[2], note)

@@ -86,14 +86,14 @@ def _reason(error: Exception) -> str:
 def _unpack(archive: Path, target: Path, limits: Limits) -> None:
     total, files = 0, 0
     allowed = max(limits.ratio_from, archive.stat().st_size * limits.ratio)
-    for member in _told(_members(archive)):
+    for member in _as_archive_errors(_members(archive)):
         files += 1
         path = target / _safe(member, archive)
         if "__MACOSX" in path.parts:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as sink:
-            for chunk in _told(_chunks(member)):
+            for chunk in _as_archive_errors(_chunks(member)):
                 total += len(chunk)
                 if files > limits.files or total > min(limits.total, allowed):
                     raise DataError(
@@ -103,7 +103,7 @@ def _unpack(archive: Path, target: Path, limits: Limits) -> None:
                 sink.write(chunk)
 
 
-def _told(parts: Iterator[Part]) -> Iterator[Part]:
+def _as_archive_errors(parts: Iterator[Part]) -> Iterator[Part]:
     """What a broken archive's file gives as an error of the disk is one of the archive; writing is not in here."""
     while True:
         try:

@@ -19,7 +19,7 @@ from pneumo.stages import LABELS, Interval, Record
 FEWEST = 10  # images of each class, to calibrate on and to judge by
 
 
-class Judged(Record):
+class SetFigures(Record):
     """A model's figures at a place under one operating point, with 95 % intervals over patients."""
 
     offset: float
@@ -38,7 +38,7 @@ class Judged(Record):
         return Operating(self.offset, self.temperature, self.threshold)
 
 
-def judge(rows: pd.DataFrame, operating: Operating, share: float | None = None) -> Judged:
+def judge(rows: pd.DataFrame, operating: Operating, share: float | None = None) -> SetFigures:
     """Figures of scored rows (label, patient, logit, ...) under an operating point.
 
     Args:
@@ -51,7 +51,7 @@ def judge(rows: pd.DataFrame, operating: Operating, share: float | None = None) 
     statistic = calibration_error_statistic(is_pneumonia(called), called["probability"], share)
     error = interval(statistic, called["patient"])
     ends = {"calibration_error_low": error.low, "calibration_error_high": error.high}
-    return Judged(
+    return SetFigures(
         **operating._asdict(),
         **{name: measures.intervals[name] for name in ("auc", "sensitivity", "specificity")},
         calibration_error=error,
@@ -84,7 +84,7 @@ def draw(rows: pd.DataFrame, count: int) -> NDArray[np.bool_]:
     return drawn
 
 
-def moved(operating: Operating, before: float, there: float) -> Operating:
+def for_prevalence(operating: Operating, before: float, there: float) -> Operating:
     """An operating point for another share of pneumonia: probabilities move, calls stay.
 
     By Bayes' rule the odds of pneumonia change by the ratio of the prior odds (Saerens et al. 2002), so the

@@ -11,7 +11,7 @@ from pneumo.data.quality.near_duplicates import seen_in
 from pneumo.data.quality.seen_before import seen_before
 from pneumo.data.sources import schemes
 from pneumo.errors import DataError, ModelError
-from pneumo.evaluation.external.verdict import draw, set_name, travels, verdict
+from pneumo.evaluation.external.verdict import draw, generalises, set_name, verdict
 from pneumo.evaluation.measures import measure
 from pneumo.evaluation.robustness.slices import measure_slices
 from pneumo.serving.bundle.cells import score_cells
@@ -116,7 +116,7 @@ def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
         left_out=inventory.skipped.get(KNOWN, 0),
         metrics=measures.flat(),
         slices=slices,
-        travels=travels(area, evaluation.test_auc),
+        travels=generalises(area, evaluation.test_auc),
         verdict=verdict(area, evaluation.test_auc),
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")

@@ -11,7 +11,7 @@ from pneumo.evaluation import figures
 from pneumo.evaluation.measures import is_pneumonia
 from pneumo.stages import Interval
 
-TRAVELS = 0.05  # loss of AUC that is still called travelling; the usual gap between two hospitals is larger
+LARGEST_LOSS = 0.05  # loss of AUC that is still called travelling; the usual gap between two hospitals is larger
 
 
 def set_name(source: str) -> str:
@@ -20,15 +20,15 @@ def set_name(source: str) -> str:
     return "".join(sign if sign.isalnum() or sign in "_-. " else "_" for sign in last)
 
 
-def travels(there: Interval, home: Interval) -> bool:
+def generalises(there: Interval, home: Interval) -> bool:
     """Whether an AUC elsewhere is at most `TRAVELS` below the test AUC at home."""
-    return home.value - there.value <= TRAVELS
+    return home.value - there.value <= LARGEST_LOSS
 
 
 def verdict(there: Interval, home: Interval) -> str:
     """Whether the model travels, in a sentence with both AUCs."""
     figures_text = f"AUC {there:.3f}, {home.value:.3f} at home"
-    return f"{'Travels' if travels(there, home) else 'Does not travel'}: {figures_text}."
+    return f"{'Travels' if generalises(there, home) else 'Does not travel'}: {figures_text}."
 
 
 def draw(folder: Path, rows: pd.DataFrame, area: Interval, curves: Mapping[str, NDArray[np.float64]]) -> None:

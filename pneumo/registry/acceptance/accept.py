@@ -99,7 +99,7 @@ def _new_point(
         operating, share = fit_operating(rows, None, policy.target_sensitivity), float(is_pneumonia(rows).mean())
     if prevalence is None:
         return operating, share
-    return measuring.moved(operating, share, prevalence), prevalence
+    return measuring.for_prevalence(operating, share, prevalence), prevalence
 
 
 def _measure(
@@ -136,7 +136,7 @@ def _measure(
         needs=measuring.needs(rest, policy, settings.accept.half_width),
         rows=tuple(rows),
         uncertain=outcome.uncertain(after or before, policy),
-        travels=verdict.travels(before.auc, at_home.test_auc),
+        travels=verdict.generalises(before.auc, at_home.test_auc),
         verdict=verdict.verdict(before.auc, at_home.test_auc),
         shift=_shift(asked, name, place.rows),
         accepted=all(row.passed for row in rows),
@@ -180,7 +180,7 @@ def _log(tracker: Tracker, run_id: str, found: Acceptance, rows: pd.DataFrame) -
         tracker.log_artifacts(run_id, Path(folder), FOLDER)
 
 
-def _draw(folder: Path, rows: pd.DataFrame, points: dict[str, measuring.Judged]) -> None:
+def _draw(folder: Path, rows: pd.DataFrame, points: dict[str, measuring.SetFigures]) -> None:
     folder.mkdir()
     scored = {when: apply_operating(rows, judged.operating) for when, judged in points.items()}
     newest = list(scored)[-1]

@@ -155,7 +155,7 @@ def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
 def _tell(tracker: Tracker, asked: Subject, done: Acceptance, run_id: str, settings: Settings, home: Path) -> None:
     """Into the history; the champion stays who it is."""
     name = asked.version.name
-    now = history.standing(tracker, name, settings.registry)
+    now = history.registry_state(tracker, name, settings.registry)
     what = f"new operating point for version {asked.version.version}. {done.reason}"
     entry = history.new_entry(
         now.number,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pneumo.evaluation.external.acceptance_test import Judged
+from pneumo.evaluation.external.acceptance_test import SetFigures
 from pneumo.evaluation.statistics.sample_size import Need
 from pneumo.registry.promotion import gates
 from pneumo.settings import Promotion
@@ -43,8 +43,8 @@ class Acceptance(Record):
     home_sensitivity: Interval
     home_specificity: Interval
     home_calibration_error: float | None
-    before: Judged
-    after: Judged | None
+    before: SetFigures
+    after: SetFigures | None
     needs: tuple[Need, ...]
     rows: tuple[PolicyRow, ...]
     uncertain: tuple[str, ...]
@@ -69,7 +69,7 @@ class Acceptance(Record):
         return all(need.enough for need in self.needs)
 
 
-def gate_rows(evaluation: Evaluation, judged: Judged, policy: Promotion) -> list[PolicyRow]:
+def gate_rows(evaluation: Evaluation, judged: SetFigures, policy: Promotion) -> list[PolicyRow]:
     """Promotion's gates on the figures at the place."""
     there = evaluation.model_copy(
         update={
@@ -84,7 +84,7 @@ def gate_rows(evaluation: Evaluation, judged: Judged, policy: Promotion) -> list
     return [row for row in gates.figure_rows(there, policy) if setting[row.name] in AT_A_PLACE]
 
 
-def uncertain(judged: Judged, policy: Promotion) -> tuple[str, ...]:
+def uncertain(judged: SetFigures, policy: Promotion) -> tuple[str, ...]:
     """Measures whose 95 % interval contains their limit: another set of this size could say otherwise."""
     asked = {
         "ROC AUC": (judged.auc, policy.minimum_auc),

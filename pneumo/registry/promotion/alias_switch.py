@@ -9,7 +9,7 @@ import filelock
 
 from pneumo.errors import PromotionError
 from pneumo.registry import history
-from pneumo.registry.history import Entry, HistoryRow, Standing
+from pneumo.registry.history import Entry, HistoryRow, RegistryState
 from pneumo.settings import Registry, Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
@@ -43,7 +43,7 @@ def still(settings: Settings, registered: str) -> Iterator[None]:
         PromotionError: another one holds it for too long, or has announced a move.
     """
     with exclusive(settings.home, registered):
-        now = history.standing(Tracker.of(settings), registered, settings.registry)
+        now = history.registry_state(Tracker.of(settings), registered, settings.registry)
         _refuse_pending(now.rows, history.place(settings.home))
         yield
 
@@ -72,7 +72,7 @@ def commit(
     tracker: Tracker,
     registered: str,
     entry: Entry,
-    now: Standing,
+    now: RegistryState,
     moves: Sequence[tuple[str, str]],
     names: Registry,
     undo: ExitStack,

@@ -29,7 +29,7 @@ from pneumo.tracking import ModelVersion, Tracker
 FEWEST = 10  # images of each class that a comparison needs
 
 
-class Contest(Record):
+class ChampionComparison(Record):
     """`images` were compared, `seen` left out; no `comparison` when too few were left, or for what `refused` says."""
 
     champion: str
@@ -40,14 +40,14 @@ class Contest(Record):
     refused: str = ""
 
 
-def contest(
+def compare_with_champion(
     tracker: Tracker,
     champion: ModelVersion,
     evaluation: Evaluation,
     version: DatasetVersion,
     significance: float,
     given: Given,
-) -> Contest:
+) -> ChampionComparison:
     """Compare on the data set's test images, with an interval that leaves out `significance` at its two ends.
 
     `given` are embeddings, for a champion that takes these.
@@ -57,13 +57,13 @@ def contest(
         TrackingError: it cannot be loaded.
     """
     test = test_rows(evaluation)
-    with version_evidence.kept(tracker, champion) as folder:
+    with version_evidence.evidence_of(tracker, champion) as folder:
         seen = _seen(_in_manifest(test, version), folder)
         fair = test[~seen] if seen is not None else test
         facts = {"champion": champion.version, "images": len(fair), "trained_on_known": seen is not None}
         facts["seen"] = len(test) - len(fair)
         if fair["label"].value_counts().reindex(["NORMAL", "PNEUMONIA"], fill_value=0).min() < FEWEST:
-            return Contest(**facts, comparison=None)
+            return ChampionComparison(**facts, comparison=None)
         kept = kept_probabilities(folder, champion) if folder and takes_embeddings(champion) else None
     ask_it = partial(_scores, tracker, champion, fair)
     if kept is None:
@@ -71,14 +71,14 @@ def contest(
     else:
         theirs = of_embeddings(champion, fair, given, kept, ask_it)
     if isinstance(theirs, str):
-        return Contest(**facts, comparison=None, refused=theirs)
+        return ChampionComparison(**facts, comparison=None, refused=theirs)
     labels = (fair["label"] == "PNEUMONIA").to_numpy()
     ours = probability(fair["logit"], evaluation.temperature, evaluation.offset)
     comparison = compare(labels, ours, theirs, fair["patient"], level=1 - significance)
-    return Contest(**facts, comparison=comparison)
+    return ChampionComparison(**facts, comparison=comparison)
 
 
-def fairness_row(found: Contest) -> PolicyRow:
+def fairness_row(found: ChampionComparison) -> PolicyRow:
     """Says which test images the champion was trained on; passes if enough others are left to compare on."""
     if found.refused:
         value = found.refused

@@ -4,17 +4,19 @@ from functools import partial
 from pathlib import Path
 
 from pneumo.registry import history, test_set_use
-from pneumo.registry.history import Action, By, Entry, Standing
+from pneumo.registry.history import Action, By, Entry, RegistryState
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.comparison import test_rows
 from pneumo.registry.promotion.proposal import Proposal
 from pneumo.settings import Settings
-from pneumo.stages import Decision, Look
+from pneumo.stages import Decision, DecisionCount
 from pneumo.tracking import Tracker
 from pneumo.tracking.system import REQUESTER
 
 
-def look(tracker: Tracker, settings: Settings, name: str, proposal: Proposal, version: str, standing: Standing) -> Look:
+def announce_comparison(
+    tracker: Tracker, settings: Settings, name: str, proposal: Proposal, version: str, standing: RegistryState
+) -> DecisionCount:
     """Announce a comparison with the champion, then count those on the same test images, so that none is overlooked.
 
     Args:
@@ -27,7 +29,9 @@ def look(tracker: Tracker, settings: Settings, name: str, proposal: Proposal, ve
     """
     best, champion = proposal.evaluation, standing.champion
     images = list(test_rows(best)["sha256"])
-    count = partial(test_set_use.look, images=images, evaluation=best.key, champion=champion, policy=settings.promotion)
+    count = partial(
+        test_set_use.count_decision, images=images, evaluation=best.key, champion=champion, policy=settings.promotion
+    )
     found = count(standing.rows)
     if not found.most or (best.key, champion) in test_set_use.looks(standing.rows, found.sketch):
         return found
@@ -35,7 +39,7 @@ def look(tracker: Tracker, settings: Settings, name: str, proposal: Proposal, ve
     facts = (version, best.name, champion, reason, _evidence(proposal))
     announced = history.new_entry(standing.number, _by(tracker, settings.home, proposal), "look", *facts)
     history.append(tracker, name, announced.model_copy(update={"evaluation": best.key, "look": found}))
-    return count(history.standing(tracker, name, settings.registry).rows)
+    return count(history.registry_state(tracker, name, settings.registry).rows)
 
 
 def decided(tracker: Tracker, home: Path, proposal: Proposal, decision: Decision, number: int) -> Entry:

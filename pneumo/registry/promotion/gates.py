@@ -6,7 +6,7 @@ from typing import Literal
 
 from pneumo.evaluation.statistics.paired_difference import Comparison
 from pneumo.settings import Promotion
-from pneumo.stages import Evaluation, Interval, Look, PolicyRow
+from pneumo.stages import DecisionCount, Evaluation, Interval, PolicyRow
 
 Measure = Callable[[Evaluation], Interval | float | None]
 Severity = Literal["refuse", "warn"]
@@ -87,7 +87,9 @@ def figure_rows(evaluation: Evaluation, policy: Promotion) -> list[PolicyRow]:
     return [_row(gate, evaluation, policy) for gate in GATES]
 
 
-def comparison_row(comparison: Comparison, champion: str, images: int, policy: Promotion, look: Look) -> PolicyRow:
+def comparison_row(
+    comparison: Comparison, champion: str, images: int, policy: Promotion, look: DecisionCount
+) -> PolicyRow:
     """Whether the challenger is better than the champion on the same images, and what a tie does.
 
     A tie is a paired interval of the difference, resampled by patient, that contains 0. On test images that were

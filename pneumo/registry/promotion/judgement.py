@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pneumo.evaluation.statistics.metrics import LEVEL
 from pneumo.registry import card
 from pneumo.registry.promotion import gates, version_evidence
-from pneumo.registry.promotion.comparison import Contest, contest, fairness_row
+from pneumo.registry.promotion.comparison import ChampionComparison, compare_with_champion, fairness_row
 from pneumo.registry.promotion.load_check import query_row
 from pneumo.registry.promotion.proposal import Proposal
-from pneumo.registry.promotion.severity import ruled
+from pneumo.registry.promotion.severity import with_severity
 from pneumo.settings import Promotion as Policy
-from pneumo.stages import Decision, Evaluation, Look, PolicyRow, Record
+from pneumo.stages import Decision, DecisionCount, Evaluation, PolicyRow, Record
 from pneumo.tracking import ModelVersion, Tracker
 
 
@@ -20,8 +20,8 @@ class Judgement(Record):
     """Rows of the gates, the comparison with the champion, and which look at the test images it was."""
 
     rows: tuple[PolicyRow, ...] = ()
-    contest: Contest | None = None
-    look: Look | None = None
+    comparison: ChampionComparison | None = None
+    look: DecisionCount | None = None
 
     @property
     def passed(self) -> bool:
@@ -30,7 +30,7 @@ class Judgement(Record):
 
     def with_rows(self, policy: Policy, *rows: PolicyRow) -> "Judgement":
         """The same with more rows, each with the severity that it has in mlflow.yaml."""
-        return self.model_copy(update={"rows": (*self.rows, *(ruled(row, policy) for row in rows))})
+        return self.model_copy(update={"rows": (*self.rows, *(with_severity(row, policy) for row in rows))})
 
 
 def judge(
@@ -38,7 +38,7 @@ def judge(
     challenger: ModelVersion,
     proposal: Proposal,
     champion: ModelVersion | None,
-    look: Look,
+    look: DecisionCount,
     policy: Policy,
 ) -> Judgement:
     """Figures, load-and-query, comparison with the champion.
@@ -57,8 +57,8 @@ def judge(
     with ThreadPoolExecutor(1) as beside:
         asked = beside.submit(query_row, tracker, challenger.name, challenger.version, evaluation, proposal.data)
         known = (evaluation, proposal.data, spends, proposal.given)
-        met = contest(tracker, champion, *known) if champion else None
-        found = Judgement(contest=met).with_rows(policy, *gates.figure_rows(evaluation, policy), asked.result())
+        met = compare_with_champion(tracker, champion, *known) if champion else None
+        found = Judgement(comparison=met).with_rows(policy, *gates.figure_rows(evaluation, policy), asked.result())
     compared = met.comparison if met else None
     if met:
         found = found.with_rows(policy, fairness_row(met))
@@ -85,11 +85,11 @@ def decide(name: str, version: str, evaluation: Evaluation, before: str | None, 
 
 def record(tracker: Tracker, proposal: Proposal, decision: Decision, judgement: Judgement, policy: Policy) -> None:
     """Keep decision and model card with the runs, and the card as the version's description."""
-    best, met = proposal.evaluation, judgement.contest
+    best, met = proposal.evaluation, judgement.comparison
     evidence = {
         "decision": decision.model_dump(mode="json"),
         "evaluation": best.model_dump(mode="json"),
-        "contest": met.model_dump(mode="json") if met else None,
+        "comparison": met.model_dump(mode="json") if met else None,
         "external": [item.model_dump(mode="json") for item in proposal.external],
         "shift_audit": [item.model_dump(mode="json") for item in proposal.audits],
         "policy": policy.model_dump(mode="json"),

@@ -32,7 +32,7 @@ RULES = {
 }
 
 
-def ruled(row: PolicyRow, policy: Promotion) -> PolicyRow:
+def with_severity(row: PolicyRow, policy: Promotion) -> PolicyRow:
     """A gate's row with its severity and, where it does not hold, what to do."""
     rule = _known().get(row.name, Rule(row.severity, row.remedy))
     remedy = "" if row.passed else row.remedy or rule.remedy

@@ -10,7 +10,7 @@ import filelock
 
 from pneumo.errors import PromotionError
 from pneumo.registry import barred, history
-from pneumo.registry.history import Standing
+from pneumo.registry.history import RegistryState
 from pneumo.registry.promotion import alias_switch, entries, version_evidence
 from pneumo.registry.promotion.judgement import Judgement, decide, judge, record
 from pneumo.registry.promotion.proposal import Proposal, choose, register
@@ -20,14 +20,14 @@ from pneumo.stages import DatasetVersion, Decision, Evaluation, External, Policy
 from pneumo.tracking import Tracker
 
 
-class Word(Record):
+class ApprovalAnswer(Record):
     """What a person said, with the name and the reason."""
 
     approved: bool
     said: str
 
 
-Approve = Callable[[list[PolicyRow], Evaluation], Word]
+Approve = Callable[[list[PolicyRow], Evaluation], ApprovalAnswer]
 
 
 def promote(
@@ -91,7 +91,7 @@ class Promotion:
     lock: filelock.BaseFileLock
     undo: ExitStack
     version: str = ""
-    standing: Standing = field(default_factory=lambda: Standing(champion=None, rows=()))
+    standing: RegistryState = field(default_factory=lambda: RegistryState(champion=None, rows=()))
     judgement: Judgement = field(default_factory=Judgement)
 
     def run(self) -> Decision:
@@ -123,7 +123,9 @@ class Promotion:
             self.judgement = Judgement().with_rows(policy, barred.policy_row(bar))
             return
         known = (self.tracker, self.settings, self.name, self.proposal, self.version, self.standing)
-        self.judgement = judge(self.tracker, challenger, self.proposal, champion, entries.look(*known), policy)
+        self.judgement = judge(
+            self.tracker, challenger, self.proposal, champion, entries.announce_comparison(*known), policy
+        )
 
     def ask(self) -> bool:
         """Ask a person, if one is wanted and no gate refuses; others may promote meanwhile. True for a no, for good."""
@@ -143,7 +145,7 @@ class Promotion:
         """What the rows so far come to."""
         return decide(self.name, self.version, self.proposal.evaluation, self.standing.champion, self.judgement)
 
-    def commit(self, decision: Decision, now: Standing) -> None:
+    def commit(self, decision: Decision, now: RegistryState) -> None:
         """Write the decision into the history, and move the aliases that follow from it, the champion's last."""
         names, champion = self.settings.registry, self.standing.champion
         moves = [(names.challenger, self.version)]
@@ -175,8 +177,8 @@ class Promotion:
                 "it champion meanwhile: it goes on serving, `pneumo rollback` takes it away."
             )
 
-    def _now(self) -> Standing:
-        return history.standing(self.tracker, self.name, self.settings.registry)
+    def _now(self) -> RegistryState:
+        return history.registry_state(self.tracker, self.name, self.settings.registry)
 
     def _is_champion(self) -> bool:
         champion = self.standing.champion

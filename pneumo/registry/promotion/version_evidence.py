@@ -37,7 +37,7 @@ def keep(tracker: Tracker, evaluation: Evaluation, version: DatasetVersion) -> N
 
 
 @contextmanager
-def kept(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
+def evidence_of(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
     """The folder that `keep` logged for a version, during the block; None if other software registered it."""
     if KEY not in found.tags:
         yield None

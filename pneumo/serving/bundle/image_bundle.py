@@ -16,7 +16,7 @@ from pneumo.errors import ModelError
 from pneumo.serving.bundle.class_activation import activation_network, embedding_network
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle, EmbeddingSpec
 from pneumo.serving.bundle.inputs import read_images
-from pneumo.serving.bundle.out_of_distribution import Familiarity
+from pneumo.serving.bundle.out_of_distribution import FeatureDistance
 from pneumo.serving.bundle.scorer import Answers, Scorer, Scores, Spec
 from pneumo.stages import EMBEDDING, IMAGE, Fit
 
@@ -89,17 +89,17 @@ def run_network(network: "keras.Model", images: Images, batch: int = BATCH) -> l
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
-def write_bundle(folder: Path, model: Path, familiarity: Familiarity, **spec: object) -> ServingSpec:
+def write_bundle(folder: Path, model: Path, familiarity: FeatureDistance, **spec: object) -> ServingSpec:
     """Write a bundle into an existing empty folder; `spec` has the fields of ServingSpec other than the sha256s."""
     return _write(folder, model, familiarity, ServingSpec, spec)
 
 
-def write_embedding_bundle(folder: Path, model: Path, familiarity: Familiarity, **spec: object) -> EmbeddingSpec:
+def write_embedding_bundle(folder: Path, model: Path, familiarity: FeatureDistance, **spec: object) -> EmbeddingSpec:
     """The same for a model of embeddings, with the fields of EmbeddingSpec."""
     return _write(folder, model, familiarity, EmbeddingSpec, spec)
 
 
-def _write(folder: Path, model: Path, familiarity: Familiarity, kind: type[Kind], spec: dict[str, object]) -> Kind:
+def _write(folder: Path, model: Path, familiarity: FeatureDistance, kind: type[Kind], spec: dict[str, object]) -> Kind:
     shutil.copyfile(model, folder / MODEL)
     familiarity.save(folder / FAMILIARITY)
     digests = {"model_sha256": _digest(folder / MODEL), "familiarity_sha256": _digest(folder / FAMILIARITY)}
@@ -135,7 +135,7 @@ def load_bundle(folder: Path) -> Bundle | EmbeddingBundle:
     spec = read_spec(folder)
     for name, expected in ((MODEL, spec.model_sha256), (FAMILIARITY, spec.familiarity_sha256)):
         _check(folder / name, expected)
-    model, familiarity = load_network(folder / MODEL), Familiarity.load(folder / FAMILIARITY)
+    model, familiarity = load_network(folder / MODEL), FeatureDistance.load(folder / FAMILIARITY)
     if isinstance(spec, EmbeddingSpec):
         return EmbeddingBundle(spec, model, familiarity)
     return Bundle(spec, model, familiarity)

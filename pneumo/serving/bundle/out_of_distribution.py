@@ -12,7 +12,7 @@ QUANTILE = 0.99
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class FeatureDistance:
     """Distance to the training data; an image farther than `limit` is called unlike.
 
     The squared distance is the mean of the squared whitened principal components and the squared rest outside
@@ -48,13 +48,13 @@ class Familiarity:
         )
 
     @classmethod
-    def load(cls, path: Path) -> "Familiarity":
+    def load(cls, path: Path) -> "FeatureDistance":
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             return cls(file["mean"], file["axes"], file["deviations"], float(file["rest"]), float(file["limit"]))
 
 
-def learn_familiarity(training: Embeddings, validation: Embeddings) -> Familiarity:
+def learn_feature_distance(training: Embeddings, validation: Embeddings) -> FeatureDistance:
     """Fit the distance on training embeddings (n, d); the limit leaves 1 % of the validation images outside."""
     mean = training.mean(axis=0, dtype=np.float64)
     centred = training - mean
@@ -63,8 +63,8 @@ def learn_familiarity(training: Embeddings, validation: Embeddings) -> Familiari
     deviations = np.maximum(spread[:count] / np.sqrt(len(training)), np.finfo(np.float32).tiny)
     total = (centred**2).sum()
     rest = max(float((total - (spread[:count] ** 2).sum()) / len(training)), 1e-6 * float(total) / len(training), 1e-12)
-    unlimited = Familiarity(
+    unlimited = FeatureDistance(
         mean.astype(np.float32), axes[:count].astype(np.float32), deviations.astype(np.float32), rest, np.inf
     )
     limit = float(np.quantile(unlimited.distance(validation), QUANTILE))
-    return Familiarity(unlimited.mean, unlimited.axes, unlimited.deviations, rest, limit)
+    return FeatureDistance(unlimited.mean, unlimited.axes, unlimited.deviations, rest, limit)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo.serving.bundle.out_of_distribution import Familiarity
+from pneumo.serving.bundle.out_of_distribution import FeatureDistance
 from pneumo.stages import LABELS, Record
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Scorer(ABC):
 
     spec: Spec
     model: "keras.Model"
-    familiarity: Familiarity
+    familiarity: FeatureDistance
 
     @abstractmethod
     def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:

@@ -11,7 +11,7 @@ SHIFT, ROTATION, ZOOM, ASPECT = 0.06, 10.0, 0.12, 0.06  # of the side, degrees, 
 CONTRAST, BRIGHTNESS, GAMMA = 0.30, 0.12, 0.35  # factor, of the range, log of the exponent
 BLUR, SHARPEN, NOISE = 0.9, 0.4, 0.03  # share of the smoothed image, of its opposite, of the range
 CROP_ASPECT = 4 / 3  # widest and tallest crop
-RETONED = 0.7  # share of the images, at strength 1 and above
+MATCHED_SHARE = 0.7  # share of the images, at strength 1 and above
 COLUMNS = 13  # 8 of the transform, contrast, brightness, gamma, smoothing, noise
 
 
@@ -49,13 +49,15 @@ def _crops(generator: np.random.Generator, count: int, crop: float) -> tuple[np.
     return sides, generator.uniform(-0.5, 0.5, (2, count)) * (1 - sides)
 
 
-def ranks(images: np.ndarray) -> np.ndarray:
+def cumulative_histograms(images: np.ndarray) -> np.ndarray:
     """Share of an image's pixels that is darker than each gray value; uint8 (n, size, size) -> float64 (n, 256)."""
     counts = np.stack([np.bincount(image.ravel(), minlength=256) for image in images])
     return np.asarray((np.cumsum(counts, axis=1) - counts / 2) / images[0].size)
 
 
-def retone(generator: np.random.Generator, images: np.ndarray, strength: float, others: np.ndarray) -> np.ndarray:
+def match_histograms(
+    generator: np.random.Generator, images: np.ndarray, strength: float, others: np.ndarray
+) -> np.ndarray:
     """Give images a tone curve part of the way to that of another image, as if another machine had taken them.
 
     Exposure and processing differ between wards and say something of the label; this takes the hint away.
@@ -65,9 +67,9 @@ def retone(generator: np.random.Generator, images: np.ndarray, strength: float, 
         others: `ranks` of the images to draw from.
     """
     values, result = np.arange(256) / 255, np.empty_like(images)
-    for position, own in enumerate(ranks(images)):
+    for position, own in enumerate(cumulative_histograms(images)):
         target = np.interp(own, others[generator.integers(len(others))], values)
-        share = generator.random() * (generator.random() < RETONED * min(strength, 1))
+        share = generator.random() * (generator.random() < MATCHED_SHARE * min(strength, 1))
         curve = (1 - share) * values + share * target
         result[position] = np.round(255 * np.clip(curve, 0, 1)).astype("uint8")[images[position]]
     return result

@@ -17,7 +17,7 @@ from pneumo.training.process.progress import OnProgress, Progress
 SEARCHED = ("learning_rate", "freeze", "augmentation", "size")
 SIZES = (0.5, 0.75, 1.0, 1.25)  # of the usual size
 FOUND = "found.json"
-UNDISTURBED = 3  # trials before a bad one is pruned
+STARTUP_TRIALS = 3  # trials before a bad one is pruned
 Train = Callable[[int, CandidateSpec, OnProgress], float]
 
 
@@ -38,13 +38,13 @@ def search(spec: CandidateSpec, minutes: float, train: Train) -> CandidateSpec:
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=spec.seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=UNDISTURBED),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
     )
     study.enqueue_trial({name: getattr(spec, name) for name in SEARCHED})
 
     def objective(trial: Any) -> float:
         try:
-            return train(trial.number, proposed(spec, trial), watched(trial, deadline))
+            return train(trial.number, suggested(spec, trial), watched(trial, deadline))
         except PneumoError as error:
             if trial.number == 0:
                 study.stop()  # the usual settings fail: their own training will say why
@@ -82,12 +82,12 @@ def search_once(
     return spec.model_copy(update=json.loads((folder / FOUND).read_bytes()))
 
 
-def like(specs: Sequence[CandidateSpec], found: CandidateSpec) -> tuple[CandidateSpec, ...]:
+def with_searched(specs: Sequence[CandidateSpec], found: CandidateSpec) -> tuple[CandidateSpec, ...]:
     """Specs with what was searched for as it was found."""
     return tuple(spec.model_copy(update={name: getattr(found, name) for name in SEARCHED}) for spec in specs)
 
 
-def proposed(spec: CandidateSpec, trial: Any) -> CandidateSpec:
+def suggested(spec: CandidateSpec, trial: Any) -> CandidateSpec:
     """A spec as an Optuna trial would have it."""
     sizes = sorted({spec.size, *(max(32, round(spec.size * share / 32) * 32) for share in SIZES)})
     return spec.model_copy(

@@ -7,8 +7,8 @@ from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.networks.backbones import SCALING, module_of
 
 # Momentum with which batch statistics follow within an epoch of a few hundred images; Keras' own is for millions.
-QUICK = 0.8
-MIDDLE = 0.85  # of a side, shown as a second view
+FAST_MOMENTUM = 0.8
+CENTRE_SHARE = 0.85  # of a side, shown as a second view
 
 
 def build(spec: CandidateSpec, backbone: Any) -> Any:
@@ -29,7 +29,7 @@ def build(spec: CandidateSpec, backbone: Any) -> Any:
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = not spec.pretrained
-            layer.momentum = layer.momentum if spec.pretrained else QUICK
+            layer.momentum = layer.momentum if spec.pretrained else FAST_MOMENTUM
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(backbone(scaled))
     logit = keras.layers.Dense(1, dtype="float32", name="logit")(pooled)
     return keras.Model(gray, logit, name=_plain(spec.name))
@@ -57,7 +57,7 @@ def averaged_over_views(network: Any) -> Any:
 
     size = network.input_shape[1]
     gray = keras.Input((size, size, 1), name="image")
-    middle = keras.layers.Cropping2D(round(size * (1 - MIDDLE) / 2), name="middle")(gray)
+    middle = keras.layers.Cropping2D(round(size * (1 - CENTRE_SHARE) / 2), name="middle")(gray)
     enlarged = keras.layers.Resizing(size, size, name="enlarged")(middle)
     logit = keras.layers.Average(name=VIEWS)([network(gray), network(enlarged)])
     return keras.Model(gray, logit, name=f"{network.name}_{VIEWS}")

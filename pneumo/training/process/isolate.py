@@ -46,9 +46,9 @@ def run(job: Job, on_progress: OnProgress, threads: int | None = None) -> Candid
         try:
             follower = Follower(folder / "progress.jsonl")
             while process.poll() is None:
-                _tell(follower, on_progress)
+                _forward(follower, on_progress)
                 time.sleep(POLL)
-            _tell(follower, on_progress)
+            _forward(follower, on_progress)
         finally:
             stop(process)
         return _result(job, folder, process.returncode, log)
@@ -72,7 +72,7 @@ def die_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _tell(follower: Follower, on_progress: OnProgress) -> None:
+def _forward(follower: Follower, on_progress: OnProgress) -> None:
     for event in follower.new():
         on_progress(event)
 
@@ -87,7 +87,7 @@ def _threads(threads: int | None) -> dict[str, str]:
 def _result(job: Job, folder: Path, code: int, log: Path) -> Candidate:
     result = folder / "result.json"
     if not result.is_file():
-        raise (TrainingKilledError if code < 0 else TrainingError)(_death(job.name, code, log))
+        raise (TrainingKilledError if code < 0 else TrainingError)(_death_message(job.name, code, log))
     answer = json.loads(result.read_text(encoding="utf-8"))
     if "error" in answer:
         kind = getattr(errors, answer["error"], TrainingError)
@@ -95,7 +95,7 @@ def _result(job: Job, folder: Path, code: int, log: Path) -> Candidate:
     return Candidate.model_validate(answer)
 
 
-def _death(name: str, code: int, log: Path) -> str:
+def _death_message(name: str, code: int, log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
     if code == -signal.SIGKILL:
         how = "was killed (SIGKILL), most likely for want of memory: make batch_size or size smaller"

@@ -24,7 +24,7 @@ from pneumo.training.process.progress import OnProgress, Progress
 LIST = "files.json"
 
 
-def settle(digest: str, size: int, fit: Fit, settings: Settings) -> tuple[DatasetVersion, ImageStore]:
+def prepare_data(digest: str, size: int, fit: Fit, settings: Settings) -> tuple[DatasetVersion, ImageStore]:
     """A data set's version and decoded images on this machine; pulled from the storage the first time.
 
     Raises:
@@ -39,7 +39,7 @@ def settle(digest: str, size: int, fit: Fit, settings: Settings) -> tuple[Datase
     return version, decode_all(version, settings.home, size, fit)
 
 
-def send(candidate: Candidate, settings: Settings) -> None:
+def upload_candidate(candidate: Candidate, settings: Settings) -> None:
     """Put a finished candidate on the storage, the list of its files last, and drop its checkpoint there."""
     bucket, folder = _bucket(settings), candidate.model.parent
     contents = {name: (folder / name).read_bytes() for name in FILES}
@@ -50,7 +50,7 @@ def send(candidate: Candidate, settings: Settings) -> None:
     bucket.delete(bucket.key("checkpoints", candidate.key))
 
 
-def bring(candidate: Candidate, settings: Settings) -> Candidate:
+def fetch_candidate(candidate: Candidate, settings: Settings) -> Candidate:
     """The same candidate with its files on this machine.
 
     Raises:
@@ -68,7 +68,7 @@ def bring(candidate: Candidate, settings: Settings) -> Candidate:
     return read(folder, candidate.run_id)
 
 
-def resume(key: str, settings: Settings) -> None:
+def fetch_checkpoint(key: str, settings: Settings) -> None:
     """Put the checkpoint of a training that began elsewhere, if there is one, where this machine would have left it."""
     file, bucket = checkpoint_file(settings.home, key), _bucket(settings)
     place = bucket.key("checkpoints", key)

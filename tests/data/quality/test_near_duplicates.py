@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from pneumo.data.quality.near_duplicates import DISTANCE, looks, near_pairs, seen_in, shown_in
+from pneumo.data.quality.near_duplicates import DISTANCE, near_pairs, picture_numbers, seen_in, shown_in
 
 
 def hashes(count, seed=0):
@@ -37,7 +37,7 @@ def test_identical_and_almost_identical_pictures_are_one_look_by_way_of_others_t
     third = f"{int(second, 16) ^ (2**DISTANCE - 1 << 128):064x}"
     rows = pd.DataFrame({"pixels": ["a", "b", "a", "d", "c"], "phash": [first, second, first, other, third]})
     assert near_pairs([first, third]).size == 0
-    assert looks(rows).tolist() == [0, 0, 0, 1, 0]
+    assert picture_numbers(rows).tolist() == [0, 0, 0, 1, 0]
 
 
 def test_a_copy_a_picture_of_other_bytes_and_an_almost_identical_one_are_seen_in_another_set():

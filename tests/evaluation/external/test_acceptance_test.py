@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import DataError
-from pneumo.evaluation.external.acceptance_test import counts, draw, judge, moved
+from pneumo.evaluation.external.acceptance_test import counts, draw, for_prevalence, judge
 from pneumo.evaluation.measures import Operating, apply_operating
 from pneumo.evaluation.statistics.calibration import calibration_error, probability
 from pneumo.evaluation.statistics.metrics import calibration_error_statistic
@@ -62,14 +62,14 @@ def test_another_share_moves_probabilities_as_bayes_says():
     before = probability(logits, point.temperature, point.offset)
     # P(x | ill) / P(x | normal) is what the odds are without the prior odds.
     odds = before / (1 - before) / (0.25 / 0.75) * (0.1 / 0.9)
-    there = moved(point, 0.25, 0.1)
+    there = for_prevalence(point, 0.25, 0.1)
     assert probability(logits, there.temperature, there.offset) == pytest.approx(odds / (1 + odds))
 
 
 def test_another_share_moves_no_call():
     table, point = rows(), Operating(0.7, 1.8, 0.4)
     for share in (0.01, 0.3, 0.9):
-        called = apply_operating(table, moved(point, 0.25, share))["called"]
+        called = apply_operating(table, for_prevalence(point, 0.25, share))["called"]
         assert called.equals(apply_operating(table, point)["called"])
 
 

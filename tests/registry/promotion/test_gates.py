@@ -10,7 +10,7 @@ import pytest
 from pneumo.errors import SettingsError
 from pneumo.registry.promotion import severity
 from pneumo.registry.promotion.gates import GATES, figure_rows
-from pneumo.registry.promotion.state_machine import Word
+from pneumo.registry.promotion.state_machine import ApprovalAnswer
 from pneumo.settings import Promotion
 from pneumo.stages import Evaluation, Interval
 
@@ -66,7 +66,7 @@ REFUSALS: dict[str, tuple[str, Callable[[Any], Evaluation]]] = {
     "size": ("model size, MB", measured(model_mb=501.0)),
     "query": (QUERY, answers_otherwise),
     "fairness": (FAIRNESS, champion_knows_every_test_image),
-    "contest": (CONTEST, champion_is_better),
+    "comparison": (CONTEST, champion_is_better),
     "person": (PERSON, limit(approval=True)),
 }
 
@@ -77,7 +77,9 @@ def test_every_gate_can_refuse(world: Any, refusal: str) -> None:
     name, arrange = REFUSALS[refusal]
     evaluation = arrange(world)
     before = world.aliases()["champion"]
-    decision = world.promote(evaluation, approve=lambda rows, best: Word(approved=False, said="rejected by A"))
+    decision = world.promote(
+        evaluation, approve=lambda rows, best: ApprovalAnswer(approved=False, said="rejected by A")
+    )
     assert [row.name for row in decision.rows if not row.passed] == [name]
     assert not decision.promoted
     assert f"{name} is {world.row(decision, name).value} where" in decision.reason
@@ -115,7 +117,7 @@ def test_any_figure_can_be_made_to_warn(world: Any) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_gate_that_only_warns_does_not_keep_a_person_from_being_asked(world: Any) -> None:
     world.policy(maximum_calibration_error=0.0, approval=True)
-    yes = Word(approved=True, said="approved by A")
+    yes = ApprovalAnswer(approved=True, said="approved by A")
     assert world.promote(world.candidate("candidate", noise=2.5), approve=lambda rows, best: yes).promoted
 
 

@@ -11,7 +11,7 @@ import pytest
 from pneumo.errors import ModelError
 from pneumo.serving.batch.scoring import predict
 from pneumo.serving.bundle.image_bundle import load_bundle, write_embedding_bundle
-from pneumo.serving.bundle.out_of_distribution import learn_familiarity
+from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 from pneumo.serving.bundle.registered import load_registered
 from pneumo.tracking import Tracker
 
@@ -37,8 +37,8 @@ def bundle_folder(tmp_path_factory):
     keras.utils.set_random_seed(0)
     keras.Model(embedding, keras.layers.Dense(1)(embedding)).save(folder.parent / "linear.keras")
     write_embedding_bundle(
-        folder, folder.parent / "linear.keras", learn_familiarity(VECTORS[:40], VECTORS[40:]), name="linear on dino",
-        width=WIDTH, temperature=2.0, offset=0.5, threshold=0.4, dataset="d" * 64, synthetic=True,
+        folder, folder.parent / "linear.keras", learn_feature_distance(VECTORS[:40], VECTORS[40:]),
+        name="linear on dino", width=WIDTH, temperature=2.0, offset=0.5, threshold=0.4, dataset="d" * 64, synthetic=True,
     )  # fmt: skip
     return folder
 

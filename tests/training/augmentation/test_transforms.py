@@ -50,22 +50,31 @@ def test_more_strength_changes_more(batch):
 def test_an_image_gets_the_tone_of_another_part_of_the_way(batch):
     dark = np.full((1, 32, 32), 20, "uint8")
     dark[:, ::2] = 60
-    others = transforms.ranks(dark)
-    found = transforms.retone(np.random.default_rng(0), batch.repeat(4, axis=0), 1.0, others)
+    others = transforms.cumulative_histograms(dark)
+    found = transforms.match_histograms(np.random.default_rng(0), batch.repeat(4, axis=0), 1.0, others)
     changed = (found != batch.repeat(4, axis=0)).any(axis=(1, 2))
     assert 0.4 < changed.mean() < 1
     assert found[changed].mean() < batch.mean()
 
 
 def test_a_tone_of_its_own_changes_an_image_hardly_and_keeps_the_order_of_grays(batch):
-    found = transforms.retone(np.random.default_rng(0), batch[:1], 1.0, transforms.ranks(batch[:1]))
+    found = transforms.match_histograms(
+        np.random.default_rng(0), batch[:1], 1.0, transforms.cumulative_histograms(batch[:1])
+    )
     assert np.abs(found.astype(int) - batch[:1]).max() <= 2
-    moved = transforms.retone(np.random.default_rng(3), batch[:1], 1.0, transforms.ranks(batch[1:2]))
+    moved = transforms.match_histograms(
+        np.random.default_rng(3), batch[:1], 1.0, transforms.cumulative_histograms(batch[1:2])
+    )
     assert (np.diff(moved.ravel()[np.argsort(batch[:1].ravel(), kind="stable")].astype(int)) >= 0).all()
 
 
 def test_strength_nought_leaves_the_tone_alone(batch):
-    assert np.array_equal(transforms.retone(np.random.default_rng(0), batch, 0.0, transforms.ranks(batch[::-1])), batch)
+    assert np.array_equal(
+        transforms.match_histograms(
+            np.random.default_rng(0), batch, 0.0, transforms.cumulative_histograms(batch[::-1])
+        ),
+        batch,
+    )
 
 
 def test_left_stays_left():

@@ -3,7 +3,7 @@ import pytest
 
 from pneumo.errors import TrainingError
 from pneumo.training.candidates import candidate as candidates
-from pneumo.training.candidates.search import like, search
+from pneumo.training.candidates.search import search, with_searched
 from pneumo.training.process.progress import Progress
 
 
@@ -75,7 +75,7 @@ def test_the_trial_that_time_runs_out_on_is_given_up(make_spec):
 
 
 def test_what_was_found_holds_for_every_backbone(make_spec):
-    specs = like([make_spec(seed=1), make_spec(seed=2)], make_spec(learning_rate=0.02, freeze=0.5, size=64))
+    specs = with_searched([make_spec(seed=1), make_spec(seed=2)], make_spec(learning_rate=0.02, freeze=0.5, size=64))
     assert [(spec.seed, spec.learning_rate, spec.freeze, spec.size) for spec in specs] == [
         (1, 0.02, 0.5, 64), (2, 0.02, 0.5, 64),
     ]  # fmt: skip

@@ -88,7 +88,7 @@ def test_views_average_the_whole_image_and_its_middle(make_spec, tmp_path):
     net = architecture.build(make_spec(), load_backbone(make_spec(), tmp_path))
     both = architecture.averaged_over_views(net)
     batch = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 1)).astype("float32")
-    margin = round(SIZE * (1 - architecture.MIDDLE) / 2)
+    margin = round(SIZE * (1 - architecture.CENTRE_SHARE) / 2)
     middle = keras.ops.image.resize(batch[:, margin : SIZE - margin, margin : SIZE - margin], (SIZE, SIZE))
     said = [np.asarray(net(view)) for view in (batch, middle)]
     np.testing.assert_allclose(np.asarray(both(batch)), np.mean(said, axis=0), rtol=1e-4, atol=1e-5)

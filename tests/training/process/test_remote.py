@@ -67,29 +67,29 @@ def test_data_come_by_their_digest_alone_and_once(made, machine, fetched):
     version, home = made
     store = decode_all(version, home, 32, "squash")
     push(version, machine("head").data)
-    there, decoded = remote.settle(version.digest, 32, "squash", machine("worker"))
+    there, decoded = remote.prepare_data(version.digest, 32, "squash", machine("worker"))
     assert there.digest == version.digest
     assert str(there.root).startswith(str(machine("worker").home))
     assert decoded.key == store.key
     assert decoded.path.read_bytes() == store.path.read_bytes()
     fetched.clear()
-    remote.settle(version.digest, 32, "squash", machine("worker"))
+    remote.prepare_data(version.digest, 32, "squash", machine("worker"))
     assert fetched == []
 
 
 def test_a_machine_whose_copy_was_removed_pulls_again(made, machine):
     version, _ = made
     push(version, machine("head").data)
-    first, _ = remote.settle(version.digest, 32, "squash", machine("worker"))
+    first, _ = remote.prepare_data(version.digest, 32, "squash", machine("worker"))
     shutil.rmtree(first.root)
-    again, _ = remote.settle(version.digest, 32, "squash", machine("worker"))
+    again, _ = remote.prepare_data(version.digest, 32, "squash", machine("worker"))
     assert again.root.is_dir()
 
 
 def test_a_candidate_arrives_as_it_was_sent(machine):
     sent = finished(machine("worker"))
-    remote.send(sent, machine("worker"))
-    here = remote.bring(sent, machine("head"))
+    remote.upload_candidate(sent, machine("worker"))
+    here = remote.fetch_candidate(sent, machine("head"))
     assert here.model == result_folder(machine("head").home, "abc") / "model.keras"
     assert here.model.read_bytes() == sent.model.read_bytes()
     assert here.selection_score == sent.selection_score
@@ -97,11 +97,11 @@ def test_a_candidate_arrives_as_it_was_sent(machine):
 
 def test_a_candidate_that_changed_on_the_storage_is_refused(machine):
     sent = finished(machine("worker"))
-    remote.send(sent, machine("worker"))
+    remote.upload_candidate(sent, machine("worker"))
     bucket = remote._bucket(machine("worker"))
     bucket.put(bucket.key("train", "abc", "model.keras"), b"another model")
     with pytest.raises(DataError, match=r"Expected model\.keras of MobileNet 0\.25 \(abc\)"):
-        remote.bring(sent, machine("head"))
+        remote.fetch_candidate(sent, machine("head"))
     assert not result_folder(machine("head").home, "abc").exists()
 
 
@@ -112,7 +112,7 @@ def test_an_unfinished_training_goes_on_elsewhere(machine):
     report = remote.mirrored("abc", lost, silent)
     file.write_bytes(b"epoch 1")
     report(Progress(name="m", stage="tuning", epoch=1, metrics={"loss": 0.5}))
-    remote.resume("abc", other)
+    remote.fetch_checkpoint("abc", other)
     assert checkpoint_file(other.home, "abc").read_bytes() == b"epoch 1"
 
 
@@ -130,9 +130,9 @@ def test_a_checkpoint_that_did_not_come_whole_is_none(machine, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
         patch.setattr(Path, "write_bytes", full)
-        remote.resume("abc", other)
+        remote.fetch_checkpoint("abc", other)
     assert not checkpoint_file(other.home, "abc").exists()
-    remote.resume("abc", other)
+    remote.fetch_checkpoint("abc", other)
     assert checkpoint_file(other.home, "abc").read_bytes() == b"epoch 1"
 
 
@@ -141,7 +141,7 @@ def test_steps_within_an_epoch_send_nothing(machine):
     file.parent.mkdir(parents=True)
     file.write_bytes(b"old")
     remote.mirrored("abc", machine("worker"), silent)(Progress(name="m", stage="tuning", epoch=1, step=3))
-    remote.resume("abc", machine("other"))
+    remote.fetch_checkpoint("abc", machine("other"))
     assert not checkpoint_file(machine("other").home, "abc").exists()
 
 
@@ -151,7 +151,7 @@ def test_a_checkpoint_of_this_machine_is_not_replaced(machine):
         checkpoint_file(settings.home, "abc").parent.mkdir(parents=True)
         checkpoint_file(settings.home, "abc").write_bytes(text)
     remote.mirrored("abc", lost, silent)(Progress(name="m", stage="tuning", epoch=1, metrics={"loss": 0.5}))
-    remote.resume("abc", other)
+    remote.fetch_checkpoint("abc", other)
     assert checkpoint_file(other.home, "abc").read_bytes() == b"mine"
 
 
@@ -161,8 +161,8 @@ def test_a_finished_training_leaves_no_checkpoint_behind(machine):
     checkpoint_file(settings.home, "abc").parent.mkdir(parents=True)
     checkpoint_file(settings.home, "abc").write_bytes(b"last")
     remote.mirrored("abc", settings, silent)(Progress(name="m", stage="tuning", epoch=1, metrics={"loss": 0.5}))
-    remote.send(sent, settings)
-    remote.resume("abc", machine("other"))
+    remote.upload_candidate(sent, settings)
+    remote.fetch_checkpoint("abc", machine("other"))
     assert not checkpoint_file(machine("other").home, "abc").exists()
 
 
@@ -170,11 +170,11 @@ def test_the_list_of_files_is_written_last(machine, monkeypatch):
     """So a candidate that can be seen is complete."""
     keys, put = [], Bucket.put
     monkeypatch.setattr(Bucket, "put", lambda self, key, data: keys.append(key) or put(self, key, data))
-    remote.send(finished(machine("worker")), machine("worker"))
+    remote.upload_candidate(finished(machine("worker")), machine("worker"))
     assert keys[-1].endswith("files.json")
     assert json.loads(remote._bucket(machine("worker")).get(keys[-1])).keys() == set(FILES)
 
 
 def test_without_a_bucket_it_says_what_to_set(tmp_path):
     with pytest.raises(DataError, match=r"data\.storage in mlflow\.yaml is empty"):
-        remote.resume("abc", Settings(home=tmp_path))
+        remote.fetch_checkpoint("abc", Settings(home=tmp_path))
