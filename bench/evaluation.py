@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pneumo.stages import Candidate, DatasetVersion, Evaluation, ImageStore
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate, Evaluation
 
 SIZE = 224
 COUNTS = {"train": 1000, "validation": 768, "test": 630}
@@ -31,7 +32,8 @@ def rows() -> list[Row]:
     """One row per step; the last one is what a run waits for."""
     from pneumo.evaluation.evaluate import evaluate
     from pneumo.registry.promotion.state_machine import promote
-    from pneumo.settings import Promotion, Settings
+    from pneumo.sections import Promotion
+    from pneumo.settings import Settings
     from pneumo.tracking import Tracker
 
     with tempfile.TemporaryDirectory() as name, mlflow_server(Path(name) / "mlflow") as uri:

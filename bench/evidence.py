@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pneumo.stages import Candidate, DatasetVersion, ImageStore
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
 from pneumo.training.candidates.presets import preset
 
 ON_REQUEST = True  # an hour on two cores

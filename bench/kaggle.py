@@ -16,9 +16,11 @@ from typing import Any, get_args
 from pneumo.data.prepare import prepare
 from pneumo.data.store.image_store import decode_all
 from pneumo.evaluation.evaluate import evaluate
+from pneumo.records.base import Interval
+from pneumo.records.data import DatasetVersion
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion.proposal import choose
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Evaluation, Interval
 from pneumo.training.candidates.candidate import combine, train
 from pneumo.training.candidates.presets import Name, preset_specs
 

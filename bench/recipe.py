@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 
 from bench.evidence import SHARED, contrary, known
-from pneumo.stages import SHIFTED, Candidate, DatasetVersion, ImageStore
+from pneumo.records.base import SHIFTED
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
 
 ON_REQUEST = True  # five minutes a recipe on two cores
 EPOCHS = 6  # half of the images, so twice the epochs

@@ -80,7 +80,7 @@ def prepare(folder: Path) -> dict[str, Any]:
 def ours(folder: Path) -> dict[str, Any]:
     """From image files to a model on disk that is scored on validation images, clean and shifted."""
     from pneumo.data.store.image_store import decode_all
-    from pneumo.stages import DatasetVersion
+    from pneumo.records.data import DatasetVersion
     from pneumo.training.candidates.candidate import train
     from pneumo.training.candidates.spec import candidate_specs
 

@@ -8,8 +8,8 @@ from prefect.states import Cancelled, Completed
 
 from flows.train import train
 from pneumo.monitoring.retraining import RepeatableRun
+from pneumo.records.data import Inventory
 from pneumo.settings import Settings
-from pneumo.stages import Inventory
 from tasks import data as data_tasks
 from tasks import engine, operations, promotion
 from tasks.naming import dated

@@ -3,8 +3,8 @@
 from prefect import flow
 
 from pneumo.form import Backbones, Batch, Epochs, Minutes, Places, Rate, Seed, Size, Strength
+from pneumo.records.base import Fit
 from pneumo.registry.promotion.proposal import choose
-from pneumo.stages import Fit
 from pneumo.training.candidates.presets import Name as Preset
 from pneumo.training.candidates.presets import preset_specs
 from pneumo.training.candidates.search import with_searched

@@ -10,9 +10,10 @@ from prefect.states import Running
 from pydantic import Field
 
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
+from pneumo.records.decision import PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion.state_machine import ApprovalAnswer, Approve
 from pneumo.settings import Settings
-from pneumo.stages import Evaluation, PolicyRow
 from tasks.people import UNKNOWN
 from tasks.tracking import tracker
 

@@ -10,8 +10,10 @@ from prefect.runtime import flow_run
 from pneumo.data.quality.two_sample_test import sentences
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
+from pneumo.records.data import DatasetVersion, ShiftAudit
+from pneumo.records.decision import Decision
+from pneumo.records.model import Evaluation, External
 from pneumo.registry.promotion.proposal import rank
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from tasks import pages
 from tasks.tracking import tracker
 

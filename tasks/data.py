@@ -11,8 +11,10 @@ from pneumo.data.report import exploration
 from pneumo.data.sources import embeddings, schemes
 from pneumo.data.store import image_store, packs, versions
 from pneumo.evaluation.external import validation as elsewhere
-from pneumo.settings import Data, Gate, Settings
-from pneumo.stages import DatasetVersion, Fit, GateReport, ImageStore, Inventory, Vectors
+from pneumo.records.base import Fit
+from pneumo.records.data import DatasetVersion, GateReport, ImageStore, Inventory, Vectors
+from pneumo.sections import Data, Gate
+from pneumo.settings import Settings
 from tasks import pages
 from tasks.stage import stage
 from tasks.tracking import name_run, tracker

@@ -10,8 +10,10 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from pneumo.errors import TrainingError
-from pneumo.settings import Engine, Settings
-from pneumo.stages import Candidate, DatasetVersion, ImageStore
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
+from pneumo.sections import Engine
+from pneumo.settings import Settings
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.process import remote
 from tasks import data, training

@@ -14,19 +14,11 @@ from pneumo.errors import WeightsError
 from pneumo.evaluation import evaluate as evaluation
 from pneumo.evaluation.external import validation
 from pneumo.evaluation.robustness import shift_audit
+from pneumo.records.base import Cell
+from pneumo.records.data import DatasetVersion, ImageStore, Inventory, ShiftAudit, Vectors
+from pneumo.records.model import Candidate, Evaluation, External
 from pneumo.registry.promotion.predictions import cells
-from pneumo.settings import Promotion
-from pneumo.stages import (
-    Candidate,
-    Cell,
-    DatasetVersion,
-    Evaluation,
-    External,
-    ImageStore,
-    Inventory,
-    ShiftAudit,
-    Vectors,
-)
+from pneumo.sections import Promotion
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
 from tasks.naming import short

@@ -18,10 +18,10 @@ from pneumo.operations import claims, doctor, estimate, reconcile, retention, sc
 from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
+from pneumo.records.data import DatasetVersion, Inventory
 from pneumo.registry.promotion import alias_switch
 from pneumo.registry.promotion.severity import require_known
 from pneumo.settings import Settings, load_settings
-from pneumo.stages import DatasetVersion, Inventory
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
 from tasks.notification import notify

@@ -15,8 +15,11 @@ from pneumo.data.quality.two_sample_test import excess, sentences
 from pneumo.operations.doctor.row import Row
 from pneumo.operations.retention.item import Item
 from pneumo.operations.summary import CandidateRow
+from pneumo.records.base import Interval
+from pneumo.records.data import DatasetVersion, GateReport, ShiftAudit
+from pneumo.records.decision import Decision
+from pneumo.records.model import External
 from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
-from pneumo.stages import DatasetVersion, Decision, External, GateReport, Interval, ShiftAudit
 from pneumo.tracking import Tracker
 from pneumo.training.process.progress import OnProgress, Progress, describe
 

@@ -5,11 +5,13 @@ from pathlib import Path
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from pneumo.records.data import DatasetVersion, ShiftAudit
+from pneumo.records.decision import Decision
+from pneumo.records.model import Evaluation, External
 from pneumo.registry import rollback as undo
 from pneumo.registry.champion import champion_manifest
 from pneumo.registry.promotion import state_machine as registry
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External, ShiftAudit
 from tasks import pages
 from tasks.approval import asking
 from tasks.people import requester

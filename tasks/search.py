@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pneumo.data.store.image_store import decode_all
 from pneumo.errors import PneumoError
-from pneumo.stages import DatasetVersion, Fit
+from pneumo.records.base import Fit
+from pneumo.records.data import DatasetVersion
 from pneumo.training.candidates import candidate as candidates
 from pneumo.training.candidates import search as searching
 from pneumo.training.candidates.spec import CandidateSpec

@@ -15,8 +15,8 @@ from prefect.runtime import flow_run
 from pneumo.errors import TrackingError, TrainingError
 from pneumo.operations import processes
 from pneumo.operations.prefect_api import OUTAGE_SECONDS
+from pneumo.records.model import Candidate
 from pneumo.settings import load_settings
-from pneumo.stages import Candidate
 from pneumo.tracking import Tracker, healthy
 from pneumo.tracking.runs import PARENT, Status
 from pneumo.tracking.system import REQUESTER

@@ -7,8 +7,10 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.errors import PneumoError, TrainingKilledError
+from pneumo.records.base import ENSEMBLE, Fit
+from pneumo.records.data import DatasetVersion, ImageStore, Vectors
+from pneumo.records.model import Candidate
 from pneumo.settings import Settings, load_settings
-from pneumo.stages import ENSEMBLE, Candidate, DatasetVersion, Fit, ImageStore, Vectors
 from pneumo.training.candidates import candidate as candidates
 from pneumo.training.candidates import linear_probe
 from pneumo.training.candidates.spec import CandidateSpec

@@ -11,9 +11,9 @@ from pneumo.data.quality.two_sample_test import numbers, sentences
 from pneumo.monitoring import drift
 from pneumo.monitoring.drift import Drift, LastRequest
 from pneumo.operations.notify import Message
+from pneumo.records.data import Inventory
 from pneumo.registry.champion import champion, champion_manifest
 from pneumo.settings import Settings
-from pneumo.stages import Inventory
 from tasks.notification import notify
 from tasks.tracking import tracker
 

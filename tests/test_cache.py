@@ -4,7 +4,7 @@ import pytest
 
 from pneumo import cache
 from pneumo.cache import code_version, is_kept, stage_key, tell_made, watching, written_once
-from pneumo.stages import Interval
+from pneumo.records.base import Interval
 
 
 def test_same_inputs_same_key_other_inputs_other_key():
@@ -19,7 +19,7 @@ def test_a_key_of_something_else_is_refused():
 
 
 def test_other_code_has_another_version():
-    assert code_version("stages.py") == code_version("stages.py") != code_version("errors.py")
+    assert code_version("records") == code_version("records") != code_version("errors.py")
 
 
 @pytest.mark.parametrize(

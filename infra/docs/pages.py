@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 PROJECT = Path(__file__).parents[2]
 sys.path.insert(0, str(PROJECT))
-RECORDS = ("pneumo.stages", "pneumo.errors")
+RECORDS = (*(f"pneumo.records.{name}" for name in ("data", "model", "decision")), "pneumo.errors")
 LINE = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?:[^#]*?# (?P<comment>.*))?")
 
 

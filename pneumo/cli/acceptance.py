@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pneumo.records.base import LABELS, Interval
 from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.settings import load_settings
-from pneumo.stages import LABELS, Interval
 
 app = typer.Typer()
 console = Console()

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pneumo.records.data import DatasetVersion, GateReport, Inventory
 from pneumo.settings import Settings, load_settings
-from pneumo.stages import DatasetVersion, GateReport, Inventory
 
 if TYPE_CHECKING:
     from pneumo.data.prepare import Prepared

@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pneumo.records.base import Record
 from pneumo.settings import Settings, load_settings
-from pneumo.stages import Record
 
 app = typer.Typer()
 console = Console()

@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pneumo.settings import Retention, Settings, load_settings
+from pneumo.sections import Retention
+from pneumo.settings import Settings, load_settings
 
 app = typer.Typer()
 console = Console()

@@ -7,8 +7,9 @@ from pneumo.data.quality import gate
 from pneumo.data.report import exploration
 from pneumo.data.sources import schemes
 from pneumo.data.store import packs, versions
-from pneumo.settings import Data, Gate
-from pneumo.stages import DatasetVersion, GateReport, Inventory, Record
+from pneumo.records.base import Record
+from pneumo.records.data import DatasetVersion, GateReport, Inventory
+from pneumo.sections import Data, Gate
 
 
 class Prepared(Record):

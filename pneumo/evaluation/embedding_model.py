@@ -7,10 +7,11 @@ import pandas as pd
 from pneumo.data.sources.embeddings import vectors_of
 from pneumo.evaluation.bundle_checks import BundleFacts, measure_cost, require_same
 from pneumo.evaluation.measures import Operating
+from pneumo.records.data import DatasetVersion, Vectors
+from pneumo.records.model import Candidate
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle
 from pneumo.serving.bundle.image_bundle import load_network, write_embedding_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
-from pneumo.stages import Candidate, DatasetVersion, Vectors
 
 CHECKED = 64  # test images that the bundle must score as the predictions say
 UNMEASURED = (

@@ -25,8 +25,10 @@ from pneumo.evaluation.measures import (
 from pneumo.evaluation.pictures import draw, draw_learning
 from pneumo.evaluation.robustness.shortcuts import Shortcut
 from pneumo.evaluation.robustness.slices import measure_slices
-from pneumo.settings import Promotion
-from pneumo.stages import SHIFTED, Candidate, DatasetVersion, Evaluation, ImageStore, Vectors
+from pneumo.records.base import SHIFTED
+from pneumo.records.data import DatasetVersion, ImageStore, Vectors
+from pneumo.records.model import Candidate, Evaluation
+from pneumo.sections import Promotion
 
 if TYPE_CHECKING:
     pass

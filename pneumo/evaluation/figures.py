@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pneumo.evaluation.statistics.calibration import BINS
 from pneumo.evaluation.statistics.metrics import resampled
-from pneumo.stages import LABELS, Interval
+from pneumo.records.base import LABELS, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,12 @@ from pneumo.evaluation.bundle_checks import BundleFacts, measure_cost, require_s
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.measures import Operating, is_pneumonia
 from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
+from pneumo.records.base import LABELS
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
 from pneumo.serving.bundle.class_activation import embedding_network
 from pneumo.serving.bundle.image_bundle import Bundle, load_network, run_network, write_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
-from pneumo.stages import LABELS, Candidate, DatasetVersion, ImageStore
 
 # Numbers of images; whole batches, for Keras traces a network anew for another batch size. A forward pass of all
 # training images would cost as much as an epoch.

@@ -15,7 +15,7 @@ from pneumo.evaluation.statistics.metrics import (
     operating_shares,
 )
 from pneumo.evaluation.statistics.proportions import share_interval
-from pneumo.stages import Interval
+from pneumo.records.base import Interval
 
 # Of labels, bool (n,), and probabilities, float (n,); each is measured before calibration, too, as <name>_raw.
 PROBABILITY_METRICS: dict[str, Callable[[Any, Any], float]] = {

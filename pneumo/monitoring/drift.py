@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pneumo.data.quality.columns import drift_figures
 from pneumo.data.quality.two_sample_test import audit_manifests
-from pneumo.settings import Watch
-from pneumo.stages import Record, ShiftAudit
+from pneumo.records.base import Record
+from pneumo.records.data import ShiftAudit
+from pneumo.sections import Watch
 
 EMBEDDING = "embedding_drift"
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from pneumo.cache import code_version, stage_key
 from pneumo.operations.reconcile import REASON
+from pneumo.records.base import Record
 from pneumo.settings import Settings
-from pneumo.stages import Record
 from pneumo.tracking import Tracker
 from pneumo.tracking.runs import Run
 
-CODE = ("data", "training", "evaluation", "registry", "serving", "tracking", "stages.py")
+CODE = ("data", "training", "evaluation", "registry", "serving", "tracking", "records")
 JUDGES = ("gate", "promotion", "registry", "external")  # settings that can change what a run comes to
 # What a run is made of, by the tag that keeps its digest; the words say what differs.
 PARTS = {

@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from pneumo.errors import ServiceError
-from pneumo.settings import Retention, Settings
+from pneumo.sections import Retention
+from pneumo.settings import Settings
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PREFECT_LOGIN, MLFLOW_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"

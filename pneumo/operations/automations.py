@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi
-from pneumo.settings import Pool
+from pneumo.sections import Pool
 
 HEARTBEAT_SECONDS = 30
 SILENCE_SECONDS = OUTAGE_SECONDS + 4 * HEARTBEAT_SECONDS  # a run outlives an outage, in which it cannot be heard

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pneumo.data.files import write_whole
 from pneumo.errors import TrackingError
 from pneumo.operations import processes
-from pneumo.stages import Record
+from pneumo.records.base import Record
 
 BEAT = 30.0  # seconds between two signs of life, for those who cannot see the process
 SILENCE = 300.0  # seconds without one after which a process elsewhere may be gone

@@ -15,7 +15,8 @@ from pneumo.operations import access, automations, processes
 from pneumo.operations.embedded import PROJECT, environment, folder_of
 from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.operations.schedule import variables
-from pneumo.settings import Pool, Settings
+from pneumo.sections import Pool
+from pneumo.settings import Settings
 from pneumo.tracking.connection import login
 from pneumo.tracking.logins import ensure_worker
 

@@ -8,7 +8,7 @@ import urllib.request
 from typing import Literal
 
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.stages import Record
+from pneumo.records.base import Record
 
 VARIABLE = "PNEUMO_NOTIFY_WEBHOOK"
 ATTEMPTS = 3

@@ -17,8 +17,8 @@ import psutil
 from pneumo.operations import processes
 from pneumo.operations.claims import attempt_of, claimed_runs, dead, living, release
 from pneumo.operations.prefect_api import FINAL_STATES, UNDER_WAY, PrefectApi, address
+from pneumo.records.base import Record
 from pneumo.settings import Settings
-from pneumo.stages import Record
 from pneumo.tracking import Tracker
 from pneumo.tracking.system import OURS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pneumo.stages import Interval, Record
+from pneumo.records.base import Interval, Record
 
 NO_INTERVAL = "no interval"
 WHY_NONE = "such an AUC is the same in every resample, so that its interval cannot be estimated."

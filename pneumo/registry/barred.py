@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo.errors import PromotionError
+from pneumo.records.decision import PolicyRow
 from pneumo.registry import history
 from pneumo.registry.history import Entry, HistoryRow
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.severity import BARRED
 from pneumo.settings import Settings
-from pneumo.stages import PolicyRow
 from pneumo.tracking import Tracker
 
 

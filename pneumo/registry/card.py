@@ -5,17 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pneumo.data.quality.two_sample_test import sentences
-from pneumo.stages import (
-    EMBEDDING,
-    IMAGE,
-    LABELS,
-    DatasetVersion,
-    Decision,
-    Evaluation,
-    External,
-    Interval,
-    ShiftAudit,
-)
+from pneumo.records.base import EMBEDDING, IMAGE, LABELS, Interval
+from pneumo.records.data import DatasetVersion, ShiftAudit
+from pneumo.records.decision import Decision
+from pneumo.records.model import Evaluation, External
 
 NUMBERS = {
     "auc": "ROC AUC",

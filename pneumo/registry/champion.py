@@ -5,10 +5,11 @@ from pathlib import Path
 
 from pneumo.data.files import write_whole
 from pneumo.errors import PromotionError
+from pneumo.records.base import Interval, Record
+from pneumo.records.decision import DecisionCount
 from pneumo.registry import history, test_set_use
 from pneumo.registry.promotion import version_evidence
 from pneumo.settings import Settings
-from pneumo.stages import DecisionCount, Interval, Record
 from pneumo.tracking import ModelVersion, Tracker
 
 

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pneumo.settings import Registry, Settings
-from pneumo.stages import DecisionCount, Record
+from pneumo.records.base import Record
+from pneumo.records.decision import DecisionCount
+from pneumo.sections import Registry
+from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.models import HISTORY
 from pneumo.tracking.system import user

@@ -4,12 +4,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pneumo.errors import PromotionError
+from pneumo.records.decision import Decision, PolicyRow
 from pneumo.registry import barred, history
 from pneumo.registry.history import RegistryState
 from pneumo.registry.promotion import alias_switch, version_evidence
 from pneumo.registry.promotion.load_check import check_example
 from pneumo.settings import Settings
-from pneumo.stages import Decision, PolicyRow
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.system import REQUESTER
 

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from pneumo.evaluation.statistics.significance import significance
+from pneumo.records.decision import DecisionCount
 from pneumo.registry.history import HistoryRow
-from pneumo.settings import Promotion
-from pneumo.stages import DecisionCount
+from pneumo.sections import Promotion
 
 DECISIONS = ("promotion", "rejection")
 SKETCH, ALIKE = 32, 0.5  # images kept of a test set; share of common images beyond which two wear out together

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo.errors import ModelError, ServiceError
+from pneumo.records.base import Record
 from pneumo.serving.bundle.image_bundle import Bundle, Images
-from pneumo.stages import Record
 
 if TYPE_CHECKING:
     import keras

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from pneumo.data.store.decode import SUFFIXES, decode
 from pneumo.errors import DataError, ServiceError
+from pneumo.records.base import LABELS
 from pneumo.serving.bundle.image_bundle import Bundle
 from pneumo.serving.overlay import overlay
-from pneumo.stages import LABELS
 
 if TYPE_CHECKING:
     import gradio

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.data.store.decode import decode
 from pneumo.errors import TrackingError
-from pneumo.stages import IMAGE, Cell
+from pneumo.records.base import IMAGE, Cell
 from pneumo.tracking import package
 from pneumo.tracking.connection import as_tracking_errors, pages
 from pneumo.tracking.system import installed
@@ -24,7 +24,7 @@ PACKAGE = Path(__file__).parents[1]
 SPEC = "serving.json"
 MODEL_FILE = PACKAGE / "serving" / "bundle" / "pyfunc_model.py"
 # The code that is kept with a model: what serving stands on. Every file is one upload.
-CODE = ("__init__.py", "cache.py", "errors.py", "stages.py", "settings.py", "data", "serving", "tracking")
+CODE = ("__init__.py", "cache.py", "errors.py", "settings.py", "sections.py", "records", "data", "serving", "tracking")
 # What pneumo.serving and what it imports needs; given by name, or MLflow would run the model to find out.
 REQUIREMENTS = (
     "mlflow", "tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scipy", "pillow", "pydicom", "pydantic",

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from pneumo.stages import DatasetVersion
+from pneumo.records.data import DatasetVersion
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput

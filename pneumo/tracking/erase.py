@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from pneumo.errors import TrackingError
-from pneumo.stages import Record
+from pneumo.records.base import Record
 from pneumo.tracking.connection import MISSING, as_tracking_errors, pages
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
-from pneumo.stages import Record
+from pneumo.records.base import Record
 from pneumo.tracking import package
 from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, pages, quoted
 

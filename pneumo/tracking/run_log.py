@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo.stages import DatasetVersion
+from pneumo.records.data import DatasetVersion
 from pneumo.tracking.connection import as_tracking_errors
 from pneumo.tracking.datasets import dataset_input
 from pneumo.tracking.runs import Runs

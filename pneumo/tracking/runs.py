@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pneumo.stages import Record
+from pneumo.records.base import Record
 from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, connect, pages, quoted
 from pneumo.tracking.system import system_tags
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from pneumo.data.splits import groups
 from pneumo.errors import TrainingError
-from pneumo.stages import DatasetVersion, ImageStore, Record
+from pneumo.records.base import Record
+from pneumo.records.data import DatasetVersion, ImageStore
 
 BATCH = 64
 COLUMNS = ["path", "sha256", "patient", "label", "subtype", "split"]

@@ -11,8 +11,8 @@ from PIL import Image, ImageFilter
 from pneumo.data.quality.gate import validate
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import make_version
-from pneumo.settings import Data, Gate
-from pneumo.stages import DatasetVersion
+from pneumo.records.data import DatasetVersion
+from pneumo.sections import Data, Gate
 from tests.data.place import Place
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pneumo.data.sources.schemes import ingest
-from pneumo.settings import Data
+from pneumo.sections import Data
 
 
 def test_a_directory_loop_is_entered_once_and_counted(place, home):

@@ -10,7 +10,7 @@ import pytest
 
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.settings import Data
+from pneumo.sections import Data
 from tests.data.place import Place
 
 

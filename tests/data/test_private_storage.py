@@ -12,7 +12,7 @@ from pneumo.data.object_storage import Bucket
 from pneumo.data.store import packs
 from pneumo.data.store.decode import decode
 from pneumo.data.store.image_store import decode_all
-from pneumo.settings import Data
+from pneumo.sections import Data
 from tests.leaks import hits
 from tests.planted import KINDS, WORDS
 

@@ -13,9 +13,11 @@ from pydantic import Field
 from pneumo.data.sources import schemes
 from pneumo.evaluation import measures, pictures
 from pneumo.evaluation.pictures import PICTURES, TestScores
+from pneumo.records.base import Interval
+from pneumo.records.data import DatasetVersion
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import gates
-from pneumo.settings import Data, Promotion
-from pneumo.stages import DatasetVersion, Evaluation, Interval
+from pneumo.sections import Data, Promotion
 from pneumo.training.candidates.spec import parse_backbones
 from pneumo.training.networks import backbones
 from tests.docs.blocks import PROJECT, blocks

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pneumo.stages import Candidate, DatasetVersion, ImageStore, Inventory
+from pneumo.records.data import DatasetVersion, ImageStore, Inventory
+from pneumo.records.model import Candidate
 
 SIZE, COUNT = 32, 150
 
@@ -93,7 +94,7 @@ def candidate(home, dataset) -> Candidate:
 @pytest.fixture(scope="session")
 def evaluation(candidate, dataset, home):
     from pneumo.evaluation.evaluate import evaluate
-    from pneumo.settings import Promotion
+    from pneumo.sections import Promotion
 
     return evaluate(candidate, *dataset, Promotion(), home)
 

@@ -9,8 +9,8 @@ from pneumo.data.quality.two_sample_test import excess
 from pneumo.data.sources import phantom
 from pneumo.monitoring import drift
 from pneumo.monitoring.drift import Drift, LastRequest
-from pneumo.settings import Watch
-from pneumo.stages import LABELS
+from pneumo.records.base import LABELS
+from pneumo.sections import Watch
 
 
 @pytest.fixture(scope="module")

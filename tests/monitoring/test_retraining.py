@@ -2,7 +2,8 @@ import pytest
 
 from pneumo.monitoring import retraining
 from pneumo.operations.reconcile import REASON
-from pneumo.settings import Promotion, Registry, Settings
+from pneumo.sections import Promotion, Registry
+from pneumo.settings import Settings
 
 RECIPE = {"data": "/images", "seed": 0, "backbones": None}
 

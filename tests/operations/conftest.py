@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pneumo.operations.prefect_api import POOL, TRAINING_QUEUE, PrefectApi
-from pneumo.settings import Services, Settings, Tracking
+from pneumo.sections import Services, Tracking
+from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
 DIE = "import sys; from pathlib import Path; from pneumo.operations import claims; "

@@ -14,7 +14,8 @@ from pneumo.errors import DataError, ServiceError
 from pneumo.operations import access, doctor, embedded, estimate
 from pneumo.operations.doctor import machine, servers
 from pneumo.operations.doctor.row import Row
-from pneumo.settings import Data, Services, Settings
+from pneumo.sections import Data, Services
+from pneumo.settings import Settings
 from pneumo.tracking import store
 
 PROJECT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from pneumo.operations import automations, claims, reconcile
 from pneumo.operations.embedded import PROJECT
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.operations.reconcile import ORIGIN
-from pneumo.settings import Pool
+from pneumo.sections import Pool
 
 ELSEWHERE = (("PENDING", "RUNNING"), ("PENDING",), ("PENDING",))  # training, starting, taken by who knows whom
 

@@ -18,7 +18,8 @@ from pneumo.operations.prefect_api import UNDER_WAY, PrefectApi
 from pneumo.operations.retention import files, stores, tracked
 from pneumo.registry import history
 from pneumo.registry.promotion import alias_switch
-from pneumo.settings import Data, Registry, Retention, Services, Settings, Tracking
+from pneumo.sections import Data, Registry, Retention, Services, Tracking
+from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.erase import owner_of
 from tests.conftest import free_port

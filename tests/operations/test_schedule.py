@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pneumo.operations import schedule
-from pneumo.settings import Retrain, Settings
+from pneumo.sections import Retrain
+from pneumo.settings import Settings
 
 
 def at(minutes):

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
-from pneumo.stages import Interval
+from pneumo.records.base import Interval
 
 
 @pytest.fixture

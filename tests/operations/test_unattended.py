@@ -16,7 +16,7 @@ from pneumo.data.store import image_store, versions
 from pneumo.operations import notify, processes
 from pneumo.operations.embedded import QUIET
 from pneumo.operations.prefect_api import FINAL_STATES
-from pneumo.settings import Data, Gate, Registry
+from pneumo.sections import Data, Gate, Registry
 from pneumo.training.candidates.candidate import train
 from pneumo.training.candidates.spec import candidate_specs
 from tests.webhook import Webhook

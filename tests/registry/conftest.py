@@ -18,12 +18,14 @@ from PIL import Image
 
 from pneumo.evaluation.measures import apply_operating, fit_operating, measure
 from pneumo.evaluation.robustness.slices import measure_slices
+from pneumo.records.data import DatasetVersion
+from pneumo.records.decision import Decision, PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.registry.history import history
 from pneumo.registry.promotion import comparison, load_check
 from pneumo.registry.promotion.state_machine import promote
 from pneumo.serving.fresh_process.client import Answer, Answers, Cell
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, PolicyRow
 from pneumo.tracking import Tracker
 
 MODEL_FILE = """

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pneumo.errors import PneumoError
+from pneumo.records.data import DatasetVersion
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import comparison, load_check, state_machine
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Evaluation
 from pneumo.tracking import Tracker
 
 CALLS = {"register": "register", "describe": "describe_version", "announce": "set_model_tag"}

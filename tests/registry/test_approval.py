@@ -18,7 +18,8 @@ import json, sys
 from pathlib import Path
 from prefect import flow
 from pneumo.settings import load_settings
-from pneumo.stages import DatasetVersion, Evaluation
+from pneumo.records.data import DatasetVersion
+from pneumo.records.model import Evaluation
 from tasks.promotion import promote
 
 job = json.loads(Path(sys.argv[1]).read_text())

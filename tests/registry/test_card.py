@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from pneumo.records.base import LABELS, Interval
+from pneumo.records.data import ShiftAudit, ShiftRow
+from pneumo.records.model import External
 from pneumo.registry import card
-from pneumo.stages import LABELS, External, Interval, ShiftAudit, ShiftRow
 from pneumo.tracking.models import LONGEST_DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -12,12 +12,12 @@ import pytest
 from pneumo.data.sources.embeddings import bring_in
 from pneumo.errors import ModelError, PromotionError
 from pneumo.evaluation.evaluate import evaluate
+from pneumo.records.model import Evaluation
 from pneumo.registry import card
 from pneumo.registry.acceptance.accept import accept
 from pneumo.registry.promotion.predictions import cells
 from pneumo.registry.promotion.proposal import choose, rank
-from pneumo.settings import Data
-from pneumo.stages import Evaluation
+from pneumo.sections import Data
 from pneumo.training.candidates.linear_probe import train_linear
 
 FRESH = "registered version in a fresh process"

@@ -20,12 +20,15 @@ import pytest
 from pneumo.errors import PneumoError, PromotionError, TrackingError
 from pneumo.evaluation.statistics.paired_difference import Comparison
 from pneumo.evaluation.statistics.significance import significance
+from pneumo.records.base import Interval
+from pneumo.records.data import DatasetVersion
+from pneumo.records.decision import Decision, PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.registry import history, rollback
 from pneumo.registry.card import Card
 from pneumo.registry.promotion import alias_switch, entries, judgement, state_machine, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, Interval, PolicyRow
 from pneumo.tracking import Tracker, runs
 from pneumo.tracking.connection import longest_call
 from tests.registry.memory import Memory

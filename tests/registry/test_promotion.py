@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import PromotionError, TrackingError
+from pneumo.records.decision import PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.registry.champion import champion, refused
 from pneumo.registry.history import history
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.proposal import choose
 from pneumo.registry.promotion.state_machine import ApprovalAnswer, promote
-from pneumo.stages import Evaluation, PolicyRow
 from pneumo.tracking import Tracker
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pneumo.errors import PromotionError
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import alias_switch
 from pneumo.registry.promotion.state_machine import promote
-from pneumo.stages import Evaluation
 from pneumo.tracking import Tracker
 
 PLACES = ["register", "announce", "challenger", "previous", "champion", "describe", "end"]

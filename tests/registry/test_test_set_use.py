@@ -13,7 +13,7 @@ from pneumo.evaluation.statistics.significance import significance
 from pneumo.registry import test_set_use
 from pneumo.registry.champion import champion, refused
 from pneumo.registry.history import LONGEST_REASON, Entry, HistoryRow, history, read
-from pneumo.settings import Promotion
+from pneumo.sections import Promotion
 
 CONTEST = "ROC AUC against the champion"
 IMAGES = ["a" * 64, "b" * 64, "c" * 64]

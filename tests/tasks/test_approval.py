@@ -13,8 +13,10 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pneumo.operations.prefect_api import PrefectApi
+from pneumo.records.base import Interval
+from pneumo.records.decision import PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.settings import Settings
-from pneumo.stages import Evaluation, Interval, PolicyRow
 from tasks.approval import Approval, _alone, asking, evidence
 from tasks.people import NOBODY, UNKNOWN
 

@@ -8,8 +8,10 @@ from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
 from pneumo.errors import TrainingError
-from pneumo.settings import Engine, Settings
-from pneumo.stages import Candidate, DatasetVersion, ImageStore
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
+from pneumo.sections import Engine
+from pneumo.settings import Settings
 from pneumo.training.candidates.spec import candidate_specs
 from tasks import engine, training
 

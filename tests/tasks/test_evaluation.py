@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from pneumo.errors import WeightsError
-from pneumo.stages import LABELS, Interval, ShiftAudit, ShiftRow
+from pneumo.records.base import LABELS, Interval
+from pneumo.records.data import ShiftAudit, ShiftRow
 from pneumo.training.candidates.spec import candidate_specs
 from tasks import evaluation
 

@@ -4,7 +4,8 @@ import pytest
 
 from pneumo.operations import notify as webhooks
 from pneumo.operations.notify import Message
-from pneumo.settings import Notify, Settings
+from pneumo.sections import Notify
+from pneumo.settings import Settings
 from tasks import notification
 from tests.webhook import Webhook
 

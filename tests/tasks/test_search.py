@@ -4,7 +4,8 @@ import pytest
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
-from pneumo.stages import Candidate, DatasetVersion, ImageStore
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
 from pneumo.tracking import Tracker
 from pneumo.training.candidates.spec import candidate_specs
 from pneumo.training.process.progress import Progress

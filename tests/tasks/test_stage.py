@@ -6,7 +6,8 @@ from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
 from pneumo.cache import is_kept, stage_key, written_once
-from pneumo.stages import Candidate, DatasetVersion, ImageStore
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
 from pneumo.tracking import Tracker
 from pneumo.training.candidates import candidate as candidates
 from pneumo.training.candidates.spec import candidate_specs

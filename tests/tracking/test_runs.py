@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import TrackingError
-from pneumo.stages import DatasetVersion
+from pneumo.records.data import DatasetVersion
 from pneumo.tracking import Tracker
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pneumo.stages import DatasetVersion, ImageStore
+from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.training.candidates.spec import CandidateSpec, candidate_specs
 
 SIZE, COUNT = 32, 96

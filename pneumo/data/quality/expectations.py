@@ -7,7 +7,7 @@ A row looks at a column of the manifest, or at one derived in `columns.py`. Limi
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pneumo.stages import LABELS, SUBTYPES
+from pneumo.records.base import LABELS, SUBTYPES
 
 SMALLEST, LARGEST = 64, 10_000  # pixels
 MARKER = 0.0015  # share of the picture

@@ -14,8 +14,8 @@ from pneumo.data.quality.expectations import IMAGES, Expectation, at_most
 from pneumo.data.quality.set_expectations import DRIFT, FIGURES, SHIFT
 from pneumo.data.quality.suites import WHOLE_SET, Outcome, Session
 from pneumo.errors import GateFailedError, SettingsError
-from pneumo.settings import Gate
-from pneumo.stages import GateReport, GateRow, Inventory
+from pneumo.records.data import GateReport, GateRow, Inventory
+from pneumo.sections import Gate
 
 ROWS, QUARANTINE, DOCS = "rows.json", "quarantine.csv", "docs"
 CODE = ("data/quality", "data/splits.py")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pneumo.data.quality.expectations import Expectation
-from pneumo.stages import GateRow
+from pneumo.records.data import GateRow
 
 WHOLE_SET = "data set"  # instead of a path, where the whole set is looked at
 SHOWN = 20  # offenders in a row

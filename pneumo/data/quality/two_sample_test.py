@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pneumo.stages import LABELS, Interval, ShiftAudit, ShiftRow
+from pneumo.records.base import LABELS, Interval
+from pneumo.records.data import ShiftAudit, ShiftRow
 
 MOST = 300  # images of a class and a group; more take longer and tell little more
 FEWEST = 20  # patients of a class that each group needs

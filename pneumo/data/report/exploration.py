@@ -13,7 +13,7 @@ from pneumo.data.quality import two_sample_test
 from pneumo.data.report import charts, examples
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.image_store import read_rows
-from pneumo.stages import DatasetVersion, GateReport, ShiftAudit
+from pneumo.records.data import DatasetVersion, GateReport, ShiftAudit
 
 PAGE = "report.html"
 TEMPLATES = Path(__file__).parents[1] / "templates"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pneumo.data.manifest import COLUMNS
 from pneumo.data.sources.parquet_table import read_table
 from pneumo.errors import DataError
-from pneumo.stages import EMBEDDING
+from pneumo.records.base import EMBEDDING
 
 if TYPE_CHECKING:
     import pyarrow

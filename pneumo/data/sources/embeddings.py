@@ -14,8 +14,9 @@ from pneumo.data.files import tells_disk_errors
 from pneumo.data.object_storage import Bucket
 from pneumo.data.sources.embedding_table import Floats, Table, read_vectors
 from pneumo.errors import DataError
-from pneumo.settings import Data
-from pneumo.stages import EMBEDDING, DatasetVersion, Vectors
+from pneumo.records.base import EMBEDDING
+from pneumo.records.data import DatasetVersion, Vectors
+from pneumo.sections import Data
 
 SUFFIX, FILE = ".parquet", "vectors.parquet"
 NAME = re.compile(r"\w[\w .+-]{0,59}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pneumo.data.sources.names import split_of, split_of_folders
 from pneumo.data.store.decode import SUFFIXES
 from pneumo.errors import DataError
-from pneumo.stages import LABELS
+from pneumo.records.base import LABELS
 
 LABEL_FILES = ("labels.csv", "labels.parquet")
 LAYOUT = f"folders {{train,val,test}}/{{{','.join(LABELS)}}} or {{{','.join(LABELS)}}}"

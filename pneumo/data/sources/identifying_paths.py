@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from pneumo.data.sources.names import split_of
-from pneumo.stages import LABELS
+from pneumo.records.base import LABELS
 
 RANDOM = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")  # a UUID: a pseudonym, as public sets have them
 SHORT = 5  # letters below which an identifier is sought as a whole word only

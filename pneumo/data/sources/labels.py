@@ -13,7 +13,7 @@ from pneumo.data.sources.names import split_of, split_of_folders
 from pneumo.data.sources.parquet_table import read_table
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.errors import DataError
-from pneumo.settings import Column
+from pneumo.sections import Column
 
 SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")

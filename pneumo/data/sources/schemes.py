@@ -14,8 +14,8 @@ from pneumo.data.sources.s3 import mirror
 from pneumo.data.store import packs
 from pneumo.data.store.versions import entries_of, find_version
 from pneumo.errors import DataError
-from pneumo.settings import Data
-from pneumo.stages import Inventory
+from pneumo.records.data import Inventory
+from pneumo.sections import Data
 
 MANIFEST = "manifest.parquet"
 

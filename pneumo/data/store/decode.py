@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pneumo.data.sources import dicom
 from pneumo.errors import DataError
-from pneumo.stages import Fit
+from pneumo.records.base import Fit
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
 MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit

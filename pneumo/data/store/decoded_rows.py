@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo.cache import code_version, written_once
-from pneumo.stages import Fit
+from pneumo.records.base import Fit
 
 IMAGES = "images.npy"
 

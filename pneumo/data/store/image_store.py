@@ -16,7 +16,8 @@ from pneumo.data.store.decode import decode, read_bytes
 from pneumo.data.store.decoded_rows import IMAGES, Shelf
 from pneumo.data.store.deidentified_copies import Held
 from pneumo.errors import DataError
-from pneumo.stages import DatasetVersion, Fit, ImageStore
+from pneumo.records.base import Fit
+from pneumo.records.data import DatasetVersion, ImageStore
 
 
 @tells_disk_errors

@@ -21,8 +21,8 @@ from pneumo.data.store.deidentified_copies import Copy, Held, pulled_folder
 from pneumo.data.store.deidentify import deidentify
 from pneumo.data.store.versions import MANIFEST, RECORD, digest_of, home_of, keep_version
 from pneumo.errors import DataError
-from pneumo.settings import Data
-from pneumo.stages import DatasetVersion
+from pneumo.records.data import DatasetVersion
+from pneumo.sections import Data
 
 SHARD = 16 * 2**20  # bytes: large enough for full speed, small enough to hold a few at once
 WORKERS = 8

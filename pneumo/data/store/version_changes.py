@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from pneumo.stages import DatasetVersion, Record
+from pneumo.records.base import Record
+from pneumo.records.data import DatasetVersion
 
 
 class Comparison(Record):

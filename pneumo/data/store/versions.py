@@ -11,7 +11,7 @@ from pneumo.data.sources.folders import Entry
 from pneumo.data.sources.names import tells_patient
 from pneumo.data.splits import assign_splits
 from pneumo.errors import DataError
-from pneumo.stages import DatasetVersion, GateReport, Inventory
+from pneumo.records.data import DatasetVersion, GateReport, Inventory
 
 IDENTITY = ["path", "sha256", "label", "subtype", "patient", "split"]
 MANIFEST, RECORD = "manifest.parquet", "version.json"

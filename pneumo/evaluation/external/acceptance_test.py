@@ -13,8 +13,8 @@ from pneumo.evaluation.measures import Operating, apply_operating, is_pneumonia,
 from pneumo.evaluation.robustness.slices import measure_slices
 from pneumo.evaluation.statistics.metrics import calibration_error_statistic, interval
 from pneumo.evaluation.statistics.sample_size import Need, area_need, share_need
-from pneumo.settings import Promotion
-from pneumo.stages import LABELS, Interval, Record
+from pneumo.records.base import LABELS, Interval, Record
+from pneumo.sections import Promotion
 
 FEWEST = 10  # images of each class, to calibrate on and to judge by
 

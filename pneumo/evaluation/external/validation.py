@@ -14,10 +14,12 @@ from pneumo.errors import DataError, ModelError
 from pneumo.evaluation.external.verdict import draw, generalises, set_name, verdict
 from pneumo.evaluation.measures import measure
 from pneumo.evaluation.robustness.slices import measure_slices
+from pneumo.records.base import LABELS
+from pneumo.records.data import DatasetVersion, Inventory
+from pneumo.records.model import Evaluation, External
+from pneumo.sections import Data
 from pneumo.serving.bundle.cells import score_cells
 from pneumo.serving.bundle.image_bundle import Bundle, load_bundle
-from pneumo.settings import Data
-from pneumo.stages import LABELS, DatasetVersion, Evaluation, External, Inventory
 
 KNOWN = "of patients in the data set"  # why images of a set from elsewhere are left out
 RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"

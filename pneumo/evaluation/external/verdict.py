@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pneumo.evaluation import figures
 from pneumo.evaluation.measures import is_pneumonia
-from pneumo.stages import Interval
+from pneumo.records.base import Interval
 
 LARGEST_LOSS = 0.05  # loss of AUC that is still called travelling; the usual gap between two hospitals is larger
 

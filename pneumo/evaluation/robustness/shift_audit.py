@@ -16,7 +16,7 @@ from pneumo.data.quality.two_sample_test import Group, audit, audit_manifests, s
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.image_store import read_rows
 from pneumo.evaluation.external.verdict import set_name
-from pneumo.stages import DatasetVersion, ImageStore, Inventory, ShiftAudit
+from pneumo.records.data import DatasetVersion, ImageStore, Inventory, ShiftAudit
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import predict
 from pneumo.training.networks import architecture, pretrained_weights

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumo.evaluation.statistics.metrics import auc_statistic, interval
-from pneumo.stages import Interval, Record
+from pneumo.records.base import Interval, Record
 
 Images = NDArray[np.uint8]
 Score = Callable[[Images], NDArray[np.float64]]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumo.errors import DataError
-from pneumo.stages import Interval
+from pneumo.records.base import Interval
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]

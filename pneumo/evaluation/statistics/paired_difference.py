@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pneumo.errors import DataError
 from pneumo.evaluation.statistics.metrics import LEVEL, auc_statistic, interval
-from pneumo.stages import Interval, Record
+from pneumo.records.base import Interval, Record
 
 Floats = NDArray[np.float64]
 RESAMPLES = 10_000  # more than for one model's figures, because a level beyond 95 % lies further out

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from pneumo.errors import DataError
 from pneumo.evaluation.statistics.metrics import LEVEL
-from pneumo.stages import Interval
+from pneumo.records.base import Interval
 
 
 def share_interval(hits: ArrayLike, among: ArrayLike, patients: ArrayLike) -> Interval:

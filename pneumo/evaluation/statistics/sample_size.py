@@ -3,7 +3,7 @@
 import math
 from statistics import NormalDist
 
-from pneumo.stages import Record
+from pneumo.records.base import Record
 
 Z = NormalDist().inv_cdf(0.975)  # of a 95 % interval
 

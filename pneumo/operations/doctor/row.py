@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pneumo.stages import Record
+from pneumo.records.base import Record
 
 State = Literal["ok", "warning", "failed"]
 

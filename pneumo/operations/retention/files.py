@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pneumo.data.store.versions import list_versions, version_folder
 from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
-from pneumo.settings import Retention
+from pneumo.sections import Retention
 
 Digests = Callable[[], Collection[str]]  # of the data sets that are needed now
 STAGES = "cache/[!.]*/[!.]*"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal
 
-from pneumo.stages import Record
+from pneumo.records.base import Record
 
 Kind = Literal[
     "registered version", "run", "left artifacts", "unknown artifacts", "cache", "left-over", "checkpoint", "report",

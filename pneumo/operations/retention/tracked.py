@@ -9,8 +9,9 @@ from itertools import pairwise
 
 from pneumo.monitoring.retraining import last_success
 from pneumo.operations.retention.item import DAY, Item, Removal, Still
-from pneumo.settings import Retention, Settings
-from pneumo.stages import Record
+from pneumo.records.base import Record
+from pneumo.sections import Retention
+from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.models import HISTORY, REGISTERED
 from pneumo.tracking.runs import PARENT, Run

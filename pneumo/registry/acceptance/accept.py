@@ -15,14 +15,15 @@ from pneumo.evaluation.external import acceptance_test as measuring
 from pneumo.evaluation.external import verdict
 from pneumo.evaluation.measures import Operating, apply_operating, fit_operating, is_pneumonia
 from pneumo.evaluation.statistics.calibration import probability
+from pneumo.records.base import EMBEDDING
 from pneumo.registry.acceptance import new_version, outcome
 from pneumo.registry.acceptance.outcome import Acceptance
 from pneumo.registry.acceptance.subject import Place, Subject, read_place, subject
 from pneumo.registry.champion import chosen
 from pneumo.registry.promotion import version_evidence
+from pneumo.sections import Promotion
 from pneumo.serving.fresh_process.client import needs_embeddings
-from pneumo.settings import Promotion, Settings
-from pneumo.stages import EMBEDDING
+from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
 FOLDER = "accept"  # of the run

@@ -13,12 +13,13 @@ from pneumo.cache import stage_key
 from pneumo.errors import PromotionError
 from pneumo.evaluation.measures import Operating, apply_operating, measure
 from pneumo.evaluation.statistics.calibration import probability
+from pneumo.records.data import Inventory
+from pneumo.records.model import Evaluation
 from pneumo.registry import card, history
 from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.registry.acceptance.subject import Subject
 from pneumo.registry.promotion import alias_switch, load_check, version_evidence
 from pneumo.settings import Settings
-from pneumo.stages import Evaluation, Inventory
 from pneumo.tracking import Tracker
 from pneumo.tracking.bundles import SPEC
 from pneumo.tracking.package import files_digest

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from pneumo.evaluation.external.acceptance_test import SetFigures
 from pneumo.evaluation.statistics.sample_size import Need
+from pneumo.records.base import Interval, Record
+from pneumo.records.decision import PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import gates
-from pneumo.settings import Promotion
-from pneumo.stages import Evaluation, Interval, PolicyRow, Record
+from pneumo.sections import Promotion
 
 # What can be measured at a place; latency and size are the same everywhere.
 AT_A_PLACE = (

@@ -15,9 +15,10 @@ from pneumo.data.quality.seen_before import seen_before
 from pneumo.errors import DataError, PromotionError
 from pneumo.evaluation.external.acceptance_test import FEWEST, counts, in_words
 from pneumo.evaluation.measures import Operating, is_pneumonia
+from pneumo.records.data import Inventory
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import version_evidence
 from pneumo.serving.fresh_process.client import ask
-from pneumo.stages import Evaluation, Inventory
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import SPEC, find_bundle, input_example
 

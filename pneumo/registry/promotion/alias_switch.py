@@ -10,7 +10,8 @@ import filelock
 from pneumo.errors import PromotionError
 from pneumo.registry import history
 from pneumo.registry.history import Entry, HistoryRow, RegistryState
-from pneumo.settings import Registry, Settings
+from pneumo.sections import Registry
+from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
 

@@ -12,6 +12,10 @@ from pneumo.data.quality.seen_before import seen_before
 from pneumo.errors import PromotionError
 from pneumo.evaluation.statistics.calibration import probability
 from pneumo.evaluation.statistics.paired_difference import Comparison, compare
+from pneumo.records.base import Cell, Record
+from pneumo.records.data import DatasetVersion
+from pneumo.records.decision import PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.predictions import (
     Floats,
@@ -23,7 +27,6 @@ from pneumo.registry.promotion.predictions import (
 )
 from pneumo.registry.promotion.severity import FAIRNESS
 from pneumo.serving.fresh_process.client import ask
-from pneumo.stages import Cell, DatasetVersion, Evaluation, PolicyRow, Record
 from pneumo.tracking import ModelVersion, Tracker
 
 FEWEST = 10  # images of each class that a comparison needs

@@ -3,13 +3,13 @@
 from functools import partial
 from pathlib import Path
 
+from pneumo.records.decision import Decision, DecisionCount
 from pneumo.registry import history, test_set_use
 from pneumo.registry.history import Action, By, Entry, RegistryState
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.comparison import test_rows
 from pneumo.registry.promotion.proposal import Proposal
 from pneumo.settings import Settings
-from pneumo.stages import Decision, DecisionCount
 from pneumo.tracking import Tracker
 from pneumo.tracking.system import REQUESTER
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pneumo.evaluation.statistics.paired_difference import Comparison
-from pneumo.settings import Promotion
-from pneumo.stages import DecisionCount, Evaluation, Interval, PolicyRow
+from pneumo.records.base import Interval
+from pneumo.records.decision import DecisionCount, PolicyRow
+from pneumo.records.model import Evaluation
+from pneumo.sections import Promotion
 
 Measure = Callable[[Evaluation], Interval | float | None]
 Severity = Literal["refuse", "warn"]

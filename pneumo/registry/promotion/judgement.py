@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pneumo.evaluation.statistics.metrics import LEVEL
+from pneumo.records.base import Record
+from pneumo.records.decision import Decision, DecisionCount, PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.registry import card
 from pneumo.registry.promotion import gates, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison, compare_with_champion, fairness_row
 from pneumo.registry.promotion.load_check import query_row
 from pneumo.registry.promotion.proposal import Proposal
 from pneumo.registry.promotion.severity import with_severity
-from pneumo.settings import Promotion as Policy
-from pneumo.stages import Decision, DecisionCount, Evaluation, PolicyRow, Record
+from pneumo.sections import Promotion as Policy
 from pneumo.tracking import ModelVersion, Tracker
 
 

@@ -7,11 +7,14 @@ import numpy as np
 
 from pneumo.errors import TrackingError
 from pneumo.evaluation.statistics.calibration import probability
+from pneumo.records.base import Cell
+from pneumo.records.data import DatasetVersion
+from pneumo.records.decision import PolicyRow
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion.comparison import test_rows
 from pneumo.registry.promotion.predictions import cells
 from pneumo.registry.promotion.severity import QUERY
 from pneumo.serving.fresh_process.client import Answers, ask
-from pneumo.stages import Cell, DatasetVersion, Evaluation, PolicyRow
 from pneumo.tracking import Tracker
 
 IMAGES = 32

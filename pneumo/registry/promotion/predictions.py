@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from pneumo.data.sources.embeddings import vectors_of
 from pneumo.evaluation.statistics.calibration import probability
+from pneumo.records.base import IMAGE, Cell
 from pneumo.registry.promotion import version_evidence
-from pneumo.stages import IMAGE, Cell
 from pneumo.tracking import ModelVersion
 
 Floats = NDArray[np.float64]
 SAME = 1e-3  # of a probability: the same embeddings, made again
 Ask = Callable[[list[Cell]], Floats]
-Given = Mapping[str, Path]  # embeddings of this run by their name; see `pneumo.stages.Vectors`
+Given = Mapping[str, Path]  # embeddings of this run by their name; see `pneumo.records.data.Vectors`
 
 
 def cells(rows: pd.DataFrame, root: Path, vectors: Path | None) -> list[Cell]:

@@ -5,10 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from pneumo.errors import PromotionError
+from pneumo.records.base import ENSEMBLE
+from pneumo.records.data import DatasetVersion, ShiftAudit
+from pneumo.records.model import Evaluation, External
 from pneumo.registry import card
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.predictions import Given
-from pneumo.stages import ENSEMBLE, DatasetVersion, Evaluation, External, ShiftAudit
 from pneumo.tracking import Tracker
 
 NOISE = 0.002  # of a selection score, between two seeds of the same settings

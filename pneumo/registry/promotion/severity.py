@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from pneumo.errors import SettingsError
+from pneumo.records.decision import PolicyRow
 from pneumo.registry.promotion import gates
 from pneumo.registry.promotion.gates import Severity
-from pneumo.settings import Promotion
-from pneumo.stages import PolicyRow
+from pneumo.sections import Promotion
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
 PERSON, BARRED = "a person's word", "bar after a rollback"

@@ -9,6 +9,10 @@ from pathlib import Path
 import filelock
 
 from pneumo.errors import PromotionError
+from pneumo.records.base import Record
+from pneumo.records.data import DatasetVersion, ShiftAudit
+from pneumo.records.decision import Decision, PolicyRow
+from pneumo.records.model import Evaluation, External
 from pneumo.registry import barred, history
 from pneumo.registry.history import RegistryState
 from pneumo.registry.promotion import alias_switch, entries, version_evidence
@@ -16,7 +20,6 @@ from pneumo.registry.promotion.judgement import Judgement, decide, judge, record
 from pneumo.registry.promotion.proposal import Proposal, choose, register
 from pneumo.registry.promotion.severity import PERSON, require_known
 from pneumo.settings import Settings
-from pneumo.stages import DatasetVersion, Decision, Evaluation, External, PolicyRow, Record, ShiftAudit
 from pneumo.tracking import Tracker
 
 

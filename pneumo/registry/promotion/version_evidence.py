@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from pneumo.errors import PromotionError
-from pneumo.stages import EMBEDDING, IMAGE, DatasetVersion, Evaluation
+from pneumo.records.base import EMBEDDING, IMAGE
+from pneumo.records.data import DatasetVersion
+from pneumo.records.model import Evaluation
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import SPEC, find_bundle
 from pneumo.tracking.models import REGISTERED

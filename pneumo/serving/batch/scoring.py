@@ -8,10 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo.records.base import IMAGE, LABELS, Cell, Record
 from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
 from pneumo.serving.fresh_process.client import Answer, needs_embeddings, served
-from pneumo.stages import IMAGE, LABELS, Cell, Record
 from pneumo.tracking import ModelVersion, Tracker
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import ModelError
-from pneumo.stages import VIEWS
+from pneumo.records.base import VIEWS
 
 if TYPE_CHECKING:
     import keras

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from pneumo.errors import ModelError
+from pneumo.records.base import EMBEDDING, IMAGE, Fit
 from pneumo.serving.bundle.class_activation import activation_network, embedding_network
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle, EmbeddingSpec
 from pneumo.serving.bundle.inputs import read_images
 from pneumo.serving.bundle.out_of_distribution import FeatureDistance
 from pneumo.serving.bundle.scorer import Answers, Scorer, Scores, Spec
-from pneumo.stages import EMBEDDING, IMAGE, Fit
 
 if TYPE_CHECKING:
     import keras

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
-from pneumo.stages import Fit
+from pneumo.records.base import Fit
 
 ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a pathlib.Path, or an array of pixels in 0..255"
 

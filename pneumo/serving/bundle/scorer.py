@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumo.records.base import LABELS, Record
 from pneumo.serving.bundle.out_of_distribution import FeatureDistance
-from pneumo.stages import LABELS, Record
 
 if TYPE_CHECKING:
     import keras

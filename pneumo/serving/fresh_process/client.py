@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo.errors import ModelError, TrackingError
-from pneumo.stages import Cell, Record
+from pneumo.records.base import Cell, Record
 from pneumo.tracking.connection import SAFE
 from pneumo.tracking.model_files import ModelFiles
 from pneumo.tracking.models import ModelVersion

@@ -8,7 +8,9 @@ from filelock import FileLock
 
 from pneumo.cache import code_version, is_kept, stage_key, tell_made
 from pneumo.errors import TrainingError
-from pneumo.stages import ENSEMBLE, Candidate, DatasetVersion, ImageStore
+from pneumo.records.base import ENSEMBLE
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import Fold
 from pneumo.training.networks import pretrained_weights

@@ -12,7 +12,9 @@ from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.sources.embeddings import vectors_of
 from pneumo.errors import TrainingError
 from pneumo.evaluation.robustness.selection import auc
-from pneumo.stages import EMBEDDING, Candidate, DatasetVersion, Vectors
+from pneumo.records.base import EMBEDDING
+from pneumo.records.data import DatasetVersion, Vectors
+from pneumo.records.model import Candidate
 from pneumo.training.dataset_images import COLUMNS
 from pneumo.training.networks.linear_head import fit_head
 from pneumo.training.process.job import read, result_folder

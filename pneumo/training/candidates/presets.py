@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pneumo.stages import Record
+from pneumo.records.base import Record
 from pneumo.training.candidates.spec import CandidateSpec, candidate_specs
 
 Name = Literal["quick", "standard", "best"]

@@ -8,7 +8,8 @@ from typing import Any
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import PneumoError
-from pneumo.stages import DatasetVersion, Fit
+from pneumo.records.base import Fit
+from pneumo.records.data import DatasetVersion
 from pneumo.training.candidates.candidate import CODE
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.networks.pretrained_weights import identity

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from pneumo.errors import TrainingError
-from pneumo.stages import Record
+from pneumo.records.base import Record
 from pneumo.training.networks.backbones import takes_alpha
 
 Precision = Literal["float32", "mixed_bfloat16"]

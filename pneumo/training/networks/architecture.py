@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pneumo.stages import VIEWS
+from pneumo.records.base import VIEWS
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.networks.backbones import SCALING, module_of
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
-from pneumo.stages import ImageStore
+from pneumo.records.data import ImageStore
 from pneumo.training.augmentation import transforms
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import Images, predict

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pneumo import errors
 from pneumo.errors import PneumoError, TrainingError, TrainingKilledError
-from pneumo.stages import Candidate
+from pneumo.records.model import Candidate
 from pneumo.training.process.job import Job
 from pneumo.training.process.progress import Follower, OnProgress
 

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pneumo.stages import SHIFTED, Candidate, DatasetVersion, ImageStore, Record
+from pneumo.records.base import SHIFTED, Record
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import Fold
 

@@ -11,7 +11,8 @@ import pandas as pd
 from pneumo.cache import written_once
 from pneumo.errors import TrainingError
 from pneumo.evaluation.robustness.selection import auc_by_shift, selection_score, shifted_auc, validation_auc
-from pneumo.stages import SHIFTED, Candidate
+from pneumo.records.base import SHIFTED
+from pneumo.records.model import Candidate
 from pneumo.training.networks import architecture
 from pneumo.training.networks.ensemble import mean_logits
 from pneumo.training.process.backbone import Trained, load_model, train_backbone

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pneumo.stages import Record
+from pneumo.records.base import Record
 
 Stage = Literal["start", "features", "tuning", "scoring", "done"]
 

@@ -16,8 +16,10 @@ from pneumo.data.store import packs
 from pneumo.data.store.image_store import decode_all
 from pneumo.data.store.versions import list_versions
 from pneumo.errors import DataError
+from pneumo.records.base import Fit
+from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.model import Candidate
 from pneumo.settings import Settings
-from pneumo.stages import Candidate, DatasetVersion, Fit, ImageStore
 from pneumo.training.process.job import FILES, checkpoint_file, read, result_folder
 from pneumo.training.process.progress import OnProgress, Progress
 

@@ -10,7 +10,7 @@ from pneumo.data.quality.set_expectations import FIGURES
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import entries_of, make_version
 from pneumo.errors import GateFailedError, SettingsError
-from pneumo.settings import Data, Gate
+from pneumo.sections import Data, Gate
 
 LOOSE = Gate(quarantine_limit=0.2)
 

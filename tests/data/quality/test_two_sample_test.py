@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from pneumo.data.quality.two_sample_test import FEWEST, MOST, Group, audit, excess, sample, sentences
-from pneumo.stages import LABELS, Interval, ShiftAudit, ShiftRow
+from pneumo.records.base import LABELS, Interval
+from pneumo.records.data import ShiftAudit, ShiftRow
 
 
 def group(seed, patients=60, images=1, own=0.0, moved=None, share=0.5):

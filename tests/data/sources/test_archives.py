@@ -7,7 +7,7 @@ import pytest
 from pneumo.data.sources.archives import Limits, extract
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.settings import Data
+from pneumo.sections import Data
 
 
 def zipped(root, archive, extra=()):

@@ -6,7 +6,7 @@ from pneumo.data.sources.dicom import identify
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
-from pneumo.settings import Data
+from pneumo.sections import Data
 
 RAMP = np.tile(np.linspace(0, 4000, 64).astype(np.uint16), (64, 1))
 

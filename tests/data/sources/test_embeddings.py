@@ -8,8 +8,8 @@ from pyarrow import parquet
 
 from pneumo.data.sources.embeddings import bring_in, vectors_of
 from pneumo.errors import DataError
-from pneumo.settings import Data
-from pneumo.stages import DatasetVersion
+from pneumo.records.data import DatasetVersion
+from pneumo.sections import Data
 
 COUNT, WIDTH = 12, 4
 VALUES = np.random.default_rng(0).normal(size=(COUNT, WIDTH)).astype("float32")

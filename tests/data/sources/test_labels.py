@@ -4,7 +4,7 @@ import pytest
 from pneumo.data.sources.labels import list_labels
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.settings import Data
+from pneumo.sections import Data
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store import packs
-from pneumo.settings import Data
+from pneumo.sections import Data
 from tests.leaks import hits
 
 PERSON = "Jane Doe 1956-03-01"

@@ -7,7 +7,7 @@ import pytest
 from pneumo.data import image_statistics
 from pneumo.data.sources import schemes
 from pneumo.data.sources.schemes import ingest
-from pneumo.settings import Data
+from pneumo.sections import Data
 
 
 def read(inventory):

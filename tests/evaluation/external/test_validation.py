@@ -6,8 +6,8 @@ from PIL import Image
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.evaluation.external.validation import bring_in, evaluate_external
-from pneumo.settings import Data
-from pneumo.stages import DatasetVersion, Inventory
+from pneumo.records.data import DatasetVersion, Inventory
+from pneumo.sections import Data
 from tests.evaluation.conftest import table
 
 

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import SettingsError
+from pneumo.records.base import Interval
+from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import severity
 from pneumo.registry.promotion.gates import GATES, figure_rows
 from pneumo.registry.promotion.state_machine import ApprovalAnswer
-from pneumo.settings import Promotion
-from pneumo.stages import Evaluation, Interval
+from pneumo.sections import Promotion
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
 CONTEST, PERSON = "ROC AUC against the champion", "a person's word"

@@ -38,7 +38,8 @@ def bundle_folder(tmp_path_factory):
     keras.Model(embedding, keras.layers.Dense(1)(embedding)).save(folder.parent / "linear.keras")
     write_embedding_bundle(
         folder, folder.parent / "linear.keras", learn_feature_distance(VECTORS[:40], VECTORS[40:]),
-        name="linear on dino", width=WIDTH, temperature=2.0, offset=0.5, threshold=0.4, dataset="d" * 64, synthetic=True,
+        name="linear on dino", width=WIDTH,
+        temperature=2.0, offset=0.5, threshold=0.4, dataset="d" * 64, synthetic=True,
     )  # fmt: skip
     return folder
 

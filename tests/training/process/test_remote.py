@@ -14,8 +14,9 @@ from pneumo.data.store.image_store import decode_all
 from pneumo.data.store.packs import push
 from pneumo.data.store.versions import make_version
 from pneumo.errors import DataError
-from pneumo.settings import Data, Gate, Settings
-from pneumo.stages import Candidate
+from pneumo.records.model import Candidate
+from pneumo.sections import Data, Gate
+from pneumo.settings import Settings
 from pneumo.training.process import remote
 from pneumo.training.process.job import FILES, checkpoint_file, result_folder
 from pneumo.training.process.progress import Progress, silent

@@ -1,0 +1,1 @@
+"""What passes between stages: small frozen records of identifiers, never arrays, models or clients."""

@@ -1,0 +1,80 @@
+"""Records of models: trained, evaluated, and tried on other sets."""
+
+from pathlib import Path
+
+from pneumo.records.base import Interval, Record
+
+
+class Candidate(Record):
+    """A trained model: `model` is a .keras file, float32 (n, size, size, 1) in 0..255 -> logit (n, 1).
+
+    `predictions` is Parquet with a row per validation and test image:
+    path, sha256, patient, label, subtype, split, logit.
+
+    One on embeddings takes float32 (n, width). It has no images to change, so what it does under simulated change is
+    not measured: `shifted_auc` and `selection_score` are None.
+    """
+
+    name: str
+    key: str
+    run_id: str
+    model: Path
+    predictions: Path
+    validation_auc: float
+    shifted_auc: float | None
+    selection_score: float | None
+    minutes: float
+
+
+class Evaluation(Record):
+    """A candidate's figures; `bundle` is the folder that is registered (model.keras, serving.json).
+
+    Beside the bundle lies the folder `figures` with PNG files.
+
+    `warnings` are sentences on what it seems to read other than the lungs, `unmeasured` on what could not be measured.
+    `vectors` are the embeddings of the images, for a model that takes these instead of images; see `Vectors`.
+    """
+
+    name: str
+    key: str
+    run_id: str
+    model_uri: str
+    bundle: Path
+    predictions: Path
+    minutes: float
+    threshold: float
+    temperature: float
+    offset: float
+    selection_score: float | None
+    validation_auc: float
+    test_auc: Interval
+    sensitivity: Interval
+    specificity: Interval
+    metrics: dict[str, float]
+    slices: dict[str, dict[str, float]]
+    warnings: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    vectors: Path | None = None
+
+
+class External(Record):
+    """A candidate on a set from elsewhere; `unlike` is the share of images flagged as unlike the training data.
+
+    `left_out` images are of patients whom the candidate learned, and not among `images`.
+    `verdict` says in a sentence whether the model travels there. Figures lie in `folder`/figures.
+    """
+
+    name: str
+    source: str
+    folder: Path
+    images: int
+    errors: int
+    left_out: int = 0
+    auc: Interval
+    sensitivity: Interval
+    specificity: Interval
+    unlike: float
+    metrics: dict[str, float]
+    slices: dict[str, dict[str, float]]
+    travels: bool
+    verdict: str
