@@ -8,8 +8,8 @@ from prefect.states import Completed
 
 from pneumo.form import Calibrate, Model, Prevalence
 from tasks import acceptance, operations, pages
-from tasks.naming import dated
-from tasks.tracking import parent_run, tracker
+from tasks.support.naming import dated
+from tasks.support.tracking import parent_run, tracker
 
 
 @flow(name="pneumonia", flow_run_name=dated("accept"))

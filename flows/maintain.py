@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks import operations
-from tasks.naming import dated
+from tasks.support.naming import dated
 
 
 @flow(name="pneumonia", flow_run_name=dated("maintain"))

@@ -9,8 +9,8 @@ from prefect.states import Completed
 
 from pneumo.form import Model, Out, Paths, Threshold
 from tasks import operations, pages, serving
-from tasks.naming import dated
-from tasks.tracking import parent_run, tracker
+from tasks.support.naming import dated
+from tasks.support.tracking import parent_run, tracker
 
 
 @flow(name="pneumonia-predict", flow_run_name=dated("predict"))

@@ -11,8 +11,9 @@ from pneumo.monitoring.retraining import RepeatableRun
 from pneumo.records.data import Inventory
 from pneumo.settings import Settings
 from tasks import data as data_tasks
-from tasks import engine, operations, promotion
-from tasks.naming import dated
+from tasks import operations, promotion
+from tasks.support import engine
+from tasks.support.naming import dated
 
 
 @flow(name="pneumonia", flow_run_name=dated("retrain"), task_runner=engine.ONE_AT_A_TIME)

@@ -8,7 +8,7 @@ from prefect.states import Completed
 
 from pneumo.form import Version
 from tasks import operations, promotion
-from tasks.naming import dated
+from tasks.support.naming import dated
 
 
 @flow(name="pneumonia", flow_run_name=dated("rollback"))

@@ -9,11 +9,12 @@ from pneumo.training.candidates.presets import Name as Preset
 from pneumo.training.candidates.presets import preset_specs
 from pneumo.training.candidates.search import with_searched
 from pneumo.training.candidates.spec import Precision
-from tasks import conclusion, engine, evaluation, operations, pages, promotion, training
+from tasks import conclusion, evaluation, operations, pages, promotion, training
 from tasks import data as data_tasks
 from tasks import search as search_tasks
-from tasks.naming import dated
-from tasks.tracking import parent_run, tracker
+from tasks.support import engine
+from tasks.support.naming import dated
+from tasks.support.tracking import parent_run, tracker
 
 
 @flow(name="pneumonia", flow_run_name=dated("train"), task_runner=engine.ONE_AT_A_TIME)

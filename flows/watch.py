@@ -9,7 +9,7 @@ from prefect.states import Completed
 from tasks import data as data_tasks
 from tasks import operations
 from tasks import watch as watching
-from tasks.naming import dated
+from tasks.support.naming import dated
 
 
 @flow(name="pneumonia", flow_run_name=dated("watch"))

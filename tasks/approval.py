@@ -14,8 +14,8 @@ from pneumo.records.decision import PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion.state_machine import ApprovalAnswer, Approve
 from pneumo.settings import Settings
-from tasks.people import UNKNOWN
-from tasks.tracking import tracker
+from tasks.support.people import UNKNOWN
+from tasks.support.tracking import tracker
 
 LOOK_SECONDS = 5
 

@@ -15,7 +15,7 @@ from pneumo.records.decision import Decision
 from pneumo.records.model import Evaluation, External
 from pneumo.registry.promotion.proposal import rank
 from tasks import pages
-from tasks.tracking import tracker
+from tasks.support.tracking import tracker
 
 
 @task(name="summarize", task_run_name="summarize", cache_policy=NO_CACHE)

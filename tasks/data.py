@@ -16,8 +16,8 @@ from pneumo.records.data import DatasetVersion, GateReport, ImageStore, Inventor
 from pneumo.sections import Data, Gate
 from pneumo.settings import Settings
 from tasks import pages
-from tasks.stage import stage
-from tasks.tracking import name_run, tracker
+from tasks.support.stage import stage
+from tasks.support.tracking import name_run, tracker
 
 
 # Never cached: only a look at the files tells whether they have changed, and an unchanged file is not read again.

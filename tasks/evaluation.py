@@ -21,8 +21,8 @@ from pneumo.registry.promotion.predictions import cells
 from pneumo.sections import Promotion
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
-from tasks.naming import short
-from tasks.tracking import tracker
+from tasks.support.naming import short
+from tasks.support.tracking import tracker
 
 
 # Not cached by Prefect: every flow run shows all its candidates below its own MLflow run. The figures themselves are.

@@ -25,7 +25,7 @@ from pneumo.settings import Settings, load_settings
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
 from tasks.notification import notify
-from tasks.tracking import tracker
+from tasks.support.tracking import tracker
 
 _guarded: set[str] = set()  # flow runs of this process, one or none
 

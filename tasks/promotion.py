@@ -14,8 +14,8 @@ from pneumo.registry.promotion import state_machine as registry
 from pneumo.settings import Settings
 from tasks import pages
 from tasks.approval import asking
-from tasks.people import requester
-from tasks.tracking import tracker
+from tasks.support.people import requester
+from tasks.support.tracking import tracker
 
 
 @task(name="reference", task_run_name="reference", cache_policy=NO_CACHE)

@@ -10,8 +10,8 @@ from pneumo.training.candidates import candidate as candidates
 from pneumo.training.candidates import search as searching
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.process.progress import OnProgress, Progress
-from tasks.stage import stage
-from tasks.tracking import start_child, tracker
+from tasks.support.stage import stage
+from tasks.support.tracking import start_child, tracker
 
 
 @stage("search")

@@ -11,7 +11,7 @@ from pneumo.serving.batch import scoring
 from pneumo.serving.batch.output import nameless
 from pneumo.serving.batch.scoring import Scored
 from pneumo.settings import Settings
-from tasks.tracking import tracker
+from tasks.support.tracking import tracker
 
 
 @task(name="predict", task_run_name="predict", cache_policy=NO_CACHE)

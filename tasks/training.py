@@ -18,8 +18,8 @@ from pneumo.training.process import remote
 from pneumo.training.process.progress import OnProgress, Progress
 from tasks import data
 from tasks.pages import progress_bar
-from tasks.stage import stage
-from tasks.tracking import cancelled, show_curve, start_child, tracker
+from tasks.support.stage import stage
+from tasks.support.tracking import cancelled, show_curve, start_child, tracker
 
 
 @stage("train", run_name="train {spec.name}")

@@ -15,7 +15,7 @@ from pneumo.records.data import Inventory
 from pneumo.registry.champion import champion, champion_manifest
 from pneumo.settings import Settings
 from tasks.notification import notify
-from tasks.tracking import tracker
+from tasks.support.tracking import tracker
 
 DUE = "pneumo.retrain.due"
 STAGE = "watch"

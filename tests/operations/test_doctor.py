@@ -187,7 +187,9 @@ def test_results_of_prefect_are_looked_for_where_the_data_are(s3_server, prefect
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     monkeypatch.setenv("PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK", "s3-bucket/doctor")
     assert servers.prefect_results(here).advice == "run `pneumo up`"
-    subprocess.run([sys.executable, "-m", "tasks.results", "doctor", "hospital", "results"], cwd=PROJECT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "tasks.support.results", "doctor", "hospital", "results"], cwd=PROJECT, check=True
+    )
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
     assert servers.prefect_results(here).state == "ok"
     assert boto3.client("s3").list_objects_v2(Bucket="hospital", Prefix="results")["KeyCount"] == 0

@@ -18,7 +18,7 @@ from pneumo.records.decision import PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.settings import Settings
 from tasks.approval import Approval, _alone, asking, evidence
-from tasks.people import NOBODY, UNKNOWN
+from tasks.support.people import NOBODY, UNKNOWN
 
 AUC = PolicyRow(name="ROC AUC", limit="at least 0.9", value="0.98", passed=True)
 CALIBRATION = PolicyRow(

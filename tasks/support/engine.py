@@ -18,7 +18,7 @@ from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.process import remote
 from tasks import data, training
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 # What a machine of the cluster needs of this project is its code.
 NOT_CODE = [".git", ".venv", ".pneumo", "tests", "bench", "docs", "infra", "*.lock", "*.md", "**/__pycache__"]
 RETRIES = 3  # of a training whose machine was lost; each goes on from its last checkpoint

@@ -12,7 +12,7 @@ from pneumo.tracking import Tracker
 from pneumo.training.candidates import candidate as candidates
 from pneumo.training.candidates.spec import candidate_specs
 from tasks import training
-from tasks.stage import stage
+from tasks.support.stage import stage
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,7 +13,8 @@ from pneumo.records.model import Candidate
 from pneumo.sections import Engine
 from pneumo.settings import Settings
 from pneumo.training.candidates.spec import candidate_specs
-from tasks import engine, training
+from tasks import training
+from tasks.support import engine
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,4 @@
-"""Where Prefect keeps results: `python -m tasks.results NAME BUCKET FOLDER` makes the block that says so."""
+"""Where Prefect keeps results: `python -m tasks.support.results NAME BUCKET FOLDER` makes the block that says so."""
 
 import sys
 

@@ -20,8 +20,8 @@ from pneumo.settings import load_settings
 from pneumo.tracking import Tracker, healthy
 from pneumo.tracking.runs import PARENT, Status
 from pneumo.tracking.system import REQUESTER
-from tasks.naming import short
-from tasks.people import requester
+from tasks.support.naming import short
+from tasks.support.people import requester
 
 _cancelled = threading.Event()  # a flow run has its process for itself
 CANCELLED = (KeyboardInterrupt, SystemExit, TerminationSignal)

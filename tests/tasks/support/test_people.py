@@ -9,7 +9,7 @@ import pytest
 from pneumo.operations.prefect_api import POOL, PrefectApi
 from pneumo.settings import Settings
 from pneumo.tracking.system import user
-from tasks.people import NOBODY, UNKNOWN, requester
+from tasks.support.people import NOBODY, UNKNOWN, requester
 
 pytestmark = pytest.mark.services
 
