@@ -1,4 +1,4 @@
-"""A person's word before a promotion: the flow run pauses with the evidence and a form on its page."""
+"""Approval by a person before a promotion: the flow run pauses with the evidence and a form on its page."""
 
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client

@@ -104,7 +104,7 @@ def leaderboard(rows: tuple[CandidateRow, ...]) -> None:
 
 
 def external_set(found: External) -> None:
-    """Whether the candidate travels to another hospital, and its figures there."""
+    """Whether the candidate generalises to another hospital, and its figures there."""
     lines = [
         f"| {name} | {item:.3f} |"
         for name, item in (

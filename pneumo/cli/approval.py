@@ -1,4 +1,4 @@
-"""`pneumo approve`: a person's word, in the name of the login."""
+"""`pneumo approve`: approval by a person, in the name of the login."""
 
 from typing import Annotated
 

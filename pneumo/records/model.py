@@ -61,7 +61,7 @@ class External(Record):
     """A candidate on a set from elsewhere; `unlike` is the share of images flagged as unlike the training data.
 
     `left_out` images are of patients whom the candidate learned, and not among `images`.
-    `verdict` says in a sentence whether the model travels there. Figures lie in `folder`/figures.
+    `verdict` says in a sentence whether the model generalises there. Figures lie in `folder`/figures.
     """
 
     name: str
@@ -76,5 +76,5 @@ class External(Record):
     unlike: float
     metrics: dict[str, float]
     slices: dict[str, dict[str, float]]
-    travels: bool
+    generalises: bool
     verdict: str

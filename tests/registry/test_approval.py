@@ -1,4 +1,4 @@
-"""A person's word: the flow run pauses on a real Prefect server, with the evidence and a form on its page."""
+"""Approval by a person: the flow run pauses on a real Prefect server, with the evidence and a form on its page."""
 
 import json
 import os
@@ -111,7 +111,7 @@ def test_a_rejection_is_a_result_with_its_reason(world: Any, prefect_server: str
     run.ask(f"/flow_runs/{run.id}/resume", {"run_input": word})
     decision = run.decision()
     assert not decision["promoted"]
-    assert "a person's word is rejected by Dr Who: it looks at the corners" in decision["reason"]
+    assert "approval by a person is rejected by Dr Who: it looks at the corners" in decision["reason"]
     assert world.aliases()["champion"] is None and run.state() == "COMPLETED"
     assert world.moves() == [("rejection", "1", False)]
 

@@ -19,8 +19,8 @@ def elsewhere(world: Any, name: str = "north") -> External:
     interval = Interval(value=0.42, low=0.36, high=0.48)
     return External(
         name=name, source=f"/data/{name}", folder=world.folder, images=200, errors=0, left_out=7, auc=interval,
-        sensitivity=interval, specificity=interval, unlike=0.9, metrics={}, slices={}, travels=False,
-        verdict="Does not travel: AUC 0.420 (0.360 to 0.480), 0.970 at home.",
+        sensitivity=interval, specificity=interval, unlike=0.9, metrics={}, slices={}, generalises=False,
+        verdict="Does not generalise: AUC 0.420 (0.360 to 0.480), 0.970 at home.",
     )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def test_both_forms_say_what_matters(world: Any) -> None:
         for part in (
             "Not a medical device.",
             "Not for:",
-            "Does not travel: AUC 0.420",
+            "Does not generalise: AUC 0.420",
             "7 left out",
             "bacterial pneumonia and normal",
             world.version.digest,

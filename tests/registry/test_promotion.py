@@ -260,7 +260,7 @@ def test_a_person_can_refuse_what_passed_every_gate(world: Any) -> None:
     decision = world.promote(good, approve=refuse)
     assert not decision.promoted
     assert asked == [(8, "good")]
-    assert "a person's word is rejected by Dr Who: the heat maps look at the corners" in decision.reason
+    assert "approval by a person is rejected by Dr Who: the heat maps look at the corners" in decision.reason
     assert world.promote(
         good, approve=lambda rows, evaluation: ApprovalAnswer(approved=True, said="approved by A")
     ).promoted

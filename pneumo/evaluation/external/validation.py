@@ -118,7 +118,7 @@ def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
         left_out=inventory.skipped.get(KNOWN, 0),
         metrics=measures.flat(),
         slices=slices,
-        travels=generalises(area, evaluation.test_auc),
+        generalises=generalises(area, evaluation.test_auc),
         verdict=verdict(area, evaluation.test_auc),
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")

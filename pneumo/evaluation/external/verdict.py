@@ -1,4 +1,4 @@
-"""What is said of any set from elsewhere: its name, whether the model travels there, its figures."""
+"""What is said of any set from elsewhere: its name, whether the model generalises there, its figures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from pneumo.evaluation import figures
 from pneumo.evaluation.measures import is_pneumonia
 from pneumo.records.base import Interval
 
-LARGEST_LOSS = 0.05  # loss of AUC that is still called travelling; the usual gap between two hospitals is larger
+LARGEST_LOSS = 0.05  # loss of AUC that is still called generalising; the usual gap between two hospitals is larger
 
 
 def set_name(source: str) -> str:
@@ -21,14 +21,14 @@ def set_name(source: str) -> str:
 
 
 def generalises(there: Interval, home: Interval) -> bool:
-    """Whether an AUC elsewhere is at most `TRAVELS` below the test AUC at home."""
+    """Whether an AUC elsewhere is at most `LARGEST_LOSS` below the test AUC at home."""
     return home.value - there.value <= LARGEST_LOSS
 
 
 def verdict(there: Interval, home: Interval) -> str:
-    """Whether the model travels, in a sentence with both AUCs."""
+    """Whether the model generalises, in a sentence with both AUCs."""
     figures_text = f"AUC {there:.3f}, {home.value:.3f} at home"
-    return f"{'Travels' if generalises(there, home) else 'Does not travel'}: {figures_text}."
+    return f"{'Generalises' if generalises(there, home) else 'Does not generalise'}: {figures_text}."
 
 
 def draw(folder: Path, rows: pd.DataFrame, area: Interval, curves: Mapping[str, NDArray[np.float64]]) -> None:

@@ -137,7 +137,7 @@ def _measure(
         needs=measuring.needs(rest, policy, settings.accept.half_width),
         rows=tuple(rows),
         uncertain=outcome.uncertain(after or before, policy),
-        travels=verdict.generalises(before.auc, at_home.test_auc),
+        generalises=verdict.generalises(before.auc, at_home.test_auc),
         verdict=verdict.verdict(before.auc, at_home.test_auc),
         shift=_shift(asked, name, place.rows),
         accepted=all(row.passed for row in rows),

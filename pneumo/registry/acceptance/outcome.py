@@ -50,7 +50,7 @@ class Acceptance(Record):
     needs: tuple[Need, ...]
     rows: tuple[PolicyRow, ...]
     uncertain: tuple[str, ...]
-    travels: bool
+    generalises: bool
     verdict: str
     shift: tuple[str, ...]
     accepted: bool

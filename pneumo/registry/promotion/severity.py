@@ -9,7 +9,7 @@ from pneumo.registry.promotion.gates import Severity
 from pneumo.sections import Promotion
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
-PERSON, BARRED = "a person's word", "bar after a rollback"
+PERSON, BARRED = "approval by a person", "bar after a rollback"
 ALWAYS = (QUERY, PERSON, BARRED)  # a version that cannot serve and a person's no are never mere warnings
 
 

@@ -55,7 +55,7 @@ def promote(
         settings: policy and names.
         home: state folder, for the lock.
         parent_run: MLflow run that keeps the decision.
-        approve: asked for a person's word when promotion.approval is set and every other gate holds.
+        approve: asked for approval by a person when promotion.approval is set and every other gate holds.
         external: the candidate on sets from elsewhere, for the model card; nothing is decided by them.
         audits: whether test and external images are from where the training images are; for card and evidence.
 

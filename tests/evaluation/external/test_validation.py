@@ -96,15 +96,15 @@ def test_what_was_left_out_is_said_of_the_candidate(evaluation, inventory, home)
     assert evaluate_external(evaluation, left, home).left_out == 7
 
 
-def test_a_model_that_does_not_travel_is_said_not_to_travel(evaluation, inventory, home):
+def test_a_model_that_does_not_generalise_is_said_not_to(evaluation, inventory, home):
     found = evaluate_external(evaluation, inventory, home)
-    assert not found.travels and found.auc.value < 0.5
-    assert found.verdict.startswith("Does not travel: AUC 0.") and "at home" in found.verdict
+    assert not found.generalises and found.auc.value < 0.5
+    assert found.verdict.startswith("Does not generalise: AUC 0.") and "at home" in found.verdict
     assert (found.images, found.errors) == (59, 1)
     assert sorted(path.stem for path in (found.folder / "figures").iterdir()) == ["confusion", "reliability", "roc"]
 
 
-def test_a_model_that_travels_is_said_to_travel(evaluation, home):
+def test_a_model_that_generalises_is_said_to(evaluation, home):
     """Other patients, drawn and photographed as those at home."""
     root = home / "alike"
     manifest, _ = table(root, 240, seed=2)
@@ -113,7 +113,7 @@ def test_a_model_that_travels_is_said_to_travel(evaluation, home):
         key="alike", source="alike", synthetic=True, root=root, manifest=home / "alike.parquet", images=240, skipped={}
     )
     found = evaluate_external(evaluation, alike, home)
-    assert found.travels and found.verdict.startswith(f"Travels: AUC {found.auc.value:.3f}")
+    assert found.generalises and found.verdict.startswith(f"Generalises: AUC {found.auc.value:.3f}")
     assert found.auc.value > evaluation.test_auc.value - 0.1
 
 

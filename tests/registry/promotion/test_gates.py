@@ -16,7 +16,7 @@ from pneumo.registry.promotion.state_machine import ApprovalAnswer
 from pneumo.sections import Promotion
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
-CONTEST, PERSON = "ROC AUC against the champion", "a person's word"
+CONTEST, PERSON = "ROC AUC against the champion", "approval by a person"
 CALIBRATION, SLICE = "calibration error", "drop in the worst slice"
 
 
