@@ -78,7 +78,7 @@ def _trainer(spec: CandidateSpec, network: Any, steps: int) -> Any:
     )
     model.compile(
         keras.optimizers.AdamW(
-            rate, weight_decay=spec.weight_decay, use_ema=spec.average > 0, ema_momentum=spec.average
+            rate, weight_decay=spec.weight_decay, use_ema=spec.ema_decay > 0, ema_momentum=spec.ema_decay
         ),
         keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=spec.label_smoothing),
         jit_compile=keras.backend.backend() == "jax",  # XLA of TensorFlow is 15 times slower on depthwise layers

@@ -34,7 +34,7 @@ class CandidateSpec(Record):
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Peak, after warm-up and before cosine decay")
     weight_decay: float = Field(1e-4, ge=0, le=1)
     label_smoothing: float = Field(0.05, ge=0, lt=0.5)
-    average: float = Field(0.98, ge=0, lt=1, description="Momentum of the moving average of weights; 0: none")
+    ema_decay: float = Field(0.98, ge=0, lt=1, description="Of the moving average of weights; 0: none")
     freeze: float = Field(0.0, ge=0, le=1, description="Share of the backbone's layers that stay frozen")
     augmentation: float = Field(1.5, ge=0, le=3, description="Strength; 0: none")
     crop: float = Field(1.0, gt=0, le=1, description="Smallest share of an image's area in augmentation; 1: all of it")
@@ -55,7 +55,7 @@ class CandidateSpec(Record):
 
 
 FROM_SCRATCH: dict[str, Any] = {
-    "learning_rate": 2e-3, "average": 0.9, "patience": 24, "batch_size": 16, "augmentation": 0.3,
+    "learning_rate": 2e-3, "ema_decay": 0.9, "patience": 24, "batch_size": 16, "augmentation": 0.3,
 }  # fmt: skip
 
 
