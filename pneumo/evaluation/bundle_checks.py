@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pneumo.errors import ModelError
 from pneumo.evaluation.robustness.shortcuts import Shortcut
-from pneumo.serving.bundle.cells import score_cells
 from pneumo.serving.bundle.image_bundle import MODEL
+from pneumo.serving.bundle.score_table import score_cells
 from pneumo.serving.bundle.scorer import Scorer
 
 LATENCY_CALLS = 9

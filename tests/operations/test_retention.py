@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from pneumo.cache import is_kept
-from pneumo.data.store import packs, prune
+from pneumo.data.store import old_objects, packs
 from pneumo.data.store.versions import keep_version
 from pneumo.errors import PromotionError, TrackingError
 from pneumo.operations import access, processes, retention
 from pneumo.operations.embedded import environment, table
 from pneumo.operations.prefect_api import UNDER_WAY, PrefectApi
-from pneumo.operations.retention import files, stores, tracked
+from pneumo.operations.retention import artifacts, files, tracked
 from pneumo.registry import history
 from pneumo.registry.promotion import alias_switch
 from pneumo.sections import Data, Registry, Retention, Services, Tracking
@@ -271,7 +271,7 @@ def store(tracker, tmp_path, monkeypatch):
 
 @pytest.mark.services
 def test_only_what_house_keeping_removed_itself_is_swept_from_the_store(settings, tracker, store, tmp_path):
-    ((item, remove),) = stores.left_artifacts(tracker, settings)
+    ((item, remove),) = artifacts.left_artifacts(tracker, settings)
     remove()
     assert (item.name, item.bytes) == (store["erased"], 1)
     left = {path.relative_to(tmp_path / "artifacts").as_posix() for path in (tmp_path / "artifacts").rglob("*.*")}
@@ -282,8 +282,8 @@ def test_only_what_house_keeping_removed_itself_is_swept_from_the_store(settings
 @pytest.mark.services
 def test_what_the_database_does_not_know_is_told_and_left_alone(settings, tracker, store, tmp_path):
     """It may be the newest model, where a database was restored from an older copy."""
-    assert [item.name for item in stores.unknown_artifacts(tracker, settings)] == [store["lost"]]
-    retention.apply(list(stores.left_artifacts(tracker, settings)), settings)
+    assert [item.name for item in artifacts.unknown_artifacts(tracker, settings)] == [store["lost"]]
+    retention.apply(list(artifacts.left_artifacts(tracker, settings)), settings)
     assert (tmp_path / "artifacts" / store["lost"]).exists()
     told = retention.words([], retention.unknown(settings), "deleted")
     assert told == "0 things, 0.0 MiB: deleted; 1 folders of artifacts, 0.0 MiB, that MLflow does not know: left alone"
@@ -306,9 +306,9 @@ def test_what_house_keeping_removed_leaves_s3_and_others_stay(settings, tracker,
         client.put_object(Bucket="hospital", Key=f"{prefix}/{path}", Body=b"x")
     monkeypatch.setenv(access.ARTIFACTS, f"s3://hospital/{prefix}")
     settings = settings.model_copy(update={"data": Data(s3_endpoint=s3_server)})
-    assert not list(stores.left_artifacts(tracker, settings)), "all of it is younger than a day"
-    monkeypatch.setattr(stores.time, "time", lambda now=time.time: now() + 2 * DAY)
-    found = list(stores.left_artifacts(tracker, settings))
+    assert not list(artifacts.left_artifacts(tracker, settings)), "all of it is younger than a day"
+    monkeypatch.setattr(artifacts.time, "time", lambda now=time.time: now() + 2 * DAY)
+    found = list(artifacts.left_artifacts(tracker, settings))
     assert names(found) == {f"1/{gone}", f"1/models/{model}"}
     for _, remove in found:
         remove()
@@ -419,10 +419,10 @@ def test_old_versions_leave_s3_with_the_images_that_only_they_have(tmp_path, s3_
         versions.append(pushed(tmp_path / name, images, place))
         time.sleep(1.1)  # S3 tells times in seconds
     later = retention.datetime.now(retention.UTC) + retention.timedelta(days=1)
-    assert prune.surplus(place, {versions[0]}, newest=1, before=later - retention.timedelta(days=2)) == ([], [])
-    doomed, shards = prune.surplus(place, {versions[0]}, newest=1, before=later)
+    assert old_objects.surplus(place, {versions[0]}, newest=1, before=later - retention.timedelta(days=2)) == ([], [])
+    doomed, shards = old_objects.surplus(place, {versions[0]}, newest=1, before=later)
     assert [one.name for one in doomed] == [versions[1]], "the first is needed, the last the newest"
-    assert all(prune.remove(place, one) for one in [*doomed, *shards])
+    assert all(old_objects.remove(place, one) for one in [*doomed, *shards])
     assert set(packs.stored(place)) == {versions[0], versions[2]}
     for digest in (versions[0], versions[2]):
         packs.pull(digest, tmp_path / "elsewhere", place)
@@ -433,16 +433,16 @@ def test_what_was_written_or_came_to_be_needed_since_the_plan_stays_on_s3(tmp_pa
     pushed(tmp_path / "a", "12", place)
     second = pushed(tmp_path / "b", "34", place)
     later = retention.datetime.now(retention.UTC) + retention.timedelta(days=1)
-    (version,), (shard,) = prune.surplus(place, {second}, newest=0, before=later)
-    assert not prune.remove(place, shard), "the version that needs it is still there"
+    (version,), (shard,) = old_objects.surplus(place, {second}, newest=0, before=later)
+    assert not old_objects.remove(place, shard), "the version that needs it is still there"
     bucket = packs.bucket_of(place)
     time.sleep(1.1)  # S3 tells times in seconds
     bucket.put(version.keys[0], bucket.get(version.keys[0]))
-    assert not prune.remove(place, version), "it was pushed again"
-    (version,), (shard,) = prune.surplus(place, {second}, newest=0, before=later)
-    assert prune.remove(place, version)
+    assert not old_objects.remove(place, version), "it was pushed again"
+    (version,), (shard,) = old_objects.surplus(place, {second}, newest=0, before=later)
+    assert old_objects.remove(place, version)
     pushed(tmp_path / "c", "15", place)
-    assert not prune.remove(place, shard), "a version came that has an image in it"
+    assert not old_objects.remove(place, shard), "a version came that has an image in it"
     packs.pull(packs.stored(place)[0], tmp_path / "elsewhere", place)
 
 
@@ -453,11 +453,11 @@ def test_what_trainings_elsewhere_left_goes_when_it_is_old(s3_server):
         bucket.put(key, b"x")
     bucket.put(bucket.key("checkpoints", "k2"), b"x")
     now = retention.datetime.now(retention.UTC)
-    assert prune.old_trainings(place, now - retention.timedelta(days=1)) == []
-    doomed = prune.old_trainings(place, now + retention.timedelta(days=1))
+    assert old_objects.old_trainings(place, now - retention.timedelta(days=1)) == []
+    doomed = old_objects.old_trainings(place, now + retention.timedelta(days=1))
     assert {one.name: one.bytes for one in doomed} == {"k1": 2, "k2": 1}
     for one in doomed:
-        prune.remove(place, one)
+        old_objects.remove(place, one)
     assert list(bucket.list()) == []
 
 

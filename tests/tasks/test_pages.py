@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from pneumo.data.quality import data_docs
-from pneumo.data.quality.expectations import IMAGES
+from pneumo.data.quality.great_expectations_suites import WHOLE_SET, Outcome
+from pneumo.data.quality.image_expectations import IMAGES
 from pneumo.data.quality.set_expectations import FIGURES
-from pneumo.data.quality.suites import WHOLE_SET, Outcome
 from pneumo.tracking import Tracker
 from tasks import pages
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.data.quality import two_sample_test
-from pneumo.data.quality.expectations import MARKER
+from pneumo.data.quality.image_expectations import MARKER
 from pneumo.data.quality.near_duplicates import picture_numbers
 from pneumo.data.splits import groups
 

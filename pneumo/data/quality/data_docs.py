@@ -6,7 +6,7 @@ opens only one.
 
 from pathlib import Path
 
-from pneumo.data.quality.suites import Outcome
+from pneumo.data.quality.great_expectations_suites import Outcome
 
 PAGE, TEMPLATE = "index.html", "data/templates/data_docs.html.j2"
 LISTED = 1000  # offenders of one expectation; those that were taken out are all in the quarantine list

@@ -10,9 +10,9 @@ import pandas as pd
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.quality import columns, data_docs
-from pneumo.data.quality.expectations import IMAGES, Expectation, at_most
+from pneumo.data.quality.great_expectations_suites import WHOLE_SET, Outcome, Session
+from pneumo.data.quality.image_expectations import IMAGES, Expectation, at_most
 from pneumo.data.quality.set_expectations import DRIFT, FIGURES, SHIFT
-from pneumo.data.quality.suites import WHOLE_SET, Outcome, Session
 from pneumo.errors import GateFailedError, SettingsError
 from pneumo.records.data import GateReport, GateRow, Inventory
 from pneumo.sections import Gate

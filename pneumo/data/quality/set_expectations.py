@@ -1,11 +1,11 @@
-"""What is expected of a data set as a whole, as tables of the same form as those of `expectations.py`.
+"""What is expected of a data set as a whole, as tables of the same form as those of `image_expectations.py`.
 
 `FIGURES` looks at numbers of the whole set, `SHIFT` at the source's own test folder, `DRIFT` at numbers against the
 champion's data.
 """
 
-from pneumo.data.quality.expectations import SHORTCUT, STOP, WARN, at_most, between
-from pneumo.data.quality.expectations import Expectation as E
+from pneumo.data.quality.image_expectations import SHORTCUT, STOP, WARN, at_most, between
+from pneumo.data.quality.image_expectations import Expectation as E
 
 TELLS_NOTHING = "alone does not give the label away (AUC at most 0.65; 0.5 is chance, 1 is certainty)"
 

@@ -18,8 +18,8 @@ from pneumo.records.base import LABELS
 from pneumo.records.data import DatasetVersion, Inventory
 from pneumo.records.model import Evaluation, External
 from pneumo.sections import Data
-from pneumo.serving.bundle.cells import score_cells
 from pneumo.serving.bundle.image_bundle import Bundle, load_bundle
+from pneumo.serving.bundle.score_table import score_cells
 
 KNOWN = "of patients in the data set"  # why images of a set from elsewhere are left out
 RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"

@@ -67,11 +67,15 @@ def pick_threshold(labels: ArrayLike, probabilities: ArrayLike, target_sensitivi
     return float((highest + lower) / 2)
 
 
+def probability_bins(probabilities: NDArray[np.float64], bins: int = BINS) -> NDArray[np.intp]:
+    """Number of the equal-width bin that each probability (n,) falls into, 0 to bins - 1."""
+    return np.clip((probabilities * bins).astype(np.intp), 0, bins - 1)
+
+
 def calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -> float:
     """Expected calibration error: mean gap between probability and share of pneumonia over equal-width bins."""
     positive, scores = np.asarray(labels, bool), np.asarray(probabilities, np.float64)
-    place = np.clip((scores * bins).astype(int), 0, bins - 1)
-    gaps = np.bincount(place, weights=scores - positive, minlength=bins)
+    gaps = np.bincount(probability_bins(scores, bins), weights=scores - positive, minlength=bins)
     return float(np.abs(gaps).sum() / len(scores))
 
 

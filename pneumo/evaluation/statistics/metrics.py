@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumo.errors import DataError
+from pneumo.evaluation.statistics.calibration import BINS, probability_bins
 from pneumo.records.base import Interval
 
 Floats = NDArray[np.float64]
@@ -109,7 +110,7 @@ def f1_statistic(labels: ArrayLike, called: ArrayLike) -> Statistic:
 
 
 def calibration_error_statistic(
-    labels: ArrayLike, probabilities: ArrayLike, share: float | None = None, bins: int = 10
+    labels: ArrayLike, probabilities: ArrayLike, share: float | None = None, bins: int = BINS
 ) -> Statistic:
     """Expected calibration error as of `calibration.calibration_error`, as if `share` of the images had pneumonia.
 
@@ -117,8 +118,7 @@ def calibration_error_statistic(
     good probabilities are where pneumonia is rare. NaN with one class only.
     """
     positive, scores = np.asarray(labels, bool), np.asarray(probabilities, np.float64)
-    place = np.clip((scores * bins).astype(int), 0, bins - 1)
-    binned = (place[:, None] == np.arange(bins)).astype(np.float64)
+    binned = (probability_bins(scores, bins)[:, None] == np.arange(bins)).astype(np.float64)
     sick, well = binned * (positive * (scores - 1))[:, None], binned * (~positive * scores)[:, None]
 
     def error(weights: Floats) -> Floats:

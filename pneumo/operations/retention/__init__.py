@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from pneumo.data.store import prune
+from pneumo.data.store import old_objects
 from pneumo.operations import access
 from pneumo.operations.prefect_api import TRAINING_QUEUE, UNDER_WAY, PrefectApi, address
-from pneumo.operations.retention import files, stores, tracked
+from pneumo.operations.retention import artifacts, files, tracked
 from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal, Remove, Still
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
@@ -37,7 +37,7 @@ def plan(settings: Settings, still: Still) -> list[Removal]:
     found = [
         *tracked.old_versions(tracker, settings, keep, still),
         *tracked.old_runs(tracker, settings, keep),
-        *stores.left_artifacts(tracker, settings),
+        *artifacts.left_artifacts(tracker, settings),
         *files.long_logs(settings.home, limits),
     ]
     if not _training(api):
@@ -49,7 +49,7 @@ def plan(settings: Settings, still: Still) -> list[Removal]:
 
 def unknown(settings: Settings) -> list[Item]:
     """What nobody seems to own, and what is for a person to judge: it is never taken away."""
-    return list(stores.unknown_artifacts(Tracker.of(settings), settings))
+    return list(artifacts.unknown_artifacts(Tracker.of(settings), settings))
 
 
 def words(items: list[Item], unknown: list[Item], outcome: str) -> str:
@@ -104,9 +104,9 @@ def _old_data(settings: Settings, digests: files.Digests) -> Iterator[Removal]:
         return  # without any champion the registry is new, or another one: nothing tells what is needed
     now = datetime.now(UTC)
     before = now - timedelta(days=settings.retention.days)
-    versions, shards = prune.surplus(settings.data, keep, settings.retention.runs, before)
-    trainings = prune.old_trainings(settings.data, before)
-    kinds: list[tuple[Kind, list[prune.Surplus]]] = [
+    versions, shards = old_objects.surplus(settings.data, keep, settings.retention.runs, before)
+    trainings = old_objects.old_trainings(settings.data, before)
+    kinds: list[tuple[Kind, list[old_objects.Surplus]]] = [
         ("data version", versions),
         ("data shard", shards),
         ("training elsewhere", trainings),
@@ -117,6 +117,6 @@ def _old_data(settings: Settings, digests: files.Digests) -> Iterator[Removal]:
             yield Item(kind=kind, name=one.name, days=days, bytes=one.bytes), partial(_prune, settings, one, digests)
 
 
-def _prune(settings: Settings, one: prune.Surplus, digests: files.Digests) -> bool:
+def _prune(settings: Settings, one: old_objects.Surplus, digests: files.Digests) -> bool:
     keep = digests()
-    return bool(keep) and one.name not in keep and prune.remove(settings.data, one)
+    return bool(keep) and one.name not in keep and old_objects.remove(settings.data, one)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import ModelError
-from pneumo.serving.bundle.cells import score_cells
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle
 from pneumo.serving.bundle.image_bundle import Bundle, load_bundle
+from pneumo.serving.bundle.score_table import score_cells
 from pneumo.tracking.pyfunc import PythonModel, set_model
 
 if TYPE_CHECKING:

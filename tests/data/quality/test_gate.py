@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from pneumo.data.quality.expectations import IMAGES
 from pneumo.data.quality.gate import require, validate
+from pneumo.data.quality.image_expectations import IMAGES
 from pneumo.data.quality.set_expectations import FIGURES
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import entries_of, make_version

@@ -13,8 +13,8 @@ from pneumo.serving.batch import find_images as find_images_module
 from pneumo.serving.batch.find_images import find_images, steps
 from pneumo.serving.batch.output import open_output, owned
 from pneumo.serving.batch.scoring import predict, score
-from pneumo.serving.bundle import cells as cells_module
-from pneumo.serving.bundle.cells import score_cells
+from pneumo.serving.bundle import score_table as cells_module
+from pneumo.serving.bundle.score_table import score_cells
 from pneumo.serving.fresh_process.client import Answer
 
 

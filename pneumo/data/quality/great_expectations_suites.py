@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pneumo.data.quality.expectations import Expectation
+from pneumo.data.quality.image_expectations import Expectation
 from pneumo.records.data import GateRow
 
 WHOLE_SET = "data set"  # instead of a path, where the whole set is looked at

@@ -1,4 +1,4 @@
-"""Old dataset versions on S3, and the shards of images that no version left there needs."""
+"""What is old on S3: dataset versions, shards that no version needs, and files of remote trainings."""
 
 import io
 from collections.abc import Collection
