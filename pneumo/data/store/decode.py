@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pneumo.data.sources import dicom
 from pneumo.errors import DataError
@@ -18,16 +18,6 @@ SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
 MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit
 MAXIMUM_BYTES = 256 * 2**20
 PNG_DEPTH = 24  # place of the byte that tells the bits of a sample
-ORIENTATION = 0x0112  # EXIF: how the camera was held
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -109,10 +99,10 @@ def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:
         drafted = picture.image.draft("L", inner)
         image = _as_gray(picture.image)
         image = image.resize(inner, Image.Resampling.BILINEAR, box=drafted and drafted[1], reducing_gap=2.0)
-        turn = TURNS.get(picture.image.getexif().get(ORIENTATION, 1))
+        ImageOps.exif_transpose(image, in_place=True)
     except UNREADABLE as error:
         raise _unreadable(picture.name, error) from error
-    pixels = np.array(image if turn is None else image.transpose(turn), dtype=np.uint8)
+    pixels = np.array(image, dtype=np.uint8)
     if pixels.shape == (size, size):
         return pixels
     square = np.zeros((size, size), dtype=np.uint8)

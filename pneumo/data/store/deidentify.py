@@ -13,6 +13,7 @@ from pneumo.data.sources import dicom
 from pneumo.data.store import decode
 from pneumo.errors import DataError
 
+TURNS = range(2, 9)  # orientations of EXIF other than upright
 PNG = b"\x89PNG\r\n\x1a\n"
 CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 # JPEG segments that make the picture: frame, Huffman and arithmetic tables, scan, quantization, lines, restarts.
@@ -59,13 +60,13 @@ def _refused(name: str, reason: str) -> DataError:
 
 def _orientation(data: bytes, name: str) -> bytes:
     """EXIF that says how the camera was held, as the decoder reads it, and nothing else; empty where it is upright."""
-    from PIL import Image
+    from PIL import ExifTags, Image
 
-    turn = decode.open_picture(data, name).image.getexif().get(decode.ORIENTATION, 1)
-    if turn not in decode.TURNS:
+    turn = decode.open_picture(data, name).image.getexif().get(ExifTags.Base.Orientation, 1)
+    if turn not in TURNS:
         return b""
     exif = Image.Exif()
-    exif[decode.ORIENTATION] = turn
+    exif[ExifTags.Base.Orientation] = turn
     return exif.tobytes()
 
 
