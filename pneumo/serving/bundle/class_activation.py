@@ -57,7 +57,10 @@ def _head_at_every_place(pooling: Any, dense: Any) -> Any:
 
 
 def _branches(tensor: Any, tap: Tap) -> list[Any]:
-    """`tap(pooling, dense)` of every branch behind a tensor; branches may be models inside the model."""
+    """`tap(pooling, dense)` of every branch behind a tensor; branches may be models inside the model.
+
+    Keras has no public way from a tensor to the layers before it, across models inside the model; hence `_inbound_nodes`.
+    """
     import keras
 
     operation, node, _ = tensor._keras_history
