@@ -59,7 +59,7 @@ def _head_at_every_place(pooling: Any, dense: Any) -> Any:
 def _branches(tensor: Any, tap: Tap) -> list[Any]:
     """`tap(pooling, dense)` of every branch behind a tensor; branches may be models inside the model.
 
-    Keras has no public way from a tensor to the layers before it, across models inside the model; hence `_inbound_nodes`.
+    Keras has no public way from a tensor to the layers before it, across models in a model; hence `_inbound_nodes`.
     """
     import keras
 

@@ -112,7 +112,7 @@ def _smooth(value: Any, reach: int = 2) -> Any:
 def _grain(images: Any, parameters: Any) -> Any:
     """Noise in -1..1 from a hash of pixel position and parameters, the same on every backend.
 
-    `keras.random` takes one seed for a batch or a state that counts calls; here each image of a batch brings its own, so
+    `keras.random` takes one seed for a batch, or a state that counts calls; here each image brings its own, so
     that a resumed training draws what an unbroken one drew.
     """
     from keras import ops
