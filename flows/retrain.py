@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed
 
 from flows.train import train
-from pneumo.monitoring.retraining import RepeatableRun
+from pneumo.monitoring.retraining import RepeatableRun, is_cut_alike
 from pneumo.records.data import Inventory
 from pneumo.settings import Settings
 from tasks import data as data_tasks
@@ -47,10 +47,10 @@ def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any]
 def _digest(last: RepeatableRun | None, inventory: Inventory, settings: Settings) -> str:
     """Digest of the data set that a run would train on now.
 
-    The same files come to the same data set, unless settings or code have changed, and these are causes themselves: so
-    the gate, which takes seconds, is only asked about others.
+    The same files come to the same data set, unless settings or code have changed: so the gate, which takes seconds, is
+    only asked about others.
     """
-    if last and inventory.key == last.inventory:
+    if last and is_cut_alike(last, inventory.key, settings):
         return last.parts["cause.data"]
     home = settings.home
     reference = promotion.reference(settings, inventory.synthetic, home)

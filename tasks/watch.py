@@ -43,7 +43,7 @@ def record(found: Drift, source: str, settings: Settings) -> list[str]:
     before = LastRequest.model_validate_json(log.tags(run_id).get("announced", "{}"))
     words, after = drift.reasons(found, before, settings.watch)
     if words:
-        _announce(source, [*words, *origin(found)], after.drift and not before.drift, log.run_url(run_id), settings)
+        _announce(source, [*words, *origin(found)], drift.is_news(before, after), log.run_url(run_id), settings)
         log.set_tags(run_id, {"announced": after.model_dump_json()})
     return words
 

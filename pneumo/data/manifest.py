@@ -25,6 +25,10 @@ COLUMNS = [*FIXED, "patient_known", "bytes", "error", *STATISTICS]
 
 
 Measured = tuple[Row, NDArray[np.uint8] | None]
+CODE = (
+    *("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py"),
+    *("data/sources/pseudonyms.py", "data/sources/identifying_paths.py"),
+)
 
 
 def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = None) -> pd.DataFrame:
@@ -37,16 +41,8 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     in the place of an original, `sha256` is that of the original.
     """
     secret = patient_secret(home)
-    code = (
-        code_version(
-            "data/image_statistics.py",
-            "data/store/decode.py",
-            "data/sources/dicom.py",
-            "data/sources/pseudonyms.py",
-            "data/sources/identifying_paths.py",
-        )
-        + sha256(secret).hexdigest()[:8]
-    )
+    # A row says whether its path below the root names somebody, so that it is another one below another root.
+    code = code_version(*CODE) + sha256(secret + bytes(listing.root)).hexdigest()[:8]
     cache = FileCache(home / "cache" / "files.sqlite", code)
     stamps = {entry.path: Stamp.of(listing.root / entry.path) for entry in listing.entries}
     known = cache.get(stamps.values())

@@ -94,6 +94,11 @@ def reasons(found: Drift, before: LastRequest, settings: Watch) -> tuple[list[st
     return words, LastRequest(champion=found.champion, new=found.new, drift=known.drift or drifted)
 
 
+def is_news(before: LastRequest, after: LastRequest) -> bool:
+    """Whether drift is asked for the first time since this champion serves, so that people are to be told."""
+    return after.drift and not (before.drift and before.champion == after.champion)
+
+
 def plot(series: dict[str, list[tuple[float, float]]], limit: float) -> Any:
     """Figures over time, as (seconds since 1970, value) by name, with the limit of drift; a matplotlib figure."""
     from matplotlib.figure import Figure

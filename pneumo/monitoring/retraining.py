@@ -20,6 +20,7 @@ PARTS = {
     "cause.settings": "the settings",
     "cause.code": "the code or a library",
 }
+CUT = ("cause.settings", "cause.code")  # what the same files are cut by
 RECIPE, SOURCE, INVENTORY = "recipe", "data.source", "inventory"
 RUN = "pipeline.run"  # tag of a version
 TRIES = 3  # of runs that fail or die
@@ -91,6 +92,12 @@ def complete(recipe: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[di
     """A recipe for the parameters that a flow has today, and the names in it that none of them has any more."""
     known = {name: value for name, value in recipe.items() if name in defaults}
     return {**defaults, **known}, sorted(recipe.keys() - known.keys())
+
+
+def is_cut_alike(last: RepeatableRun, inventory: str, settings: Settings) -> bool:
+    """Whether the same files would come to the same data set again: neither code nor settings have changed since."""
+    now = tags("", inventory, {}, settings)
+    return inventory == last.inventory and all(now[name] == last.parts[name] for name in CUT)
 
 
 def cause(last: RepeatableRun, now: Mapping[str, str]) -> str:

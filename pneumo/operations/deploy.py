@@ -23,6 +23,11 @@ from pneumo.tracking.logins import ensure_worker
 DEPLOYMENTS = Path("infra/prefect.yaml")
 RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
 S3_BLOCK = "s3-bucket"
+# Types of the parameters that a deployment's form shows and checks.
+FORMS = [
+    PROJECT / "pneumo" / name
+    for name in ("form.py", "records/base.py", "training/candidates/presets.py", "training/candidates/spec.py")
+]
 FOLDER = "results"
 
 
@@ -89,8 +94,8 @@ def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
 
 def _register_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
     """Lay the deployments of infra/prefect.yaml and the watch over their runs, unless done for this code and server."""
-    sources = [PROJECT / DEPLOYMENTS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
-    parts = [*(file.read_bytes() for file in sources), repr((variables(settings), settings.pool.type)).encode()]
+    sources = [PROJECT / DEPLOYMENTS, *FORMS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
+    parts = [*(file.read_bytes() for file in sources), repr((api, variables(settings), settings.pool.type)).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     laid = folder_of(settings) / "deployed"
     present = set(deployment_names()) <= PrefectApi(api).deployments().keys()

@@ -106,6 +106,8 @@ def _flow_runs_here() -> set[str]:
 
 
 def _close(flow_run_id: str, home: Path, api: PrefectApi, tracker: Tracker) -> Closed | None:
+    if flow_run_id in living(home):
+        return None  # it was started again while the servers were asked
     run = api.find_run(flow_run_id)  # None: Prefect has forgotten it, a new database
     if run and _runs_again(run, home):
         release(home, flow_run_id)

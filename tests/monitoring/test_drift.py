@@ -89,3 +89,10 @@ def test_the_series_is_plotted_with_its_limit():
     figure = drift.plot({"size_drift": [(1e9, 0.1), (1.1e9, 0.2)]}, 0.25)
     names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert names == ["size drift", "limit"]
+
+
+def test_people_are_told_of_drift_once_for_each_champion():
+    first = drift.LastRequest(champion="1", new=9, drift=True)
+    assert drift.is_news(drift.LastRequest(), first)
+    assert not drift.is_news(first, first.model_copy(update={"new": 20}))
+    assert drift.is_news(first, drift.LastRequest(champion="2", new=9, drift=True))

@@ -41,6 +41,15 @@ def test_other_code_is_a_cause(last, monkeypatch):
     assert differs(before) == "the code or a library"
 
 
+def test_the_same_files_are_cut_anew_once_code_or_settings_have_changed(last, monkeypatch):
+    before = last()
+    assert retraining.is_cut_alike(before, "i", Settings())
+    assert not retraining.is_cut_alike(before, "j", Settings())
+    assert not retraining.is_cut_alike(before, "i", Settings(promotion=Promotion(minimum_auc=0.5)))
+    monkeypatch.setattr(retraining, "code_version", lambda *parts: "newer")
+    assert not retraining.is_cut_alike(before, "i", Settings())
+
+
 def test_an_old_recipe_loses_what_is_not_known_any_more_and_gains_what_is_new():
     found, unknown = retraining.complete({"data": "/images", "size": 96}, {"data": "phantom", "image_size": None})
     assert found == {"data": "/images", "image_size": None}

@@ -212,14 +212,15 @@ def test_the_run_that_promoted_a_version_which_another_run_had_made_stays(regist
 
 
 @pytest.mark.services
-def test_no_cache_goes_once_a_training_has_begun(settings, prefect, monkeypatch):
-    for run in prefect.api.runs(UNDER_WAY):  # of other tests
+@pytest.mark.parametrize("states", [("RUNNING",), ("RUNNING", "PAUSED")])
+def test_no_cache_goes_while_a_training_works_or_waits_for_approval(settings, prefect, states):
+    for run in prefect.api.runs((*UNDER_WAY, "PAUSED")):  # of other tests
         prefect.ask("POST", f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
     for name in ("one", "other"):
         aged(settings.home / "cache/train" / name, 99)
     (_, one), (_, other) = retention.plan(settings, STILL(settings))
     assert one()
-    run = prefect.run(prefect.deployment("a training"), "RUNNING")
+    run = prefect.run(prefect.deployment("a training"), *states)
     assert not other() and (settings.home / "cache/train/other").exists()
     prefect.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
     assert other()

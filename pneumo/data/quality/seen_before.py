@@ -21,7 +21,7 @@ def seen_before(manifest: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_
     """
     both = pd.concat([known, manifest], ignore_index=True)
     told = pd.concat([told_patients(known), told_patients(manifest)], ignore_index=True)
-    pairs = np.concatenate([_links(both["sha256"]), _links(_looks(both)), _links(told)])
+    pairs = np.concatenate([_links(both["sha256"].replace("", None)), _links(_looks(both)), _links(told)])
     group = connected(len(both), pairs)
     found: NDArray[np.bool_] = np.isin(group[len(known) :], group[: len(known)])
     return found

@@ -10,13 +10,15 @@ from pneumo.records.base import LABELS
 RANDOM = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")  # a UUID: a pseudonym, as public sets have them
 SHORT = 5  # letters below which an identifier is sought as a whole word only
 APART = r"[\W_]"
+DIGRAPHS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 
 
 def names_patient(path: str, person: str, identifier: str, birth: str) -> bool:
     """Whether a relative path holds a part of the patient's name, the identifier, or the date of birth.
 
-    All is compared in one Unicode form (macOS writes another one), without case. Folders of splits and classes do not
-    count; name parts of two letters, and identifiers of three or four, count as a whole word only.
+    All is compared without case, in one Unicode form (macOS writes another one), without accents and with umlauts as
+    two letters; identifiers without what separates their parts. Folders of splits and classes do not count; name parts
+    of two letters, and identifiers of three or four, count as a whole word only.
 
     Args:
         path: relative to the source's folder, posix.
@@ -25,13 +27,15 @@ def names_patient(path: str, person: str, identifier: str, birth: str) -> bool:
         birth: YYYYMMDD, or anything else where it is not known.
     """
     told = "/".join(part for part in path.split("/") if not (split_of(part) or part.upper() in LABELS))
-    text, words = _folded(told), set(re.split(r"[\W_]+", _folded(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", told))))
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", told)
+    texts, words = _spellings(told), {word for text in _spellings(apart) for word in re.split(r"[\W_]+", text)}
     number = _folded(identifier)
-    parts = () if RANDOM.fullmatch(_folded(person)) else _parts(_folded(person))
+    names = () if RANDOM.fullmatch(_folded(person)) else _spellings(person)
+    parts = {part for name in names for part in _parts(name)}
     return (
-        any(part in (text if len(part) > 2 else words) for part in parts)
-        or (len(number) >= 3 and not RANDOM.fullmatch(number) and _holds(text, number))
-        or any(re.search(rf"(?<!\d){date}(?!\d)", text) for date in _dates(birth))
+        any(part in words or (len(part) > 2 and any(part in text for text in texts)) for part in parts)
+        or (not RANDOM.fullmatch(number) and any(_holds(text, number) for text in texts))
+        or any(re.search(rf"(?<!\d){date}(?!\d)", text) for date in _dates(birth) for text in texts)
     )
 
 
@@ -39,9 +43,19 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
+def _spellings(text: str) -> set[str]:
+    """A text without accents, and with umlauts as two letters: müller is muller and mueller."""
+    folded = _folded(text)
+    apart = (unicodedata.normalize("NFKD", form) for form in (folded, folded.translate(DIGRAPHS)))
+    return {"".join(sign for sign in form if not unicodedata.combining(sign)) for form in apart}
+
+
 def _holds(text: str, number: str) -> bool:
-    word = re.escape(number)
-    return bool(re.search(word if len(number) >= SHORT else rf"(?<![^\W_]){word}(?![^\W_])", text))
+    parts = re.findall(r"[^\W_]+", number)
+    word, letters = rf"{APART}*".join(parts), sum(map(len, parts))
+    if letters < 3:
+        return False
+    return bool(re.search(word if letters >= SHORT else rf"(?<![^\W_]){word}(?![^\W_])", text))
 
 
 def _parts(person: str) -> Iterator[str]:

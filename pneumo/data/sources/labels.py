@@ -79,7 +79,8 @@ def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, d
         raise DataError(f"Expected a label file of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
     if file.suffix.lower() == ".parquet":
         table = read_table(file, size, str(file), lambda there: list(_titles(file, there, columns).values()))
-        return table.to_pandas(ignore_metadata=True), _titles(file, table.column_names, columns)
+        texts = pd.DataFrame({name: _texts(table[name]) for name in table.column_names})
+        return texts, _titles(file, table.column_names, columns)
     with file.open("rb") as start:
         beginning = start.read(LONGEST_HEADER)
     whole = beginning if size <= LONGEST_HEADER else beginning[: beginning.rfind(b"\n") + 1]
@@ -88,6 +89,21 @@ def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, d
         raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
     wanted = _titles(file, list(first.columns), columns)
     return pd.read_csv(file, dtype=str, usecols=list(set(wanted.values()))), wanted
+
+
+def _texts(column: Any) -> pd.Series:
+    """A Parquet column as a CSV would have it; by way of pandas numbers beside an empty cell would become others.
+
+    Raises:
+        ValueError: a number with a fraction, or one that floats cannot tell from its neighbours.
+    """
+    import pyarrow
+    from pyarrow import compute
+
+    if pyarrow.types.is_floating(column.type):  # as pandas writes whole numbers beside an empty cell
+        column = compute.if_else(compute.is_nan(column), None, column).cast(pyarrow.int64())
+    texts: pd.Series = column.cast(pyarrow.string()).to_pandas()
+    return texts
 
 
 def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> dict[Column, str]:

@@ -6,7 +6,12 @@ import os
 import secrets
 from pathlib import Path
 
+from filelock import FileLock
+
+from pneumo.errors import DataError
+
 KEY_VARIABLE, KEY_FILE = "PNEUMO_PATIENT_KEY", "patient.key"
+SHORTEST = 16  # bytes
 
 
 def pseudonym(kind: str, text: str, secret: bytes) -> str:
@@ -18,15 +23,31 @@ def patient_secret(home: Path) -> bytes:
     """Key of the pseudonyms: from PNEUMO_PATIENT_KEY, else a file that is made once, readable by its owner only.
 
     The same key on two machines gives the same patients, and so the same dataset digest.
+
+    Raises:
+        DataError: the file holds less than a key.
     """
     if given := os.environ.get(KEY_VARIABLE):
         return given.encode()
     path = home / KEY_FILE
     home.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
+    with FileLock(path.with_name(f".{KEY_FILE}.lock")):
+        if not path.exists():
+            _make(path)
+    key = path.read_bytes()
+    if len(key) < SHORTEST:
+        raise DataError(
+            f"Expected a key of at least {SHORTEST} bytes in {path}, found {len(key)}: put back the key that the"
+            " patients of this state folder were hashed with, or remove the file to have a new one made."
+        )
+    return key
+
+
+def _make(path: Path) -> None:
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secrets.token_hex(32).encode())
-    return path.read_bytes()
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

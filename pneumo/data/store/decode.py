@@ -99,6 +99,7 @@ def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:
         drafted = picture.image.draft("L", inner)
         image = _as_gray(picture.image)
         image = image.resize(inner, Image.Resampling.BILINEAR, box=drafted and drafted[1], reducing_gap=2.0)
+        image.info["exif"] = picture.image.getexif().tobytes()  # lost where a mode was changed
         ImageOps.exif_transpose(image, in_place=True)
     except UNREADABLE as error:
         raise _unreadable(picture.name, error) from error

@@ -87,7 +87,8 @@ def _mib(items: list[Item]) -> str:
 
 
 def _training(api: PrefectApi) -> bool:
-    return any(run["work_queue_name"] == TRAINING_QUEUE for run in api.runs(UNDER_WAY))
+    # One that waits for approval is paused, and needs its data, too.
+    return any(run["work_queue_name"] == TRAINING_QUEUE for run in api.runs((*UNDER_WAY, "PAUSED")))
 
 
 def _between_trainings(api: PrefectApi, remove: Remove) -> bool:

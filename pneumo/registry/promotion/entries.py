@@ -33,7 +33,8 @@ def announce_comparison(
         test_set_use.count_decision, images=images, evaluation=best.key, champion=champion, policy=settings.promotion
     )
     found = count(standing.rows)
-    if not found.most or (best.key, champion) in test_set_use.looks(standing.rows, found.sketch):
+    before = test_set_use.looks(standing.rows, found.sketch).get((best.key, champion))
+    if not found.most or (before and test_set_use.compared(before)):
         return found
     reason = f"compares version {version} with version {champion} on {len(images)} test images"
     facts = (version, best.name, champion, reason, _evidence(proposal))

@@ -54,3 +54,9 @@ def test_nothing_is_seen_where_nothing_is_known():
 def test_a_patient_that_is_called_after_a_file_is_nobody_s():
     rows = ROWS.drop(columns="patient_known")
     assert told_patients(rows).isna().tolist() == [False] * 6 + [True, False]
+
+
+def test_files_that_could_not_be_read_are_not_one_another():
+    known = table(("c", "frank", "", None, None))
+    rows = table(("d", "emil", "", None, None), ("e", "emil", "88", "G", HASHES[6]))
+    assert seen_before(rows, known).tolist() == [False, False]

@@ -115,6 +115,17 @@ def test_files_called_after_their_patient_are_refused_without_saying_the_name(ma
     assert not (home / "cache" / "ingest").exists()
 
 
+def test_a_folder_called_after_the_patient_is_noticed_from_above_though_it_was_read_from_within(make, tmp_path, home):
+    for name in ("a", "b"):
+        make.write(tmp_path / f"set/Mustermann/{name}.dcm", make.dicom(RAMP))
+    for folder, prefix in (("set/Mustermann", ""), ("set", "Mustermann/")):
+        rows = f"path,label\n{prefix}a.dcm,0\n{prefix}b.dcm,1\n"
+        make.write(tmp_path / folder / "labels.csv", rows.encode())
+    assert ingest(str(tmp_path / "set/Mustermann/labels.csv"), home, Data()).images == 2
+    with pytest.raises(DataError, match=r"2 DICOM files in .*set are called after their patient"):
+        ingest(str(tmp_path / "set/labels.csv"), home, Data())
+
+
 UNREADABLE = {
     "film loop": lambda make: make.dicom(np.stack([RAMP] * 2), NumberOfFrames=2),
     "colour": lambda make: make.dicom(RAMP, PhotometricInterpretation="RGB"),

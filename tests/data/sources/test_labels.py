@@ -139,3 +139,24 @@ def test_a_wrong_label_file_is_refused_with_the_rows(scans, rows, header, text):
 def test_a_named_column_that_is_missing_is_refused(scans):
     with pytest.raises(DataError, match=r"column who in .*data.columns"):
         list_labels(csv(scans, ROWS), {"patient": "who"})
+
+
+@pytest.mark.parametrize("kind", ["Int64", "float64"])
+def test_whole_numbers_beside_an_empty_cell_are_the_patients_of_a_csv(scans, kind):
+    numbers = pd.array([17, 17, 18, None], dtype="Int64").astype(kind)
+    pd.DataFrame(ROWS, columns=["path", "label"]).assign(patient=numbers).to_parquet(scans / "t.parquet")
+    entries = list_labels(scans / "t.parquet", {}).entries
+    assert [entry.patient for entry in entries] == ["17", "17", "18", None]
+
+
+def test_patients_whose_numbers_floats_cannot_tell_apart_stay_two(scans):
+    numbers = pd.array([2**53, 2**53 + 1, 5, None], dtype="Int64")
+    pd.DataFrame(ROWS, columns=["path", "label"]).assign(patient=numbers).to_parquet(scans / "t.parquet")
+    assert len({entry.patient for entry in list_labels(scans / "t.parquet", {}).entries}) == 4
+
+
+def test_a_patient_with_a_fraction_is_refused(scans):
+    table = pd.DataFrame(ROWS, columns=["path", "label"]).assign(patient=[1.5, 2, 3, 4])
+    table.to_parquet(scans / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet cannot be read .*1\.5"):
+        list_labels(scans / "t.parquet", {})

@@ -10,6 +10,7 @@ import pytest
 from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store import packs
+from pneumo.errors import DataError
 from pneumo.sections import Data
 from tests.leaks import hits
 
@@ -81,3 +82,11 @@ def test_key_file_is_made_once_and_for_the_owner_only(home, monkeypatch):
     assert stat.S_IMODE((home / "patient.key").stat().st_mode) == 0o600
     monkeypatch.setenv("PNEUMO_PATIENT_KEY", "given")
     assert patient_secret(home) == b"given"
+
+
+def test_an_empty_key_is_refused_and_one_that_was_cut_off_is_made_again(tmp_path):
+    (tmp_path / ".patient.key.part").write_bytes(b"")
+    assert len(patient_secret(tmp_path)) == 64
+    (tmp_path / "patient.key").write_bytes(b"")
+    with pytest.raises(DataError, match=r"at least 16 bytes in .*patient\.key, found 0: put back the key"):
+        patient_secret(tmp_path)

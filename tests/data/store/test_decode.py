@@ -27,6 +27,9 @@ def test_every_encoding_of_a_picture_gives_the_same_gray_array(make):
         "palette PNG": make.encoded(image.convert("P"), "PNG"),
         "opaque RGBA PNG": make.encoded(image.convert("RGBA"), "PNG"),
         "turned JPEG": make.encoded(image.transpose(Image.Transpose.ROTATE_90), quality=95, exif=orientation),
+        "turned RGBA PNG": make.encoded(
+            image.convert("RGBA").transpose(Image.Transpose.ROTATE_90), "PNG", exif=orientation
+        ),
         "DICOM": make.dicom(np.asarray(image)),
     }
     for name, data in forms.items():
