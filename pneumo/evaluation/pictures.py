@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class TestScores(NamedTuple):
+class ScoredImages(NamedTuple):
     """The test images of a candidate, for its pictures: bool, bool, float in 0..1 (twice), text, each (images,)."""
 
     labels: Any
@@ -27,7 +27,7 @@ class TestScores(NamedTuple):
 
 
 # Each becomes figures/<name>.png of the candidate's run in MLflow.
-PICTURES: dict[str, Callable[[TestScores], "Figure"]] = {
+PICTURES: dict[str, Callable[[ScoredImages], "Figure"]] = {
     "roc": lambda on: figures.roc(on.labels, on.scores, on.patients, on.measures.intervals["auc"], on.called),
     "precision_recall": lambda on: figures.precision_recall(on.labels, on.scores, on.measures.intervals["pr_auc"]),
     "reliability": lambda on: figures.reliability(
@@ -39,7 +39,7 @@ PICTURES: dict[str, Callable[[TestScores], "Figure"]] = {
 
 def draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
     """Write every picture of scored test images into a folder."""
-    shown = TestScores(
+    shown = ScoredImages(
         labels=is_pneumonia(test),
         called=test["called"].to_numpy(bool),
         scores=test["probability"].to_numpy(float),

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pneumo.data.sources import schemes
 from pneumo.evaluation import measures, pictures
-from pneumo.evaluation.pictures import PICTURES, TestScores
+from pneumo.evaluation.pictures import PICTURES, ScoredImages
 from pneumo.records.base import Interval
 from pneumo.records.data import DatasetVersion
 from pneumo.records.model import Evaluation
@@ -85,7 +85,7 @@ def test_a_gate(table, tmp_path):
 def test_a_report(table, tmp_path):
     follow(REPORT)
     labels = np.array([True, False])
-    shown = TestScores(labels, labels, np.array([0.9, 0.1]), np.array([0.9, 0.1]), np.array(["a", "b"]), None)
+    shown = ScoredImages(labels, labels, np.array([0.9, 0.1]), np.array([0.9, 0.1]), np.array(["a", "b"]), None)
     pictures.PICTURES["scores"](shown).savefig(tmp_path / "scores.png")
     assert (tmp_path / "scores.png").stat().st_size > 1000
 

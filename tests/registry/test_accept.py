@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pneumo.cli import app
+from pneumo.data import manifest
 from pneumo.errors import DataError, PneumoError, PromotionError
 from pneumo.registry.acceptance import subject
 from pneumo.registry.acceptance.accept import accept
@@ -235,15 +236,18 @@ def test_images_of_the_version_s_own_data_set_are_refused(here: Any) -> None:
         ask(here)
 
 
-def told_by_names(settings: Settings) -> Settings:
-    """Settings by which names like person7-8.png tell the patient, as the champion's manifest calls them."""
+def told_by_names(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings by which names like person7-8.png tell the patient, plain as in the champion's manifest."""
+    monkeypatch.setattr(manifest, "pseudonym", lambda kind, text, secret: text)
     data = settings.data.model_copy(update={"patient_pattern": r"(?P<patient>person\d+)-"})
     return settings.model_copy(update={"data": data})
 
 
-def test_other_images_of_patients_who_were_learned_are_left_out_and_counted(here: Any, tmp_path: Path) -> None:
+def test_other_images_of_patients_who_were_learned_are_left_out_and_counted(
+    here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place, learned = draw(tmp_path / "more", 40), [f"person{number}" for number in (0, 1, 2)]
-    here.settings = told_by_names(here.settings)
+    here.settings = told_by_names(here.settings, monkeypatch)
     rows = pd.read_parquet(here.version.manifest).set_index("patient")
     assert set(rows.loc[learned[:2], "split"]) == {"train"} and set(rows.loc[learned[2:], "split"]) == {"validation"}
     names = sorted(place.rglob("*_000.png"))
@@ -255,9 +259,11 @@ def test_other_images_of_patients_who_were_learned_are_left_out_and_counted(here
     assert "3 images are left out: of patients that this version has learned." in described
 
 
-def test_a_place_of_learned_patients_alone_is_refused_and_says_why(here: Any, tmp_path: Path) -> None:
+def test_a_place_of_learned_patients_alone_is_refused_and_says_why(
+    here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = draw(tmp_path / "more", 40)
-    here.settings = told_by_names(here.settings)
+    here.settings = told_by_names(here.settings, monkeypatch)
     for number, path in enumerate(sorted(place.rglob("NORMAL/*.png"))[9:]):
         path.rename(path.with_name(f"person{number % 2}-{number}.png"))
     with pytest.raises(DataError, match=r"got 9 NORMAL and \d+ PNEUMONIA without \d+ of patients that models:/"):
