@@ -56,7 +56,7 @@ def test_a_folder_that_is_not_unicode_is_not_taken_for_the_set(place, home, tmp_
     folder = tmp_path / os.fsdecode(b"for_M\xfcller/set")
     folder.parent.mkdir()
     place.root.rename(folder)
-    with pytest.raises(DataError, match="has none .skipped: 48 name is not printable text"):
+    with pytest.raises(DataError, match=r"has none .skipped: 48 name is not printable text"):
         ingest(str(tmp_path), home, Data())
 
 
