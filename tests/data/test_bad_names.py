@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pneumo.data.sources.schemes import ingest
+from pneumo.errors import DataError
 from pneumo.sections import Data
 
 
@@ -39,8 +39,27 @@ def test_a_name_with_line_breaks_is_skipped_and_counted(place, home):
     assert ingest(place.put("train/NORMAL/a\nb.jpeg", b"x"), home, Data()).skipped == {"name is not printable text": 1}
 
 
-def test_a_name_that_is_not_unicode_is_skipped_and_counted(place, home):
-    (Path(os.fsdecode(os.fsencode(place.root / "train/NORMAL")) + "/" + os.fsdecode(b"\xff\xfe.jpeg"))).write_bytes(
-        b"x"
-    )
-    assert ingest(str(place.root), home, Data()).skipped == {"name is not printable text": 1}
+@pytest.mark.parametrize("name", [b"train/NORMAL/\xff\xfe.jpeg", b"train/NORMAL/M\xfcller/a.jpeg", b"M\xfcller/a.png"])
+def test_a_name_that_is_not_unicode_is_skipped_and_counted(place, home, name):
+    assert ingest(place.put(os.fsdecode(name), b"x"), home, Data()).skipped == {"name is not printable text": 1}
+
+
+def test_an_image_whose_folder_is_not_unicode_is_none_of_a_label_file(place, home):
+    place.put(os.fsdecode(b"train/NORMAL/M\xfcller/a.jpeg"), place.jpeg())
+    labels = "".join(f"{path.relative_to(place.root)},{path.parent.name}\n" for path in place.root.rglob("IM*.jpeg"))
+    file = place.put("labels.csv", f"path,label\n{labels}a.jpeg,NORMAL\n".encode())
+    with pytest.raises(DataError, match=r"1 rows whose image is not there \('a.jpeg'\)"):
+        ingest(file, home, Data())
+
+
+def test_a_folder_that_is_not_unicode_is_not_taken_for_the_set(place, home, tmp_path):
+    folder = tmp_path / os.fsdecode(b"for_M\xfcller/set")
+    folder.parent.mkdir()
+    place.root.rename(folder)
+    with pytest.raises(DataError, match=r"has none .skipped: 48 name is not printable text"):
+        ingest(str(tmp_path), home, Data())
+
+
+def test_a_folder_with_a_wide_space_is_taken(place, home):
+    found = ingest(place.put("train/NORMAL/山田\u3000太郎/a.jpeg", place.jpeg()), home, Data())
+    assert (found.images, found.skipped) == (49, {})

@@ -1,5 +1,6 @@
 """What is pushed to the storage names nobody, and is the same data set all the same."""
 
+import hashlib
 import io
 
 import boto3
@@ -9,7 +10,7 @@ import pydicom
 import pytest
 
 from pneumo.data.object_storage import Bucket
-from pneumo.data.store import packs
+from pneumo.data.store import old_objects, packs
 from pneumo.data.store.decode import decode
 from pneumo.data.store.image_store import decode_all
 from pneumo.sections import Data
@@ -85,3 +86,43 @@ def test_a_store_of_an_earlier_version_is_read(make, named_set, home, s3_server,
         )
     pulled = make.version_of(f"version:{version.digest}", tmp_path / "there", settings)
     assert pulled.digest == version.digest
+
+
+def with_a_comment(jpeg: bytes) -> bytes:
+    """The same picture in another file."""
+    return jpeg[:2] + b"\xff\xfe\x00\x06text" + jpeg[2:]
+
+
+def test_the_same_pictures_in_other_files_leave_a_version_as_it_is(make, chest_set, home, s3_server, tmp_path):
+    settings = Data(storage="s3://hospital/again", s3_endpoint=s3_server)
+    first = make.version_of(str(chest_set), home)
+    packs.push(first, settings)
+    for path in chest_set.rglob("*.jpeg"):
+        path.write_bytes(with_a_comment(path.read_bytes()))
+    second = make.version_of(str(chest_set), home)
+    assert packs.push(second, settings) == second.images and second.digest != first.digest
+    for version in (first, second):
+        assert packs.pull(version.digest, tmp_path / "there", settings).digest == version.digest
+    needed = frozenset(pd.read_parquet(first.manifest)["sha256"])
+    unneeded = old_objects._unneeded(Bucket(settings.storage, s3_server), needed)
+    assert len(unneeded) == len(packs.indexes(Bucket(settings.storage, s3_server))) - 1
+
+
+def test_a_version_whose_index_an_earlier_pneumo_overwrote_is_pushed_again(make, named_set, home, s3_server, tmp_path):
+    """Shard and index bore the hash of the shard, which is that of other files with the same pictures too."""
+    version = make.version_of(str(named_set), home)
+    settings = Data(storage="s3://hospital/overwritten", s3_endpoint=s3_server)
+    packs.push(version, settings)
+    client = boto3.client("s3", endpoint_url=s3_server)
+    for (shard, content), (index, lines) in zip(
+        objects(f"{settings.storage}/shards/", s3_server), objects(f"{settings.storage}/index/", s3_server), strict=True
+    ):
+        name = hashlib.sha256(content).hexdigest()
+        for folder, old, body in (("shards", shard, content), ("index", index, lines)):
+            client.delete_object(Bucket="hospital", Key=old)
+            client.put_object(Bucket="hospital", Key=f"overwritten/{folder}/{name}", Body=body)
+    assert packs.push(version, settings) == 0
+    packs.pull(version.digest, tmp_path / "earlier", settings)
+    client.put_object(Bucket="hospital", Key=f"overwritten/index/{name}", Body=f"{'0' * 64} 1 {'0' * 64}".encode())
+    assert packs.push(version, settings) == version.images
+    assert packs.pull(version.digest, tmp_path / "there", settings).digest == version.digest

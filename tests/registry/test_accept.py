@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from pneumo.cli import app
 from pneumo.data import manifest
-from pneumo.errors import DataError, PneumoError, PromotionError
+from pneumo.errors import DataError, PneumoError, PromotionError, TrackingError
 from pneumo.registry.acceptance import subject
 from pneumo.registry.acceptance.accept import accept
 from pneumo.registry.history import history
@@ -62,6 +62,10 @@ class Killed(BaseException):
 
 def killed(*args: Any) -> None:
     raise Killed
+
+
+def away(*args: Any) -> None:
+    raise TrackingError("MLflow is away")
 
 
 def evidence(world: Any, run_url: str, folder: Path) -> Path:
@@ -128,7 +132,30 @@ def test_no_patient_calibrates_and_judges(here: Any, tmp_path: Path) -> None:
 def test_the_same_question_twice_is_one_version(here: Any) -> None:
     first, second = ask(here, calibrate=60), ask(here, calibrate=60)
     assert (first.version, second.version) == ("2", "2") and first.after == second.after
-    assert [row.action for row in history(here.settings)] == ["promotion", "calibration"]
+    assert [row.action for row in history(here.settings)] == ["promotion", "calibration", "calibration"]
+
+
+def test_what_is_judged_anew_and_not_accepted_is_told_so_and_loses_the_alias(here: Any, monkeypatch: Any) -> None:
+    ask(here, calibrate=60)
+    here.policy(**LIMITS | {"minimum_auc": 0.999})
+    with monkeypatch.context() as patch, pytest.raises(TrackingError, match="away"):
+        patch.setattr(Tracker, "log_text", away)
+        ask(here, calibrate=60)
+    left = here.tracker.version(here.name, "2")
+    assert left.tags["accept"] == "accepted" and "It was not accepted" not in left.description
+    assert here.tracker.alias(here.name, "accepted") == "2"
+    assert ask(here, calibrate=60).version == "2"
+    judged = here.tracker.version(here.name, "2")
+    assert judged.tags["accept"] == "not accepted" and "It was not accepted" in judged.description
+    assert here.tracker.alias(here.name, "accepted") is None
+    assert "Not accepted" in history(here.settings)[-1].reason
+
+
+def test_a_version_that_is_not_accepted_leaves_the_alias_of_another(here: Any) -> None:
+    ask(here, calibrate=60)
+    here.policy(**LIMITS | {"minimum_auc": 0.999})
+    assert ask(here, calibrate=80).version == "3"
+    assert here.tracker.alias(here.name, "accepted") == "2"
 
 
 @pytest.mark.parametrize("step", ["load_check.says", "alias_switch.move"])
@@ -146,7 +173,7 @@ def test_what_a_kill_left_is_no_version_until_it_was_checked(here: Any, monkeypa
     found = here.tracker.version(here.name, again.version)
     assert "Not a medical device" in found.description and not found.tags[version_evidence.UNDONE]
     told = [(row.action, row.version) for row in history(here.settings)]
-    assert told == [("promotion", "1"), ("calibration", again.version)]
+    assert told == [("promotion", "1"), *[("calibration", again.version)] * (2 if checked else 1)]
 
 
 def test_a_version_is_not_judged_by_the_patients_that_calibrated_it(here: Any) -> None:

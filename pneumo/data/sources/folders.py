@@ -1,6 +1,7 @@
 """Finding labelled images in a folder tree; what does not belong is skipped and counted."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ def layout_root(root: Path) -> Path:
         raise DataError(f"Expected a folder with {LAYOUT}, but {root} is not a folder: check the path.")
     current = root
     for _ in range(4):
-        folders = [item for item in _scan(current) if item.is_dir() and not _foreign(item.name)]
+        folders = [item for item in _scan(current) if item.is_dir() and _is_text(item.name) and not _foreign(item.name)]
         labelled = any((current / name).is_file() for name in LABEL_FILES)
         if labelled or len(folders) != 1 or any(_is_layout_name(item.name) for item in folders):
             return current
@@ -75,7 +76,16 @@ def layout_root(root: Path) -> Path:
 
 
 def walk(root: Path, skipped: Counter[str]) -> Iterator[list[str]]:
-    """Relative paths, in parts, of all files below a folder; a folder is entered once."""
+    """Relative paths, in parts, of all files below a folder whose names are text; the others are counted."""
+    for parts in walk_all(root, skipped):
+        if all(_is_text(name) for name in parts):
+            yield parts
+        else:
+            skipped["name is not printable text"] += 1
+
+
+def walk_all(root: Path, skipped: Counter[str]) -> Iterator[list[str]]:
+    """Relative paths, in parts, of all files below a folder, whatever their names; a folder is entered once."""
     pending: list[tuple[Path, list[str]]] = [(root, [])]
     seen: set[tuple[int, int]] = set()
     while pending:
@@ -131,13 +141,16 @@ def _is_second_copy(folders: list[str], root: Path) -> bool:
 def _belongs(name: str, skipped: Counter[str]) -> bool:
     if _foreign(name):
         skipped["system file"] += 1
-    elif not name.isprintable():  # control characters, and surrogates: bytes that are no text
-        skipped["name is not printable text"] += 1
     elif os.path.splitext(name)[1].lower() not in SUFFIXES:
         skipped["not an image file"] += 1
     else:
         return True
     return False
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name has no control characters, and no surrogates, which stand for bytes that are not UTF-8."""
+    return all(sign.isprintable() or unicodedata.category(sign) == "Zs" for sign in name)  # Zs: spaces of any width
 
 
 def _foreign(name: str) -> bool:

@@ -1,8 +1,11 @@
-"""Dataset versions on S3, packed: images lie in shards under their content hash, a version names its images.
+"""Dataset versions on S3, packed: images lie in shards that an index describes, a version names its images.
 
 `shards/<hash>` is files end to end, de-identified unless `data.storage_originals` is set. `index/<hash>` says which, a
 line each: sha256 of the original, length and sha256 of what is there; stores of earlier versions lack the last and hold
 originals. `versions/<digest>/` holds manifest and record. A shard is written before its index, a version last.
+
+Shard and index bear the hash of the index: copies of different originals can be equal, so the hash of the shard would
+let one index overwrite another. Stores of earlier versions bear that one, and have lost what was overwritten.
 """
 
 import hashlib
@@ -37,18 +40,18 @@ class Stored(NamedTuple):
 
 
 def push(version: DatasetVersion, settings: Data) -> int:
-    """Put a version on the storage, once; images that are there already are not sent. Returns how many were sent.
+    """Put a version on the storage; images that are there already are not sent. Returns how many were sent.
 
     Raises:
         DataError: no storage configured or reachable, or a file changed since it was brought in or cannot be
             de-identified.
     """
-    if stored(settings, version.digest):
-        return 0
     bucket = bucket_of(settings)
     manifest = pd.read_parquet(version.manifest, columns=["path", "sha256", "bytes", "patient"])
     there = {file.sha256 for files in indexes(bucket).values() for file in files}
     missing = manifest[~manifest["sha256"].isin(there)].drop_duplicates("sha256")
+    if missing.empty and stored(settings, version.digest):
+        return 0
     shard_of = missing["bytes"].cumsum() // SHARD
     shards = [rows for _, rows in missing.groupby(shard_of)]
     held = Held(version.root, home_of(version))
@@ -123,11 +126,11 @@ def _put_shard(rows: pd.DataFrame, root: Path, held: Held, bucket: Bucket, origi
         data = read_bytes(root / path, path)
         _require_hash(data, held.sha256(path, sha256), path)
         files.append(data if originals else deidentify(data, path, patient))
-    content = b"".join(files)
-    name = hashlib.sha256(content).hexdigest()
     lines = [f"{sha256} {len(data)} {_sha256(data)}" for sha256, data in zip(rows["sha256"], files, strict=True)]
-    bucket.put(bucket.key("shards", name), content)
-    bucket.put(bucket.key("index", name), "\n".join(lines).encode())
+    index = "\n".join(lines).encode()
+    name = _sha256(index)
+    bucket.put(bucket.key("shards", name), b"".join(files))
+    bucket.put(bucket.key("index", name), index)
 
 
 def _get_shard(name: str, files: list[Stored], targets: dict[tuple[str, Stored], list[Path]], bucket: Bucket) -> None:

@@ -20,10 +20,12 @@ from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, si
 from pneumo.registry.acceptance.subject import Subject
 from pneumo.registry.promotion import alias_switch, load_check, version_evidence
 from pneumo.settings import Settings
-from pneumo.tracking import Tracker
+from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.bundles import SPEC
 from pneumo.tracking.package import files_digest
 from pneumo.tracking.system import REQUESTER
+
+JUDGED = ("accept", "accept.source")  # tags that a later run with other limits may change
 
 
 @dataclass(frozen=True)
@@ -47,31 +49,42 @@ def register(
     home: Path,
     undo: ExitStack,
 ) -> Acceptance:
-    """Register the version, unless the very same point was registered before; one that is accepted gets its alias.
+    """Register the version, unless the very same point was registered before; what was judged is told of it anyway.
 
-    Until it is checked, described and told it counts as undone, and the alias moves last, so that whoever comes after a
-    kill finds all of it or starts anew.
+    One that is accepted gets its alias, one that is not loses it. Until a new version is checked, described and told it
+    counts as undone, and the alias moves last, so that whoever comes after a kill finds all of it or starts anew.
 
     Raises:
         PromotionError: in a fresh process it does not say what it should.
     """
-    name = asked.version.name
+    name, alias = asked.version.name, settings.registry.accepted
     key = stage_key(
         "accepted", files=asked.version.tags[version_evidence.FILES], images=new.inventory.key, point=new.operating
     )
     with alias_switch.exclusive(home, name):
         same = [item for item in tracker.versions(name) if item.tags.get(version_evidence.KEY) == key]
         known = [item for item in same if not item.tags.get(version_evidence.UNDONE)]
+        if known:
+            undo.callback(_judge_as_before, tracker, known[-1])
         number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
-        alias = settings.registry.accepted if found.accepted else None
-        done = found.model_copy(update={"version": number, "alias": alias})
-        if not known:
-            tracker.describe_version(name, number, _card(tracker, asked, done))
-            _tell(tracker, asked, done, run_id, settings, home)
-            tracker.set_version_tags(name, number, {version_evidence.UNDONE: ""})
-        if alias:
-            alias_switch.move(tracker, name, alias, tracker.alias(name, alias), number, undo)
+        done = found.model_copy(update={"version": number, "alias": alias if found.accepted else None})
+        tracker.describe_version(name, number, _card(tracker, asked, done))
+        _tell(tracker, asked, done, run_id, settings, home)
+        tracker.set_version_tags(name, number, {**_judged(found), version_evidence.UNDONE: ""})
+        before = tracker.alias(name, alias)
+        if found.accepted or before == number:
+            alias_switch.move(tracker, name, alias, before, number if found.accepted else None, undo)
     return done
+
+
+def _judged(found: Acceptance) -> dict[str, str]:
+    return dict(zip(JUDGED, ("accepted" if found.accepted else "not accepted", found.source), strict=True))
+
+
+def _judge_as_before(tracker: Tracker, known: ModelVersion) -> None:
+    """Card and tags as they were; the history is never changed."""
+    tracker.describe_version(known.name, known.version, known.description)
+    tracker.set_version_tags(known.name, known.version, {name: known.tags[name] for name in JUDGED})
 
 
 def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str, run_id: str, undo: ExitStack) -> str:
@@ -121,8 +134,7 @@ def _tags(asked: Subject, new: New, found: Acceptance, evaluation: Evaluation, k
         version_evidence.UNDONE: version_evidence.unfinished(evaluation.run_id),
         version_evidence.BARRED: "",
         **{name: repr(value) for name, value in numbers.items()},
-        "accept": "accepted" if found.accepted else "not accepted",
-        "accept.source": found.source,
+        **_judged(found),
         "accept.parent": asked.version.version,
     }
 

@@ -111,21 +111,26 @@ def announce(tracker: Tracker, registered: str, entry: Entry, undo: ExitStack) -
     history.append(tracker, registered, entry)
 
 
-def move(tracker: Tracker, registered: str, alias: str, before: str | None, version: str, undo: ExitStack) -> None:
-    """Move an alias; undone by moving it back, also when it is not known whether the call arrived."""
+def move(
+    tracker: Tracker, registered: str, alias: str, before: str | None, version: str | None, undo: ExitStack
+) -> None:
+    """Move an alias, or remove it; undone by moving it back, also when it is not known whether the call arrived."""
     if before != version:
         undo.callback(_put_back, tracker, registered, alias, version, before)
-        tracker.set_alias(registered, alias, version)
+        _point(tracker, registered, alias, version)
 
 
-def _put_back(tracker: Tracker, registered: str, alias: str, mine: str, before: str | None) -> None:
-    """An alias as it was, if it still points at what this run had set."""
-    if tracker.alias(registered, alias) != mine:
-        return
-    if before is None:
+def _put_back(tracker: Tracker, registered: str, alias: str, mine: str | None, before: str | None) -> None:
+    """An alias as it was, if it still is as this run had set it."""
+    if tracker.alias(registered, alias) == mine:
+        _point(tracker, registered, alias, before)
+
+
+def _point(tracker: Tracker, registered: str, alias: str, version: str | None) -> None:
+    if version is None:
         tracker.delete_alias(registered, alias)
     else:
-        tracker.set_alias(registered, alias, before)
+        tracker.set_alias(registered, alias, version)
 
 
 def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry, known: set[str]) -> dict[str, str]:

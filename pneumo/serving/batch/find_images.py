@@ -1,5 +1,6 @@
 """Finding the images that someone wants scored: files, folders, s3:// addresses."""
 
+import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pneumo.data.object_storage import Bucket, Item
-from pneumo.data.sources.folders import walk
+from pneumo.data.sources.folders import walk_all
 from pneumo.data.store.decode import SUFFIXES, read_bytes, require_size
 from pneumo.errors import DataError
 
@@ -29,11 +30,12 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """An image to be scored: a local file, or the `item` of a bucket."""
+    """An image to be scored: a local file, or the `item` of a bucket; with an `error` it costs its own row only."""
 
     path: str
     bucket: Bucket | None = None
     item: Item | None = None
+    error: str | None = None
 
     def size(self) -> int:
         """Bytes that it will take; 0 where that cannot be told, and reading it tells why."""
@@ -50,6 +52,8 @@ class Found:
         Raises:
             DataError: its bucket does not answer.
         """
+        if self.error:
+            return Content(b"", "", self.error)
         try:
             require_size(self.size(), self.path)
             data = b"" if self.item else read_bytes(Path(self.path), self.path)
@@ -70,7 +74,7 @@ def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found
     Raises:
         DataError: a place does not exist, cannot be reached, or there is no image at all.
     """
-    found = {item.path: item for path in paths for item in _at(str(path), endpoint)}
+    found = {(item.path, item.error): item for path in paths for item in _at(str(path), endpoint)}
     if not found:
         raise DataError(f"Expected images ({', '.join(SUFFIXES)}) at {', '.join(map(str, paths))}, found none.")
     return list(found.values())
@@ -103,12 +107,19 @@ def _at(path: str, endpoint: str | None) -> Iterator[Found]:
         items = (item for item in bucket.at_or_below() if _is_image(item.key.split("/")))
         yield from (Found(f"s3://{bucket.name}/{item.key}", bucket, item) for item in items)
     elif Path(path).is_dir():
-        names = sorted(posixpath.join(*parts) for parts in walk(Path(path), Counter()) if _is_image(parts))
-        yield from (Found(str(Path(path) / name)) for name in names)
+        names = sorted(posixpath.join(*parts) for parts in walk_all(Path(path), Counter()) if _is_image(parts))
+        yield from (_local(str(Path(path) / name)) for name in names)
     elif Path(path).is_file():
-        yield Found(path)
+        yield _local(path)
     else:
         raise DataError(f"Expected an image file, a folder or s3://bucket/prefix, but {path} does not exist: check it.")
+
+
+def _local(path: str) -> Found:
+    """A file; one whose name is not UTF-8, which no table can hold, under its name with escapes."""
+    shown = os.fsencode(path).decode(errors="backslashreplace")
+    error = None if shown == path else f"Expected a name in UTF-8, but {shown} is not: rename it."
+    return Found(shown, error=error)
 
 
 def _is_image(parts: list[str]) -> bool:

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -172,6 +173,21 @@ def test_a_place_named_twice_is_scored_once(folder, answer, tmp_path):
         find_images([str(folder), str(folder / "0.png")]), answer, "tiny 1", table_at(tmp_path / "predictions.csv")
     )
     assert result.images == 6
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_an_image_whose_name_is_no_text_is_a_row_with_an_error(folder, answer, tiny, tmp_path, suffix):
+    for name in (b"M\xfcller/a.png", b"\xff.png"):
+        file = folder / os.fsdecode(name)
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(tiny.encoded(tiny.pictures(1)[0]))
+    places = [str(folder), str(folder / os.fsdecode(b"\xff.png"))]
+    result = score(find_images(places), answer, "tiny 1", table_at(tmp_path / f"predictions{suffix}"))
+    table = read(result.table)
+    odd = table[table["path"].str.contains("\\", regex=False)]
+    assert (result.images, result.errors, len(table)) == (8, 3, 8)
+    assert set(odd["path"]) == {f"{folder}/M\\xfcller/a.png", f"{folder}/\\xff.png"}
+    assert all(f"but {path} is not: rename it" in error for path, error in zip(odd["path"], odd["error"], strict=True))
 
 
 def test_a_missing_place_is_named(tmp_path):
