@@ -3,8 +3,10 @@
 import hashlib
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -12,8 +14,10 @@ from pneumo.cli import app
 from pneumo.evaluation.statistics.significance import significance
 from pneumo.registry import test_set_use
 from pneumo.registry.champion import champion, refused
-from pneumo.registry.history import LONGEST_REASON, Entry, HistoryRow, history, read
+from pneumo.registry.history import LONGEST_REASON, By, Entry, HistoryRow, RegistryState, history, read
+from pneumo.registry.promotion import entries
 from pneumo.sections import Promotion
+from pneumo.settings import Settings
 
 CONTEST = "ROC AUC against the champion"
 IMAGES = ["a" * 64, "b" * 64, "c" * 64]
@@ -93,6 +97,26 @@ def test_a_look_that_came_to_no_decision_counts_and_one_that_compared_nothing_do
     rows.append(rows[0].model_copy(update={"action": "rejection", "look": rows[0].look.model_copy(update=nothing)}))  # type: ignore[union-attr]
     found = test_set_use.count_decision(rows, IMAGES, "two", "1", Promotion())
     assert (found.number, found.comparison) == (2, 1)
+
+
+@pytest.mark.parametrize(("compared", "announcements"), [(False, 1), (True, 0)])
+def test_a_decision_that_compared_nothing_does_not_stand_for_an_announcement(
+    monkeypatch: pytest.MonkeyPatch, compared: bool, announcements: int
+) -> None:
+    """It comes again and compares now: others have to see that while a person is asked."""
+    row, written = decided("one", "1", []), []
+    nothing = {"comparison": 0, "most": 0, "significance": 0.0}
+    assert row.look
+    rows = (row if compared else row.model_copy(update={"look": row.look.model_copy(update=nothing)}),)
+    state = RegistryState(champion="1", rows=rows)
+    monkeypatch.setattr(entries, "test_rows", lambda evaluation: pd.DataFrame({"sha256": IMAGES}))
+    monkeypatch.setattr(entries, "_by", lambda *_: By("A", "here"))
+    monkeypatch.setattr(entries.history, "append", lambda tracker, name, entry: written.append(entry))
+    monkeypatch.setattr(entries.history, "registry_state", lambda *_: state)
+    proposal: Any = SimpleNamespace(evaluation=SimpleNamespace(key="one", name="n"), parent_run="r")
+    tracker: Any = None
+    entries.announce_comparison(tracker, Settings(), "lungs", proposal, "2", state)
+    assert len(written) == announcements
 
 
 def test_a_grown_test_set_goes_on_and_another_begins_anew() -> None:
