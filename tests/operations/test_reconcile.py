@@ -50,6 +50,18 @@ def test_a_run_that_was_started_again_belongs_to_its_new_process(settings, prefe
 
 
 @pytest.mark.services
+def test_a_run_that_was_started_again_while_the_servers_were_asked_is_left_alone(settings, prefect, monkeypatch):
+    flow_run = prefect.run(prefect.deployment("retried"), "RUNNING")
+    monkeypatch.setattr(reconcile, "dead", lambda home: [flow_run])  # as it was found
+    claims.claim(settings.home, flow_run)
+    assert reconcile.reconcile(settings) == []
+    assert prefect.state(flow_run)[0] == "RUNNING"
+    assert claims.living(settings.home) == {flow_run}
+    claims.release(settings.home, flow_run)
+    prefect.api.crash(flow_run, "end of the test")
+
+
+@pytest.mark.services
 def test_a_run_in_mlflow_that_somebody_else_made_is_left_open(settings, prefect, tracker, die_running):
     flow_run = prefect.run(prefect.deployment("dead"), "RUNNING")
     theirs = tracker.client.create_run(tracker.experiment_id, tags={ORIGIN: flow_run}).info.run_id
