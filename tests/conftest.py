@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+# As a training process has it: without, two trainings in one process differ in the last digits on a busy machine.
+os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
 TOGETHER = ("pipeline", "serving", "evaluation")  # wings whose tests share what took a minute to make
 
 
