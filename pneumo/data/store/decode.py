@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pneumo.data.sources import dicom
 from pneumo.errors import DataError
@@ -18,6 +18,7 @@ SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
 MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit
 MAXIMUM_BYTES = 256 * 2**20
 PNG_DEPTH = 24  # place of the byte that tells the bits of a sample
+TURNS = range(2, 9)  # orientations of EXIF other than upright
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -99,8 +100,9 @@ def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:
         drafted = picture.image.draft("L", inner)
         image = _as_gray(picture.image)
         image = image.resize(inner, Image.Resampling.BILINEAR, box=drafted and drafted[1], reducing_gap=2.0)
-        image.info["exif"] = picture.image.getexif().tobytes()  # lost where a mode was changed
-        ImageOps.exif_transpose(image, in_place=True)
+        if turned := orientation(picture.image):
+            image.info["exif"] = turned  # lost where the mode was changed
+            ImageOps.exif_transpose(image, in_place=True)
     except UNREADABLE as error:
         raise _unreadable(picture.name, error) from error
     pixels = np.array(image, dtype=np.uint8)
@@ -110,6 +112,16 @@ def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:
     top, left = (size - pixels.shape[0]) // 2, (size - pixels.shape[1]) // 2
     square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return square
+
+
+def orientation(image: Image.Image) -> bytes:
+    """EXIF that says how the camera was held and nothing else that the image's own may hold; empty if upright."""
+    turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if turn not in TURNS:
+        return b""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    return exif.tobytes()
 
 
 def _inner_size(picture: Picture, size: int, fit: Fit) -> tuple[int, int]:

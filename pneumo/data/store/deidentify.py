@@ -13,7 +13,6 @@ from pneumo.data.sources import dicom
 from pneumo.data.store import decode
 from pneumo.errors import DataError
 
-TURNS = range(2, 9)  # orientations of EXIF other than upright
 PNG = b"\x89PNG\r\n\x1a\n"
 CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 # JPEG segments that make the picture: frame, Huffman and arithmetic tables, scan, quantization, lines, restarts.
@@ -44,7 +43,7 @@ def deidentify(data: bytes, name: str, patient: str | None) -> bytes:
     """
     if dicom.is_dicom(data):
         return _dicom(data, name, patient)
-    orientation = _orientation(data, name)
+    orientation = decode.orientation(decode.open_picture(data, name).image)
     try:
         return PNG + b"".join(_png(data, orientation)) if data.startswith(PNG) else b"".join(_jpeg(data, orientation))
     except (struct.error, IndexError, ValueError) as error:
@@ -56,18 +55,6 @@ def _refused(name: str, reason: str) -> DataError:
         f"Expected an image that can be de-identified, but {name} cannot ({reason}): save it anew, take it out, or set"
         " data.storage_originals to true if the storage may hold it as it is."
     )
-
-
-def _orientation(data: bytes, name: str) -> bytes:
-    """EXIF that says how the camera was held, as the decoder reads it, and nothing else; empty where it is upright."""
-    from PIL import ExifTags, Image
-
-    turn = decode.open_picture(data, name).image.getexif().get(ExifTags.Base.Orientation, 1)
-    if turn not in TURNS:
-        return b""
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = turn
-    return exif.tobytes()
 
 
 def _png(data: bytes, orientation: bytes) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo.data.store.decode import decode, open_picture
+from pneumo.data.store.decode import decode, open_picture, to_gray
 from pneumo.errors import DataError
 
 ORIGINALS = Path(__file__).parents[4] / "shared" / "data" / "originals"
@@ -165,3 +165,14 @@ def test_scaled_decoding_of_real_images_is_within_two_gray_levels_of_full_resolu
         top, left = (224 - inner[1]) // 2, (224 - inner[0]) // 2
         square[top : top + inner[1], left : left + inner[0]] = full.resize(inner, Image.Resampling.BILINEAR)
         assert np.abs(decode(path, 224, fit) - square).mean() < 2, path.name
+
+
+def test_odd_exif_beside_the_orientation_costs_no_image(make):
+    """Pillow reads such tags, and fails where it is asked to write them again."""
+    image, exif = make.picture(1, (90, 90)), Image.Exif()
+    exif[0x0112] = 6
+    good = make.encoded(image.transpose(Image.Transpose.ROTATE_90), quality=95, exif=exif)
+    odd = open_picture(good)
+    odd.image.getexif()[0x0100] = 2**40
+    found = to_gray(odd, 45, "squash")
+    assert np.array_equal(found, decode(good, 45, "squash"))
