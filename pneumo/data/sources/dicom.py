@@ -1,6 +1,8 @@
 """DICOM radiographs: rendering to gray, and who is on them; no direct identifier leaves this file."""
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,21 @@ class _RefusedError(Exception):
     """A reason of our own, safe to show."""
 
 
+@contextmanager
+def without_values(told: Callable[[str], DataError]) -> Iterator[None]:
+    """Whatever a broken file raises in the block becomes the error that `told` makes of a reason.
+
+    The one broad except for DICOM: pydicom and its plug-ins raise almost anything, and their texts quote header values,
+    so that only the kind of the error is told.
+    """
+    try:
+        yield
+    except _RefusedError as error:
+        raise told(str(error)) from None
+    except Exception as error:  # noqa: BLE001
+        raise told(type(error).__name__) from None
+
+
 def read(data: bytes, last_group: int = 0xFFFF) -> Any:
     """The data set of a DICOM file, up to a group of elements; raises whatever pydicom raises.
 
@@ -43,18 +60,16 @@ def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
     Raises:
         DataError: no single-frame gray image in it, too large, or compressed in a way no installed decoder reads.
     """
-    try:
+
+    def told(reason: str) -> DataError:
+        return DataError(f"Expected a DICOM radiograph, but {name} cannot be decoded ({reason}): take it out.")
+
+    with without_values(told):
         dataset = read(data)
         pixels = int(dataset.get("Rows", 0)) * int(dataset.get("Columns", 0)) * int(dataset.get("NumberOfFrames") or 1)
         if not 0 < pixels <= maximum_pixels:
             raise _RefusedError(f"{pixels:,} pixels declared, expected 1 to {maximum_pixels:,}")
         return Image.fromarray(_gray(dataset))
-    except _RefusedError as error:
-        raise DataError(f"Expected a DICOM radiograph, but {name} cannot be used ({error}): take it out.") from None
-    # pydicom raises almost anything on a broken file, and its texts quote header values: only the kind is told.
-    except Exception as error:  # noqa: BLE001
-        kind = type(error).__name__
-        raise DataError(f"Expected a DICOM radiograph, but {name} cannot be decoded ({kind}): take it out.") from None
 
 
 def stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -80,15 +95,13 @@ def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
         DataError: the header is broken.
     """
     wanted = ["PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientIdentityRemoved"]
-    try:
+
+    def told(reason: str) -> DataError:
+        return DataError(f"Expected a DICOM header, but that of {name} cannot be read ({reason}): take it out.")
+
+    with without_values(told):
         dataset = read(data, LAST_OF_PATIENT)
         identifier, issuer, person, birth, removed = (str(dataset.get(tag) or "").strip() for tag in wanted)
-    except _RefusedError as error:
-        raise DataError(f"Expected a DICOM radiograph, but {name} cannot be used ({error}): take it out.") from None
-    # As in `render`: almost anything is raised on a broken file, and the texts quote what must not be told.
-    except Exception as error:  # noqa: BLE001
-        kind = type(error).__name__
-        raise DataError(f"Expected a DICOM header, but that of {name} cannot be read ({kind}): take it out.") from None
     named = removed.upper() != "YES" and names_patient(name, person, identifier, birth)
     return pseudonym("dicom", f"{issuer}\0{identifier}", secret) if identifier else None, named
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import struct
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from pneumo.data.sources import dicom
@@ -118,8 +119,7 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
     import pydicom
     from pydicom.uid import generate_uid
 
-    # pydicom raises almost anything on a broken file, and its texts quote header values: only the kind is told.
-    try:
+    with dicom.without_values(partial(_refused, name)):
         source = dicom.read(data)
         pixels = _pixels(source)
         kept = _elements(source, ELEMENTS)
@@ -134,9 +134,7 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
         kept.file_meta.TransferSyntaxUID = source.file_meta.TransferSyntaxUID
         file = io.BytesIO()
         kept.save_as(file, enforce_file_format=True)
-    except Exception as error:  # noqa: BLE001
-        raise _refused(name, type(error).__name__) from None
-    return file.getvalue()
+        return file.getvalue()
 
 
 def _pixels(source: Any) -> bytes:
