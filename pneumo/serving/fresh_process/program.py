@@ -13,7 +13,7 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 def main() -> None:
@@ -28,9 +28,15 @@ def main() -> None:
     schema = model.metadata.get_input_schema()
     column = schema.input_names()[0] if schema else "image"
     loaded = {"example": example, "from_model": code.startswith(folder), "input": column}
-    print(json.dumps(loaded), file=answers, flush=True)
+    _tell(answers, loaded)
     for line in sys.stdin:
-        print(json.dumps(score(model, json.loads(line), column)), file=answers, flush=True)
+        _tell(answers, score(model, json.loads(line), column))
+
+
+def _tell(pipe: TextIO, answer: Any) -> None:
+    """Write an answer as a line; whoever started this program waits for it."""
+    pipe.write(json.dumps(answer) + "\n")
+    pipe.flush()
 
 
 def load(folder: str) -> Any:
