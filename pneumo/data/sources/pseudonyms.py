@@ -30,10 +30,11 @@ def patient_secret(home: Path) -> bytes:
     if given := os.environ.get(KEY_VARIABLE):
         return given.encode()
     path = home / KEY_FILE
-    home.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{KEY_FILE}.lock")):
-        if not path.exists():
-            _make(path)
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{KEY_FILE}.lock")):
+            if not path.exists():  # nobody was faster
+                _make(path)
     key = path.read_bytes()
     if len(key) < SHORTEST:
         raise DataError(
