@@ -2,13 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumo.errors import ModelError
+from pneumo.evaluation.measures import Operating
 from pneumo.evaluation.robustness.shortcuts import Shortcut
+from pneumo.records.data import DatasetVersion
+from pneumo.records.model import Candidate
 from pneumo.serving.bundle.image_bundle import MODEL
 from pneumo.serving.bundle.score_table import score_cells
 from pneumo.serving.bundle.scorer import Scorer
@@ -24,6 +27,16 @@ class BundleFacts(NamedTuple):
     cost: dict[str, float]
     unmeasured: tuple[str, ...] = ()
     vectors: Path | None = None
+
+
+def bundle_spec(candidate: Candidate, version: DatasetVersion, operating: Operating) -> dict[str, Any]:
+    """Fields of a bundle's spec that every kind of model has."""
+    return {
+        "name": candidate.name,
+        **operating._asdict(),
+        "dataset": version.digest,
+        "synthetic": version.synthetic,
+    }
 
 
 def require_same(bundle: Scorer, predicted: Floats, now: Floats, tolerance: float = 0.01) -> None:

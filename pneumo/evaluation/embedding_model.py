@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pneumo.data.sources.embeddings import vectors_of
-from pneumo.evaluation.bundle_checks import BundleFacts, measure_cost, require_same
+from pneumo.evaluation.bundle_checks import BundleFacts, bundle_spec, measure_cost, require_same
 from pneumo.evaluation.measures import Operating
 from pneumo.records.data import DatasetVersion, Vectors
 from pneumo.records.model import Candidate
@@ -56,12 +56,7 @@ def _make_bundle(
         folder,
         candidate.model,
         familiarity,
-        name=candidate.name,
         width=store.width,
-        temperature=operating.temperature,
-        offset=operating.offset,
-        threshold=operating.threshold,
-        dataset=version.digest,
-        synthetic=version.synthetic,
+        **bundle_spec(candidate, version, operating),
     )
     return EmbeddingBundle(spec, load_network(candidate.model), familiarity)

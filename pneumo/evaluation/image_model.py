@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.evaluation import heat_maps
-from pneumo.evaluation.bundle_checks import BundleFacts, measure_cost, require_same
+from pneumo.evaluation.bundle_checks import BundleFacts, bundle_spec, measure_cost, require_same
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.measures import Operating, is_pneumonia
 from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
@@ -76,14 +76,9 @@ def make_bundle(
         folder,
         candidate.model,
         familiarity,
-        name=candidate.name,
         size=store.size,
         fit=store.fit,
-        temperature=operating.temperature,
-        offset=operating.offset,
-        threshold=operating.threshold,
-        dataset=version.digest,
-        synthetic=version.synthetic,
+        **bundle_spec(candidate, version, operating),
     )
     return Bundle(spec, model, familiarity)
 
