@@ -37,7 +37,7 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     `patient_pattern` as in `settings.Data`; `patient_known` is False where a picture counts as a patient of its own.
     Patients of label files and of the pattern become pseudonyms; those of a version are so already and stay.
 
-    Pixels of the files that are read are kept on the shelf for `images.decode_all`. Where a copy is
+    Pixels of the files that are read are kept on the shelf for `image_store.decode_all`. Where a copy is
     in the place of an original, `sha256` is that of the original.
     """
     secret = patient_secret(home)

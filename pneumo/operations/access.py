@@ -39,7 +39,7 @@ def require_logins(settings: Settings) -> None:
 
 
 def administrator() -> tuple[str, str] | None:
-    """MLflow's administrator, where the servers are started or laid out; no worker and no flow run knows it."""
+    """MLflow's administrator, where the servers are started or set up; no worker and no flow run knows it."""
     password = os.environ.get(MLFLOW_LOGIN)
     return (os.environ.get(ADMINISTRATOR, "admin"), password) if password else None
 

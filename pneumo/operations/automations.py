@@ -22,7 +22,7 @@ STARTS = ("prefect.flow-run.Running", "prefect.flow-run.Scheduled", HEARTBEAT)
 def ensure_automations(
     api: PrefectApi, pool: Pool, silence: float = SILENCE_SECONDS, start: float | None = None
 ) -> None:
-    """Lay or renew both automations for the deployments of pneumo's pool; other flow runs are not watched.
+    """Create or renew both automations for the deployments of pneumo's pool; other flow runs are not watched.
 
     Args:
         api: where.

@@ -32,7 +32,7 @@ FOLDER = "results"
 
 
 def register(settings: Settings, say: Callable[[str], None], api: str | None = None) -> None:
-    """Lay pool, place of results and deployments on a Prefect server; the one in force if none is named."""
+    """Register pool, place of results and deployments on a Prefect server; the one in force if none is named."""
     api = api or address(settings)
     folder_of(settings).mkdir(parents=True, exist_ok=True)
     ensure_login(settings)
@@ -93,13 +93,13 @@ def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _register_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
-    """Lay the deployments of infra/prefect.yaml and the watch over their runs, unless done for this code and server."""
+    """Register the deployments of infra/prefect.yaml and the watch over their runs, unless this server has them."""
     sources = [PROJECT / DEPLOYMENTS, *FORMS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
     parts = [*(file.read_bytes() for file in sources), repr((api, variables(settings), settings.pool.type)).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
-    laid = folder_of(settings) / "deployed"
+    registered = folder_of(settings) / "deployed"
     present = set(deployment_names()) <= PrefectApi(api).deployments().keys()
-    if present and laid.is_file() and laid.read_text() == digest:
+    if present and registered.is_file() and registered.read_text() == digest:
         return
     say("registering the deployments")
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
@@ -113,15 +113,15 @@ def _register_deployments(settings: Settings, say: Callable[[str], None], api: s
             f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}"
         )
     automations.ensure_automations(PrefectApi(api), settings.pool)
-    laid.write_text(digest)
+    registered.write_text(digest)
 
 
 def deployment_names() -> list[str]:
     """The deployments of infra/prefect.yaml, without the names of their flows."""
     import yaml
 
-    laid = yaml.safe_load((PROJECT / DEPLOYMENTS).read_text(encoding="utf-8"))["deployments"]
-    return [item["name"] for item in laid]
+    listed = yaml.safe_load((PROJECT / DEPLOYMENTS).read_text(encoding="utf-8"))["deployments"]
+    return [item["name"] for item in listed]
 
 
 def _template(pool: Pool, file: Path) -> dict[str, Any]:

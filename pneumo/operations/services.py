@@ -79,7 +79,7 @@ def _answers_within(service: Service, seconds: float) -> bool:
 
 
 def _prepare(settings: Settings, say: Callable[[str], None]) -> None:
-    """Lay pool and deployments, close what has died, and let one missed run of each schedule stand for all."""
+    """Register pool and deployments, close what has died, and let one missed run of each schedule stand for all."""
     api = PrefectApi(settings.prefect_api)
     deploy.register(settings, say, settings.prefect_api)
     for closed in reconcile(settings):

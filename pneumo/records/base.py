@@ -5,7 +5,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Split = Literal["train", "validation", "test"]
 Fit = Literal["squash", "pad"]
 IMAGE, EMBEDDING = "image", "embedding"  # what a model takes, and the column in which it takes it
 LABELS = ("NORMAL", "PNEUMONIA")

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 PARENT = "mlflow.parentRunId"
-# So that MLflow's page opens on runs and models instead of on traces of chats.
-KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 class Run(Record):

@@ -37,7 +37,7 @@ def told_patients(manifest: pd.DataFrame) -> pd.Series:
 
 
 def _looks(rows: pd.DataFrame) -> pd.Series:
-    """Pictures as of `looks`, missing where they cannot be compared."""
+    """Pictures as of `picture_numbers`, missing where they cannot be compared."""
     if not {"pixels", "phash"} <= set(rows):
         return pd.Series(dtype=float)
     return picture_numbers(rows[rows["pixels"].notna() & rows["phash"].notna()])

@@ -65,11 +65,6 @@ class Acceptance(Record):
         """The version that the figures recommend or refuse."""
         return f"{self.model.rpartition('/')[0]}/{self.version}" if self.version else self.model
 
-    @property
-    def large_enough(self) -> bool:
-        """Whether every measure is known as well as `accept.half_width` asks."""
-        return all(need.enough for need in self.needs)
-
 
 def gate_rows(evaluation: Evaluation, judged: SetFigures, policy: Promotion) -> list[PolicyRow]:
     """Promotion's gates on the figures at the place."""
