@@ -127,9 +127,9 @@ def test_a_wrong_key_opens_nothing_on_s3(team):
 def test_a_version_travels_over_s3_by_its_digest(team, ran, client, tmp_path):
     digest = json.loads(ran.stdout)["digest"]
     script = (
-        "import sys; from pathlib import Path; from pneumo.data import packs, version\n"
+        "import sys; from pathlib import Path; from pneumo.data.store import packs, versions\n"
         "from pneumo.settings import load_settings\n"
-        "settings = load_settings(); packs.push(version.find_version(settings.home, sys.argv[1]), settings.data)\n"
+        "settings = load_settings(); packs.push(versions.find_version(settings.home, sys.argv[1]), settings.data)\n"
         "print(packs.pull(sys.argv[1], Path(sys.argv[2]), settings.data).digest)"
     )
     done = team.call("python", "-c", script, digest, tmp_path)
