@@ -51,7 +51,7 @@ def extract(archive: Path, home: Path, limits: Limits | None = None) -> Path:
         DataError: broken, encrypted, or it holds links, paths that lead outside, or more than the limits.
     """
     stamp = Stamp.of(archive)
-    folder = home / "cache" / "archives" / stage_key("archive", path=archive, size=stamp.size, changed=stamp.mtime_ns)
+    folder = home / "cache" / "archives" / stage_key("archive", path=archive, size=stamp.size, changed=stamp.changed_ns)
     if not is_kept(folder):
         with written_once(folder) as scratch:
             try:
