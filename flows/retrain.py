@@ -23,19 +23,21 @@ def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any]
     Args:
         data: Source. Empty: retrain.data of mlflow.yaml, or that of the champion's run.
         force: Train even if nothing has changed.
-        recipe: Parameters of train that are set here; the others are those of the champion's run.
+        recipe: Parameters of train that are set here; the others are those of the champion's run, of real images for
+            real ones, or of drawn images for drawn ones.
     """
     with operations.guard() as settings:
         operations.collapse(settings)
         if words := operations.collided(settings):
             return Cancelled(message=words)
-        source = data or settings.retrain.data
-        last = operations.model_run(settings, source)
+        source = (recipe or {}).get("data") or data or settings.retrain.data
+        given = data_tasks.ingest(source, settings.home, settings.data) if source else None
+        last = operations.model_run(settings, source, given)
         if last is None and source is None:
             return Completed(message="Nothing to do: no run has succeeded yet whose parameters could be repeated.")
         old = (last.recipe if last else {}) | ({"data": source} if source else {})
         parameters = operations.complete(old | (recipe or {}), train.fn)
-        inventory = data_tasks.ingest(parameters["data"], settings.home, settings.data)
+        inventory = given or data_tasks.ingest(parameters["data"], settings.home, settings.data)
         why, tried = operations.due(last, _digest(last, inventory, settings), inventory, parameters, settings)
         if (tried or not why) and not force:
             return Completed(message=f"Nothing to do: {tried or 'nothing has changed'}.")

@@ -2,9 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -14,10 +15,22 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _without_login(address: str | None) -> str | None:
+    """An address stands in errors, logs, links and pages, so that it may hold no user or password."""
+    if address and "@" in urlsplit(address).netloc:
+        raise PydanticCustomError(
+            "login", "expected an address without user and password, found one: give these in the environment"
+        )
+    return address
+
+
+Address = Annotated[str | None, AfterValidator(_without_login)]
+
+
 class Tracking(Section):
     """Where runs are tracked."""
 
-    uri: str | None = Field(None, description="MLflow tracking server; empty: the embedded one")
+    uri: Address = Field(None, description="MLflow tracking server; empty: the embedded one")
     experiment: str = "pneumonia"
 
 
@@ -87,7 +100,7 @@ class Data(Section):
 
     storage: str | None = Field(None, pattern="^s3://[^/]+")
     storage_originals: bool = Field(False, description="Push files as they are, with the patients in their headers")
-    s3_endpoint: str | None = None
+    s3_endpoint: Address = None
     columns: dict[Column, str] = {}
     patient_pattern: str | None = Field(
         None, description="Regular expression with a group (?P<patient>...), sought in each image's relative path"

@@ -34,6 +34,8 @@ _guarded: set[str] = set()  # flow runs of this process, one or none
 def guard() -> Iterator[Settings]:
     """Note this process, close what is dead, check that all is well; a failure is told to whoever wants to know.
 
+    They are told its kind: the words, which may quote a path and so a patient, stay on the run's page.
+
     Within a flow that is guarded already it does nothing.
     """
     settings, run = load_settings(), str(flow_run.id)
@@ -47,7 +49,8 @@ def guard() -> Iterator[Settings]:
             preflight(settings)
             yield settings
         except Exception as error:  # whatever it is: it is told, and raised again
-            notify(Message(kind="failure", title=f"{flow_run.name} failed", text=str(error), link=_page()), settings)
+            told = f"{type(error).__name__}, see the flow run"
+            notify(Message(kind="failure", title=f"{flow_run.name} failed", text=told, link=_page()), settings)
             raise
         finally:
             _guarded.discard(run)
@@ -81,9 +84,11 @@ def collided(settings: Settings) -> str:
     return schedule.collided(_api(settings), str(flow_run.id)) if settings.retrain.collision == "cancel" else ""
 
 
-def model_run(settings: Settings, source: str | None) -> retraining.RepeatableRun | None:
-    """The run whose recipe is to be repeated."""
-    return retraining.model_run(tracker(), settings, source)
+def model_run(
+    settings: Settings, source: str | None, inventory: Inventory | None = None
+) -> retraining.RepeatableRun | None:
+    """The run whose recipe is to be repeated, for the images of a source."""
+    return retraining.model_run(tracker(), settings, source, inventory.synthetic if inventory else None)
 
 
 def usual_source(settings: Settings) -> str | None:

@@ -45,6 +45,24 @@ def test_a_pattern_that_names_no_patient_is_refused(folder, monkeypatch, pattern
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("TRACKING__URI", "http://admin:SECRET@mlflow:5000"),
+        ("TRACKING__URI", "postgresql://mlflow:SECRET@db/mlflow"),
+        ("DATA__S3_ENDPOINT", "https://SECRET@minio:9000"),
+    ],
+)
+def test_an_address_that_holds_a_login_is_refused_without_repeating_it(folder, monkeypatch, name, address):
+    """It would stand in errors, links, pages and tags."""
+    monkeypatch.setenv(f"PNEUMO_{name}", address)
+    with pytest.raises(SettingsError, match="an address without user and password, found one") as caught:
+        load_settings()
+    assert "SECRET" not in str(caught.value)
+    monkeypatch.setenv(f"PNEUMO_{name}", "http://server:5000/a@b")
+    assert load_settings()
+
+
 def test_two_people_without_approval_would_ask_nobody(folder, monkeypatch):
     monkeypatch.setenv("PNEUMO_PROMOTION__TWO_PEOPLE", "true")
     with pytest.raises(SettingsError, match=r"key promotion: expected approval: true beside two_people"):

@@ -13,11 +13,15 @@ from pneumo.data.image_statistics import Row
 
 @dataclass(frozen=True)
 class Stamp:
-    """Identity of a file's content without reading it."""
+    """Identity of a file's content without reading it.
+
+    `changed_ns` is when the system last saw it change (ctime). The time of change that a file shows is anybody's to
+    set: archives, copies and de-identifying tools restore it, and DICOM files of one camera are of one size.
+    """
 
     path: str
     size: int
-    mtime_ns: int
+    changed_ns: int
 
     @classmethod
     def of(cls, path: Path) -> "Stamp":
@@ -26,7 +30,7 @@ class Stamp:
             status = os.stat(path)
         except OSError:
             return cls(str(path), -1, 0)
-        return cls(str(path), status.st_size, status.st_mtime_ns)
+        return cls(str(path), status.st_size, status.st_ctime_ns)
 
 
 class FileCache:
@@ -44,7 +48,7 @@ class FileCache:
         found: dict[str, Row] = {}
         with closing(self._open()) as connection:
             for stamp in stamps:
-                hit = connection.execute(query, (stamp.path, stamp.size, stamp.mtime_ns, self._code)).fetchone()
+                hit = connection.execute(query, (stamp.path, stamp.size, stamp.changed_ns, self._code)).fetchone()
                 if hit:
                     found[stamp.path] = json.loads(hit[0])
         return found
@@ -52,7 +56,7 @@ class FileCache:
     def put(self, rows: Mapping[Stamp, Row]) -> None:
         """Remember measurements, all of them or none; one with an error is not kept, for the next try may go well."""
         good = [(stamp, row) for stamp, row in rows.items() if not row.get("error")]
-        values = [(stamp.path, stamp.size, stamp.mtime_ns, self._code, json.dumps(row)) for stamp, row in good]
+        values = [(stamp.path, stamp.size, stamp.changed_ns, self._code, json.dumps(row)) for stamp, row in good]
         with closing(self._open()) as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", values)
 

@@ -3,7 +3,9 @@
 import functools
 import os
 import sqlite3
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -14,11 +16,21 @@ Result = TypeVar("Result")
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file next to its place and rename it there."""
+    """Write a file next to its place and rename it there; of several writers at once one is the last."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_bytes(data)
-    os.replace(scratch, path)
+    with whole(path) as scratch:
+        scratch.write_bytes(data)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file of this writer's own beside a place, renamed there when the block ends well; else it is removed."""
+    scratch = path.with_name(f".{uuid.uuid4().hex[:8]}.part")  # a long name would become too long by what is added
+    try:
+        yield scratch
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def tells_disk_errors(stage: Callable[P, Result]) -> Callable[P, Result]:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pneumo.errors import DataError
 
 CONNECTIONS = 32
+CHUNK = 2**20
 ATTEMPTS = 5
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0  # seconds
 TRANSIENT = ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError", "ConnectionClosedError")
@@ -97,6 +99,21 @@ class Bucket:
         arguments = {"Bucket": self.name, "Key": key, **condition}
         data: bytes = self._call(key, lambda: self._client.get_object(**arguments)["Body"].read())
         return data
+
+    def save(self, key: str, file: Path, etag: str) -> tuple[int, str]:
+        """Write an object to a file, a part at a time, if it is still that one; returns its length and MD5."""
+
+        def fetch() -> tuple[int, str]:
+            length, digest = 0, hashlib.md5(usedforsecurity=False)
+            with file.open("wb") as target:
+                body = self._client.get_object(Bucket=self.name, Key=key, IfMatch=etag)["Body"]
+                for part in body.iter_chunks(CHUNK):
+                    target.write(part)
+                    digest.update(part)
+                    length += len(part)
+            return length, digest.hexdigest()
+
+        return self._call(key, fetch)
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object; the server verifies its MD5."""

@@ -45,7 +45,7 @@ def require_same(bundle: Scorer, predicted: Floats, now: Floats, tolerance: floa
     Raises:
         ModelError: a probability differs by more than the tolerance.
     """
-    if (gap := float(np.abs(now - predicted).max())) > tolerance:
+    if not (gap := float(np.abs(now - predicted).max())) <= tolerance:  # nor is no number the same
         raise ModelError(
             f"Expected model {bundle.spec.name} to score test images as in its predictions, but a probability differs"
             f" by {gap:.3f}: its files do not belong together; train it again."

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.data.quality.columns import drift_figures
-from pneumo.data.quality.two_sample_test import audit_manifests
+from pneumo.data.quality.two_sample_test import audit_manifests, can_be_audited
 from pneumo.records.base import Record
 from pneumo.records.data import ShiftAudit
 from pneumo.sections import Watch
@@ -18,6 +18,8 @@ EMBEDDING = "embedding_drift"
 
 class Drift(Record):
     """What a look at a source found; without `figures` and `audit` where too few images are new to judge.
+
+    Figures that an older champion's manifest does not tell are left out.
 
     `champion` is a version of the registered model, `known` the number of images of its data set.
     """
@@ -58,8 +60,11 @@ def measure_drift(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame
     found = Drift(champion=champion, images=len(readable), known=len(reference), new=len(new), figures={})
     if len(new) < fewest:
         return found
-    figures = {**drift_figures(new, trained), EMBEDDING: embedding_drift(new, trained)}
-    return found.model_copy(update={"figures": figures, "audit": audit_manifests("new", trained, new)})
+    figures = drift_figures(new, trained)
+    if "phash" in trained:
+        figures[EMBEDDING] = embedding_drift(new, trained)
+    audit = audit_manifests("new", trained, new) if can_be_audited(trained) else None
+    return found.model_copy(update={"figures": figures, "audit": audit})
 
 
 def embedding_drift(now: pd.DataFrame, then: pd.DataFrame) -> float:

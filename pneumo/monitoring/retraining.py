@@ -54,13 +54,17 @@ def tags(digest: str, inventory: str, recipe: Mapping[str, Any], settings: Setti
     return {RECIPE: json.dumps(dict(recipe)), INVENTORY: inventory, **dict(zip(PARTS, parts, strict=True))}
 
 
-def model_run(tracker: Tracker, settings: Settings, source: str | None) -> RepeatableRun | None:
+def model_run(
+    tracker: Tracker, settings: Settings, source: str | None, synthetic: bool | None = None
+) -> RepeatableRun | None:
     """The run to repeat: the champion's, that of the source first, then that of real images.
 
     A later run is no better a recipe, also if it alone is of the source: it may have been a trial. Without a champion
-    it is the newest success of the source.
+    it is the newest success of the source. What suits drawn images is no recipe for real ones, nor the other way: with
+    `synthetic` the champion is one of images like those of the source.
     """
-    champions = [run for synthetic in (False, True) if (run := _champion_run(tracker, settings, synthetic))]
+    kinds = (False, True) if synthetic is None else (synthetic,)
+    champions = [run for kind in kinds if (run := _champion_run(tracker, settings, kind))]
     champions.sort(key=lambda run: run.recipe["data"] != source)  # stable: real images first
     return champions[0] if champions else last_success(tracker, source)
 

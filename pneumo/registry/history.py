@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pydantic import ValidationError
+
+from pneumo.errors import PromotionError
 from pneumo.records.base import Record
 from pneumo.records.decision import DecisionCount
 from pneumo.sections import Registry
@@ -101,9 +104,20 @@ def read(tracker: Tracker, name: str) -> list[Entry]:
 
 
 def entries(tags: Mapping[str, str]) -> list[Entry]:
-    """The entries among a registered model's tags, oldest first."""
-    found = [Entry.model_validate_json(value) for key, value in tags.items() if key.startswith(HISTORY)]
+    """The entries among a registered model's tags, oldest first; PromotionError where one is of no known kind."""
+    found = [_entry(key, value) for key, value in tags.items() if key.startswith(HISTORY)]
     return sorted(found, key=lambda entry: (entry.number, entry.when, entry.id))
+
+
+def _entry(key: str, value: str) -> Entry:
+    try:
+        return Entry.model_validate_json(value)
+    except ValidationError as error:
+        wrong = ", ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}" for item in error.errors()[:2])
+        raise PromotionError(
+            f"Expected entries of the history that this pneumo knows, but of the tag {key} it does not ({wrong}): a"
+            " newer one may have written it, install that."
+        ) from None
 
 
 def append(tracker: Tracker, registered: str, entry: Entry) -> None:

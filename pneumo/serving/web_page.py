@@ -1,6 +1,7 @@
 """A page to drop an X-ray on: probability, threshold, heat map and model version. Needs the extra `app` (Gradio)."""
 
 import html
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ def answer(bundle: Bundle, path: Path) -> Answer:
     spec = bundle.spec
     image = decode(path, spec.size, spec.fit, name=path.name)[None]
     scores = bundle.score(image)
+    if not math.isfinite(scores.probability[0]):
+        raise DataError(f"Expected a probability of {path.name}, but the model gives no number: use another model.")
     shown = overlay(decode(path, SHOWN, spec.fit, name=path.name), bundle.maps(image)[0])
     label = str(bundle.label(scores.probability)[0])
     return Answer(shown, float(scores.probability[0]), label, bool(scores.unlike[0]))

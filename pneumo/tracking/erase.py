@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pneumo.errors import TrackingError
 from pneumo.records.base import Record
-from pneumo.tracking.connection import MISSING, as_tracking_errors, pages
+from pneumo.tracking.connection import MISSING, as_tracking_errors, pages, quoted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,10 +36,11 @@ class Erasing:
     client: "MlflowClient"
 
     @as_tracking_errors
-    def models_of_runs(self, experiment_ids: list[str]) -> Mapping[str, list[str]]:
-        """Ids of the logged models by the run that logged them."""
+    def models_of_runs(self, experiment_ids: list[str], run_id: str | None = None) -> Mapping[str, list[str]]:
+        """Ids of the logged models by the run that logged them, of one run or of all."""
         found: dict[str, list[str]] = {}
-        for model in pages(lambda token: self.client.search_logged_models(experiment_ids, page_token=token)):
+        words = f"source_run_id = {quoted(run_id)}" if run_id else None
+        for model in pages(lambda token: self.client.search_logged_models(experiment_ids, words, page_token=token)):
             found.setdefault(str(model.source_run_id), []).append(model.model_id)
         return found
 

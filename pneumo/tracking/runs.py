@@ -113,15 +113,29 @@ class Runs:
     @as_tracking_errors
     def all_runs(self) -> list[Run]:
         """Every run of the experiment, newest first."""
-        ordered = ["attributes.start_time DESC"]
-        return [
-            _record(run)
-            for run in pages(
-                lambda token: self.client.search_runs(
-                    [self.experiment_id], "", max_results=1000, order_by=ordered, page_token=token
-                )
-            )
-        ]
+        return self._matching("")
+
+    @as_tracking_errors
+    def active_run(self, run_id: str) -> Run | None:
+        """One run of the experiment that nobody has deleted."""
+        return next(iter(self._matching(f"attributes.run_id = {quoted(run_id)}")), None)
+
+    @as_tracking_errors
+    def runs_below(self, run_id: str) -> list[Run]:
+        """The runs whose parent this is."""
+        return self._matching(f"tags.`{PARENT}` = {quoted(run_id)}")
+
+    @as_tracking_errors
+    def runs_after(self, started: float, tags: Mapping[str, str], limit: int) -> list[Run]:
+        """The first runs with these tags that began later than so many seconds since 1970."""
+        words = [f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()]
+        found = self.client.search_runs(
+            [self.experiment_id],
+            " and ".join([f"attributes.start_time > {round(started * 1000)}", *words]),
+            order_by=["attributes.start_time ASC"],
+            max_results=limit,
+        )
+        return [_record(run) for run in found]
 
     @as_tracking_errors
     def series(self, run_id: str, metric: str) -> list[tuple[float, float]]:
@@ -139,6 +153,15 @@ class Runs:
     def run_url(self, run_id: str) -> str:
         """The run's page."""
         return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
+
+    def _matching(self, words: str) -> list[Run]:
+        """All runs that a filter takes, newest first."""
+        where = ([self.experiment_id], words)
+        newest = ["attributes.start_time DESC"]
+        found = pages(
+            lambda token: self.client.search_runs(*where, max_results=1000, order_by=newest, page_token=token)
+        )
+        return [_record(run) for run in found]
 
     def _create_experiment(self) -> str:
         from mlflow.exceptions import MlflowException

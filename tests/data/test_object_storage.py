@@ -4,6 +4,7 @@ import boto3
 import pandas as pd
 import pytest
 
+from pneumo.data import object_storage
 from pneumo.data.object_storage import Bucket
 from pneumo.data.sources import s3 as mirrors
 from pneumo.data.sources.s3 import mirror
@@ -23,13 +24,12 @@ def client(s3_server):
 def fetched(monkeypatch):
     """Keys that are fetched from now on."""
     keys: list[str] = []
-    get = Bucket.get
 
-    def counted(self, key, etag=None):
-        keys.append(key)
-        return get(self, key, etag)
+    def count(name):
+        real = getattr(Bucket, name)
+        monkeypatch.setattr(Bucket, name, lambda self, key, *args: keys.append(key) or real(self, key, *args))
 
-    monkeypatch.setattr(Bucket, "get", counted)
+    count("get"), count("save")
     return keys
 
 
@@ -75,19 +75,19 @@ def test_a_place_may_be_one_object_or_the_whole_bucket(client, s3_server):
 def test_a_broken_off_mirror_goes_on(chest_set, home, s3_server, upload, monkeypatch):
     upload(chest_set, "broken-off/set")
     monkeypatch.setattr(mirrors, "BLOCK", 10)
-    get, calls = Bucket.get, []
+    save, calls = Bucket.save, []
 
-    def dies(self, key, etag=None):
+    def dies(self, key, *args):
         calls.append(key)
         if len(calls) > 25:
             raise DataError("the line went dead")
-        return get(self, key, etag)
+        return save(self, key, *args)
 
-    monkeypatch.setattr(Bucket, "get", dies)
+    monkeypatch.setattr(Bucket, "save", dies)
     with pytest.raises(DataError, match="line went dead"):
         mirror("s3://hospital/broken-off/set", home, s3_server)
     calls.clear()
-    monkeypatch.setattr(Bucket, "get", lambda self, key, etag=None: calls.append(key) or get(self, key, etag))
+    monkeypatch.setattr(Bucket, "save", lambda self, key, *args: calls.append(key) or save(self, key, *args))
     mirror("s3://hospital/broken-off/set", home, s3_server)
     assert len(calls) <= 48 - 20
 
@@ -96,6 +96,29 @@ def test_an_s3_source_is_the_same_set_as_the_folder(chest_set, home, s3_server, 
     upload(chest_set, "same/set")
     there = ingest("s3://hospital/same/set", home, Data(s3_endpoint=s3_server))
     assert there.key == ingest(str(chest_set), tmp_path / "other", Data()).key
+
+
+def test_no_object_is_held_in_memory_whatever_its_size(s3_server, client, home, monkeypatch):
+    content = bytes(5 * 2**20 + 7)
+    client.put_object(Bucket="hospital", Key="large/a.png", Body=content)
+    parts, update = [], object_storage.hashlib.md5
+
+    class Counted:
+        def __init__(self, **options):
+            self.digest = update(**options)
+
+        def update(self, part):
+            parts.append(len(part))
+            self.digest.update(part)
+
+        def hexdigest(self):
+            return self.digest.hexdigest()
+
+    monkeypatch.setattr(object_storage.hashlib, "md5", Counted)
+    monkeypatch.setattr(Bucket, "get", None)
+    folder = mirror("s3://hospital/large", home, s3_server)
+    assert (folder / "a.png").read_bytes() == content and max(parts) <= 2**20
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
 
 
 def test_an_archive_on_s3_is_unpacked(chest_set, home, s3_server, client, tmp_path):

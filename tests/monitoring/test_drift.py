@@ -48,6 +48,16 @@ def test_only_new_contents_are_counted_and_few_are_not_judged(pictures):
     assert set(judged.figures) == {"intensity_drift", "size_drift", "embedding_drift"}
 
 
+@pytest.mark.parametrize(
+    ("lacks", "told"),
+    [(["phash"], {"intensity_drift", "size_drift"}), (["phash", "histogram", "symmetry"], {"size_drift"})],
+)
+def test_a_champion_of_before_is_compared_by_what_its_manifest_tells(pictures, lacks, told):
+    then = manifest(pictures[:80]).drop(columns=lacks)
+    found = drift.measure_drift(manifest(pictures), "3", then, fewest=30)
+    assert (set(found.figures), found.audit) == (told, None)
+
+
 def test_a_look_says_whether_new_images_are_from_elsewhere(pictures):
     then, here = (
         manifest(pictures[:80]),

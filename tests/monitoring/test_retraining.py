@@ -101,6 +101,23 @@ def test_the_champion_s_recipe_is_repeated_and_not_that_of_a_trial_after_it(trac
 
 
 @pytest.mark.services
+def test_real_images_are_not_trained_on_by_the_recipe_of_drawn_ones_nor_the_other_way(tracker):
+    names = Registry(model=f"lungs-{tracker.experiment}", phantom_model=f"drawn-{tracker.experiment}")
+    settings = Settings(registry=names)
+    drawn = ended(tracker, {"data": "phantom", "epochs": 1})
+    runs = {names.phantom_model: drawn}
+    for expected in (None, "real"):
+        for name, run_id in runs.items():
+            made = tracker.client.create_logged_model(tracker.experiment_id).model_uri
+            number = tracker.register(made, name, tags={"pipeline.run": run_id})
+            tracker.set_alias(name, "champion", number)
+        found = retraining.model_run(tracker, settings, "/never seen", synthetic=False)
+        assert (found and found.run_id) == runs.get(names.model) and (found is None) == (expected is None)
+        assert retraining.model_run(tracker, settings, "phantom:99", synthetic=True).run_id == drawn
+        runs[names.model] = ended(tracker, {"data": "/scans", "epochs": 3})
+
+
+@pytest.mark.services
 def test_what_was_tried_once_is_not_tried_for_ever(tracker):
     now = retraining.tags("d", "i", {"data": "/tried"}, Settings())
     assert retraining.tried(tracker, now) == ""

@@ -176,6 +176,38 @@ def test_a_removed_run_takes_its_files_and_models_with_it(registered, tracker):
 
 
 @pytest.mark.services
+def test_what_became_of_a_run_since_the_plan_is_seen_without_planning_all_anew(registered, tracker, monkeypatch):
+    settings, _, made = registered
+    keep = tracked.needed(tracker, settings).model_copy(update={"runs": frozenset()})
+    plan = [remove for _, remove in tracked.old_runs(tracker, settings, keep)]  # the newest first: of versions 4 to 1
+    assert len(plan) == 4
+    monkeypatch.setattr(Tracker, "all_runs", None)
+    tracker.client.delete_run(made[0][1])  # a person did, and may restore it
+    tracker.start_run("mine", parent=made[1][2], tags={"mlflow.source.name": "notebook"})
+    assert [remove() for remove in plan] == [False] * 4  # needed, needed, with a run of a person's, deleted
+    tags = tracker.client.get_run(made[0][1]).data.tags
+    assert "pneumo.erased" not in tags
+    tracker.client.restore_run(made[0][1])
+    for _, parent, *_ in made[1:]:
+        tracker.client.delete_run(parent)
+    assert not plan[-1](), "it is one of the newest now"
+    for _, parent, *_ in made[1:]:
+        tracker.client.restore_run(parent)
+    assert plan[-1]()
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("entry", ["{}", '{"version": "1", "proof": "x"}', "no JSON"])
+def test_nothing_is_planned_where_the_history_has_an_entry_that_only_a_newer_pneumo_can_read(
+    registered, tracker, entry
+):
+    settings, name, _ = registered
+    tracker.set_model_tag(name, "pneumo.history.000009.abc", entry)
+    with pytest.raises(TrackingError, match=r"tag pneumo.history.000009.abc, .* a newer pneumo may have written it"):
+        tracked.needed(tracker, settings)
+
+
+@pytest.mark.services
 def test_a_version_that_a_rollback_took_up_since_the_plan_stays_with_its_run(registered, tracker):
     settings, name, made = registered
     keep = tracked.needed(tracker, settings)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from typer.testing import CliRunner
 from pneumo.cli import app
 from pneumo.data import manifest
 from pneumo.errors import DataError, PneumoError, PromotionError, TrackingError
+from pneumo.evaluation.measures import Operating
 from pneumo.registry.acceptance import subject
 from pneumo.registry.acceptance.accept import accept
 from pneumo.registry.history import history
 from pneumo.registry.promotion import comparison, load_check, version_evidence
+from pneumo.serving.fresh_process.client import Answer
 from pneumo.settings import Settings
-from pneumo.tracking import Tracker
+from pneumo.tracking import Tracker, package
 from pneumo.tracking.system import REQUESTER
 
 LIMITS = {"maximum_calibration_error": 0.12, "minimum_specificity": 0.5, "minimum_sensitivity": 0.7}
@@ -127,6 +130,20 @@ def test_no_patient_calibrates_and_judges(here: Any, tmp_path: Path) -> None:
     rows = pd.read_parquet(evidence(here, ask(here, calibrate=60).run_url, tmp_path) / "scored.parquet")
     sides = rows.groupby("patient")["calibrated_on"].nunique()
     assert set(sides) == {1} and rows["calibrated_on"].sum() == 60
+
+
+def test_scores_are_kept_of_the_same_weights_with_the_same_code_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    row = Answer(probability=0.5, label="NORMAL", error=None, unlike=False)
+    monkeypatch.setattr(subject, "ask", lambda tracker, uri, cells: asked.append(uri) or SimpleNamespace(rows=[row]))
+    place, rows = SimpleNamespace(key="k", root=tmp_path), pd.DataFrame({"path": ["a.png"]})
+    for number, code in ("1", "a"), ("2", "a"), ("3", "mended"):
+        version = SimpleNamespace(uri=number, tags={version_evidence.FILES: "f", package.TAG: code})
+        of_it: Any = SimpleNamespace(version=version, operating=Operating(0, 1, 0.5))
+        subject._scores(None, of_it, place, rows, tmp_path)  # type: ignore[arg-type]
+    assert asked == ["1", "3"]
 
 
 def test_the_same_question_twice_is_one_version(here: Any) -> None:

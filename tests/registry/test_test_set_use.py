@@ -11,10 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from pneumo.cli import app
+from pneumo.errors import PromotionError
 from pneumo.evaluation.statistics.significance import significance
 from pneumo.registry import test_set_use
 from pneumo.registry.champion import champion, refused
 from pneumo.registry.history import LONGEST_REASON, By, Entry, HistoryRow, RegistryState, history, read
+from pneumo.registry.history import entries as entries_of
 from pneumo.registry.promotion import entries
 from pneumo.sections import Promotion
 from pneumo.settings import Settings
@@ -144,6 +146,17 @@ def test_where_a_tie_promotes_nothing_is_spent() -> None:
     """A wider interval would call worse models a tie, and promote them."""
     found = test_set_use.count_decision([decided("one", "1", [])], IMAGES, "two", "1", Promotion(tie="promote"))
     assert (found.number, found.comparison, found.significance, found.spent) == (2, 0, 0.0, False)
+
+
+@pytest.mark.parametrize(
+    "newer", [{"action": "merger"}, {"weight": 0.5}, {"look": {"kind": "split"}}], ids=["an action", "a key", "a look"]
+)
+def test_an_entry_that_only_a_newer_pneumo_knows_is_told_and_stands_for_nothing(newer: dict[str, Any]) -> None:
+    known = json.loads(decided("a", None, []).model_dump_json(exclude={"took_effect", "withdrawn"}))
+    assert entries_of({"pneumo.history.000001.a": json.dumps(known)})
+    tags = {"pneumo.history.000001.a": json.dumps(known | newer)}
+    with pytest.raises(PromotionError, match=r"of the tag pneumo\.history\.000001\.a it does not .* a newer one may"):
+        entries_of(tags)
 
 
 def test_entries_of_before_looks_were_counted_can_be_read() -> None:

@@ -16,12 +16,13 @@ def test_an_exported_network_gives_the_same_probabilities(bundle, tiny, tmp_path
     assert found.gap < 1e-4 and found.path.is_file() and found.megabytes > 0
 
 
-def test_an_export_that_gives_something_else_is_not_kept(bundle, tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("more", [1, np.nan])
+def test_an_export_that_gives_something_else_is_not_kept(bundle, tiny, tmp_path, monkeypatch, more):
     write, load = exporting.FORMS["litert"]
 
     def load_wrong(path):
         run = load(path)
-        return lambda image: run(image) + 1
+        return lambda image: run(image) + more
 
     monkeypatch.setitem(exporting.FORMS, "litert", (write, load_wrong))
     with pytest.raises(ModelError, match=r"Expected litert to give the same probabilities within 0\.001, the gap is"):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from pneumo.errors import DataError
+from pneumo.serving.bundle.image_bundle import Bundle
+from pneumo.serving.bundle.scorer import Scores
 from pneumo.serving.web_page import FILES, SHOWN, answer, served_page
 from tests.leaks import hits
 from tests.planted import KINDS, WORDS, picture
@@ -27,6 +29,13 @@ def test_an_image_gets_its_probability_label_and_heat_map(bundle, tiny, image):
     assert found.probability == pytest.approx(expected)
     assert found.label == ("PNEUMONIA" if expected >= bundle.spec.threshold else "NORMAL")
     assert found.picture.shape == (SHOWN, SHOWN, 3) and found.picture.dtype == np.uint8
+
+
+def test_an_image_of_which_the_model_gives_no_number_is_not_called_normal(bundle, image, monkeypatch):
+    nothing = Scores(np.array([np.nan]), np.array([np.nan]), np.array([True]))
+    monkeypatch.setattr(Bundle, "score", lambda self, images: nothing)
+    with pytest.raises(DataError, match=rf"a probability of {image.name}, but the model gives no number"):
+        answer(bundle, image)
 
 
 def test_a_file_that_is_no_image_is_named(bundle, tmp_path):

@@ -2,10 +2,15 @@
 
 import os
 
+import pytest
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
+from pneumo.errors import DataError
+from pneumo.operations import notify
+from pneumo.settings import Settings
 from tasks import operations
+from tests.webhook import Webhook
 
 
 def test_a_flow_called_from_python_asks_the_server_that_runs_it(mlflow_server, tmp_path, monkeypatch):
@@ -23,3 +28,16 @@ def test_a_flow_called_from_python_asks_the_server_that_runs_it(mlflow_server, t
         asked, default = run()
     assert asked.endswith("/api") and not default
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_a_failed_run_tells_others_its_kind_and_no_path_of_a_patient(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(operations, "load_settings", lambda: Settings(home=tmp_path))
+    for name in ("close_dead", "preflight"):
+        monkeypatch.setattr(operations, name, lambda settings: None)
+    with Webhook() as webhook:
+        monkeypatch.setenv(notify.VARIABLE, webhook.url)
+        with pytest.raises(DataError, match="Mustermann"), operations.guard():
+            raise DataError("Expected a file, but NORMAL/Mustermann_Erika.png is a pipe: take it out.")
+    assert [(told["kind"], "Mustermann" in str(told)) for told in webhook.got] == [("failure", False)]
+    assert "DataError, see the flow run" in webhook.got[0]["text"]

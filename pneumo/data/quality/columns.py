@@ -72,19 +72,20 @@ def shift_figures(manifest: pd.DataFrame) -> tuple[dict[str, float], dict[str, s
 def drift_figures(manifest: pd.DataFrame, reference: pd.DataFrame) -> dict[str, float]:
     """Population stability index of intensities and of sizes against a reference manifest; 0 is no drift.
 
-    Sum of (p - q) ln(p / q) over bins; by custom 0.1 is small and 0.25 large.
+    Sum of (p - q) ln(p / q) over bins; by custom 0.1 is small and 0.25 large. Nothing of unreadable images, and
+    no intensities where the reference was made before manifests kept them.
     """
     now, then = manifest[manifest["error"].isna()], reference
+    if now.empty:
+        return {}
     edges = np.quantile(np.log(then["width"] * then["height"]), np.linspace(0, 1, 11)[1:-1])
 
     def sizes(table: pd.DataFrame) -> NDArray[np.float64]:
         places = np.searchsorted(edges, np.log(table["width"] * table["height"]))
         return np.bincount(places, minlength=10) / len(table)
 
-    return {
-        "intensity_drift": _stability(_histogram(now), _histogram(then)),
-        "size_drift": _stability(sizes(now), sizes(then)),
-    }
+    kept = {"intensity_drift": _stability(_histogram(now), _histogram(then))} if "histogram" in then else {}
+    return kept | {"size_drift": _stability(sizes(now), sizes(then))}
 
 
 def _histogram(table: pd.DataFrame) -> NDArray[np.float64]:

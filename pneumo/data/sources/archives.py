@@ -1,23 +1,19 @@
 """Zip and tar archives, taken as hostile: nothing is written outside the target, and what comes out is limited."""
 
-import bz2
-import gzip
 import lzma
 import os
-import stat
 import struct
-import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar, cast
+from typing import TypeVar
 
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.file_cache import Stamp
+from pneumo.data.sources.archive_members import CHUNK, Member, entries, is_zip, members
 from pneumo.errors import DataError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -26,30 +22,21 @@ BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error,
     *CLASH,
 )  # fmt: skip
-CHUNK = 2**20
-LONGEST_HEADER = 2**18  # bytes, with names, comments and attributes
-PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 LONGEST_NAME = 255  # bytes, of common file systems
 Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold; the ratio of unpacked to packed size counts from `ratio_from` bytes on."""
+    """What an archive may hold; folders count as files, a tape's headers as bytes.
+
+    The ratio of unpacked to packed size counts from `ratio_from` bytes on.
+    """
 
     files: int = 1_000_000
     total: int = 200 * 2**30
     ratio: float = 100.0
     ratio_from: int = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file in an archive; `plain` is false for links and devices."""
-
-    name: str
-    plain: bool
-    open: Callable[[], IO[bytes]]
 
 
 def is_archive(path: Path) -> bool:
@@ -64,7 +51,7 @@ def extract(archive: Path, home: Path, limits: Limits | None = None) -> Path:
         DataError: broken, encrypted, or it holds links, paths that lead outside, or more than the limits.
     """
     stamp = Stamp.of(archive)
-    folder = home / "cache" / "archives" / stage_key("archive", path=archive, size=stamp.size, changed=stamp.mtime_ns)
+    folder = home / "cache" / "archives" / stage_key("archive", path=archive, size=stamp.size, changed=stamp.changed_ns)
     if not is_kept(folder):
         with written_once(folder) as scratch:
             try:
@@ -86,8 +73,13 @@ def _reason(error: Exception) -> str:
 def _unpack(archive: Path, target: Path, limits: Limits) -> None:
     total, files = 0, 0
     allowed = max(limits.ratio_from, archive.stat().st_size * limits.ratio)
-    for member in _as_archive_errors(_members(archive)):
+    if is_zip(archive):
+        _require_fit(archive, 0, entries(archive), limits, allowed)
+    for member in _as_archive_errors(members(archive)):
         files += 1
+        _require_fit(archive, max(total, member.end), files, limits, allowed)
+        if member.folder:
+            continue
         path = target / _safe(member, archive)
         if "__MACOSX" in path.parts:
             continue
@@ -95,12 +87,16 @@ def _unpack(archive: Path, target: Path, limits: Limits) -> None:
         with path.open("wb") as sink:
             for chunk in _as_archive_errors(_chunks(member)):
                 total += len(chunk)
-                if files > limits.files or total > min(limits.total, allowed):
-                    raise DataError(
-                        f"Expected an archive of images, but {archive} unpacks to over {total >> 20} MiB in {files}"
-                        " files, as a decompression bomb does: unpack it yourself and give the folder."
-                    )
+                _require_fit(archive, total, files, limits, allowed)
                 sink.write(chunk)
+
+
+def _require_fit(archive: Path, total: int, files: int, limits: Limits, allowed: float) -> None:
+    if files > limits.files or total > min(limits.total, allowed):
+        raise DataError(
+            f"Expected an archive of images, but {archive} unpacks to over {total >> 20} MiB in {files} files, as a"
+            " decompression bomb does: unpack it yourself and give the folder."
+        )
 
 
 def _as_archive_errors(parts: Iterator[Part]) -> Iterator[Part]:
@@ -130,59 +126,3 @@ def _safe(member: Member, archive: Path) -> PurePosixPath:
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
         raise DataError(f"Expected names of at most {LONGEST_NAME} bytes in {archive}, but one is longer: rename it.")
     return path
-
-
-def _members(archive: Path) -> Iterator[Member]:
-    if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as packed:
-            for entry in packed.infolist():
-                if entry.flag_bits & 1:
-                    raise zipfile.BadZipFile("it is encrypted")
-                if not entry.is_dir():
-                    kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 where the archive was not made on Unix
-                    yield Member(entry.filename, kind in (0, stat.S_IFREG), partial(packed.open, entry))
-    else:
-        with _Bytes(archive) as file, tarfile.open(fileobj=cast("IO[bytes]", file), mode="r:") as tape:
-            while item := file.header_of(tape):
-                if not item.isdir():
-                    yield Member(item.name, item.isfile(), partial(_opened, tape, item))
-
-
-class _Bytes:
-    """An unpacked tape, of whose headers tarfile may read a limited part each: it keeps names and lists in memory."""
-
-    def __init__(self, archive: Path) -> None:
-        with archive.open("rb") as file:
-            begin = file.read(6)
-        unpack = next((unpack for magic, unpack in PACKED.items() if begin.startswith(magic)), open)
-        self._file: IO[bytes] = unpack(archive, "rb")
-        self._left = LONGEST_HEADER  # the first header is read as the tape is opened
-        self.seek, self.tell = self._file.seek, self._file.tell
-
-    def header_of(self, tape: tarfile.TarFile) -> tarfile.TarInfo | None:
-        """The next header; those before it are forgotten."""
-        tape.members, tape.pax_headers = [], {}  # type: ignore[attr-defined]
-        self._left = LONGEST_HEADER
-        header = tape.next()
-        self._left = sys.maxsize
-        return header
-
-    def read(self, size: int) -> bytes:
-        """At most so many bytes."""
-        self._left -= size
-        if self._left < 0:
-            raise tarfile.ReadError(f"a header of over {LONGEST_HEADER >> 10} KiB")
-        return self._file.read(size)
-
-    def __enter__(self) -> "_Bytes":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def _opened(tape: tarfile.TarFile, item: tarfile.TarInfo) -> IO[bytes]:
-    stream = tape.extractfile(item)
-    if stream is None:
-        raise tarfile.ExtractError(f"{item.name} is no file")
-    return stream

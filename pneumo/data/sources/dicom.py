@@ -15,6 +15,7 @@ from pneumo.errors import DataError
 
 CLIPPED = 0.5
 LAST_OF_PATIENT = 0x0012  # group of the elements that say who it is; PatientIdentityRemoved is in it
+OTHERS = ("AccessionNumber", "OtherPatientIDs")  # by which others know whose the picture is
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax that packs all behind its name
 
 
@@ -88,8 +89,9 @@ def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
     """Who is on the picture, and whether the file's own path gives it away.
 
     The first is a keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer, None where the file names no
-    patient. The second is true where `name` holds a part of the patient's name, the identifier or the date of birth
-    (`names_patient`), and the header does not say that identities were removed. What follows in the file may be broken.
+    patient. The second is true where `name` holds a part of the patient's name, an identifier, the accession number of
+    the examination or the date of birth (`names_patient`), and the header does not say that identities were removed.
+    What follows in the file may be broken.
 
     Raises:
         DataError: the header is broken.
@@ -102,8 +104,14 @@ def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
     with without_values(told):
         dataset = read(data, LAST_OF_PATIENT)
         identifier, issuer, person, birth, removed = (str(dataset.get(tag) or "").strip() for tag in wanted)
-    named = removed.upper() != "YES" and names_patient(name, person, identifier, birth)
+        numbers = {identifier, *(number.strip() for tag in OTHERS for number in _several(dataset.get(tag)))}
+    named = removed.upper() != "YES" and any(names_patient(name, person, number, birth) for number in numbers)
     return pseudonym("dicom", f"{issuer}\0{identifier}", secret) if identifier else None, named
+
+
+def _several(value: Any) -> list[str]:
+    """The texts of an element that may have none, one or several."""
+    return [value] if isinstance(value, str) else list(map(str, value or ()))
 
 
 def _gray(dataset: Any) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """A Parquet of embeddings as somebody else wrote it, to keys and numbers; whatever is not clean is refused."""
 
 import io
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 KEYS = ("sha256", "path")
 # Numbers that tables are left with by accident: they tell the label, or the order of the files, which does as well.
-NO_FEATURES = {*COLUMNS, "target", "class", "index", "Unnamed: 0"}
+NO_FEATURES = (
+    *COLUMNS, "label", "labels", "target", "targets", "class", "classes", "y", "y_true", "truth", "ground_truth", "gt",
+    "diagnosis", "disease", "finding", "findings", "normal", "pneumonia", "patient_id", "subject", "subject_id", "fold",
+    "id", "image_id", "study_id", "row", "index", "level_0", "unnamed: 0",
+)  # fmt: skip
 SHOWN = 60  # letters of a bad value
 
 
@@ -103,7 +108,7 @@ def _of_columns(table: "pyarrow.Table", shown: str) -> Floats:
     names = [name for name in table.column_names if name not in KEYS]
     for name in names:
         kind = table.schema.field(name).type
-        if name in NO_FEATURES or name.startswith("__index_level_"):
+        if _plain(name) in map(_plain, NO_FEATURES) or name.startswith("__index_level_"):
             raise DataError(f"Expected features only in {shown}, but column {name} is none: take it out of the file.")
         if not _is_number(kind):
             raise DataError(f"Expected numbers in column {name} of {shown}, got {kind}: take it out, or write floats.")
@@ -111,12 +116,18 @@ def _of_columns(table: "pyarrow.Table", shown: str) -> Floats:
     return _enough(np.stack(columns, axis=1) if columns else np.zeros((table.num_rows, 0)), "with numbers", shown)
 
 
+def _plain(name: str) -> str:
+    """A name without case, and without what separates its words: patientid of Patient ID."""
+    return re.sub(r"[\W_]", "", name).casefold()
+
+
 def _numbers(column: Any) -> NDArray[np.floating]:
     """Floats, NaN where there is nothing."""
     from pyarrow import float64
 
     with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused
-        narrow: Floats = column.cast(float64()).to_numpy().astype(np.float32)
+        # Not safe: a whole number beyond 2**53 is rounded, as all are to float32.
+        narrow: Floats = column.cast(float64(), safe=False).to_numpy().astype(np.float32)
     return narrow
 
 

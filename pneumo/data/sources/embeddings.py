@@ -3,7 +3,8 @@
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,23 +65,26 @@ def vectors_of(path: Path, sha256: "pd.Series[str]") -> Floats:
 
 
 def _files(place: str, settings: Data) -> Iterator[tuple[str, bytes]]:
+    """Names and contents, one after the other: all together may be more than memory holds."""
+    found: list[tuple[str, Callable[[], bytes]]]
     if place.startswith("s3://"):
         bucket = Bucket(place, settings.s3_endpoint)
         found = [
-            (f"s3://{bucket.name}/{item.key}", bucket.get(item.key))
+            (f"s3://{bucket.name}/{item.key}", partial(bucket.get, item.key))
             for item in bucket.at_or_below()
             if item.key.endswith(SUFFIX)
         ]
     else:
         path = Path(place).expanduser()
         paths = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path] if path.is_file() else []
-        found = [(str(item), _content(item)) for item in paths]
+        found = [(str(item), partial(_content, item)) for item in paths]
     if not found:
         raise DataError(
             f"Expected a Parquet file, a folder of them or s3://bucket/prefix in `embeddings`, but there is none at"
             f" {place}: check the path."
         )
-    yield from found
+    for shown, read in found:
+        yield shown, read()
 
 
 def _content(path: Path) -> bytes:
@@ -112,7 +116,7 @@ def _kept(table: Table, shown: str, version: DatasetVersion, home: Path) -> Vect
 
 def _joined(table: Table, shown: str, version: DatasetVersion) -> tuple[list[str], Floats, int]:
     """sha256 and vector of every image of the data set, each once, and the number of other rows."""
-    manifest = pd.read_parquet(version.manifest, columns=["path", "sha256", "split"])
+    manifest = pd.read_parquet(version.manifest, columns=["path", "sha256", "label", "split"])
     keys = pd.Index(table.keys)
     places = keys.get_indexer(pd.Index(manifest[table.key]))
     missing = manifest.loc[places < 0, "path"]
@@ -122,10 +126,25 @@ def _joined(table: Table, shown: str, version: DatasetVersion) -> tuple[list[str
             f" {len(manifest)} have none, such as {missing.iloc[0]}: make these embeddings, too."
         )
     values = table.values[places]
-    if not np.ptp(values[(manifest["split"] == "train").to_numpy()], axis=0).any():
-        raise DataError(f"Expected embeddings that differ in {shown}, but all training images have the same: check it.")
+    training = (manifest["split"] == "train").to_numpy()
+    _require_features(values[training], manifest.loc[training, "label"], shown)
     first = ~manifest["sha256"].duplicated().to_numpy()
     return manifest["sha256"][first].tolist(), values[first], len(keys) - len(set(places))
+
+
+def _require_features(values: Floats, labels: "pd.Series[str]", shown: str) -> None:
+    """That the vectors of training images (n, d) differ, and that no number of them is the label under another name."""
+    if not np.ptp(values, axis=0).any():
+        raise DataError(f"Expected embeddings that differ in {shown}, but all training images have the same: check it.")
+    classes = [values[(labels == label).to_numpy()] for label in labels.unique()]
+    if len(classes) < 2 or min(map(len, classes)) < 2:
+        return
+    same = np.all([np.ptp(part, axis=0) == 0 for part in classes], axis=0)
+    if told := np.flatnonzero(same & (np.ptp([part[0] for part in classes], axis=0) > 0)).tolist():
+        raise DataError(
+            f"Expected features only in {shown}, but number {told[0] + 1} of each vector is one value for all training"
+            " images of a class and another one for all others, as the label itself: take it out of the file."
+        )
 
 
 def _write(path: Path, sha256: list[str], values: Floats) -> None:

@@ -1,6 +1,5 @@
 """A local copy of a foreign S3 prefix: parallel, resumable, only what changed."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from pneumo.cache import stage_key
-from pneumo.data.files import write_whole
+from pneumo.data.files import whole, write_whole
 from pneumo.data.object_storage import CONNECTIONS, Bucket, Item
 from pneumo.data.sources import archives, labels
 from pneumo.data.store import decode
@@ -53,9 +52,9 @@ def _update(bucket: Bucket, items: list[Item], folder: Path) -> list[Path]:
     missing = iter([item for item in items if not index.has(item, paths[item.key])])
 
     def fetch(item: Item) -> Item:
-        data = bucket.get(item.key, item.etag)
-        require_same(item, data, bucket)
-        write_whole(paths[item.key], data)
+        paths[item.key].parent.mkdir(parents=True, exist_ok=True)
+        with whole(paths[item.key]) as scratch:
+            fetch_to(scratch, item, bucket)
         return item
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
@@ -90,11 +89,14 @@ def _safe(key: str, bucket: Bucket) -> str:
     return key
 
 
-def require_same(item: Item, data: bytes, bucket: Bucket) -> None:
-    """Verify size, and MD5 where the ETag is one (it is not for objects put in parts or encrypted with a key)."""
-    plain_md5 = len(item.etag) == 32 and hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if len(data) != item.size or (plain_md5 and plain_md5 != item.etag):
+def fetch_to(file: Path, item: Item, bucket: Bucket) -> None:
+    """Fetch an object, whatever its size, in little memory; length and content are verified.
+
+    By its MD5 where the ETag is one: it is not for objects put in parts or encrypted with a key.
+    """
+    length, md5 = bucket.save(item.key, file, item.etag)
+    if length != item.size or (len(item.etag) == 32 and md5 != item.etag):
         raise DataError(
-            f"Expected {item.size} bytes with ETag {item.etag} from s3://{bucket.name}/{item.key}, but got {len(data)}"
+            f"Expected {item.size} bytes with ETag {item.etag} from s3://{bucket.name}/{item.key}, but got {length}"
             " others: it changed while it was read or the connection damages data; run again."
         )

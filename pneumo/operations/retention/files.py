@@ -20,7 +20,7 @@ PLACES: tuple[tuple[Kind, str], ...] = (
     ("log", "logs/*.log"),
     ("cache", "prefect/storage/*"),
 )
-LEFT_OVER = ("cache/*/.*", "cache/.*", "runs/*/.*.part")
+LEFT_OVER = ("cache/*/.*", "cache/.*", "cache/s3/**/.*.part", "cache/pulled/**/.*.part", "runs/*/.*.part")
 
 
 def old_files(home: Path, limits: Retention, digests: Digests) -> Iterator[Removal]:

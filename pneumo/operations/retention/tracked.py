@@ -1,12 +1,14 @@
 """Old runs, models and versions in MLflow, as far as they are pneumo's own."""
 
-import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
+from pydantic import BaseModel, ValidationError
+
+from pneumo.errors import TrackingError
 from pneumo.monitoring.retraining import last_success
 from pneumo.operations.retention.item import DAY, Item, Removal, Still
 from pneumo.records.base import Record
@@ -18,6 +20,10 @@ from pneumo.tracking.runs import PARENT, Run
 from pneumo.tracking.system import OURS
 
 WATCH = "watch"
+LATER, MOST = (
+    1000,
+    50_000,
+)  # runs to look through for one that is newer, candidates among them; what MLflow gives at once
 IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")  # of logged models and runs, in the address of a version's files
 
 
@@ -74,49 +80,57 @@ def _delete(tracker: Tracker, settings: Settings, version: ModelVersion, still: 
 
 def old_runs(tracker: Tracker, settings: Settings, keep: Needed) -> Iterator[Removal]:
     """Ended runs of pneumo's beyond the newest ones, each with all below it, its models and their files."""
-    for family in _old_families(tracker, settings.retention, keep):
-        run = family.run
-        item = Item(kind="run", name=f"{run.name} ({run.run_id})", days=_days(run.started))
-        yield item, partial(_erase, tracker, settings, run.run_id)
+    below: dict[str, list[Run]] = {}
+    for run in tracker.all_runs():
+        below.setdefault(run.tags.get(PARENT, ""), []).append(run)
+    models = tracker.models_of_runs([tracker.experiment_id])
+    pipelines = [run for run in below.get("", ()) if _is_pipeline(run)]
+    for run in pipelines[settings.retention.runs :]:  # newest first
+        family = _family(run, lambda run_id: below.get(run_id, ()), lambda run_id: models.get(run_id, []))
+        if _may_go(family, keep, settings.retention):
+            item = Item(kind="run", name=f"{run.name} ({run.run_id})", days=_days(run.started))
+            yield item, partial(_erase, tracker, settings, run.run_id)
 
 
-class Family(Record):
-    """A run, and the logged models of itself and of all runs below it, by run id; children come after their parents."""
+class Member(Record):
+    """A run of a family, and the logged models of its own."""
 
     run: Run
-    models: dict[str, list[str]]
+    models: list[str]
 
 
-def _old_families(tracker: Tracker, limits: Retention, keep: Needed) -> Iterator[Family]:
+def _is_pipeline(run: Run) -> bool:
+    return PARENT not in run.tags and _made(run) and run.tags.get("stage") != WATCH
+
+
+def _may_go(family: list[Member], keep: Needed, limits: Retention) -> bool:
     """A run below which somebody put one of their own stays, with all of its family."""
-    runs = tracker.all_runs()
-    models = tracker.models_of_runs([tracker.experiment_id])
-    below: dict[str, list[Run]] = {}
-    for run in runs:
-        below.setdefault(run.tags.get(PARENT, ""), []).append(run)
-    pipelines = [run for run in below.get("", ()) if _made(run) and run.tags.get("stage") != WATCH]
-    for run in pipelines[limits.runs :]:  # newest first
-        family = list(_family(run, below))
-        ids = [member.run_id for member in family]
-        rests = keep.runs.isdisjoint([*ids, *(model for run_id in ids for model in models.get(run_id, ()))])
-        if rests and run.ended and _days(run.started) > limits.days and all(_made(member) for member in family):
-            yield Family(run=run, models={run_id: models.get(run_id, []) for run_id in ids})
+    ids = {name for member in family for name in (member.run.run_id, *member.models)}
+    run = family[0].run
+    old = run.ended and _days(run.started) > limits.days
+    return old and keep.runs.isdisjoint(ids) and all(_made(member.run) for member in family)
 
 
 def _erase(tracker: Tracker, settings: Settings, run_id: str) -> bool:
-    old = _old_families(tracker, settings.retention, needed(tracker, settings))
-    family = next((family for family in old if family.run.run_id == run_id), None)
-    if family is None:
+    """Look once more, at this family alone: at all of them it would take as many looks as there are runs, squared."""
+    run, limits = tracker.active_run(run_id), settings.retention
+    if run is None:
         return False
-    for member in reversed(family.models):  # the parent last: a kill in between leaves it to be found again
-        tracker.erase_run(member, family.models[member])
+    later = tracker.runs_after(run.started, dict([OURS]), min(LATER * limits.runs, MOST))
+    newer = [other for other in later if _is_pipeline(other)]
+    experiment = [tracker.experiment_id]
+    family = _family(run, tracker.runs_below, lambda member: tracker.models_of_runs(experiment, member).get(member, []))
+    if len(newer) < limits.runs or not _may_go(family, needed(tracker, settings), limits):
+        return False
+    for member in reversed(family):  # the parent last: a kill in between leaves it to be found again
+        tracker.erase_run(member.run.run_id, member.models)
     return True
 
 
-def _family(run: Run, below: dict[str, list[Run]]) -> Iterator[Run]:
-    yield run
-    for child in below.get(run.run_id, ()):
-        yield from _family(child, below)
+def _family(run: Run, below: Callable[[str], Sequence[Run]], models: Callable[[str], list[str]]) -> list[Member]:
+    """A run and all below it; children come after their parents."""
+    children = (member for child in below(run.run_id) for member in _family(child, below, models))
+    return [Member(run=run, models=models(run.run_id)), *children]
 
 
 def _names(settings: Settings) -> tuple[str, str]:
@@ -139,11 +153,30 @@ def _rested_on(versions: list[ModelVersion]) -> Iterator[str]:
 
 def _evidence(tracker: Tracker, settings: Settings, versions: list[ModelVersion]) -> Iterator[str]:
     """Runs that hold what was decided on these versions: a version that was taken up was made by another run."""
-    numbers = {(version.name, version.version) for version in versions}
+    numbers: dict[str, set[str]] = {}
+    for version in versions:
+        numbers.setdefault(version.name, set()).add(version.version)
     for name in _names(settings):
         for key, value in tracker.registered(name).tags.items():
-            if key.startswith(HISTORY) and (name, (entry := json.loads(value))["version"]) in numbers:
-                yield from IDS.findall(entry["evidence"])
+            if key.startswith(HISTORY) and (entry := _entry(key, value)).version in numbers.get(name, ()):
+                yield from IDS.findall(entry.evidence)
+
+
+class _Entry(BaseModel):
+    """What house-keeping has to know of an entry of the history, whatever else is in it."""
+
+    version: str
+    evidence: str
+
+
+def _entry(key: str, value: str) -> _Entry:
+    try:
+        return _Entry.model_validate_json(value)
+    except ValidationError:
+        raise TrackingError(
+            f"Expected an entry of the history in the tag {key}, but it names no version and evidence: a newer pneumo"
+            " may have written it, so nothing can be taken away here; install that one, or run this there."
+        ) from None
 
 
 def _days(seconds: float) -> float:

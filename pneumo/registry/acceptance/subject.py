@@ -19,7 +19,7 @@ from pneumo.records.data import Inventory
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import version_evidence
 from pneumo.serving.fresh_process.client import ask
-from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking import ModelVersion, Tracker, package
 from pneumo.tracking.bundles import SPEC, find_bundle, input_example
 
 SCORED = "scored.parquet"
@@ -117,7 +117,9 @@ def _require_foreign(asked: Subject, inventory: Inventory, manifest: pd.DataFram
 
 def _scores(tracker: Tracker, asked: Subject, inventory: Inventory, rows: pd.DataFrame, home: Path) -> pd.DataFrame:
     """Columns path, logit (NaN where unreadable), unlike, refused (why it is unreadable); kept for a second call."""
-    files, code = asked.version.tags[version_evidence.FILES], code_version("registry/acceptance/subject.py")
+    # The version's own code decodes and scores: the same weights with other code are another model.
+    files = [asked.version.tags[version_evidence.FILES], asked.version.tags.get(package.TAG, asked.version.uri)]
+    code = code_version("registry/acceptance/subject.py")
     folder = home / "cache" / "accept" / stage_key("accept", inventory=inventory.key, files=files, code=code)
     if not is_kept(folder):
         answers = ask(tracker, asked.version.uri, [inventory.root / path for path in rows["path"]]).rows

@@ -36,7 +36,7 @@ def query_row(
 def says(tracker: Tracker, uri: str, asked: Sequence[Cell], expected: np.ndarray) -> tuple[bool, str]:
     """Whether a version, in a fresh process, gives the expected probabilities (asked,); and how far off it is."""
     try:
-        return _verdict(ask(tracker, uri, asked), expected)
+        return _verdict(ask(tracker, uri, asked), asked, expected)
     except TrackingError as error:
         return False, str(error)
 
@@ -52,11 +52,13 @@ def check_example(tracker: Tracker, registered: str, number: str) -> None:
         raise TrackingError(f"models:/{registered}/{number}: expected a probability of its input example, got none.")
 
 
-def _verdict(answers: Answers, expected: np.ndarray) -> tuple[bool, str]:
+def _verdict(answers: Answers, asked: Sequence[Cell], expected: np.ndarray) -> tuple[bool, str]:
     if not _probabilities(answers.example):
         return False, f"the input example gives {answers.example}"
-    if failed := next((row.error for row in answers.rows if row.error), None):
-        return False, f"an image cannot be scored: {failed}"
+    if failed := [(cell, row.error) for cell, row in zip(asked, answers.rows, strict=True) if row.error]:
+        cell, error = failed[0]
+        # Without the path, which may name a patient: this goes into the history, the card and notifications.
+        return False, f"{len(failed)} of {len(asked)} cannot be scored: {error.replace(str(cell), 'one of them')}"
     if not answers.from_model:
         return False, "it ran this installation's code, not its own"
     found = np.array([row.probability for row in answers.rows], np.float64)

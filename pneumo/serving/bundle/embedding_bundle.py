@@ -43,7 +43,7 @@ class EmbeddingBundle(Scorer):
         # Called as it is: predict would be traced anew for every number of rows.
         logits = keras.ops.convert_to_numpy(self.model(narrow))[:, 0]
         distance = self.familiarity.distance(narrow)
-        return Scores(self.probability(logits), distance, distance > self.familiarity.limit)
+        return Scores(self.probability(logits), distance, self.familiarity.is_beyond(distance))
 
 
 def _vector(cell: Any, spec: EmbeddingSpec, name: str) -> Floats | str:

@@ -61,7 +61,7 @@ class Bundle(Scorer):
         """Score decoded images uint8 (n, size, size)."""
         logits, embeddings = run_network(self._scorer, images)
         distance = self.familiarity.distance(embeddings)
-        return Scores(self.probability(logits[:, 0]), distance, distance > self.familiarity.limit)
+        return Scores(self.probability(logits[:, 0]), distance, self.familiarity.is_beyond(distance))
 
     def maps(self, images: Images) -> NDArray[np.float32]:
         """Heat maps (n, height, width) in units of the logit; positive places speak for pneumonia."""

@@ -39,7 +39,11 @@ class FeatureDistance:
 
     def unlike(self, embeddings: Embeddings) -> NDArray[np.bool_]:
         """Whether each row of (n, d) is farther than the limit."""
-        return self.distance(embeddings) > self.limit
+        return self.is_beyond(self.distance(embeddings))
+
+    def is_beyond(self, distances: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether distances (n,) are beyond the limit, as one is that is no number."""
+        return ~(distances <= self.limit)
 
     def save(self, path: Path) -> None:
         """Write as .npz, no pickle."""

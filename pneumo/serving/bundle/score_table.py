@@ -22,10 +22,13 @@ def score_cells(bundle: Scorer, cells: Sequence[Any], threshold: float | None = 
     errors: list[str | None] = []
     for start in range(0, len(cells), CHUNK):
         scores, found, failed = bundle.answer(cells[start : start + CHUNK], first=start)
+        rows, unlike[found + start] = found + start, scores.unlike
+        answered = np.isfinite(scores.probability)  # what is no number is below every threshold, which is not normal
+        for row in found[~answered]:
+            failed[row] = f"Expected a probability of row {row + start}, but the model gives no number: do not use it."
         errors += failed
-        rows = found + start
-        probability[rows], unlike[rows] = scores.probability, scores.unlike
-        label[rows] = bundle.label(scores.probability, threshold)
+        probability[rows[answered]] = scores.probability[answered]
+        label[rows[answered]] = bundle.label(scores.probability[answered], threshold)
     # An explicit object type keeps None; pandas would make it NaN, which is not JSON.
     texts = {"label": pd.Series(label, dtype=object), "error": pd.Series(errors, dtype=object)}
     return pd.DataFrame({"probability": probability, **texts, "unlike": unlike})

@@ -9,7 +9,7 @@ from typing import Any
 
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.object_storage import Bucket
-from pneumo.data.sources.s3 import require_same
+from pneumo.data.sources.s3 import fetch_to
 from pneumo.errors import DataError, WeightsError
 from pneumo.settings import load_settings
 from pneumo.training.candidates.spec import Backbone, CandidateSpec
@@ -123,10 +123,8 @@ def _fetched(backbone: Backbone, address: str, size: int, home: Path) -> Path:
         name = choose(backbone, items, size, address)
         folder = home / "cache" / "weights" / stage_key("weights", address=address, etag=items[name].etag)
         if not is_kept(folder):
-            data = bucket.get(items[name].key, items[name].etag)
-            require_same(items[name], data, bucket)
             with written_once(folder) as scratch:
-                (scratch / name).write_bytes(data)
+                fetch_to(scratch / name, items[name], bucket)
     except DataError as error:
         raise WeightsError(f"Expected weights of {backbone} from {address}, but: {error}") from error
     return folder / name

@@ -54,6 +54,24 @@ def test_a_report_is_made_once_and_its_places_follow_the_home(chest_set, home):
     assert first.quarantine.stat().st_mtime_ns == made
 
 
+@pytest.mark.parametrize("champion", [False, True])
+def test_a_set_of_which_nothing_can_be_read_fails_the_gate_and_not_the_program(
+    make, chest_set, home, tmp_path, champion
+):
+    reference = ingest(str(chest_set), home, Data()).manifest if champion else None
+    for label in ("NORMAL", "PNEUMONIA"):
+        make.write(tmp_path / f"broken/{label}/1.png", b"no image")
+    report, rows = check(tmp_path / "broken", home, reference=reference)
+    assert not report.passed and rows["quarantine"].observed == "1"
+
+
+def test_a_champion_of_before_is_compared_by_what_its_manifest_tells(chest_set, home, tmp_path):
+    manifest = pd.read_parquet(ingest(str(chest_set), home, Data()).manifest)
+    manifest.drop(columns=["histogram", "phash", "pixels"]).to_parquet(tmp_path / "old.parquet")
+    report, rows = check(chest_set, home, reference=tmp_path / "old.parquet")
+    assert report.passed and "sizes as before" in rows and "intensities as before" not in rows
+
+
 NEW = "train/NORMAL/IM-0099-0001.jpeg"
 
 

@@ -4,6 +4,7 @@ import zipfile
 
 import pytest
 
+from pneumo.data.sources import archives
 from pneumo.data.sources.archives import Limits, extract
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
@@ -74,6 +75,51 @@ def test_a_symbolic_link_in_a_zip_is_refused(tmp_path, home):
         packed.writestr(link, "/etc/passwd")
     with pytest.raises(DataError, match="is a link or a device"):
         extract(tmp_path / "a.zip", home)
+
+
+def empty(name, kind=tarfile.REGTYPE):
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    return member, b""
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE])
+def test_empty_files_and_folders_of_a_tape_count(tmp_path, home, kind):
+    archive = tape(tmp_path / "a.tar.gz", [empty(f"NORMAL/{number}", kind) for number in range(9)])
+    with pytest.raises(DataError, match="in 3 files, as a decompression bomb does"):
+        extract(archive, home, Limits(files=2))
+    with pytest.raises(DataError, match="as a decompression bomb does"):  # 9 headers of 512 bytes
+        extract(archive, home, Limits(ratio=1, ratio_from=2048))
+
+
+def test_what_is_skipped_on_a_tape_is_not_unpacked_to_come_behind_it(tmp_path, home):
+    archive = tape(tmp_path / "a.tar.gz", [(tarfile.TarInfo("__MACOSX/a"), bytes(100_000)), empty("NORMAL/a")])
+    with pytest.raises(DataError, match="in 1 files, as a decompression bomb does"):
+        extract(archive, home, Limits(ratio=1, ratio_from=50_000))
+
+
+@pytest.mark.parametrize("name", ["NORMAL/{}.jpeg", "NORMAL/{}/"])
+@pytest.mark.parametrize("comment", [b"", b"as some tools write them"])
+def test_a_zip_of_too_many_empty_members_is_refused_before_they_are_held_in_memory(
+    tmp_path, home, name, comment, monkeypatch
+):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.comment = comment
+        for number in range(9):
+            packed.writestr(name.format(number), b"")
+    assert extract(tmp_path / "a.zip", home / "other", Limits(files=9)).is_dir()
+    monkeypatch.setattr(archives, "members", None)
+    with pytest.raises(DataError, match="in 9 files, as a decompression bomb does"):
+        extract(tmp_path / "a.zip", home, Limits(files=8))
+
+
+def test_the_members_of_a_zip64_are_counted(tmp_path, home, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        for number in range(9):
+            packed.writestr(f"NORMAL/{number}.jpeg", b"")
+    with pytest.raises(DataError, match="in 9 files, as a decompression bomb does"):
+        extract(tmp_path / "a.zip", home, Limits(files=8))
 
 
 @pytest.mark.parametrize(

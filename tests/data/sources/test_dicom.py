@@ -104,6 +104,15 @@ def test_a_path_that_names_the_patient_is_noticed_unless_identities_were_removed
     assert identify(make.dicom(RAMP, **attributes), "NORMAL/mustermann.dcm", b"secret")[1] is named
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [{"AccessionNumber": "RX-20417"}, {"OtherPatientIDs": ["K-1", "rx20417"]}, {"OtherPatientIDs": "RX 20417"}],
+)
+def test_a_path_with_the_number_of_the_examination_or_of_another_hospital_is_noticed(make, attributes):
+    for name, named in (("NORMAL/rx20417_1.dcm", True), ("NORMAL/20418.dcm", False)):
+        assert identify(make.dicom(RAMP, **attributes), name, b"secret")[1] is named
+
+
 def test_files_called_after_their_patient_are_refused_without_saying_the_name(make, tmp_path, home):
     for label in ("NORMAL", "PNEUMONIA"):
         make.write(tmp_path / f"set/{label}/1.dcm", make.dicom(RAMP))

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from pneumo.data.sources import embeddings
 from pneumo.data.sources.embeddings import bring_in, vectors_of
 from pneumo.errors import DataError
 from pneumo.records.data import DatasetVersion
@@ -87,6 +88,26 @@ def test_half_precision_is_taken(bring):
     np.testing.assert_allclose(vectors_of(found.path, pd.Series(SHA)), VALUES, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()])
+def test_whole_numbers_of_any_size_are_taken(bring, kind):
+    numbers = [[2**62 + number, number] for number in range(COUNT)]
+    for columns in (
+        good(embedding=pa.array(numbers, pa.list_(kind))),
+        wide(f0=pa.array([n[0] for n in numbers], kind)),
+    ):
+        assert vectors_of(bring(columns).path, pd.Series(SHA))[3, 0] == np.float32(2**62)
+
+
+def test_one_file_is_held_at_a_time(bring, tmp_path, version, monkeypatch):
+    bring(good(), "a.parquet"), bring(wide(f0=VALUES[:, 0] + 1), "b.parquet")
+    told = []
+    for name in ("_content", "_kept"):
+        real = getattr(embeddings, name)
+        monkeypatch.setattr(embeddings, name, lambda *args, real=real, name=name: told.append(name) or real(*args))
+    bring_in([str(tmp_path / "features")], version, tmp_path / "home", Data())
+    assert told == ["_content", "_kept"] * 2
+
+
 def test_other_images_are_allowed_and_counted(bring):
     more = good(sha256=[*SHA, "f" * 64], embedding=[*VALUES.tolist(), [0.0] * WIDTH])
     assert bring(more).others == 1
@@ -150,6 +171,17 @@ BAD = {
     "lists of lists": (good(embedding=[[[1.0], [2.0]]] * COUNT), "lists of numbers in column embedding"),
     "truth values": (wide(f3=[True] * COUNT), "numbers in column f3 of .*, got bool"),
     "the label": (wide(label=[0, 1] * 6), "features only in .*, but column label is none: take it out"),
+    "the label's name in capitals": (wide(**{" LABEL": [0, 1] * 6}), "features only in .*, but column  LABEL is none"),
+    "the label by another name": (wide(diagnosis=[0.5, 1, 1] * 4), "column diagnosis is none"),
+    "the patient": (wide(**{"Patient ID": list(range(COUNT))}), "column Patient ID is none"),
+    "the label by an unknown name": (
+        wide(f9=[2.0, 3.0] * 6),
+        "features only in .*, but number 5 of each vector is one value for all training images of a class",
+    ),
+    "the label in a list": (
+        good(embedding=[[*row, number % 2] for number, row in enumerate(VALUES.tolist())]),
+        "number 5 of each vector is one value for all",
+    ),
     "an order": (wide(__index_level_0__=list(range(COUNT))), "column __index_level_0__ is none"),
     "one number": ({"path": PATHS, "f0": VALUES[:, 0]}, "two or more numbers an image in .*, got 1"),
     "keys alone": ({"path": PATHS}, "two or more numbers an image in .*, got 0"),

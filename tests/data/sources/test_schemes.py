@@ -1,6 +1,7 @@
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -44,6 +45,16 @@ def test_a_changed_file_changes_the_inventory(make, chest_set, home):
     first = ingest(str(chest_set), home, Data())
     make.write(chest_set / "train/NORMAL/IM-0002-0000.jpeg", make.encoded(make.picture(999)))
     assert ingest(str(chest_set), home, Data()).key != first.key
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_is_read_again(make, chest_set, home):
+    file, pixels = chest_set / "train/NORMAL/a.dcm", np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    seen = []
+    for stored in (pixels, pixels[::-1]):  # such as a corrected one, from a tool that keeps times
+        make.write(file, make.dicom(stored))
+        os.utime(file, ns=(1, 1))
+        seen.append((file.stat().st_size, file.stat().st_mtime_ns, ingest(str(chest_set), home, Data()).key))
+    assert seen[0][:2] == seen[1][:2] and seen[0][2] != seen[1][2]
 
 
 def test_the_place_of_a_set_does_not_change_its_inventory(chest_set, home, tmp_path):

@@ -13,6 +13,7 @@ from pneumo.serving.batch.scoring import predict
 from pneumo.serving.bundle.image_bundle import load_bundle, write_embedding_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 from pneumo.serving.bundle.registered import load_registered
+from pneumo.serving.bundle.score_table import score_cells
 from pneumo.tracking import Tracker
 
 WIDTH = 8
@@ -71,6 +72,16 @@ def model(saved):
 
 def table_of(model, cells, **options):
     return model.predict(pd.DataFrame({"embedding": pd.Series(cells, dtype=object)}), **options)
+
+
+def test_numbers_that_overflow_the_model_get_an_error_and_are_not_called_normal(bundle_folder):
+    bundle = load_bundle(bundle_folder)
+    bundle.model.set_weights([np.array([[4.0], [-4.0]] * (WIDTH // 2)), np.zeros(1)])
+    table = score_cells(bundle, [VECTORS[0].tolist(), [3e38] * WIDTH], threshold=0.5)  # infinity less infinity
+    assert table["label"].tolist()[0] and table["error"].tolist()[0] is None
+    bad = table.iloc[1]
+    assert np.isnan(bad["probability"]) and bad["label"] is None and bad["unlike"]
+    assert bad["error"] == "Expected a probability of row 1, but the model gives no number: do not use it."
 
 
 def test_lists_and_arrays_of_any_kind_of_number_give_the_same(model, bundle_folder):
