@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.team
-SMALL = {"data": "phantom:96", "backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "epochs": 3, "image_size": 32}
+# Two whole runs, each with a cluster to start: more than the ten minutes of other tests on a slow machine.
+pytestmark = [pytest.mark.team, pytest.mark.timeout(1500)]
+SMALL = {"data": "phantom:64", "backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "epochs": 1, "image_size": 32}
 OPEN = ("MINIMUM_AUC", "MINIMUM_SENSITIVITY", "MINIMUM_SPECIFICITY", "MAXIMUM_CALIBRATION_ERROR", "MAXIMUM_SLICE_DROP")
 
 COMMON = {"node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
