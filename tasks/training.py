@@ -92,7 +92,11 @@ def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -
 
 
 def _once_more(work: Callable[[OnProgress], Candidate], follow: OnProgress) -> Candidate:
-    """A training whose process was killed is tried again, from its checkpoint; twice is no accident."""
+    """Try a training again, from its checkpoint, if its process was killed; a second time is no accident.
+
+    Not by Prefect's `retries`: the second try goes on in the same MLflow run and progress bar, which a retried task
+    would have closed.
+    """
     try:
         return work(follow)
     except TrainingKilledError as error:

@@ -45,7 +45,7 @@ def test_a_bundle_that_cannot_be_logged_leaves_a_failed_model(tracker: Tracker, 
     broken = tmp_path / "broken.py"
     broken.write_text("raise ValueError('broken on purpose')")
     run_id = tracker.runs.start("broken")
-    with pytest.raises(TrackingError, match="refused Bundles.log"):
+    with pytest.raises(TrackingError, match=r"refused Bundles\.log"):
         tracker.bundles.log(run_id, bundle, "broken", example(), model_file=broken)
     found = tracker.client.search_logged_models([tracker.runs.experiment_id])
     assert [str(item.status) for item in found if item.name == "broken"] == ["FAILED"]
