@@ -47,12 +47,12 @@ def subtype_of(path: str, label: str) -> str:
 
 
 def split_of(name: str) -> str | None:
-    """"train" or "test" by the name that a folder or a label file gives a split; None if it is no split."""
+    """Split, train or test, by the name that a folder or a label file gives it; None if it is no split."""
     return SPLITS.get(re.sub(r"[\s_-]+", "", name).lower())
 
 
 def split_of_folders(folders: Sequence[str]) -> str | None:
-    """"train" or "test" by any folder above a file; None if none of them is a split.
+    """Split, train or test, by any folder above a file; None if none of them is a split.
 
     Raises:
         DataError: there is one of each.
