@@ -66,7 +66,7 @@ class Promotion(Section):
 
 
 class Accept(Section):
-    """What is asked of a labelled set of the place where a model shall work."""
+    """What a labelled set must give, from the place where a model is to be used."""
 
     half_width: float = Field(0.05, gt=0, lt=0.5, description="Of the 95 % interval that the set should give")
 

@@ -27,7 +27,7 @@ class PolicyRow(Record):
     @property
     def finding(self) -> str:
         """What was measured and what is required, as a clause."""
-        return f"{self.name} is {self.value} where {self.limit} is asked"
+        return f"{self.name} is {self.value} where {self.limit} is required"
 
 
 class DecisionCount(Record):

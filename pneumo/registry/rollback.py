@@ -1,4 +1,4 @@
-"""Undo a promotion: give the champion's alias back to a version that had it before."""
+"""Undo a promotion: move the champion's alias back to a version that had it before."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,18 +22,18 @@ def rollback(
     synthetic: bool = False,
     requester: str | None = None,
 ) -> Decision:
-    """Make an earlier champion the champion again; the one that goes becomes `previous`, and is barred.
+    """Make an earlier champion the champion again; the present one becomes `previous` and is barred.
 
     Args:
         settings: names and MLflow's address.
         home: state folder, for the lock.
-        to: version; empty: the newest earlier champion that is not barred.
-        reason: kept in the history.
-        synthetic: of the model of the drawn images.
+        to: number of the version; empty: the newest earlier champion that is not barred.
+        reason: for the history.
+        synthetic: whether the model of the drawn images is meant.
         requester: who asked for it, for the history; empty: the user of this process.
 
     Raises:
-        PromotionError: there is nothing to go back to, or the version was never champion, is barred or was changed.
+        PromotionError: there is no earlier champion, or the version was never champion, is barred or was changed.
         TrackingError: the version does not load, or MLflow does not answer.
     """
     tracker = Tracker.of(settings)
@@ -90,13 +90,13 @@ def _barred(tracker: Tracker, name: str, now: RegistryState, version: str) -> bo
 
 
 def _bar(tracker: Tracker, target: ModelVersion, version: str | None, reason: str, undo: ExitStack) -> tuple[str, ...]:
-    """Say on the version that goes that it is barred; returns what it alone holds, by which the history bars it."""
+    """Note on the replaced version that it is barred; returns the digests that it alone has, for the history."""
     gone = tracker.registry.version(target.name, version) if version else None
     if gone is None:
         return ()
     undo.callback(tracker.registry.set_version_tags, gone.name, gone.version, {version_evidence.BARRED: ""})
     tracker.registry.set_version_tags(gone.name, gone.version, {version_evidence.BARRED: f"rolled back: {reason}"})
-    # The same weights with another operating point may be what it goes back to.
+    # The target may have the same weights with another operating point: those are not barred.
     return tuple(
         item for item in version_evidence.content(gone.tags) if item not in version_evidence.content(target.tags)
     )

@@ -214,7 +214,7 @@ def test_a_version_that_is_not_accepted_has_no_alias(here: Any) -> None:
     found = ask(here, calibrate=60)
     assert (found.accepted, found.version, found.alias) == (False, "2", None)
     assert here.tracker.registry.alias(here.name, "accepted") is None
-    assert "No operating point mends this" in found.advice
+    assert "No operating point can repair this" in found.advice
 
 
 def test_what_does_not_answer_as_it_should_is_marked_and_not_used_again(
@@ -284,7 +284,7 @@ def test_other_images_of_patients_who_were_learned_are_left_out_and_counted(
     found = ask(here, str(place), calibrate=40)
     assert found.left_out == 3 and sum(found.images.values()) + sum(found.calibrated_on.values()) == 77
     described = here.tracker.registry.version(here.name, found.version).description
-    assert "3 images are left out: of patients that this version has learned." in described
+    assert "3 images are left out: their patients are in this version's own data set." in described
 
 
 def test_a_place_of_learned_patients_alone_is_refused_and_says_why(
@@ -294,7 +294,7 @@ def test_a_place_of_learned_patients_alone_is_refused_and_says_why(
     here.settings = told_by_names(here.settings, monkeypatch)
     for number, path in enumerate(sorted(place.rglob("NORMAL/*.png"))[9:]):
         path.rename(path.with_name(f"person{number % 2}-{number}.png"))
-    with pytest.raises(DataError, match=r"got 9 NORMAL and \d+ PNEUMONIA without \d+ of patients that models:/"):
+    with pytest.raises(DataError, match=r"got 9 NORMAL and \d+ PNEUMONIA without \d+ of patients in the data set of m"):
         ask(here, str(place))
 
 

@@ -203,7 +203,7 @@ def test_a_no_that_comes_too_late_is_said_and_no_rejection_of_what_serves(world:
         assert promote([good], world.version, world.settings, world.home, elsewhere, lambda *_: agreed).promoted
         return ApprovalAnswer(approved=False, said="rejected by A: it looks at the corners")
 
-    with pytest.raises(PromotionError, match=r"rejected by A: it looks at .* it goes on serving, `pneumo roll"):
+    with pytest.raises(PromotionError, match=r"rejected by A: it looks at .* it keeps serving, `pneumo roll"):
         world.promote(good, approve=late)
     assert world.aliases()["champion"] == "1"
     assert "passed all 9 gates" in world.tracker.registry.version(world.name, "1").description

@@ -85,7 +85,8 @@ def test_what_was_rolled_back_is_not_promoted_again_until_somebody_lifts_that(
         good = world.candidate("anew", noise=0.5)
     decision = world.promote(good)
     assert not decision.promoted and world.aliases()["champion"] == "1"
-    told = r"was not promoted and version 1 stays champion: bar after a rollback is up: version 2, which has the same "
+    told = r"was not promoted and version 1 stays champion: bar after a rollback is in force: version 2, which has the "
+    told += r"same "
     assert re.search(told + r"weights, was rolled back by .* \(too many false alarms\)", decision.reason)
     assert decision.remedies == ("bar after a rollback: `pneumo lift 2` lets it be promoted again.",)
     assert decision.look is None, "no look at the test images was spent"

@@ -42,7 +42,7 @@ def test_a_person_is_told_what_only_warns():
     text = shown(AUC, CALIBRATION)
     assert "All gates hold" not in text
     assert "No gate refuses." in text
-    assert "**Warning:** calibration error is 0.138 where at most 0.1 is asked. Fit it there." in text
+    assert "**Warning:** calibration error is 0.138 where at most 0.1 is required. Fit it there." in text
     assert "| calibration error | 0.138 | at most 0.1 | warning |" in text
 
 

@@ -1,4 +1,4 @@
-"""Acceptance at a place: does a registered version work there, and with which operating point."""
+"""Acceptance at a place: whether a registered version works there, and with which operating point."""
 
 import json
 import tempfile
@@ -26,7 +26,7 @@ from pneumo.serving.fresh_process.client import needs_embeddings
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
-FOLDER = "accept"  # of the run
+FOLDER = "accept"  # artifact folder of the run
 REPORT = f"{FOLDER}/report.json"
 
 
@@ -40,25 +40,25 @@ def accept(
     synthetic: bool = False,
     run_id: str | None = None,
 ) -> Acceptance:
-    """Measure a version on labelled images of a place; with a new operating point, register it as a version more.
+    """Measure a version on labelled images of a place; with a new operating point, register it as a new version.
 
-    `calibrate` images, drawn by patient, fit offset, temperature and threshold; the others are judged. `prevalence`
-    moves probabilities to that share of pneumonia. With both, the point is fitted first and moved then.
+    `calibrate` images, drawn by patient, fit offset, temperature and threshold; the other images judge. `prevalence`
+    adjusts probabilities to that share of pneumonia. With both, the operating point is first fitted and then adjusted.
 
     Args:
-        source: labelled images of the place; see `pneumo.data.sources.schemes.ingest`.
+        source: labelled images of the place, as for `pneumo.data.sources.schemes.ingest`.
         settings: limits and names.
         home: state folder.
         model: models:/name/version or models:/name@alias; empty: the champion.
-        calibrate: how many of the images.
-        prevalence: share of pneumonia at the place, in 0 to 1; empty: as among the images.
-        synthetic: the champion of the drawn images.
-        run_id: MLflow run that keeps the evidence, ended by whoever began it; empty: one of its own.
+        calibrate: number of images that fit the operating point; empty: none.
+        prevalence: share of pneumonia at the place, between 0 and 1; empty: that of the images.
+        synthetic: whether the champion of the drawn images is meant.
+        run_id: MLflow run that keeps the evidence and that the caller ends; empty: a new run.
 
     Raises:
-        DataError: the set cannot answer the question; the sentence says why.
+        DataError: the set cannot judge the version; the message says why.
         ModelError: the version takes embeddings and no images.
-        PromotionError: no champion, a version of other software, or the new one does not say what it should.
+        PromotionError: there is no champion, other software registered the version, or the new one scores wrongly.
         TrackingError: MLflow does not answer.
     """
     if prevalence is not None and not 0 < prevalence < 1:
@@ -92,7 +92,7 @@ def accept(
 def _new_point(
     asked: Subject, rows: pd.DataFrame, prevalence: float | None, policy: Promotion
 ) -> tuple[Operating, float] | None:
-    """The new operating point and the share of pneumonia that it is for; None if the version's own is kept."""
+    """The new operating point with its share of pneumonia; None if the version's own is kept."""
     if rows.empty and prevalence is None:
         return None
     operating, share = asked.operating, asked.share
@@ -150,7 +150,7 @@ def _measure(
 
 
 def _shift(asked: Subject, name: str, rows: pd.DataFrame) -> tuple[str, ...]:
-    """What a shift audit says of the place's images; nothing where the version's manifest is too old to tell."""
+    """Sentences of a shift audit of the place's images; none if the version's manifest is too old for one."""
     manifest = pd.read_parquet(asked.kept / version_evidence.MANIFEST)
     if not (can_be_audited(manifest) and can_be_audited(rows)):
         return ()
@@ -167,7 +167,7 @@ def _tags(found: Acceptance) -> dict[str, str]:
 
 
 def _log(tracker: Tracker, run_id: str, found: Acceptance, rows: pd.DataFrame) -> None:
-    """Scores, figures and numbers; the report comes last, when the version has its number."""
+    """Log scores, figures and numbers; the report follows last, when the version has its number."""
     points = {"before": found.before, **({"after": found.after} if found.after else {})}
     for when, judged in points.items():
         tracker.log.metrics(run_id, {f"{when}/{name}": value for name, value in judged.metrics.items()})
