@@ -76,7 +76,7 @@ def _note(result: Summary) -> str:
     remedies = "".join(f"\n\nWhat to do about {remedy}" for remedy in result.decision.remedies)
     decision = f"{_verdict(result).capitalize()}: {result.decision.reason}{remedies}\n\n{result.decision.look}"
     unmeasured = "".join(f"{words}\n\n" for words in summary.unmeasured(result))
-    external = "".join(f"Elsewhere: {line}\n\n" for line in result.external)
+    external = "".join(f"External validation: {line}\n\n" for line in result.external)
     shift = "".join(f"{line}\n\n" for line in result.shift)
     table = f"{head}\n{'|---' * 6}|\n{body}"
     return f"{warning}{decision}\n\n{table}\n\n{unmeasured}{external}{shift}[Prefect run]({result.prefect_url})"

@@ -1,4 +1,4 @@
-"""The tracker: runs, registered models and bundles of one MLflow server."""
+"""The tracker: all parts of one MLflow server."""
 
 from typing import Self
 
@@ -13,7 +13,7 @@ from pneumo.tracking.runs import Runs
 
 
 class Tracker:
-    """One MLflow server and experiment, by its parts; every method names its run, nothing uses MLflow's active run.
+    """One MLflow server and experiment, by its parts; run ids are always given, nothing uses MLflow's active run.
 
     What MLflow refuses, and a server that does not answer, raise TrackingError.
 
@@ -29,7 +29,7 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, patience: float = 0, unverified: bool = False) -> None:
         """Connect, within `patience` seconds; the experiment is created when it is first needed.
 
-        `unverified`: whether models of whose files no digest is known may be run.
+        `unverified`: whether models may be run whose files have no known digest.
 
         Raises:
             TrackingError: nothing answers at the address.
@@ -45,5 +45,5 @@ class Tracker:
 
     @classmethod
     def of(cls, settings: Settings, patience: float = 0) -> Self:
-        """That of the settings; a server that does not answer is waited for, up to `patience` seconds."""
+        """The tracker of the settings; a server that does not answer is waited for, up to `patience` seconds."""
         return cls(settings.tracking_uri, settings.tracking.experiment, patience, settings.registry.unverified)

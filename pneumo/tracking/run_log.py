@@ -27,7 +27,7 @@ class RunLog:
 
     @as_tracking_errors
     def params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Parameters; what is not text is written as JSON, and cut at MLflow's limit."""
+        """Log parameters; what is no text is written as JSON; all are cut at MLflow's limit."""
         from mlflow.entities import Param
 
         items = [Param(name, _text(value)[:LONGEST_PARAMETER]) for name, value in params.items()]
@@ -36,7 +36,7 @@ class RunLog:
 
     @as_tracking_errors
     def metrics(self, run_id: str, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Numbers, of one step if given."""
+        """Log numbers, at a step if one is given."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -46,27 +46,27 @@ class RunLog:
 
     @as_tracking_errors
     def artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """One file, under its own name."""
+        """Log a file under its own name."""
         self.client.log_artifact(run_id, str(path), folder)
 
     @as_tracking_errors
     def artifacts(self, run_id: str, folder: Path, target: str | None = None) -> None:
-        """A folder's content."""
+        """Log the content of a folder."""
         self.client.log_artifacts(run_id, str(folder), target)
 
     @as_tracking_errors
     def text(self, run_id: str, text: str, file: str) -> None:
-        """Text as an artifact; `file` such as "promotion/card.html"."""
+        """Log a text as an artifact; `file` is its name, such as "promotion/card.html"."""
         self.client.log_text(run_id, text, file)
 
     @as_tracking_errors
     def figure(self, run_id: str, figure: "Figure", file: str) -> None:
-        """A matplotlib figure as an artifact."""
+        """Log a matplotlib figure as an artifact."""
         self.client.log_figure(run_id, figure, file)
 
     @as_tracking_errors
     def dataset(self, run_id: str, version: DatasetVersion) -> None:
-        """The data set of a run, with its digest as input and as tag."""
+        """Log the data set of a run, with its digest as input and as tag."""
         self.client.log_inputs(run_id, [dataset_input(version)])
         self.runs.set_tags(run_id, {"dataset.digest": version.digest, "synthetic": str(version.synthetic).lower()})
 

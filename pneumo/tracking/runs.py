@@ -40,7 +40,7 @@ class Runs:
 
     @contextmanager
     def watched(self, run_id: str) -> Iterator[None]:
-        """Log this machine's load (processor, memory, disk, network, GPU) to a run meanwhile, every ten seconds."""
+        """Log this machine's load (processor, memory, disk, network, GPU) to a run during the block, every 10 s."""
         from mlflow.system_metrics import system_metrics_monitor as library
 
         monitor: Any = cast(Any, library).SystemMetricsMonitor(run_id, tracking_uri=self.uri)
@@ -52,7 +52,7 @@ class Runs:
 
     @as_tracking_errors
     def start(self, name: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:
-        """Create a run that is running; returns its id."""
+        """Start a run; returns its id."""
         every = {**system_tags(), **(tags or {}), **({PARENT: parent} if parent else {})}
         return str(self.client.create_run(self.experiment_id, tags=every, run_name=name).info.run_id)
 
@@ -70,7 +70,7 @@ class Runs:
 
     @as_tracking_errors
     def find(self, run_id: str) -> Run | None:
-        """One run; None when there is none of that id."""
+        """One run; None if there is none with that id."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -82,12 +82,12 @@ class Runs:
 
     @as_tracking_errors
     def unfinished(self, tags: Mapping[str, str]) -> list[str]:
-        """Ids of the runs with these tags that nobody has ended."""
+        """Ids of runs with these tags that have not ended."""
         return [run.run_id for run in self.newest(tags, "RUNNING", limit=1000)]
 
     @as_tracking_errors
     def newest(self, tags: Mapping[str, str], status: str = "FINISHED", limit: int = 1) -> list[Run]:
-        """Runs with these tags that ended in this way, newest first."""
+        """Runs with these tags and this status, newest first."""
         words = [
             f"attributes.status = '{status}'",
             *(f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()),
@@ -115,19 +115,19 @@ class Runs:
 
     @as_tracking_errors
     def series(self, run_id: str, metric: str) -> list[tuple[float, float]]:
-        """A metric's history: seconds since 1970 and value, oldest first."""
+        """History of a metric as pairs of seconds since 1970 and value, oldest first."""
         found = self.client.get_metric_history(run_id, metric)
         return sorted((item.timestamp / 1000, item.value) for item in found)
 
     @as_tracking_errors
     def finish(self, run_id: str, status: Status = "FINISHED", reason: str | None = None) -> None:
-        """End a run; the reason becomes a tag."""
+        """End a run; a reason becomes a tag."""
         if reason:
             self.set_tags(run_id, {"reason": reason})
         self.client.set_terminated(run_id, status)
 
     def url(self, run_id: str) -> str:
-        """The run's page."""
+        """Address of the run's page."""
         return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     def _create_experiment(self) -> str:

@@ -18,11 +18,11 @@ from pneumo.tracking.runs import PARENT, Run
 from pneumo.tracking.system import OURS
 
 WATCH = "watch"
-IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")  # of logged models and runs, in the address of a version's files
+IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")  # ids of logged models and runs in the address of a version's files
 
 
 class Needed(Record):
-    """What no house-keeping touches: versions by (model, number), runs and logged models by id, data sets by digest."""
+    """What house-keeping never deletes: versions by (model, number), runs and logged models by id, data by digest."""
 
     versions: frozenset[tuple[str, str]]
     runs: frozenset[str]
@@ -30,9 +30,9 @@ class Needed(Record):
 
 
 def needed(tracker: Tracker, settings: Settings) -> Needed:
-    """The aliased versions of both models, the one before each, the newest ones, and all that these rest on.
+    """Versions with an alias, the one before each, the newest ones, and all that these depend on.
 
-    Versions that pneumo did not register are all needed, under whatever name: their files may be those of a run here.
+    Versions that pneumo did not register are all needed, whatever their name: their files may belong to a run here.
     """
     kept: list[ModelVersion] = []
     protected: list[ModelVersion] = []
@@ -56,7 +56,7 @@ def needed(tracker: Tracker, settings: Settings) -> Needed:
 
 
 def old_versions(tracker: Tracker, settings: Settings, keep: Needed, still: Still) -> Iterator[Removal]:
-    """Versions that pneumo registered and that nothing points at."""
+    """Versions that pneumo registered and that nothing needs."""
     for name in _names(settings):
         for version in tracker.registry.versions(name):
             if (name, version.version) not in keep.versions:
@@ -73,7 +73,7 @@ def _delete(tracker: Tracker, settings: Settings, version: ModelVersion, still: 
 
 
 def old_runs(tracker: Tracker, settings: Settings, keep: Needed) -> Iterator[Removal]:
-    """Ended runs of pneumo's beyond the newest ones, each with all below it, its models and their files."""
+    """Ended runs that pneumo made, beyond the newest ones, each with its child runs, models and files."""
     for family in _old_families(tracker, settings.retention, keep):
         run = family.run
         item = Item(kind="run", name=f"{run.name} ({run.run_id})", days=_days(run.started))
@@ -81,14 +81,14 @@ def old_runs(tracker: Tracker, settings: Settings, keep: Needed) -> Iterator[Rem
 
 
 class Family(Record):
-    """A run, and the logged models of itself and of all runs below it, by run id; children come after their parents."""
+    """A run with the logged models of itself and its child runs, by run id; children follow their parents."""
 
     run: Run
     models: dict[str, list[str]]
 
 
 def _old_families(tracker: Tracker, limits: Retention, keep: Needed) -> Iterator[Family]:
-    """A run below which somebody put one of their own stays, with all of its family."""
+    """Families that can be deleted; one with a run that somebody else added stays whole."""
     runs = tracker.runs.all()
     models = tracker.eraser.models_of_runs([tracker.runs.experiment_id])
     below: dict[str, list[Run]] = {}
@@ -108,7 +108,7 @@ def _erase(tracker: Tracker, settings: Settings, run_id: str) -> bool:
     family = next((family for family in old if family.run.run_id == run_id), None)
     if family is None:
         return False
-    for member in reversed(family.models):  # the parent last: a kill in between leaves it to be found again
+    for member in reversed(family.models):  # the parent last, so that a kill in between leaves it to be found again
         tracker.eraser.erase_run(member, family.models[member])
     return True
 
@@ -132,13 +132,13 @@ def _made(run: Run) -> bool:
 
 
 def _rested_on(versions: list[ModelVersion]) -> Iterator[str]:
-    """Runs and logged models that hold the files of these versions, or that came to them."""
+    """Runs and logged models that hold the files of these versions, or led to them."""
     for version in versions:
         yield from (version.run_id, version.tags.get("pipeline.run", ""), *IDS.findall(version.source))
 
 
 def _evidence(tracker: Tracker, settings: Settings, versions: list[ModelVersion]) -> Iterator[str]:
-    """Runs that hold what was decided on these versions: a version that was taken up was made by another run."""
+    """Runs that hold the decisions on these versions, which may be other runs than those that made them."""
     numbers = {(version.name, version.version) for version in versions}
     for name in _names(settings):
         for key, value in tracker.registry.registered(name).tags.items():
