@@ -29,7 +29,7 @@ def summarize(
     run_id: str,
     audits: list[ShiftAudit] | None = None,
 ) -> Summary:
-    """Write what came of the run where people look: terminal, Prefect page, MLflow page."""
+    """Write the run's outcome for the terminal, Prefect's page and MLflow's page."""
     ranked = rank(evaluations)
     failed = (CandidateRow(name=name, reason=reason) for name, reason in failures.items())
     rows = (*(_row(evaluation) for evaluation in ranked), *failed)

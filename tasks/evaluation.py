@@ -25,7 +25,7 @@ from tasks.support.naming import short
 from tasks.support.tracking import tracker
 
 
-# Not cached by Prefect: every flow run shows all its candidates below its own MLflow run. The figures themselves are.
+# Not cached by Prefect, so that every flow run shows all its candidates in MLflow. The figures themselves are cached.
 @task(name="evaluate", task_run_name="evaluate {candidate.name}", cache_policy=NO_CACHE)
 def evaluate(
     candidate: Candidate,
@@ -59,14 +59,14 @@ def evaluate_all(
     home: Path,
     parent_run: str,
 ) -> list[Evaluation]:
-    """Evaluate candidates one after the other, each on what it takes."""
+    """Evaluate candidates one after the other, each on images or embeddings as it takes them."""
     return [evaluate(candidate, version, source, settings, home, parent_run) for candidate, source in candidates]
 
 
 def score_elsewhere(best: Evaluation, sets: list[Inventory], home: Path) -> list[External]:
-    """Score sets from elsewhere; not with a model of embeddings, for they are images, which the card says."""
+    """Score the external sets; not with a model of embeddings, since they are images, as the card says."""
     if best.vectors and sets:
-        get_run_logger().warning("%s takes embeddings: not measured on sets from elsewhere", best.name)
+        get_run_logger().warning("%s takes embeddings: not measured on external sets", best.name)
     return [] if best.vectors else [score_external(best, inventory, home) for inventory in sets]
 
 
@@ -76,7 +76,7 @@ def _of_set() -> str:
 
 @task(name="external", task_run_name=_of_set, cache_policy=NO_CACHE)
 def score_external(best: Evaluation, inventory: Inventory, home: Path) -> External:
-    """Score a set from elsewhere with the candidate that is decided on; reported, never chosen by."""
+    """Score an external set with the candidate that is decided on; it is reported and decides nothing."""
     found = validation.evaluate_external(best, inventory, home)
     tracking, place = tracker(), f"external/{found.name}"
     numbers = {**found.metrics, "unlike": found.unlike, "unreadable": float(found.errors)}
@@ -96,10 +96,10 @@ def audit_shift(
     home: Path,
     run_id: str,
 ) -> list[ShiftAudit]:
-    """Whether test images and external sets can be told from training images; here Keras is loaded already."""
+    """Test whether test images and external sets can be told from training images."""
     try:
         found = shift_audit.audit_run(spec, version, store, elsewhere, home)
-    except WeightsError as error:  # of a cluster, whose machines have them
+    except WeightsError as error:  # on a cluster only its machines have them
         get_run_logger().warning("%s The audit looks at intensities instead.", error)
         found = shift_audit.audit_run(spec.model_copy(update={"weights": "none"}), version, store, elsewhere, home)
     tracking = tracker()

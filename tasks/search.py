@@ -1,4 +1,4 @@
-"""The search for better settings, as one task with an MLflow run per trial."""
+"""The search for better settings, as one task with an MLflow run for each trial."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tasks.support.tracking import start_child, tracker
 def search(
     spec: CandidateSpec, minutes: float, version: DatasetVersion, fit: Fit, home: Path, parent_run: str
 ) -> CandidateSpec:
-    """Settings that did best on validation within a budget of minutes, on this machine."""
+    """The settings with the best selection score that a search on this machine finds in so many minutes."""
     import optuna
 
     def trial(number: int, proposed: CandidateSpec, watch: OnProgress) -> float:

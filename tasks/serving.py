@@ -24,7 +24,7 @@ def predict(
     settings: Settings,
     run_id: str,
 ) -> Scored:
-    """Score images with a registered version, with a bar in Prefect; MLflow is told no path: it may name a patient."""
+    """Score images with a registered version and a bar in Prefect; no path goes to MLflow, as it may name a patient."""
     tracking = tracker()
     version = chosen(tracking, settings, model, synthetic)
     tracking.runs.set_tags(run_id, {"model": version.uri, "model.name": version.name, "model.version": version.version})

@@ -1,4 +1,4 @@
-"""The hourly look: what came in, how different it is, and whether to train again."""
+"""The hourly check: what is new, how different it is, and whether to train again."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ STAGE = "watch"
 
 @task(name="look", task_run_name="look", cache_policy=NO_CACHE)
 def examine(inventory: Inventory, settings: Settings) -> Drift | None:
-    """Compare what is there now with the champion's data set; None without a champion to compare with."""
+    """Compare what is there now with the champion's data set; None without a champion."""
     found = champion(settings, inventory.synthetic)
     reference = champion_manifest(settings, inventory.synthetic, settings.home)
     if found is None or reference is None:
@@ -34,7 +34,7 @@ def examine(inventory: Inventory, settings: Settings) -> Drift | None:
 
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE)
 def record(found: Drift, source: str, settings: Settings) -> list[str]:
-    """Add a point to the source's series in MLflow, and ask for a retraining if there is reason; returns the words."""
+    """Add a point to the source's series in MLflow, and ask for a retraining if there are reasons; returns them."""
     tracking, run_id = tracker(), _series(source)
     tracking.log.metrics(run_id, _figures(found), step=len(tracking.runs.series(run_id, "images")))
     series = {name: tracking.runs.series(run_id, name) for name in found.figures}
@@ -49,7 +49,7 @@ def record(found: Drift, source: str, settings: Settings) -> list[str]:
 
 
 def origin(found: Drift) -> list[str]:
-    """Whether the new images are from where the champion's training images are, in sentences."""
+    """Sentences on whether the new images come from the place of the champion's training images."""
     return sentences(found.audit) if found.audit else []
 
 
@@ -60,7 +60,7 @@ def _figures(found: Drift) -> dict[str, float]:
 
 
 def _series(source: str) -> str:
-    """The MLflow run that holds a source's series; it is finished, and grows all the same."""
+    """The MLflow run that holds a source's series; it is finished, and still gets new points."""
     tags = {"stage": STAGE, "data.source": source}
     found = [run for run in tracker().runs.newest({"stage": STAGE}, limit=100) if run.tags.get("data.source") == source]
     if found:
