@@ -1,1 +1,1 @@
-"""Compositions of tasks: each reads as a table of contents."""
+"""Flows: compositions of tasks, each of which reads as a table of contents."""

@@ -1,4 +1,4 @@
-"""Acceptance at a place: does a version work on labelled images of it, and with which operating point."""
+"""Acceptance at a place: whether a version works on its labelled images, and with which operating point."""
 
 from typing import Any
 
@@ -20,18 +20,18 @@ def accept(
     model: Model = None,
     synthetic: bool = False,
 ) -> State[Any]:
-    """Measure a version where it shall work, against promotion's limits; a new operating point makes a new version.
+    """Measure a version at the place of its use, by the limits of promotion; a new operating point makes a new version.
 
     Args:
         data: Labelled images of the place: a folder, an archive, a label file, s3://bucket/prefix.
-        calibrate: So many of them, drawn by patient, fit offset, temperature and threshold; the others judge it.
-        prevalence: Share of pneumonia at the place, 0 to 1, that probabilities are moved to. Empty: as in the images.
+        calibrate: Number of them, drawn by patient, that fit offset, temperature and threshold; the others judge.
+        prevalence: Share of pneumonia at the place, 0 to 1, to which probabilities are adjusted. Empty: the images'.
         model: models:/name/version or models:/name@alias. Empty: the champion.
-        synthetic: The champion of the drawn images instead of real ones.
+        synthetic: Use the champion of the drawn images instead of real ones.
     """
     parameters = dict(locals())
     with operations.guard() as settings, parent_run(parameters, stage="accept") as run_id:
-        pages.link(tracker().run_url(run_id))
+        pages.link(tracker().runs.url(run_id))
         found = acceptance.accept(data, calibrate, prevalence, model, synthetic, settings, run_id)
     registered = f" Registered {found.uri}." if found.version else ""
     return Completed(message=f"{found.reason}{registered} {found.advice}".rstrip())

@@ -12,10 +12,10 @@ from tasks.support.naming import dated
 
 @flow(name="pneumonia", flow_run_name=dated("maintain"))
 def maintain(apply: bool | None = None) -> State[Any]:
-    """Tell what is old and needed by nobody; delete it if `apply`, or retention.apply, says so.
+    """List what is old and needed by nobody; delete it if `apply`, or retention.apply, says so.
 
     Args:
-        apply: Delete, or only tell. Empty: retention.apply of mlflow.yaml.
+        apply: Delete, or only list. Empty: retention.apply of mlflow.yaml.
     """
     with operations.guard() as settings:
         operations.collapse(settings)

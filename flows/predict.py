@@ -17,18 +17,18 @@ from tasks.support.tracking import parent_run, tracker
 def predict(
     paths: Paths, out: Out = None, model: Model = None, threshold: Threshold = None, synthetic: bool = False
 ) -> State[Any]:
-    """Score every image; a run that was cut off goes on when it is run again with the same table.
+    """Score every image; a run that was cut off continues when it is run again with the same table.
 
     Args:
         paths: Image files, folders (searched below), s3://bucket/prefix.
         out: Table to write, .csv or .parquet, also s3://bucket/key. Empty: predictions.csv in the run's own folder.
         model: models:/name/version or models:/name@alias. Empty: the champion.
-        threshold: From which probability on the label is PNEUMONIA, 0 to 1. Empty: the model's own.
-        synthetic: The champion of the drawn images instead of real ones.
+        threshold: Probability, 0 to 1, from which on the label is PNEUMONIA. Empty: the model's own.
+        synthetic: Use the champion of the drawn images instead of real ones.
     """
     parameters = {"places": len(paths), "model": model, "threshold": threshold, "synthetic": synthetic}
     with operations.guard() as settings, parent_run(parameters, stage="predict", private=True) as run_id:
         table = out or str(settings.home / "runs" / str(flow_run.id) / "predictions.csv")
-        pages.link(tracker().run_url(run_id))
+        pages.link(tracker().runs.url(run_id))
         done = serving.predict(paths, table, model, threshold, synthetic, settings, run_id)
     return Completed(message=f"{done.images} images, {done.positive} PNEUMONIA, {done.errors} unreadable: {done.out}")

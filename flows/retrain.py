@@ -49,8 +49,8 @@ def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any]
 def _digest(last: RepeatableRun | None, inventory: Inventory, settings: Settings) -> str:
     """Digest of the data set that a run would train on now.
 
-    The same files come to the same data set, unless settings or code have changed: so the gate, which takes seconds, is
-    only asked about others.
+    The same files give the same data set unless settings or code have changed. Only otherwise are the gate and the
+    split run, which takes seconds.
     """
     if last and is_cut_alike(last, inventory.key, settings):
         return last.parts["cause.data"]

@@ -48,16 +48,16 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         learning_rate: Peak learning rate, above 0 to 1. Empty: the default.
         augmentation: Strength of augmentation, 0 (none) to 3. Empty: the default.
         batch_size: Images in a batch, 1 to 1024. Empty: the default.
-        precision: What training computes in. mixed_bfloat16 is for GPUs that have it; the model is kept in float32.
+        precision: Number format of training. mixed_bfloat16 is for GPUs that have it; the model is kept in float32.
         ensemble: Add the mean of all backbones as one more candidate.
-        embeddings: Parquet files of features made elsewhere, a folder of them, or s3://: each is one more candidate.
-        search_minutes: Search so long, with the first backbone, for settings that all of them then use. 0: no search.
-        seed: Same seed, same machine, same weights.
+        embeddings: Parquet files of embeddings made elsewhere, a folder of them, or s3://; each is one more candidate.
+        search_minutes: Minutes of a search, with the first backbone, for settings that all then use. 0: no search.
+        seed: The same seed on the same machine gives the same weights.
     """
     recipe = dict(locals())
     with operations.guard() as settings, parent_run(recipe) as run_id:
         home = settings.home
-        pages.link(tracker().run_url(run_id))
+        pages.link(tracker().runs.url(run_id))
         inventory = data_tasks.ingest(data, home, settings.data)
         reference = promotion.reference(settings, inventory.synthetic, home)
         report = data_tasks.validate(inventory, home, settings.gate, reference)

@@ -1,4 +1,4 @@
-"""An hourly look at the source: how much is new, how different it is, and whether that calls for a retraining."""
+"""An hourly check of the source: how much is new, how different it is, and whether that calls for a retraining."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tasks.support.naming import dated
 
 @flow(name="pneumonia", flow_run_name=dated("watch"))
 def watch(data: str | None = None) -> State[Any]:
-    """Count new images, measure drift against the champion's training images, and ask for a retraining past a limit.
+    """Count new images, measure drift from the champion's data set, and ask for a retraining beyond a limit.
 
     Args:
         data: Source. Empty: retrain.data of mlflow.yaml, or that of the last successful run.

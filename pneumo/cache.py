@@ -1,4 +1,4 @@
-"""The cache of finished stages: keys of all that a result depends on, and folders that are complete or not there."""
+"""The cache of finished stages: keys of all that a result depends on, and folders that are complete or absent."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-# What a part of this package computes with: another version may give another result.
-DECODERS = (  # pydicom takes whichever of its plug-ins is installed
+# Libraries with which a part of this package computes: another version may give another result.
+DECODERS = (  # pydicom uses whichever of its plug-ins is installed
     "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle",
     "python-gdcm",
 )  # fmt: skip
@@ -58,7 +58,7 @@ def _plain(value: Any) -> Any:
 def code_version(*parts: str) -> str:
     """Digest of the source of parts of this package, such as "data" or "training/fine_tuning.py", and of its libraries.
 
-    That is the versions of the libraries that the parts compute with and, where Keras is among them, its backend.
+    These are the versions of the libraries with which the parts compute and, if Keras is among them, its backend.
     """
     rooms = {part.split("/")[0] for part in parts}
     libraries = {name for room in rooms for name in LIBRARIES.get(room, ())}
@@ -69,13 +69,13 @@ def code_version(*parts: str) -> str:
 
 
 def backend() -> str:
-    """Name of the backend that Keras takes: of KERAS_BACKEND, else of its own file, without importing it."""
+    """Name of Keras's backend, from KERAS_BACKEND, else from Keras's own file, without importing Keras."""
     if chosen := os.environ.get("KERAS_BACKEND"):
         return chosen
     file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
     try:
         return str(json.loads(file.read_bytes()).get("backend", "tensorflow"))
-    except (OSError, ValueError):  # Keras reads nothing from such a file either
+    except (OSError, ValueError):  # Keras ignores such a file, too
         return "tensorflow"
 
 
@@ -99,7 +99,7 @@ def _installed(package: str) -> str | None:
 
 
 def is_kept(place: Path) -> bool:
-    """Whether a finished result lies here; it then counts as used now, which is what house-keeping goes by."""
+    """Whether a finished result is here; if so, it is marked as used now, which house-keeping checks."""
     if not place.exists():
         return False
     os.utime(place)
@@ -108,7 +108,7 @@ def is_kept(place: Path) -> bool:
 
 @contextmanager
 def watching() -> Iterator[list[Path]]:
-    """The folders that are made while the block runs; none means that a stage only found its result."""
+    """The folders that are made while the block runs; if none, the stage found its result finished."""
     made: list[Path] = []
     token = _made.set(made)
     try:
@@ -126,9 +126,9 @@ def tell_made(folder: Path) -> None:
 
 @contextmanager
 def written_once(folder: Path) -> Iterator[Path]:
-    """A scratch folder that is renamed to `folder` when the block ends well; else it is removed.
+    """A scratch folder that is renamed to `folder` when the block ends without an error, or else removed.
 
-    What exists under its final name is therefore complete. If another process finished first, its result stays.
+    So whatever exists under its final name is complete. If another process finishes first, its result stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")

@@ -14,11 +14,11 @@ class DataError(PneumoError):
 
 
 class GateFailedError(DataError):
-    """The data came in but an expectation of severity error failed."""
+    """The data were read, but an expectation of severity error failed."""
 
 
 class WeightsError(PneumoError):
-    """Pretrained weights that were asked for are not to be had or do not fit the backbone."""
+    """Pretrained weights cannot be found or fetched, or do not fit the backbone."""
 
 
 class TrainingError(PneumoError):
@@ -26,7 +26,7 @@ class TrainingError(PneumoError):
 
 
 class TrainingKilledError(TrainingError):
-    """A training's process was ended from outside; its checkpoint is kept."""
+    """A training's process was killed from outside; its checkpoint is kept."""
 
 
 class TrackingError(PneumoError):
@@ -42,4 +42,4 @@ class ServiceError(PneumoError):
 
 
 class ModelError(PneumoError):
-    """A saved model or its bundle is missing, changed, or not what it should be."""
+    """A saved model or its bundle is missing, was changed, or is of the wrong kind."""

@@ -42,8 +42,8 @@ class Registry(Section):
     champion: str = "champion"
     challenger: str = "challenger"
     previous: str = "previous"
-    accepted: str = Field("accepted", description="Alias of the version last accepted at a place: `pneumo accept`")
-    unverified: bool = Field(False, description="Whether versions are run of whose files pneumo kept no digest")
+    accepted: str = Field("accepted", description="Alias of the version that `pneumo accept` accepted last")
+    unverified: bool = Field(False, description="Whether to run versions whose files have no digest of pneumo's")
 
 
 Judged = Literal["ROC AUC", "sensitivity", "specificity"]
@@ -63,7 +63,7 @@ class Promotion(Section):
     severity: dict[str, Literal["refuse", "warn"]] = Field({}, description="By gate; defaults in pneumo/registry")
     judge: dict[Judged, Literal["estimate", "lower_bound"]] = Field({}, description="Default: the estimate")
     tie: Literal["keep", "promote"] = "keep"
-    maximum_comparisons: int = Field(20, ge=1, description="With champions on the same test images")
+    maximum_comparisons: int = Field(20, ge=1, description="Most comparisons with champions on the same test images")
     embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
     approval: bool = False
     approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
@@ -79,31 +79,31 @@ class Promotion(Section):
 
 
 class Accept(Section):
-    """What is asked of a labelled set of the place where a model shall work."""
+    """What a labelled set must give, from the place where a model is to be used."""
 
     half_width: float = Field(0.05, gt=0, lt=0.5, description="Of the 95 % interval that the set should give")
 
 
 class Gate(Section):
-    """Severity of data expectations and how much may be quarantined."""
+    """Severity of the data's expectations, and the share that may go to quarantine."""
 
     quarantine_limit: float = Field(0.01, ge=0, le=1)
     severity: dict[str, Literal["error", "warning"]] = {}
-    patients_unknown_limit: int = Field(1000, ge=0, description="Images up to which a set with no known patient may be")
+    patients_unknown_limit: int = Field(1000, ge=0, description="Largest set, in images, without known patients")
 
 
 Column = Literal["path", "label", "subtype", "patient", "split"]
 
 
 class Data(Section):
-    """Where data versions are kept beside the state folder, and how images are read: columns, patients."""
+    """Where dataset versions are kept beside the state folder, and how sources are read: columns, patients."""
 
     storage: str | None = Field(None, pattern="^s3://[^/]+")
     storage_originals: bool = Field(False, description="Push files as they are, with the patients in their headers")
     s3_endpoint: Address = None
     columns: dict[Column, str] = {}
     patient_pattern: str | None = Field(
-        None, description="Regular expression with a group (?P<patient>...), sought in each image's relative path"
+        None, description="Regular expression with a group (?P<patient>...), searched in each image's relative path"
     )
 
     @field_validator("patient_pattern")
@@ -134,23 +134,23 @@ class Retrain(Section):
 
 
 class Watch(Section):
-    """When incoming images call for a retraining."""
+    """When new images call for a retraining."""
 
     cron: str | None = "7 * * * *"
     new_images: int = Field(100, ge=1, description="New images, whatever their share")
     new_share: float = Field(0.1, gt=0, description="New images as a share of the champion's data set")
     drift: float = Field(0.25, gt=0, description="Of intensity, size or embedding; 0 is none")
-    fewest: int = Field(30, ge=2, description="New images below which drift is noise and is not judged")
+    fewest: int = Field(30, ge=2, description="Fewest new images; with less, drift is noise and is not judged")
 
 
 class Retention(Section):
-    """What house-keeping keeps: the newest `runs`, and whatever is younger than `days`."""
+    """What house-keeping keeps: the newest `runs`, and all that is younger than `days`."""
 
-    apply: bool = Field(False, description="Whether the scheduled house-keeping deletes, or only tells what it would")
+    apply: bool = Field(False, description="Whether the scheduled house-keeping deletes, or only lists it")
     cron: str | None = "30 4 * * *"
     days: float = Field(90, ge=1)
     runs: int = Field(20, ge=1)
-    log_mb: float = Field(20, gt=0, description="Of a server's log, beyond which its beginning is cut off")
+    log_mb: float = Field(20, gt=0, description="Largest log of a server; beyond it the beginning is cut off")
 
 
 class Notify(Section):
@@ -178,7 +178,7 @@ class Pool(Section):
 
 
 class Engine(Section):
-    """Where trainings run, and what each of them is given by a cluster."""
+    """Where trainings run, and what a cluster gives each of them."""
 
     address: str = Field("processes", pattern=r"^(processes|auto|ray://[^/]+)$")
     cpus: int = Field(1, ge=1)

@@ -27,7 +27,7 @@ FILE_NAME = "mlflow.yaml"
 
 
 class Settings(BaseSettings):
-    """Everything that is the same for every run; what differs from run to run is a flow parameter."""
+    """What is the same for every run; what differs from run to run is a parameter of the flow."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix="PNEUMO_", env_nested_delimiter="__", yaml_file=FILE_NAME
@@ -63,16 +63,16 @@ class Settings(BaseSettings):
 
     @property
     def tracking_uri(self) -> str:
-        """The MLflow server in force."""
+        """Address of the MLflow server: tracking.uri, or the embedded one."""
         return self.tracking.uri or f"http://{self.services.host}:{self.services.mlflow_port}"
 
     @property
     def prefect_api(self) -> str:
-        """The embedded Prefect server's API."""
+        """Address of the embedded Prefect server's API."""
         return f"http://{self.services.host}:{self.services.prefect_port}/api"
 
     def model_name(self, synthetic: bool) -> str:
-        """Registered model that a data set's candidates belong to."""
+        """Name of the registered model to which a data set's candidates belong."""
         return self.registry.phantom_model if synthetic else self.registry.model
 
 
@@ -80,7 +80,7 @@ def load_settings() -> Settings:
     """Read mlflow.yaml of the working folder and the environment.
 
     Raises:
-        SettingsError: a key is unknown or a value out of bounds; the message names both.
+        SettingsError: a key is unknown or a value out of bounds; the message names the key.
     """
     if not Path(FILE_NAME).is_file():
         raise SettingsError(

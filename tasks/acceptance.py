@@ -19,7 +19,7 @@ def accept(
     settings: Settings,
     run_id: str,
 ) -> Acceptance:
-    """Measure, and register a version where there is a new operating point."""
+    """Measure a version, and register a new one if there is a new operating point."""
     found = registry.accept(data, settings, settings.home, model, calibrate, prevalence, synthetic, run_id)
     pages.acceptance(found)
     get_run_logger().info("%s", found.reason)

@@ -23,26 +23,26 @@ LOOK_SECONDS = 5
 class Approval(RunInput):
     """The form on Prefect's page."""
 
-    approve: bool = Field(False, description="Off: rejected")
-    name: str = Field(min_length=1, description="Yours; kept in the history")
-    reason: str = Field("", description="Kept in the history")
+    approve: bool = Field(False, description="Off means rejected")
+    name: str = Field(min_length=1, description="Your name, for the history")
+    reason: str = Field("", description="For the history")
 
 
 def asking(settings: Settings, requester: str | None = None) -> Approve:
     """Ask on the page of this flow run, and wait for the answer; silence is a rejection.
 
     Args:
-        settings: how long, and where Prefect is.
-        requester: who asked for the run, if another person has to approve; None: anybody may.
+        settings: how long to wait, and where Prefect is.
+        requester: who asked for the run, if another person must approve; None: anybody may.
     """
     hours = settings.promotion.approval_hours
 
     def ask(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
         if requester == UNKNOWN:
             return ApprovalAnswer(
-                approved=False, said="not asked for: promotion.two_people needs to know who asked for the run"
+                approved=False, said="not asked for: with promotion.two_people it must be known who asked for the run"
             )
-        form = Approval.with_initial_data(description=evidence(rows, evaluation, tracker().run_url(evaluation.run_id)))
+        form = Approval.with_initial_data(description=evidence(rows, evaluation, tracker().runs.url(evaluation.run_id)))
         get_run_logger().info("waiting %g h for a person's approval: %s", hours, flow_run.ui_url)
         try:
             answer = pause_flow_run(wait_for_input=form, timeout=int(hours * 3600), poll_interval=LOOK_SECONDS)
@@ -59,24 +59,24 @@ def asking(settings: Settings, requester: str | None = None) -> Approve:
 
 
 def _by_command(answer: Approval, settings: Settings) -> bool:
-    """Whether `pneumo approve` gave this very answer, in the name of a login; the page can leave no such mark."""
+    """Whether `pneumo approve` gave this answer, in the name of a login; the page cannot leave its mark."""
     api = PrefectApi(address(settings), patience=OUTAGE_SECONDS)
     return answer.model_dump() in api.marks(flow_run.id, answer.metadata.key)
 
 
 def _alone(answer: Approval, requester: str, by_command: bool) -> str:
-    """Why an approval is not that of a second person; empty if it is, or if it is a no."""
+    """Why an approval is not by a second person; empty if it is, or if the answer is no."""
     if not answer.approve:
         return ""
     if not by_command:
-        return f"approved on the page by {answer.name}, but promotion.two_people asks for `pneumo approve`"
+        return f"approved on the page by {answer.name}, but promotion.two_people requires `pneumo approve`"
     if answer.name.casefold() == requester.casefold():
-        return f"approved by {answer.name}, who asked for the run, but promotion.two_people wants a second person"
+        return f"approved by {answer.name}, who asked for the run, but promotion.two_people requires a second person"
     return ""
 
 
 def evidence(rows: list[PolicyRow], evaluation: Evaluation, mlflow_url: str) -> str:
-    """What the person decides on, as Markdown."""
+    """The evidence for the person's decision, as Markdown."""
     head = f"**{evaluation.name}**: test ROC AUC {evaluation.test_auc:.4f}"
     warnings = [f"**Warning:** {row.finding}. {row.remedy}" for row in rows if row.outcome == "warning"]
     verdict = "No gate refuses." if warnings else "All gates hold."
@@ -87,6 +87,6 @@ def evidence(rows: list[PolicyRow], evaluation: Evaluation, mlflow_url: str) -> 
 
 
 def _go_on() -> None:
-    """Back from a pause that has run out, which Prefect would call a failure: here it is an answer."""
+    """Set the run to Running after a pause has run out, which for Prefect is a failure; here it is an answer."""
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(flow_run.id, Running(), force=True)

@@ -1,4 +1,4 @@
-"""Data stages: bring in, check, split, describe, decode."""
+"""Data stages: ingest, validate, split, describe, decode."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ from tasks.support.stage import stage
 from tasks.support.tracking import name_run, tracker
 
 
-# Never cached: only a look at the files tells whether they have changed, and an unchanged file is not read again.
+# Never cached: only the files tell whether they have changed; an unchanged file is not read again.
 @task(name="ingest", task_run_name="ingest", cache_policy=NO_CACHE)
 def ingest(source: str, home: Path, settings: Data) -> Inventory:
-    """Bring in what the source holds and list it, bad files included."""
+    """Read what the source holds and list it, including bad files."""
     found = schemes.ingest(source, home, settings)
     get_run_logger().info("%d images from %s", found.images, found.source)
     return found
@@ -38,9 +38,9 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
 @task(name="gate", task_run_name="gate", cache_policy=NO_CACHE)
 def require(report: GateReport, run_id: str) -> None:
     """Show the gate's rows in Prefect and MLflow, then stop the run if one of severity error failed."""
-    tracker().log_artifacts(run_id, report.docs, "data_docs")
-    tracker().log_artifact(run_id, report.quarantine, "data")
-    pages.gate_table(report, tracker().run_url(run_id))
+    tracker().log.artifacts(run_id, report.docs, "data_docs")
+    tracker().log.artifact(run_id, report.quarantine, "data")
+    pages.gate_table(report, tracker().runs.url(run_id))
     for row in report.rows:
         if not row.passed:
             get_run_logger().warning("%s: expected %s, found %s", row.name, row.expected, row.observed)
@@ -49,13 +49,13 @@ def require(report: GateReport, run_id: str) -> None:
 
 @stage("split")
 def split(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersion:
-    """Cut by patient and freeze the data set version."""
+    """Split by patient and write the dataset version."""
     return versions.make_version(inventory, report, home)
 
 
 @task(name="share data", task_run_name="share data", cache_policy=NO_CACHE)
 def share(version: DatasetVersion, settings: Data) -> None:
-    """Put the version where the machines of a cluster find it."""
+    """Push the version to where the machines of a cluster find it."""
     packs.push(version, settings)
 
 
@@ -69,22 +69,22 @@ def explore(version: DatasetVersion, report: GateReport, home: Path) -> Path:
 def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
     """Log the data set, its manifest and its report to the run, and show its counts in Prefect."""
     name_run(run_id, version.source, version.digest)
-    tracker().log_dataset(run_id, version)
-    tracker().log_artifact(run_id, version.manifest, "data")
-    tracker().log_artifact(run_id, report, "exploration")
-    pages.data_summary(version, tracker().run_url(run_id))
+    tracker().log.dataset(run_id, version)
+    tracker().log.artifact(run_id, version.manifest, "data")
+    tracker().log.artifact(run_id, report, "exploration")
+    pages.data_summary(version, tracker().runs.url(run_id))
 
 
 @task(name="push", task_run_name="push", cache_policy=NO_CACHE)
 def push(version: DatasetVersion, settings: Data) -> None:
-    """Put the data set on the storage under its digest, where one is set and it is not there yet."""
+    """Push the data set to the storage, if one is set and it is not there yet."""
     if settings.storage:
         packs.push(version, settings)
 
 
 @task(name="bring in external sets", task_run_name="bring in external sets", cache_policy=NO_CACHE)
 def external_sets(version: DatasetVersion, settings: Settings) -> list[Inventory]:
-    """Bring in the sets that are scored at the end, so that a wrong one stops the run before any training."""
+    """Ingest the external sets, which are scored at the end, so that a wrong one stops the run before any training."""
     return [elsewhere.bring_in(source, version, settings.home, settings.data) for source in settings.external]
 
 
@@ -96,7 +96,7 @@ def preprocess(version: DatasetVersion, home: Path, size: int, fit: Fit) -> Imag
 
 @task(name="bring in embeddings", task_run_name="bring in embeddings", cache_policy=NO_CACHE)
 def bring_in_embeddings(places: Sequence[str], version: DatasetVersion, settings: Settings) -> list[Vectors]:
-    """Join embeddings that were made elsewhere to the data set, so that a wrong file stops the run early."""
+    """Join embeddings made elsewhere to the data set, so that a wrong file stops the run before any training."""
     found = embeddings.bring_in(places, version, settings.home, settings.data)
     for item in found:
         words = "%s: %d numbers of each of %d images; %d others in %s are not of this data set"

@@ -25,7 +25,7 @@ from tasks.support.naming import short
 from tasks.support.tracking import tracker
 
 
-# Not cached by Prefect: every flow run shows all its candidates below its own MLflow run. The figures themselves are.
+# Not cached by Prefect, so that every flow run shows all its candidates in MLflow. The figures themselves are cached.
 @task(name="evaluate", task_run_name="evaluate {candidate.name}", cache_policy=NO_CACHE)
 def evaluate(
     candidate: Candidate,
@@ -37,16 +37,16 @@ def evaluate(
 ) -> Evaluation:
     """Measure a candidate, log figures and model to its MLflow run, and close that run."""
     result = evaluation.evaluate(candidate, version, store, settings, home)
-    log, run_id = tracker(), candidate.run_id
-    log.log_dataset(run_id, version)
-    log.log_metrics(run_id, result.metrics)
-    log.log_artifacts(run_id, result.bundle.with_name("figures"), "figures")
-    log.log_artifact(run_id, result.predictions, "predictions")
-    model_uri = log.log_bundle(run_id, result.bundle, candidate.name, _example(version, store))
+    tracking, run_id = tracker(), candidate.run_id
+    tracking.log.dataset(run_id, version)
+    tracking.log.metrics(run_id, result.metrics)
+    tracking.log.artifacts(run_id, result.bundle.with_name("figures"), "figures")
+    tracking.log.artifact(run_id, result.predictions, "predictions")
+    model_uri = tracking.bundles.log(run_id, result.bundle, candidate.name, _example(version, store))
     for number, warning in enumerate(result.warnings, start=1):
-        log.set_tags(run_id, {f"warning.{number}": warning})
+        tracking.runs.set_tags(run_id, {f"warning.{number}": warning})
         get_run_logger().warning("%s: %s", candidate.name, warning)
-    log.finish(run_id)
+    tracking.runs.finish(run_id)
     auc = result.test_auc
     get_run_logger().info("%s: ROC AUC %s on test", candidate.name, format(auc, ".4f"))
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
@@ -59,14 +59,14 @@ def evaluate_all(
     home: Path,
     parent_run: str,
 ) -> list[Evaluation]:
-    """Evaluate candidates one after the other, each on what it takes."""
+    """Evaluate candidates one after the other, each on images or embeddings as it takes them."""
     return [evaluate(candidate, version, source, settings, home, parent_run) for candidate, source in candidates]
 
 
 def score_elsewhere(best: Evaluation, sets: list[Inventory], home: Path) -> list[External]:
-    """Score sets from elsewhere; not with a model of embeddings, for they are images, which the card says."""
+    """Score the external sets; not with a model of embeddings, since they are images, as the card says."""
     if best.vectors and sets:
-        get_run_logger().warning("%s takes embeddings: not measured on sets from elsewhere", best.name)
+        get_run_logger().warning("%s takes embeddings: not measured on external sets", best.name)
     return [] if best.vectors else [score_external(best, inventory, home) for inventory in sets]
 
 
@@ -76,13 +76,13 @@ def _of_set() -> str:
 
 @task(name="external", task_run_name=_of_set, cache_policy=NO_CACHE)
 def score_external(best: Evaluation, inventory: Inventory, home: Path) -> External:
-    """Score a set from elsewhere with the candidate that is decided on; reported, never chosen by."""
+    """Score an external set with the candidate that is decided on; it is reported and decides nothing."""
     found = validation.evaluate_external(best, inventory, home)
-    log, place = tracker(), f"external/{found.name}"
+    tracking, place = tracker(), f"external/{found.name}"
     numbers = {**found.metrics, "unlike": found.unlike, "unreadable": float(found.errors)}
-    log.log_metrics(best.run_id, {f"{place}/{name}": value for name, value in numbers.items()})
-    log.log_artifacts(best.run_id, found.folder, place)
-    log.set_tags(best.run_id, {place: found.verdict})
+    tracking.log.metrics(best.run_id, {f"{place}/{name}": value for name, value in numbers.items()})
+    tracking.log.artifacts(best.run_id, found.folder, place)
+    tracking.runs.set_tags(best.run_id, {place: found.verdict})
     pages.external_set(found)
     return found
 
@@ -96,18 +96,18 @@ def audit_shift(
     home: Path,
     run_id: str,
 ) -> list[ShiftAudit]:
-    """Whether test images and external sets can be told from training images; here Keras is loaded already."""
+    """Test whether test images and external sets can be told from training images."""
     try:
         found = shift_audit.audit_run(spec, version, store, elsewhere, home)
-    except WeightsError as error:  # of a cluster, whose machines have them
+    except WeightsError as error:  # on a cluster only its machines have them
         get_run_logger().warning("%s The audit looks at intensities instead.", error)
         found = shift_audit.audit_run(spec.model_copy(update={"weights": "none"}), version, store, elsewhere, home)
-    log = tracker()
+    tracking = tracker()
     for audit in found:
         place = "shift_audit" if audit.name == shift_audit.TEST else f"shift_audit/{audit.name}"
-        log.log_metrics(run_id, {f"{place}/{name}": value for name, value in numbers(audit).items()})
+        tracking.log.metrics(run_id, {f"{place}/{name}": value for name, value in numbers(audit).items()})
         get_run_logger().info(" ".join(sentences(audit)))
-    log.log_text(run_id, json.dumps([audit.model_dump() for audit in found], indent=1), "shift_audit.json")
+    tracking.log.text(run_id, json.dumps([audit.model_dump() for audit in found], indent=1), "shift_audit.json")
     pages.shift_table(found)
     return list(found)
 

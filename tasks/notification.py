@@ -13,12 +13,12 @@ from pneumo.operations import notify as webhook
 from pneumo.operations.notify import Message
 from pneumo.settings import Settings
 
-# What loading a block and sending through it can raise; requests' errors are OSErrors.
+# Errors of loading a block and sending through it; those of requests are OSErrors.
 UNSENT = (NotificationError, PrefectException, ValueError, RuntimeError, OSError, httpx.HTTPError)
 
 
 def notify(message: Message, settings: Settings) -> None:
-    """Tell whoever wants to know; what cannot be sent is a warning in the run's log, never a failed run."""
+    """Send a message to all channels; if one fails, that is a warning in the run's log, never a failed run."""
     try:
         webhook.post(message)
     except PneumoError as error:
@@ -34,5 +34,5 @@ def _through_block(name: str, message: Message) -> None:
         block: Any = Block.load(name)
         block.notify("\n".join(filter(None, (message.text, message.link))), subject=f"pneumo: {message.title}")
     except UNSENT as error:
-        # Its words may hold the address.
+        # The error's text may hold the address.
         get_run_logger().warning("%s not sent through the block %s: %s", message.kind, name, type(error).__name__)

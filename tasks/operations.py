@@ -1,4 +1,4 @@
-"""What every flow begins and ends with, and what a scheduled one asks first."""
+"""What every flow does first and last, and what a scheduled one checks before."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ _guarded: set[str] = set()  # flow runs of this process, one or none
 
 @contextmanager
 def guard() -> Iterator[Settings]:
-    """Note this process, close what is dead, check that all is well; a failure is told to whoever wants to know.
+    """Claim the run for this process, close dead runs, and check all that a run needs; a failure is notified.
 
     They are told its kind: the words, which may quote a path and so a patient, stay on the run's page.
 
@@ -57,7 +57,7 @@ def guard() -> Iterator[Settings]:
 
 
 def close_dead(settings: Settings) -> None:
-    """Close the runs whose processes are gone, and tell."""
+    """Close the runs whose processes are gone, and notify."""
     for closed in reconcile.reconcile(settings, OUTAGE_SECONDS):
         words = f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs"
         get_run_logger().warning(words)
@@ -66,7 +66,7 @@ def close_dead(settings: Settings) -> None:
 
 @task(name="doctor", task_run_name="doctor", cache_policy=NO_CACHE)
 def preflight(settings: Settings) -> None:
-    """Check all that a run needs, show it in Prefect, and stop here if it cannot end well."""
+    """Check all that a run needs, show it in Prefect, and stop here if something is missing."""
     require_known(settings.promotion)
     rows = doctor.examine(settings)
     pages.doctor_table(rows)
@@ -80,7 +80,7 @@ def collapse(settings: Settings) -> None:
 
 
 def collided(settings: Settings) -> str:
-    """With `retrain.collision: cancel`: the words to cancel this run with, if another training held the slot."""
+    """With `retrain.collision: cancel`, the reason to cancel this run, if another training held the slot."""
     return schedule.collided(_api(settings), str(flow_run.id)) if settings.retrain.collision == "cancel" else ""
 
 
@@ -92,13 +92,13 @@ def model_run(
 
 
 def usual_source(settings: Settings) -> str | None:
-    """The source that the champion, or else the last successful run, was trained on."""
+    """The source of the champion's run, or else of the last successful run."""
     last = model_run(settings, None)
     return last.recipe["data"] if last else None
 
 
 def complete(recipe: Mapping[str, Any], flow: Callable[..., Any]) -> dict[str, Any]:
-    """A recipe, however old, for a flow as it is today; what the flow no longer knows is left out, and said."""
+    """A recipe, however old, for a flow as it is today; unknown parameters are left out with a warning."""
     defaults = {name: parameter.default for name, parameter in signature(flow).parameters.items()}
     found, unknown = retraining.complete(recipe, defaults)
     for name in unknown:
@@ -113,19 +113,19 @@ def due(
     recipe: Mapping[str, Any],
     settings: Settings,
 ) -> tuple[str, str]:
-    """Why to train now, and why not, in words; the first one counts if the other is empty."""
+    """Why to train now, and why not to, in words; the first counts if the second is empty."""
     now = retraining.tags(digest, inventory.key, recipe, settings)
     return retraining.cause(last, now) if last else "no run has succeeded yet", retraining.tried(tracker(), now)
 
 
 def log_line(words: str) -> None:
-    """A line in the run's log."""
+    """Write a line to the run's log."""
     get_run_logger().info(words)
 
 
 @task(name="clean", task_run_name="clean", cache_policy=NO_CACHE)
 def clean(settings: Settings, apply: bool) -> str:
-    """Show what is old and needed by nobody, and take it away if told so; returns the outcome in words."""
+    """Show what is old and needed by nobody, and delete it if `apply`; returns the outcome in words."""
     found, unknown = retention.plan(settings, partial(alias_switch.still, settings)), retention.unknown(settings)
     items = [item for item, _ in found]
     pages.clean_table([*items, *unknown])
@@ -138,12 +138,12 @@ def clean(settings: Settings, apply: bool) -> str:
 def note_cause(
     version: DatasetVersion, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings, run_id: str
 ) -> None:
-    """Leave with the MLflow run what the next retraining asks for; before the training, so that a failure counts."""
-    tracker().set_tags(run_id, retraining.tags(version.digest, inventory.key, recipe, settings))
+    """Tag the MLflow run for the next retraining; before the training, so that a failed one counts, too."""
+    tracker().runs.set_tags(run_id, retraining.tags(version.digest, inventory.key, recipe, settings))
 
 
 def conclude(result: Summary, settings: Settings) -> None:
-    """Tell the outcome to whoever wants to know."""
+    """Notify people of the outcome."""
     decision = result.decision
     title = f"{decision.registered_model} version {decision.version} " + (
         "is champion" if decision.promoted else "was not promoted"
@@ -153,17 +153,17 @@ def conclude(result: Summary, settings: Settings) -> None:
 
 
 def require_space(version: DatasetVersion, specs: Sequence[CandidateSpec], home: Path) -> None:
-    """Stop before the work starts if the disk cannot hold what it writes."""
+    """Stop before the work starts if the disk cannot hold what it will write."""
     needed = estimate.disk(version.images, specs[0].size, [spec.backbone.name for spec in specs], specs[0].folds)
     doctor.require_space(needed, home)
 
 
 @contextmanager
 def _one_prefect() -> Iterator[None]:
-    """Have `pneumo/` ask the server that runs this flow.
+    """Have `pneumo/` use the server that runs this flow.
 
-    It reads PREFECT_API_URL, which a worker sets; who calls a flow from Python may have the address in a profile, or
-    a server that Prefect started for this process alone.
+    It reads PREFECT_API_URL, which a worker sets. A flow that is called from Python may have its server's address in a
+    profile, or a server that Prefect started for this process alone.
     """
     if os.environ.get("PREFECT_API_URL"):
         yield

@@ -1,4 +1,4 @@
-"""What Prefect's page shows: artifacts with stable keys, so that each page shows its history over runs."""
+"""Artifacts on Prefect's pages, with stable keys, so that each page shows its history over runs."""
 
 import re
 from collections.abc import Sequence
@@ -33,22 +33,22 @@ def key(text: str) -> str:
 
 
 def artifact(mlflow_url: str, path: str) -> str:
-    """The page that shows an artifact of a run; MLflow opens it in a frame of its own, cut off from other files."""
+    """Address of an artifact's page in MLflow, which opens it in a frame that cannot load other files."""
     return f"{mlflow_url}/artifacts/{path}"
 
 
 def doctor_table(rows: Sequence[Row]) -> None:
-    """The checks before the work, with what to do."""
-    create_table_artifact(key="doctor", table=[row.model_dump() for row in rows], description="Before the work.")
+    """Table of the checks before the work, with what to do."""
+    create_table_artifact(key="doctor", table=[row.model_dump() for row in rows], description="Checks before the work.")
 
 
 def clean_table(items: Sequence[Item]) -> None:
-    """What house-keeping found."""
+    """Table of what house-keeping found."""
     create_table_artifact(key="clean", table=[item.model_dump() for item in items], description="Old and not needed.")
 
 
 def gate_table(report: GateReport, mlflow_url: str) -> None:
-    """One row per expectation."""
+    """Table of the expectations and their outcomes."""
     rows = [
         {
             "expectation": row.name,
@@ -64,7 +64,7 @@ def gate_table(report: GateReport, mlflow_url: str) -> None:
 
 
 def data_summary(version: DatasetVersion, mlflow_url: str) -> None:
-    """Counts by split and class, and the way to the exploration report."""
+    """Counts by split and class, and a link to the exploration report."""
     warning = (
         "**Synthetic images, drawn by pneumo: figures say nothing about patients.**\n\n" if version.synthetic else ""
     )
@@ -80,7 +80,7 @@ def data_summary(version: DatasetVersion, mlflow_url: str) -> None:
 
 
 def progress_bar(name: str) -> OnProgress:
-    """A bar per backbone that follows its events."""
+    """A progress bar for a training, which follows its events."""
     bar = create_progress_artifact(progress=0.0, key=key(f"progress-{name}"), description=f"{name}: start")
     assert isinstance(bar, UUID)  # noqa: S101 - in a synchronous task the call is synchronous
 
@@ -91,7 +91,7 @@ def progress_bar(name: str) -> OnProgress:
 
 
 def share(event: Progress) -> float:
-    """Percent done of a training."""
+    """Percentage of a training that is done, 0 to 100."""
     if event.stage == "done":
         return 100.0
     whole = max(event.epochs * event.steps, 1)
@@ -104,7 +104,7 @@ def leaderboard(rows: tuple[CandidateRow, ...]) -> None:
 
 
 def external_set(found: External) -> None:
-    """Whether the candidate generalises to another hospital, and its figures there."""
+    """Whether the candidate generalises to an external set, and its figures there."""
     lines = [
         f"| {name} | {item:.3f} |"
         for name, item in (
@@ -114,13 +114,13 @@ def external_set(found: External) -> None:
         )
     ]
     table = "\n".join(["| | value (95 %) |", "|---|---|", *lines])
-    words = f"{found.images} images, {found.unlike:.0%} of them unlike the training data, {found.errors} unreadable."
+    words = f"{found.images} images, {found.unlike:.0%} of them out-of-distribution, {found.errors} unreadable."
     words += f" {found.left_out} of patients in the data set are left out." if found.left_out else ""
     create_markdown_artifact(key=key(f"external-{found.name}"), markdown=f"**{found.verdict}**\n\n{words}\n\n{table}")
 
 
 def acceptance(found: Acceptance) -> None:
-    """How a version does at a place, before and after its new operating point, and what follows."""
+    """Figures of a version at a place, before and with its new operating point, and what follows."""
     points = {"as it is": found.before, **({"new point": found.after} if found.after else {})}
     names = {"ROC AUC": "auc", "sensitivity": "sensitivity", "specificity": "specificity"}
     lines = []
@@ -152,7 +152,7 @@ def shift_table(audits: Sequence[ShiftAudit]) -> None:
             "AUC against training images": _interval(row.auc),
             "between random halves": _interval(row.random),
             "above chance by": round(excess(row), 3),
-            "looked at": audit.features,
+            "features": audit.features,
         }
         for audit in audits
         for row in audit.rows
@@ -161,7 +161,7 @@ def shift_table(audits: Sequence[ShiftAudit]) -> None:
 
 
 def decision_table(decision: Decision, tracker: Tracker, audits: Sequence[ShiftAudit] = ()) -> None:
-    """Each gate with its limit, value and what to do, the verdict, what the audits say, and where the evidence is."""
+    """Table of the gates with limit, value and what to do, with the verdict and what the shift audits found."""
     rows = [
         {"gate": row.name, "limit": row.limit, "value": row.value, "outcome": row.outcome, "what to do": row.remedy}
         for row in decision.rows
@@ -173,8 +173,8 @@ def decision_table(decision: Decision, tracker: Tracker, audits: Sequence[ShiftA
 
 
 def model_card(decision: Decision, tracker: Tracker) -> None:
-    """What the version that was decided on is for and not for, as in the registry."""
-    found = tracker.version(decision.registered_model, decision.version)
+    """Model card of the version that was decided on, as in the registry."""
+    found = tracker.registry.version(decision.registered_model, decision.version)
     if found:
         head = f"# [{found.name} version {found.version}]({_version(decision, tracker)}): {decision.name}\n\n"
         words = f"What {found.name} version {found.version} is for, and not for."
@@ -182,7 +182,7 @@ def model_card(decision: Decision, tracker: Tracker) -> None:
 
 
 def links(mlflow_url: str) -> None:
-    """The way to the MLflow page of this run, and to what it keeps there."""
+    """Links to the MLflow page of this run, and to what it keeps there."""
     places = {
         "This run in MLflow": mlflow_url,
         "Data Docs: what was expected of the data, and found": artifact(mlflow_url, DATA_DOCS),
@@ -194,7 +194,7 @@ def links(mlflow_url: str) -> None:
 
 
 def link(mlflow_url: str) -> None:
-    """The way to the MLflow page of this run, from its beginning on."""
+    """Link to the MLflow page of this run, from its start on."""
     words = f"[This run in MLflow]({mlflow_url})"
     create_markdown_artifact(key="mlflow", markdown=words, description=words)
 
@@ -208,7 +208,7 @@ def _interval(item: Interval | None) -> str:
 
 
 def _version(decision: Decision, tracker: Tracker) -> str:
-    return tracker.version_url(decision.registered_model, decision.version)
+    return tracker.registry.version_url(decision.registered_model, decision.version)
 
 
 def _plain(row: CandidateRow) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Promotion stage: who becomes champion, and why; and back."""
+"""Promotion stage: which version becomes champion, and why; and its rollback."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tasks.support.tracking import tracker
 
 @task(name="reference", task_run_name="reference", cache_policy=NO_CACHE)
 def reference(settings: Settings, synthetic: bool, home: Path) -> Path | None:
-    """The manifest of the champion's data set, that drift is measured against; none on a first run."""
+    """Manifest of the champion's data set, against which drift is measured; None on a first run."""
     return champion_manifest(settings, synthetic, home)
 
 
@@ -34,7 +34,7 @@ def promote(
     run_id: str,
     audits: list[ShiftAudit] | None = None,
 ) -> Decision:
-    """Register the best candidate by validation, and make it champion if it passes every gate."""
+    """Register the best candidate by validation images, and make it champion if it passes every gate."""
     approve = asking(settings, requester(settings) if settings.promotion.two_people else None)
     decision = registry.promote(evaluations, version, settings, home, run_id, approve, external, audits or ())
     pages.decision_table(decision, tracker(), audits or ())

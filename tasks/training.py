@@ -1,4 +1,4 @@
-"""Training stages: a backbone each, and their ensemble."""
+"""Training stages: each backbone, and their ensemble."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,14 +24,14 @@ from tasks.support.tracking import cancelled, show_curve, start_child, tracker
 
 @stage("train", run_name="train {spec.name}")
 def train(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path, parent_run: str) -> Candidate:
-    """Train one backbone in its own process, with its curve in MLflow while it grows."""
+    """Train one backbone in its own process, and log its curve to MLflow epoch by epoch."""
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
     return _recorded(run_id, spec.name, lambda follow: candidates.train(spec, version, store, run_id, home, follow))
 
 
 @task(name="train", task_run_name="train {spec.name}", cache_policy=NO_CACHE)
 def train_elsewhere(spec: CandidateSpec, digest: str, fit: Fit, parent_run: str) -> Candidate:
-    """`train` on whatever machine this is, with its own settings, and data that are known by their digest."""
+    """`train` on a machine of a cluster, with that machine's settings and with data found by their digest."""
     settings = load_settings()
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
 
@@ -60,7 +60,7 @@ def train_linear(vectors: Vectors, version: DatasetVersion, home: Path, parent_r
 def train_on_embeddings(
     places: Sequence[str], version: DatasetVersion, settings: Settings, parent_run: str
 ) -> list[tuple[Candidate, Vectors]]:
-    """A candidate for each file of embeddings; it takes seconds, so what is wrong is told before hours of training."""
+    """A candidate for each file of embeddings; this takes seconds, so errors come before hours of training."""
     found = data.bring_in_embeddings(places, version, settings) if places else []
     return [(train_linear(item, version, settings.home, parent_run), item) for item in found]
 
@@ -69,30 +69,34 @@ def train_on_embeddings(
 def combine(
     members: list[Candidate], version: DatasetVersion, store: ImageStore, home: Path, parent_run: str
 ) -> Candidate:
-    """Make the trained backbones one candidate more."""
+    """Combine the trained backbones to one more candidate."""
     run_id = start_child(parent_run, ENSEMBLE, {"members": ", ".join(member.name for member in members)})
     return _recorded(run_id, ENSEMBLE, lambda follow: candidates.combine(members, version, store, run_id, home, follow))
 
 
 def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -> Candidate:
-    """Do the work with its progress on both pages; a failure ends this child run alone, with the reason."""
+    """Do the work, with its progress on both pages; a failure ends only this child run, with the reason."""
     seen: list[int] = []
     follow = follower(run_id, name, seen)
     try:
-        with tracker().watched(run_id):
+        with tracker().runs.watched(run_id):
             candidate = _once_more(work, follow)
     except PneumoError as error:
-        tracker().finish(run_id, "FAILED", str(error))
+        tracker().runs.finish(run_id, "FAILED", str(error))
         raise
     words = "%s: ROC AUC %.4f on validation, %.1f min"
     get_run_logger().info(words, name, candidate.validation_auc, candidate.minutes)
-    if not seen:  # it was finished before, by an earlier run
+    if not seen:  # an earlier run had finished it
         show_curve(candidate, run_id)
     return candidate
 
 
 def _once_more(work: Callable[[OnProgress], Candidate], follow: OnProgress) -> Candidate:
-    """A training whose process was killed is tried again, from its checkpoint; twice is no accident."""
+    """Try a training again, from its checkpoint, if its process was killed; a second time is no accident.
+
+    Not by Prefect's `retries`: the second try goes on in the same MLflow run and progress bar, which a retried task
+    would have closed.
+    """
     try:
         return work(follow)
     except TrainingKilledError as error:
@@ -109,7 +113,7 @@ def follower(run_id: str, name: str, seen: list[int]) -> OnProgress:
     def follow(event: Progress) -> None:
         if event.metrics:
             seen.append(event.epoch)
-            tracker().log_metrics(run_id, event.metrics, step=event.epoch)
+            tracker().log.metrics(run_id, event.metrics, step=event.epoch)
         bar(event)
 
     return follow

@@ -1,7 +1,7 @@
 """The command line: short sentences, tables, `--json` for scripts.
 
-Exit codes: 0 done (a run that promotes nothing is done too), 1 an expected error, told in one sentence, 2 wrong usage,
-130 interrupted.
+Exit codes: 0 done (also a run that promotes nothing), 1 an expected error in one sentence, 2 wrong usage, 130
+interrupted.
 """
 
 import sys

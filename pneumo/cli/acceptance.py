@@ -1,4 +1,4 @@
-"""`pneumo accept`: does the champion work on labelled images of a place, and with which operating point."""
+"""`pneumo accept`: whether the champion works on labelled images of a place, and with which operating point."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ def accept(
     source: Annotated[str, typer.Argument(help="Labelled images of the place: folder, archive, label file, s3://.")],
     calibrate: Annotated[
         int | None,
-        typer.Option(min=1, help="So many of them, by patient, fit the operating point; the rest judges it."),
+        typer.Option(min=1, help="Number of them, by patient, that fit the operating point; the others judge."),
     ] = None,
     prevalence: Annotated[
         float | None, typer.Option(min=0.001, max=0.999, help="Share of pneumonia at the place, 0 to 1.")
@@ -29,10 +29,10 @@ def accept(
     model: Annotated[
         str | None, typer.Option(help="models:/name/version or models:/name@alias; default: the champion.")
     ] = None,
-    phantom: Annotated[bool, typer.Option("--phantom", help="The champion of the drawn images.")] = False,
+    phantom: Annotated[bool, typer.Option("--phantom", help="Use the champion of the drawn images.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Measure a version where it shall work, against promotion's limits. A new operating point makes a new version."""
+    """Measure a version at the place of its use, by promotion's limits. A new operating point makes a new version."""
     from pneumo.registry.acceptance.accept import accept as ask
 
     _quiet_mlflow()
@@ -45,13 +45,13 @@ def accept(
 
 
 def _quiet_mlflow() -> None:
-    """Logging a model, MLflow asks for type hints that a signature given by hand makes needless."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # read when it is imported
+    """Silence MLflow's request for type hints, which a model with a given signature does not need."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # MLflow reads it when it is imported
     logging.captureWarnings(True)
 
 
 def show(found: Acceptance, to: Console) -> None:
-    """The figures at home and at the place, and what follows from them."""
+    """Print the figures at home and at the place, and what follows from them."""
     _say(to, _head(found))
     to.print(_figures(found), highlight=False)
     _say(to, _tail(found))
@@ -67,7 +67,7 @@ def _head(found: Acceptance) -> list[str]:
     )
     lines = [f"{found.name}: {images}, {found.patients} patients, judged by {found.model} ({found.candidate})"]
     if any(found.calibrated_on.values()):
-        lines.append(f"Offset, temperature and threshold are fitted on {fitted} of other patients.")
+        lines.append(f"Offset, temperature and threshold were fitted on {fitted} of other patients.")
     if found.prevalence:
         lines.append(f"Probabilities, and the calibration error, are for {found.prevalence:.1%} pneumonia.")
     return [*lines, *([words] if (words := left_out_in_words(found)) else [])]
@@ -76,8 +76,8 @@ def _head(found: Acceptance) -> list[str]:
 def _tail(found: Acceptance) -> list[str]:
     lines = [size_in_words(found.needs)]
     if found.uncertain:
-        lines.append(f"Not certain: the limit lies within the interval of {', '.join(found.uncertain)}.")
-    lines.append(f"{found.verdict} {found.unlike:.0%} of the images are unlike the training data.")
+        lines.append(f"Not certain: the limit is within the interval of {', '.join(found.uncertain)}.")
+    lines.append(f"{found.verdict} {found.unlike:.0%} of the images are out-of-distribution.")
     lines += found.shift
     lines += ["", f"{found.reason} {found.advice}".rstrip()]
     if found.version:

@@ -16,11 +16,11 @@ console = Console()
 
 @app.command()
 def approve(
-    run: Annotated[str, typer.Argument(help="Id of the flow run that waits; empty: the only one that does.")] = "",
-    reject: Annotated[bool, typer.Option("--reject", help="Say no instead.")] = False,
+    run: Annotated[str, typer.Argument(help="Id of the flow run that waits; default: the only one.")] = "",
+    reject: Annotated[bool, typer.Option("--reject", help="Reject instead.")] = False,
     reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
 ) -> None:
-    """Approve the promotion that a run waits with, or reject it, as the user of MLflow's login."""
+    """Approve or reject the promotion of a run that waits, as the user of MLflow's login."""
     settings = load_settings()
     api, name = PrefectApi(address(settings)), person(settings.tracking_uri)
     run_id = run or _only(api)

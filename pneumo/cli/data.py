@@ -1,4 +1,4 @@
-"""`pneumo data | versions`: look at data before anything is trained on it."""
+"""`pneumo data | versions`: look at data before a training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 app = typer.Typer()
 console = Console(highlight=False, soft_wrap=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-SHOWN = 5  # of a list of images
+SHOWN = 5  # most images that a list shows
 SPLITS = ("train", "validation", "test")
 
 
 @app.command()
 def data(
     source: Annotated[str, typer.Argument(help="Folder, archive, label file, s3://, kaggle:, version: or phantom.")],
-    drift: Annotated[bool, typer.Option("--drift", help="Compare with the champion's data too; asks MLflow.")] = False,
+    drift: Annotated[bool, typer.Option("--drift", help="Compare with the champion's data; needs MLflow.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring data in, check and describe it, and print the digest of its version; nothing is trained."""
+    """Read data, check and describe it, and print the digest of its version; nothing is trained."""
     from pneumo.data.prepare import prepare
     from pneumo.data.quality import gate
 
@@ -47,10 +47,10 @@ def data(
 
 @app.command()
 def versions(
-    pair: Annotated[tuple[str, str] | None, typer.Option("--compare", help="What changed from one to another.")] = None,
+    pair: Annotated[tuple[str, str] | None, typer.Option("--compare", help="Compare two versions.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the data set versions made here, oldest first, or compare two by the beginnings of their digests."""
+    """List the dataset versions made here, oldest first, or compare two by the beginnings of their digests."""
     from pneumo.data.store.version_changes import compare
     from pneumo.data.store.versions import find_version, list_versions
 
@@ -76,7 +76,7 @@ def _champions_manifest(settings: Settings, inventory: Inventory) -> Path | None
 
 
 def _show(found: "Prepared", settings: Settings) -> None:
-    """What came in, what is wrong with it, where to read on; the digest last."""
+    """Print what was read, what is wrong with it, and where to read on; the digest last."""
     inventory, report, version = found.inventory, found.gate, found.version
     console.print(f"{inventory.images:,} images{_synthetic(inventory.synthetic)} from {inventory.source}", markup=False)
     for reason, files in sorted(inventory.skipped.items()):

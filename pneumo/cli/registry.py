@@ -1,4 +1,4 @@
-"""`pneumo champion | rollback | lift`: who serves, why, and how to undo it."""
+"""`pneumo champion | rollback | lift`: which version serves, why, and how to undo it."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from pneumo.settings import Settings, load_settings
 app = typer.Typer()
 console = Console()
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Phantom = Annotated[bool, typer.Option("--phantom", help="Of the drawn images instead of real ones.")]
+Phantom = Annotated[bool, typer.Option("--phantom", help="Use the model of the drawn images instead of real ones.")]
 
 
 @app.command()
@@ -55,7 +55,7 @@ def rollback(
     phantom: Phantom = False,
     as_json: AsJson = False,
 ) -> None:
-    """Undo a promotion: an earlier champion serves again, after a check; no run promotes the one that goes again."""
+    """Undo a promotion: an earlier champion serves again, after a check; the present one is barred from promotion."""
     from pneumo.registry.rollback import rollback as undo
 
     settings = load_settings()
@@ -65,12 +65,12 @@ def rollback(
 
 @app.command()
 def lift(
-    version: Annotated[str, typer.Argument(help="Version that a rollback took away.")],
+    version: Annotated[str, typer.Argument(help="Version that was rolled back.")],
     reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
     phantom: Phantom = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a version that was rolled back, and others of the same weights, be promoted again."""
+    """Let a version that was rolled back, and others with the same weights, be promoted again."""
     from pneumo.registry.barred import lift as unbar
 
     settings = load_settings()
@@ -86,7 +86,7 @@ def _tell(done: Record, words: str, as_json: bool) -> None:
 
 
 def _none(settings: Settings, phantom: bool, as_json: bool) -> None:
-    """Who was refused last, why, and what to do, where there is no champion."""
+    """Print, where there is no champion, which version was refused last, why, and what to do."""
     from pneumo.registry.champion import refused
 
     last, model = refused(settings, phantom), settings.model_name(phantom)

@@ -23,11 +23,11 @@ def train(
     data: Annotated[str, typer.Option(help="Folder, archive, s3://, kaggle: or phantom (drawn images).")] = "phantom",
     weights: Annotated[str | None, typer.Option(help="imagenet, a folder, s3:// or none; default by the data.")] = None,
     backbones: Annotated[str, typer.Option(help="Comma-separated, such as MobileNetV2,MobileNet:0.5.")] = "",
-    preset: Annotated[str | None, typer.Option(help="quick, standard or best: how much time it may take.")] = None,
+    preset: Annotated[str | None, typer.Option(help="quick, standard or best: how much time it takes.")] = None,
     param: Annotated[list[str] | None, typer.Option(help="Any other flow parameter, name=value (JSON).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Run the deployment pneumonia/train to its end and show what came of it."""
+    """Run the deployment pneumonia/train to its end and show the outcome."""
     parameters: dict[str, Any] = {"data": _absolute(data), **_pairs(param or [])}
     if isinstance(places := parameters.get("embeddings"), list):
         parameters["embeddings"] = [_absolute(str(place)) for place in places]
@@ -58,7 +58,7 @@ def _to_the_end(deployment: str, parameters: dict[str, Any], settings: Settings,
 
 
 def _followed(deployment: str, parameters: dict[str, Any], settings: Settings, say: Console) -> dict[str, Any]:
-    """The flow run, asked for and come to its end; Ctrl-C cancels it, from the very moment that it exists."""
+    """Start a flow run and wait for its end; Ctrl-C cancels it from the moment it exists."""
     api, run_id, requester = PrefectApi(address(settings)), "", person(settings.tracking_uri)
     try:
         with processes.interrupts_wait():
@@ -73,7 +73,7 @@ def _followed(deployment: str, parameters: dict[str, Any], settings: Settings, s
 
 
 def _absolute(place: str) -> str:
-    """Paths are given relative to where the user stands; the worker stands elsewhere."""
+    """A path made absolute: the user gives it relative to a working folder that is not the worker's."""
     return str(Path(place).resolve()) if Path(place).exists() else place
 
 
@@ -86,5 +86,5 @@ def _pairs(texts: list[str]) -> dict[str, Any]:
         try:
             pairs[name] = json.loads(value)
         except json.JSONDecodeError:
-            pairs[name] = value  # a bare word is text, as in `prefect deployment run --param`
+            pairs[name] = value  # a value that is no JSON is text, as in `prefect deployment run --param`
     return pairs

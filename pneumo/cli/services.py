@@ -29,7 +29,7 @@ def up(bucket: Bucket = False) -> None:
 
 @app.command()
 def deploy(bucket: Bucket = False) -> None:
-    """Tell a Prefect server that runs elsewhere (PREFECT_API_URL) of work pool, results and deployments."""
+    """Register work pool, result storage and deployments on a Prefect server elsewhere (PREFECT_API_URL)."""
     settings = load_settings()
     if bucket:
         make_bucket(settings)
@@ -45,7 +45,7 @@ def down() -> None:
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Show what runs, where it answers and where its log is."""
+    """Show which services run, where they answer and where their logs are."""
     rows = services.status(load_settings())
     if as_json:
         console.print_json(data=[{**asdict(row), "log": str(row.log)} for row in rows])

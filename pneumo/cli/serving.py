@@ -1,4 +1,4 @@
-"""`pneumo predict | app | export`: using the champion."""
+"""`pneumo predict | app | export`: use the champion."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ app = typer.Typer()
 console = Console()
 quiet = Console(stderr=True)
 Model = Annotated[str | None, typer.Option(help="models:/name/version or models:/name@alias; default: the champion.")]
-Phantom = Annotated[bool, typer.Option("--phantom", help="The champion of the drawn images instead of real ones.")]
+Phantom = Annotated[bool, typer.Option("--phantom", help="Use the champion of the drawn images instead of real ones.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Form = StrEnum("Form", {"litert": "litert", "onnx": "onnx"})
 
@@ -29,7 +29,7 @@ def predict(
     phantom: Phantom = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score X-rays: a row per image, its path, probability, label and error. Cut off and run again, it goes on."""
+    """Score X-rays: for each image path, probability, label and error. A run that was cut off continues."""
     from pneumo.serving.batch import scoring
 
     settings = load_settings()
@@ -49,7 +49,7 @@ def predict(
         return
     console.print(
         f"{done.out}: {done.images} images by {version.name} version {version.version}, {done.positive} PNEUMONIA, "
-        f"{done.errors} unreadable, {done.unlike} unlike the training data",
+        f"{done.errors} unreadable, {done.unlike} out-of-distribution",
         highlight=False,
         soft_wrap=True,
     )
@@ -62,7 +62,7 @@ def open_app(
     host: Annotated[str, typer.Option(help="Address to listen on; the page has no login.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
 ) -> None:
-    """Open a web page on which one drops an X-ray. Ctrl-C ends it."""
+    """Open a web page that scores an X-ray. Ctrl-C ends it."""
     from pneumo.serving.bundle.registered import load_registered
     from pneumo.serving.web_page import open_page, require_gradio
 

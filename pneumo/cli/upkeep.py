@@ -18,7 +18,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check everything a run needs, and say what to do; exit code 1 if something is wrong."""
+    """Check all that a run needs, and say what to do; exit code 1 if something is wrong."""
     from pneumo.operations.doctor import examine
 
     rows = examine(load_settings())
@@ -40,7 +40,7 @@ def clean(
     runs: Annotated[int | None, typer.Option(min=1, help="Keep so many of the newest; default retention.runs.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is old and needed by nobody; delete it with --apply; champions lose nothing."""
+    """Show what is old and needed by nobody; --apply deletes it. Champions keep everything."""
     from pneumo.operations import retention
     from pneumo.registry.promotion import alias_switch
 

@@ -1,4 +1,4 @@
-"""Writing files: complete or absent, and a clear error where the disk refuses."""
+"""Write files complete or not at all, with a clear error where the disk refuses."""
 
 import functools
 import os
@@ -34,9 +34,9 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def tells_disk_errors(stage: Callable[P, Result]) -> Callable[P, Result]:
-    """A stage whose failures to write (disk full, no rights, not a folder) are DataErrors.
+    """Turn a stage's failures to write (disk full, no rights, not a folder) into DataErrors.
 
-    Failures to read the user's files are DataErrors already where they are read.
+    Failures to read the user's files become DataErrors where they are read.
     """
 
     @functools.wraps(stage)

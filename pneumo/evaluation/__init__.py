@@ -1,1 +1,1 @@
-"""How good a model is, how sure that is, and what it looks at."""
+"""How good a model is, how certain that is, and what in an image it looks at."""

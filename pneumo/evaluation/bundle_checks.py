@@ -1,4 +1,4 @@
-"""What is checked of every bundle: that it scores as the predictions say, and what a score costs."""
+"""Checks of every bundle: that it scores as in the predictions, and how long a score takes."""
 
 import time
 from pathlib import Path
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 class BundleFacts(NamedTuple):
-    """What was seen of a model, and sentences on what could not be; `vectors` are what it takes instead of images."""
+    """What was measured of a bundle, and sentences on what could not be; `vectors` if it takes embeddings."""
 
     shortcuts: tuple[Shortcut, ...]
     cost: dict[str, float]
@@ -30,7 +30,7 @@ class BundleFacts(NamedTuple):
 
 
 def bundle_spec(candidate: Candidate, version: DatasetVersion, operating: Operating) -> dict[str, Any]:
-    """Fields of a bundle's spec that every kind of model has."""
+    """Fields of a bundle's spec that all kinds of models share."""
     return {
         "name": candidate.name,
         **operating._asdict(),
@@ -40,7 +40,7 @@ def bundle_spec(candidate: Candidate, version: DatasetVersion, operating: Operat
 
 
 def require_same(bundle: Scorer, predicted: Floats, now: Floats, tolerance: float = 0.01) -> None:
-    """Refuse a model that does not score as its predictions say.
+    """Refuse a model that does not score as in its predictions.
 
     Raises:
         ModelError: a probability differs by more than the tolerance.
@@ -53,7 +53,7 @@ def require_same(bundle: Scorer, predicted: Floats, now: Floats, tolerance: floa
 
 
 def measure_cost(bundle: Scorer, folder: Path, cell: Path | Floats) -> dict[str, float]:
-    """Median time from one file, or vector, to its probability after a warm-up, in ms, and the model's size in MB."""
+    """Median time in ms from a file, or vector, to its probability after a warm-up, and the model's size in MB."""
     times = []
     for _ in range(LATENCY_CALLS + 2):
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a model of embeddings can show of itself: less than one of images, and that is said."""
+"""The bundle of a model of embeddings; what cannot be measured without images is said."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle
 from pneumo.serving.bundle.image_bundle import load_network, write_embedding_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 
-CHECKED = 64  # test images that the bundle must score as the predictions say
+CHECKED = 64  # test images that the bundle must score as in the predictions
 UNMEASURED = (
-    "AUC under simulated change of acquisition: not measured, for it takes embeddings and no images; so it is chosen"
+    "AUC under simulated shift: not measured, since it takes embeddings and no images; so it is chosen"
     " only with promotion.embeddings_may_win.",
     "Shortcut tests and heat maps: not measured, for the same reason.",
-    "Sets from elsewhere: not measured, for they are images.",
-    "Latency: that of the linear model alone; what makes the embeddings is no part of this version and was not timed.",
+    "External sets: not measured, since they are images.",
+    "Latency: of the linear model alone; what makes the embeddings is no part of this version and was not timed.",
 )
 
 
@@ -34,7 +34,7 @@ def try_embedding_model(
     """Write the bundle, check it against the predictions, and time it; see `image_model.try_image_model`.
 
     Raises:
-        ModelError: the bundle does not score as the predictions say.
+        ModelError: the bundle does not score as in the predictions.
     """
     bundle = _make_bundle(folder / "bundle", candidate, version, store, operating)
     checked = test.iloc[:CHECKED]

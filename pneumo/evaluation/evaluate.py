@@ -37,7 +37,7 @@ RECORD, METRICS, SCORED = "evaluation.json", "metrics.json", "scored.parquet"
 FIGURES, BUNDLE = "figures", "bundle"
 
 
-# What is looked at beyond the predictions, by what a model takes.
+# How a bundle is tried, by what the model takes.
 PROBES: dict[type[ImageStore] | type[Vectors], Callable[..., BundleFacts]] = {
     ImageStore: try_image_model,
     Vectors: try_embedding_model,
@@ -49,14 +49,14 @@ def evaluate(
 ) -> Evaluation:
     """Measure a candidate on the test images; offset, temperature and threshold come from validation images.
 
-    What a candidate on embeddings cannot show is in its `unmeasured`, never a number.
+    What cannot be measured of a candidate on embeddings is named in `unmeasured` and has no number.
 
     Writes `<home>/cache/evaluate/<key>/`: figures/*.png, metrics.json, scored.parquet and bundle/. A second call with
-    the same inputs returns the kept result. `model_uri` is empty: whoever logs the bundle fills it in.
+    the same inputs returns the kept result. `model_uri` is empty; the caller that logs the bundle fills it in.
 
     Raises:
         DataError: a split lacks a class, or predictions name images that the data set does not have.
-        ModelError: the model cannot be loaded in safe mode, or does not score as its predictions say.
+        ModelError: the model cannot be loaded in safe mode, or does not score as in its predictions.
     """
     key = stage_key(
         "evaluate",
@@ -126,7 +126,7 @@ def _write(
 
 
 def _rows(candidate: Candidate, version: DatasetVersion) -> pd.DataFrame:
-    """Predictions with the manifest's other columns, and `position`: the row in the manifest and the image store."""
+    """Predictions with the manifest's other columns and `position`, the row in manifest and image store."""
     predictions = pd.read_parquet(candidate.predictions)
     manifest = pd.read_parquet(version.manifest)
     extra = [name for name in manifest.columns if name not in predictions.columns or name == "path"]
@@ -141,12 +141,12 @@ def _rows(candidate: Candidate, version: DatasetVersion) -> pd.DataFrame:
 
 
 def _shifted(candidate: Candidate) -> pd.DataFrame | None:
-    """What it said of shifted validation images; None for one that takes embeddings, which cannot be shifted."""
+    """Its scores of shifted validation images; None for a model of embeddings, which cannot be shifted."""
     return None if candidate.shifted_auc is None else pd.read_parquet(candidate.predictions.with_name(SHIFTED))
 
 
 def _fitted(validation: pd.DataFrame, shifted: pd.DataFrame | None, operating: Operating) -> dict[str, float]:
-    """How the operating point does on the images that it was fitted on: at home, and under simulated change."""
+    """Figures of the operating point on the images that it was fitted on, as they are and under simulated shift."""
     parts = {"validation": validation} | ({} if shifted is None else {"shifted": shifted})
     found = {
         f"{part}_{name}": value
@@ -162,7 +162,7 @@ def _facts(
     cost: dict[str, float],
     shortcuts: tuple[Shortcut, ...],
 ) -> dict[str, float]:
-    """Every number under the name it has in MLflow."""
+    """All numbers by their names in MLflow."""
     return {
         **{f"test_{name}": value for name, value in measures.flat().items()},
         "temperature": operating.temperature,

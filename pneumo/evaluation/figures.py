@@ -1,4 +1,4 @@
-"""Figures of an evaluation as PNG files; every function takes numbers and returns a matplotlib figure."""
+"""Figures of an evaluation; every function takes arrays and returns a matplotlib figure."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ def roc(labels: Booleans, scores: Floats, patients: NDArray[np.object_], area: I
 
 
 def precision_recall(labels: Booleans, scores: Floats, area: Interval) -> "Figure":
-    """Precision-recall curve; the dotted line is a model that knows nothing."""
+    """Precision-recall curve; the dotted line is that of random scores."""
     from sklearn.metrics import precision_recall_curve
 
     figure, axes = _square("recall (sensitivity)", "precision (PPV)")
@@ -47,9 +47,10 @@ def precision_recall(labels: Booleans, scores: Floats, area: Interval) -> "Figur
 
 
 def reliability(labels: Booleans, probabilities: dict[str, Floats]) -> "Figure":
-    """Share of pneumonia over predicted probability, with Wilson's (1927) 95 % intervals; below, how many images.
+    """Reliability diagram: share of pneumonia over predicted probability, with Wilson's (1927) 95 % intervals.
 
-    A line per entry, such as before and after calibration; a bin without images has no point.
+    One line for each entry, such as before and after calibration; a bin without images has no point. Below it are the
+    numbers of images.
     """
     from matplotlib.figure import Figure
     from scipy.stats import binomtest
@@ -74,7 +75,7 @@ def reliability(labels: Booleans, probabilities: dict[str, Floats]) -> "Figure":
 
 
 def confusion(labels: Booleans, called: Booleans) -> "Figure":
-    """Confusion matrix at the operating threshold: counts and share of the true class."""
+    """Confusion matrix at the threshold: counts, and shares of the true class."""
     from sklearn.metrics import confusion_matrix
 
     figure, axes = _figure("predicted", "true")
@@ -108,7 +109,7 @@ def save(figure: "Figure", path: Path) -> Path:
 
 
 def _roc_band(labels: Booleans, scores: Floats, patients: NDArray[np.object_], resamples: int = 500) -> Floats:
-    """Sensitivity on GRID of every resample (resamples, 201)."""
+    """Sensitivity of every resample at the points of GRID, (resamples, 201)."""
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.diff(-scores[order], append=np.inf) > 0)
 
@@ -131,7 +132,7 @@ def _square(across: str, up: str) -> tuple["Figure", "Axes"]:
 
 
 def _figure(across: str, up: str) -> tuple["Figure", "Axes"]:
-    # A Figure of its own, not pyplot: that keeps global state and picks a window system.
+    # Not by pyplot, which keeps global state and chooses a window system.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 5), layout="constrained")

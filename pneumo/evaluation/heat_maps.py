@@ -1,4 +1,4 @@
-"""Sheets of heat maps: per class the surest hits and the worst errors."""
+"""Sheets of class activation maps: for each class the surest hits and the worst errors."""
 
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -16,14 +16,14 @@ TILES = 5
 
 
 def pick(rows: pd.DataFrame, label: str, count: int = TILES) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The surest hits and the worst errors of a class, surest and worst first; there may be no errors."""
+    """The surest hits and the worst errors of a class, the most certain first; there may be no errors."""
     mine = rows[rows["label"] == label].sort_values("probability", ascending=label == "NORMAL", kind="stable")
     hit = mine["called"] == (label == "PNEUMONIA")
     return mine[hit].head(count), mine[~hit].iloc[::-1].head(count)
 
 
 def sheet(label: str, hits: pd.DataFrame, errors: pd.DataFrame, pictures: dict[int, NDArray[np.uint8]]) -> "Figure":
-    """One figure of a class: hits above, errors below; `pictures` has each row's overlay by the row's position."""
+    """The sheet of a class, hits above and errors below; `pictures` holds the overlays by the row's position."""
     from matplotlib.figure import Figure
 
     rows = [(name, chosen) for name, chosen in (("surest hits", hits), ("worst errors", errors)) if not chosen.empty]

@@ -1,4 +1,4 @@
-"""A model of images, tried: its bundle written and checked, its shortcuts, cost and heat maps."""
+"""Try a model of images: write and check its bundle, test for shortcuts, time it, draw class activation maps."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from pneumo.serving.bundle.class_activation import embedding_network
 from pneumo.serving.bundle.image_bundle import Bundle, load_network, run_network, write_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 
-# Numbers of images; whole batches, for Keras traces a network anew for another batch size. A forward pass of all
-# training images would cost as much as an epoch.
+# Numbers of images in whole batches, since Keras traces a network again for another batch size. A forward pass of all
+# training images would take as long as an epoch.
 FAMILIAR_TRAINING, FAMILIAR_VALIDATION = 384, 256
-SHORTCUT_IMAGES = 128  # test images that shortcuts are tried on
-CHECKED = 64  # of them that the bundle must score as the predictions say; one batch
+SHORTCUT_IMAGES = 128  # test images on which shortcuts are tried
+CHECKED = 64  # of them the bundle must score as in the predictions; one batch
 Images = NDArray[np.uint8]
 
 
@@ -34,11 +34,11 @@ def try_image_model(
     operating: Operating,
     test: pd.DataFrame,
 ) -> BundleFacts:
-    """Write the bundle and the heat maps, try the shortcuts, and time the bundle.
+    """Write the bundle and the class activation maps, test for shortcuts, and time the bundle.
 
     Args:
-        folder: gets `bundle`, and pictures in its folder `figures`.
-        candidate: whose model it is.
+        folder: where `bundle` and `figures` are written.
+        candidate: the one whose model it is.
         version: its data set.
         store: the images.
         operating: the operating point of the bundle.
@@ -58,7 +58,7 @@ def try_image_model(
 def make_bundle(
     folder: Path, candidate: Candidate, version: DatasetVersion, store: ImageStore, operating: Operating, images: Images
 ) -> Bundle:
-    """Write the bundle and hand it back loaded; the model is read once.
+    """Write the bundle and return it loaded; the model is read only once.
 
     Args:
         images: the store's memory map.
@@ -84,12 +84,12 @@ def make_bundle(
 
 
 def sample(rows: pd.DataFrame, count: int) -> NDArray[np.intp]:
-    """Index values of at most `count` rows, the same on any machine: the first ones by sha256."""
+    """Index values of at most `count` rows, the first by sha256, so the same on any machine."""
     return np.sort(rows.sort_values("sha256", kind="stable").index.to_numpy()[:count])
 
 
 def probe_shortcuts(bundle: Bundle, rows: pd.DataFrame, images: Images) -> tuple[Shortcut, ...]:
-    """Shortcut tests on test images, both classes as even as they come; rows have `position` in `images`.
+    """Shortcut tests on test images, as many of each class as possible; rows have `position` in `images`.
 
     Raises:
         ModelError: the bundle does not score as the predictions say.

@@ -1,4 +1,4 @@
-"""All numbers of a model from its predictions alone."""
+"""All figures of a model that its predictions alone give."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from pneumo.evaluation.statistics.metrics import (
 from pneumo.evaluation.statistics.proportions import share_interval
 from pneumo.records.base import Interval
 
-# Of labels, bool (n,), and probabilities, float (n,); each is measured before calibration, too, as <name>_raw.
+# Functions of labels, bool (n,), and probabilities, float (n,); each is also measured before calibration (<name>_raw).
 PROBABILITY_METRICS: dict[str, Callable[[Any, Any], float]] = {
     "brier": calibration.brier_score,
     "calibration_error": calibration.calibration_error,
@@ -25,7 +25,7 @@ PROBABILITY_METRICS: dict[str, Callable[[Any, Any], float]] = {
 
 
 class Operating(NamedTuple):
-    """How logits become calls: probability = sigmoid((logit + offset) / temperature), called from `threshold` up."""
+    """How logits become calls: probability = sigmoid((logit + offset) / temperature); a call from `threshold` on."""
 
     offset: float
     temperature: float
@@ -33,26 +33,26 @@ class Operating(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """`intervals` are measures with a 95 % interval over patients, `numbers` those without one."""
+    """`intervals` are measures with a 95 % interval over patients, `numbers` those without an interval."""
 
     intervals: dict[str, Interval]
     numbers: dict[str, float]
 
     def flat(self) -> dict[str, float]:
-        """One name per number: auc, auc_low, auc_high, ... and the numbers."""
+        """All as numbers by name: auc, auc_low, auc_high, ..."""
         ends = {f"{name}_{end}": getattr(item, end) for name, item in self.intervals.items() for end in ("low", "high")}
         return {name: item.value for name, item in self.intervals.items()} | ends | self.numbers
 
 
 def fit_operating(validation: pd.DataFrame, shifted: pd.DataFrame | None, target_sensitivity: float) -> Operating:
-    """Offset, temperature and threshold from validation images as they are and under simulated change, in one.
+    """Fit offset, temperature and threshold to validation images as they are and under simulated shift, together.
 
-    What is calibrated on images from home alone is too sure of itself elsewhere (Ovadia et al. 2019). Shifted images
-    are drawn from both classes alike, so another share of the ill is a part of the change.
+    A model that is calibrated on unshifted images alone is overconfident at other places (Ovadia et al. 2019). Shifted
+    images are drawn equally from both classes, so another share of pneumonia is a part of the shift.
 
     Args:
         validation: rows with label and logit.
-        shifted: the same of shifted images; None: nothing is known under change.
+        shifted: rows of shifted images; None where there are none.
 
     Raises:
         DataError: one class only.
@@ -71,7 +71,7 @@ def apply_operating(rows: pd.DataFrame, operating: Operating) -> pd.DataFrame:
 
 
 def operating_figures(rows: pd.DataFrame, operating: Operating) -> dict[str, float]:
-    """Calibration error, sensitivity and specificity at an operating point, of rows with label and logit."""
+    """Calibration error, sensitivity and specificity of rows with label and logit, at an operating point."""
     scored = apply_operating(rows, operating)
     ill, called = is_pneumonia(scored), scored["called"].to_numpy(bool)
     return {
@@ -84,7 +84,7 @@ def operating_figures(rows: pd.DataFrame, operating: Operating) -> dict[str, flo
 def measure(rows: pd.DataFrame, temperature: float) -> Measures:
     """Measure scored rows (label, patient, logit, probability, called).
 
-    `_raw` are values before calibration.
+    Names that end in `_raw` are measured before calibration.
 
     Raises:
         DataError: one class only.
@@ -97,7 +97,7 @@ def measure(rows: pd.DataFrame, temperature: float) -> Measures:
         "f1": f1_statistic(labels, called),
     }
     intervals = {name: interval(item, rows["patient"]) for name, item in statistics.items()}
-    # Without the predictive value of a call that was never made.
+    # A call that was never made has no predictive value.
     shares = {name: pair for name, pair in operating_shares(labels, called).items() if pair[1].any()}
     intervals |= {name: share_interval(*pair, rows["patient"]) for name, pair in shares.items()}
     raw = calibration.probability(logits)

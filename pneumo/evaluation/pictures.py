@@ -1,4 +1,4 @@
-"""The pictures of a candidate, from its scored test images; a row of `PICTURES` is one more."""
+"""The figures of a candidate, from its scored test images; each row of `PICTURES` is one."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ScoredImages(NamedTuple):
-    """The test images of a candidate, for its pictures: bool, bool, float in 0..1 (twice), text, each (images,)."""
+    """The scored test images of a candidate: bool, bool, float in 0..1 (twice), text, each (n,)."""
 
     labels: Any
     called: Any
@@ -26,7 +26,7 @@ class ScoredImages(NamedTuple):
     measures: Measures
 
 
-# Each becomes figures/<name>.png of the candidate's run in MLflow.
+# Each becomes figures/<name>.png in the candidate's MLflow run.
 PICTURES: dict[str, Callable[[ScoredImages], "Figure"]] = {
     "roc": lambda on: figures.roc(on.labels, on.scores, on.patients, on.measures.intervals["auc"], on.called),
     "precision_recall": lambda on: figures.precision_recall(on.labels, on.scores, on.measures.intervals["pr_auc"]),
@@ -38,7 +38,7 @@ PICTURES: dict[str, Callable[[ScoredImages], "Figure"]] = {
 
 
 def draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
-    """Write every picture of scored test images into a folder."""
+    """Write all figures of scored test images to a folder."""
     shown = ScoredImages(
         labels=is_pneumonia(test),
         called=test["called"].to_numpy(bool),
@@ -52,7 +52,7 @@ def draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
 
 
 def draw_learning(folder: Path, history: Path) -> None:
-    """An ensemble, or a head on frozen features, has no epochs and gets no figure."""
+    """Write the learning curves; an ensemble, or a head on frozen features, has no epochs and gets no figure."""
     epochs = json.loads(history.read_text(encoding="utf-8"))["epochs"] if history.is_file() else []
     if epochs:
         figures.save(figures.learning_curves(epochs), folder / "learning_curves.png")

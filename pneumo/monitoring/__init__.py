@@ -1,1 +1,1 @@
-"""Monitoring: how far new images are from those of the champion, and whether to train again."""
+"""Monitoring: how different new images are from the champion's, and whether to train again."""

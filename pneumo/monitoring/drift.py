@@ -1,4 +1,4 @@
-"""How far incoming images are from those the champion was trained on, from their manifests alone."""
+"""Data drift: how different new images are from those of the champion's data set, by their manifests alone."""
 
 import math
 from typing import Any
@@ -17,7 +17,7 @@ EMBEDDING = "embedding_drift"
 
 
 class Drift(Record):
-    """What a look at a source found; without `figures` and `audit` where too few images are new to judge.
+    """What was found in a source; without `figures` and `audit` if too few images are new to judge.
 
     Figures that an older champion's manifest does not tell are left out.
 
@@ -38,7 +38,7 @@ class Drift(Record):
 
 
 class LastRequest(Record):
-    """What a retraining was asked for last: the champion then, the new images then, whether for drift."""
+    """The last request for a retraining: the champion and the new images then, and whether it was for drift."""
 
     champion: str = ""
     new: int = 0
@@ -46,13 +46,13 @@ class LastRequest(Record):
 
 
 def measure_drift(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame, fewest: int) -> Drift:
-    """Compare a source with a champion's data set; images are the same if their content is.
+    """Compare a source with a champion's data set; images are compared by content.
 
     Args:
-        manifest: of the source now.
-        champion: version of the registered model.
+        manifest: that of the source now.
+        champion: its version number.
         reference: manifest of the champion's data set.
-        fewest: new images below which drift is not judged.
+        fewest: with fewer new images drift is not judged.
     """
     readable = manifest[manifest["error"].isna()].drop_duplicates("sha256")
     new = readable[~readable["sha256"].isin(reference["sha256"])]
@@ -68,12 +68,12 @@ def measure_drift(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame
 
 
 def embedding_drift(now: pd.DataFrame, then: pd.DataFrame) -> float:
-    """Squared distance of the mean perceptual embeddings, in units of the spread of `then`; 0 is none.
+    """Squared distance of the mean perceptual embeddings, in units of the spread of `then`; 0 means no drift.
 
     The embedding is the 256-bit perceptual hash, the signs of a picture's low frequencies. With p and q the mean bits
-    of the two sets this is sum((p - q)^2) / sum(q (1 - q)), half the energy distance (Szekely and Rizzo 2013) of
-    Hamming distances over half the mean distance within `then`; what chance adds to the numerator, p(1 - p)/(n - 1) +
-    q(1 - q)/(m - 1) a bit, is taken off, so few images do not look like drift.
+    of the two sets, it is sum((p - q)^2) / sum(q (1 - q)): half the energy distance (Szekely and Rizzo 2013) of Hamming
+    distances over half the mean distance within `then`. What chance adds to the numerator, p(1 - p)/(n - 1) +
+    q(1 - q)/(m - 1) for each bit, is subtracted, so that few images do not look like drift.
     """
     p, q = _bits(now), _bits(then)
     spread = q.mean(axis=0) * (1 - q.mean(axis=0))
@@ -83,9 +83,9 @@ def embedding_drift(now: pd.DataFrame, then: pd.DataFrame) -> float:
 
 
 def reasons(found: Drift, before: LastRequest, settings: Watch) -> tuple[list[str], LastRequest]:
-    """Why to train again, in words, none if there is no reason, and what is announced then.
+    """Sentences on why to train again, none without a reason, and the request that they make.
 
-    The same images are announced once: the next reason needs as many new ones again, or another champion.
+    The same images are a reason once: the next one needs as many new images again, or another champion.
     """
     known = before if before.champion == found.champion else LastRequest(champion=found.champion)
     enough = min(settings.new_images, math.ceil(settings.new_share * found.known))
@@ -100,12 +100,12 @@ def reasons(found: Drift, before: LastRequest, settings: Watch) -> tuple[list[st
 
 
 def is_news(before: LastRequest, after: LastRequest) -> bool:
-    """Whether drift is asked for the first time since this champion serves, so that people are to be told."""
+    """Whether this is the first request for drift since this champion serves, of which people are notified."""
     return after.drift and not (before.drift and before.champion == after.champion)
 
 
 def plot(series: dict[str, list[tuple[float, float]]], limit: float) -> Any:
-    """Figures over time, as (seconds since 1970, value) by name, with the limit of drift; a matplotlib figure."""
+    """A matplotlib figure of drift over time, from (seconds since 1970, value) by name, with its limit."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")

@@ -1,4 +1,4 @@
-"""Whether to train again: what the champion's run was made of, what has changed since, and what was tried."""
+"""Whether to train again: what the champion's run depended on, what has changed since, and what was tried."""
 
 import json
 from collections.abc import Mapping
@@ -12,25 +12,25 @@ from pneumo.tracking import Tracker
 from pneumo.tracking.runs import Run
 
 CODE = ("data", "training", "evaluation", "registry", "serving", "tracking", "records")
-JUDGES = ("gate", "promotion", "registry", "external")  # settings that can change what a run comes to
-# What a run is made of, by the tag that keeps its digest; the words say what differs.
+JUDGES = ("gate", "promotion", "registry", "external")  # settings that can change the result of a run
+# What a run depends on, by the tag that holds its digest; the words name it in sentences.
 PARTS = {
     "cause.data": "the data set",
     "cause.recipe": "the parameters",
     "cause.settings": "the settings",
     "cause.code": "the code or a library",
 }
-CUT = ("cause.settings", "cause.code")  # what the same files are cut by
+CUT = ("cause.settings", "cause.code")  # settings and code by which the same files become a data set
 RECIPE, SOURCE, INVENTORY = "recipe", "data.source", "inventory"
 RUN = "pipeline.run"  # tag of a version
 TRIES = 3  # of runs that fail or die
-RECENT = 200  # runs that are looked through for one of a source
+RECENT = 200  # newest runs among which one of a source is searched
 
 
 class RepeatableRun(Record):
-    """A run that can be repeated; `recipe` are its parameters, `parts` its digests.
+    """A run that can be repeated; `recipe` holds its parameters, `parts` its digests.
 
-    `inventory` is the key of what its source held, files that were taken out included.
+    `inventory` is the key of all that its source held, quarantined files included.
     """
 
     run_id: str
@@ -41,13 +41,13 @@ class RepeatableRun(Record):
 
 
 def tags(digest: str, inventory: str, recipe: Mapping[str, Any], settings: Settings) -> dict[str, str]:
-    """What a run leaves for `cause`, before it trains.
+    """Tags that a run sets before it trains, for `cause`.
 
     Args:
-        digest: of the data set version.
+        digest: that of the dataset version.
         inventory: key of what the source held.
-        recipe: the flow's parameters.
-        settings: those in force.
+        recipe: parameters of the flow.
+        settings: the settings in force.
     """
     judges = settings.model_dump(mode="json", include=set(JUDGES))
     parts = (digest, stage_key("recipe", **recipe), stage_key("settings", **judges), code_version(*CODE))
@@ -70,8 +70,8 @@ def model_run(
 
 
 def last_success(tracker: Tracker, source: str | None) -> RepeatableRun | None:
-    """The newest successful run of a source; without one the newest on real images, then on drawn ones."""
-    runs = [run for run in tracker.newest({"stage": "pipeline"}, limit=RECENT) if PARTS.keys() <= run.tags.keys()]
+    """The newest successful run of a source; without one, the newest on real images, else on drawn ones."""
+    runs = [run for run in tracker.runs.newest({"stage": "pipeline"}, limit=RECENT) if PARTS.keys() <= run.tags.keys()]
     if source:
         runs = [run for run in runs if run.tags.get(SOURCE) == source]
     runs.sort(key=lambda run: run.tags.get("synthetic") == "true")  # stable: newest first within each
@@ -80,9 +80,9 @@ def last_success(tracker: Tracker, source: str | None) -> RepeatableRun | None:
 
 def _champion_run(tracker: Tracker, settings: Settings, synthetic: bool) -> RepeatableRun | None:
     name = settings.model_name(synthetic)
-    number = tracker.alias(name, settings.registry.champion)
-    found = tracker.version(name, number) if number else None
-    run = tracker.run(found.tags[RUN]) if found and RUN in found.tags else None
+    number = tracker.registry.alias(name, settings.registry.champion)
+    found = tracker.registry.version(name, number) if number else None
+    run = tracker.runs.find(found.tags[RUN]) if found and RUN in found.tags else None
     return _success(run) if run and PARTS.keys() <= run.tags.keys() else None
 
 
@@ -93,33 +93,33 @@ def _success(run: Run) -> RepeatableRun:
 
 
 def complete(recipe: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A recipe for the parameters that a flow has today, and the names in it that none of them has any more."""
+    """A recipe completed for the parameters of a flow today, and its names that the flow no longer has."""
     known = {name: value for name, value in recipe.items() if name in defaults}
     return {**defaults, **known}, sorted(recipe.keys() - known.keys())
 
 
 def is_cut_alike(last: RepeatableRun, inventory: str, settings: Settings) -> bool:
-    """Whether the same files would come to the same data set again: neither code nor settings have changed since."""
+    """Whether the same files would give the same data set, because neither code nor settings have changed."""
     now = tags("", inventory, {}, settings)
     return inventory == last.inventory and all(now[name] == last.parts[name] for name in CUT)
 
 
 def cause(last: RepeatableRun, now: Mapping[str, str]) -> str:
-    """What differs from an earlier run, in words; empty if nothing does. `now` are the `tags` of a run of today."""
+    """What differs from an earlier run, in words; empty if nothing does. `now` are the `tags` of a run today."""
     return ", ".join(words for name, words in PARTS.items() if now[name] != last.parts[name])
 
 
 def tried(tracker: Tracker, now: Mapping[str, str]) -> str:
-    """Words on runs that were made of the very same; empty if there were none.
+    """A sentence on runs that depended on exactly the same; empty if there were none.
 
-    One that came to its end is enough, also if a backbone failed in it or its model was refused: another would come to
-    the same. One that failed as a whole or died may have met with an outage and is tried again, up to `TRIES` times.
+    One that ended is enough, even if a backbone failed or its model was refused: another would give the same. One that
+    failed as a whole or died may have met an outage and is tried again, up to `TRIES` times.
     """
     same = {"stage": "pipeline", **{name: now[name] for name in PARTS}}
-    if done := tracker.newest(same):
+    if done := tracker.runs.newest(same):
         return f"data, parameters, settings and code are those of {done[0].name}"
-    failed = tracker.newest(same, "FAILED", limit=TRIES)
-    died = tracker.newest({**same, "reason": REASON}, "KILLED", limit=TRIES)  # a person's cancellation is no try
+    failed = tracker.runs.newest(same, "FAILED", limit=TRIES)
+    died = tracker.runs.newest({**same, "reason": REASON}, "KILLED", limit=TRIES)  # a cancellation does not count
     runs = sorted([*failed, *died], key=lambda run: run.started)
     if len(runs) < TRIES:
         return ""

@@ -1,4 +1,4 @@
-"""Who may reach the servers: this machine only, or whoever has a login."""
+"""Who may reach the servers: only this machine, or whoever has a login."""
 
 import os
 import secrets
@@ -15,9 +15,9 @@ PREFECT_LOGIN, MLFLOW_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADM
 ADMINISTRATOR = "MLFLOW_AUTH_ADMIN_USERNAME"
 DATABASE, SESSIONS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"
 ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
-ELSEWHERE = "PNEUMO_DATABASE_ELSEWHERE"  # all that those who are not the server are told of MLflow's database
+ELSEWHERE = "PNEUMO_DATABASE_ELSEWHERE"  # what processes other than the server know of MLflow's database
 VACUUM, SECONDS_A_DAY = "PREFECT_SERVER_SERVICES_DB_VACUUM_", 86_400
-LOCK_SECONDS = 60  # for which a writer waits for another one's lock
+LOCK_SECONDS = 60  # seconds that a writer waits for another one's lock
 SERVER_ONLY = frozenset(
     {"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL", PREFECT_LOGIN, DATABASE, SESSIONS,
      MLFLOW_LOGIN, ADMINISTRATOR}
@@ -25,7 +25,7 @@ SERVER_ONLY = frozenset(
 
 
 def require_logins(settings: Settings) -> None:
-    """Refuse to open a server to other machines that asks nobody who they are.
+    """Refuse to open a server without logins to other machines.
 
     Raises:
         ServiceError: services.host is not loopback and a login is missing.
@@ -39,13 +39,13 @@ def require_logins(settings: Settings) -> None:
 
 
 def administrator() -> tuple[str, str] | None:
-    """MLflow's administrator, where the servers are started or set up; no worker and no flow run knows it."""
+    """Login of MLflow's administrator, known where servers are started or set up, but to no worker or flow run."""
     password = os.environ.get(MLFLOW_LOGIN)
     return (os.environ.get(ADMINISTRATOR, "admin"), password) if password else None
 
 
 def mlflow_options(settings: Settings) -> tuple[str, ...]:
-    """Options of `mlflow server`: the names it answers to, the pages that may ask it, and its login if there is one."""
+    """Options of `mlflow server`: host names it answers to, pages that may call it, and its login app if set."""
     port = settings.services.mlflow_port
     hosts = ",".join(f"{name}:{port}" for name in _names(settings))
     doors = ("--allowed-hosts", hosts, "--cors-allowed-origins", ",".join(_origins(settings, port)))
@@ -53,9 +53,9 @@ def mlflow_options(settings: Settings) -> tuple[str, ...]:
 
 
 def own_environment(service: str, settings: Settings) -> dict[str, str]:
-    """What a server alone may know: databases and logins, and which pages may ask it.
+    """Environment of a server that no other process may know: databases, logins, and pages that may call it.
 
-    By the environment, since a command line can be read by every user of the machine.
+    By environment, because every user of the machine can read a command line.
     """
     given = {name: os.environ[name] for name in SERVER_ONLY if name in os.environ}
     if service == "prefect":
@@ -69,20 +69,20 @@ def own_environment(service: str, settings: Settings) -> dict[str, str]:
 
 
 def artifact_store(settings: Settings) -> str | None:
-    """Where the MLflow server keeps artifacts, a folder or s3://...; None where that is not known here."""
+    """Where the MLflow server keeps artifacts, a folder or s3://...; None if it is not known here."""
     given = os.environ.get(ARTIFACTS)
     return given or (None if settings.tracking.uri else str(settings.home / "artifacts"))
 
 
 def database(settings: Settings) -> str | None:
-    """Address of the MLflow server's database, which may hold a password; None where that is not known here."""
+    """Address of the MLflow server's database, which may hold a password; None if it is not known here."""
     if settings.tracking.uri or os.environ.get(ELSEWHERE):
         return os.environ.get(DATABASE)
     return _server_database(settings)
 
 
 def prepare_database(settings: Settings) -> None:
-    """Put MLflow's own SQLite file in write-ahead mode, in which readers and a writer do not wait for each other."""
+    """Set write-ahead mode on MLflow's own SQLite file, in which readers and a writer do not wait for each other."""
     if os.environ.get(DATABASE):
         return
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _server_database(settings: Settings) -> str:
 
 
 def _vacuum(limits: Retention) -> dict[str, str]:
-    """Prefect's own removal of old flow runs, every hour; its owner's variables come first."""
+    """Prefect's own removal of old flow runs, every hour; variables that are set already take precedence."""
     if not limits.apply:
         return {}
     wanted = {"ENABLED": "events,flow_runs", "RETENTION_PERIOD": str(int(limits.days * SECONDS_A_DAY))}
@@ -113,14 +113,14 @@ def _mlflow_environment(settings: Settings) -> dict[str, str]:
 
 
 def _authorisation(database: str) -> str:
-    """MLflow reads this with configparser, where a percent sign is doubled; everyone with a login may read."""
+    """Configuration of MLflow's login app; whoever has a login may read. configparser needs percent signs doubled."""
     return (
         "[mlflow]\n"
         "default_permission = READ\n"
         f"database_uri = {database.replace('%', '%%')}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         "admin_username = admin\n"
-        "auth_cache_ttl_seconds = 60\n"  # the hash of a password takes 0.1 s, and comes with every request
+        "auth_cache_ttl_seconds = 60\n"  # hashing a password takes 0.1 s, at every request
     )
 
 

@@ -1,7 +1,7 @@
-"""Prefect's own watch over flow runs whose process, or whole machine, is gone: the server marks them Crashed.
+"""Automations of Prefect that mark flow runs as Crashed when their process, or their whole machine, is gone.
 
-Each sends a heartbeat every half a minute, from whatever machine it runs on. That a machine cannot see another one's
-processes therefore does not matter, and none closes a run of another's.
+Each run sends a heartbeat every half minute, from whatever machine it runs on. So it does not matter that a machine
+cannot see another one's processes, and none closes the runs of another.
 """
 
 from collections.abc import Collection
@@ -11,8 +11,8 @@ from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi
 from pneumo.sections import Pool
 
 HEARTBEAT_SECONDS = 30
-SILENCE_SECONDS = OUTAGE_SECONDS + 4 * HEARTBEAT_SECONDS  # a run outlives an outage, in which it cannot be heard
-# From a worker's taking a run to its first line. A Kubernetes job may wait for its pod (job-template.json: 900 s).
+SILENCE_SECONDS = OUTAGE_SECONDS + 4 * HEARTBEAT_SECONDS  # a run survives an outage, without heartbeats
+# Seconds from the moment a worker takes a run to its first line. A Kubernetes job may wait for its pod (900 s).
 START_SECONDS = {"process": 600, "kubernetes": 1800}
 HEARTBEAT, PENDING = "prefect.flow-run.heartbeat", "prefect.flow-run.Pending"
 ENDS = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"))
@@ -25,10 +25,10 @@ def ensure_automations(
     """Create or renew both automations for the deployments of pneumo's pool; other flow runs are not watched.
 
     Args:
-        api: where.
+        api: the server.
         pool: its type says how long a run may take to start.
         silence: seconds without a heartbeat after which a run is dead.
-        start: seconds that a run may stay Pending; without a value as START_SECONDS says.
+        start: seconds that a run may stay Pending; by default as in START_SECONDS.
     """
     deployments = api.deployments().values()
     start = start or START_SECONDS[pool.type]
@@ -41,10 +41,10 @@ def ensure_automations(
 def _crash(
     name: str, after: str, expect: Collection[str], within: float, deployments: Collection[str], message: str
 ) -> dict[str, Any]:
-    """Mark a run Crashed to which nothing of `expect` happens in time; one that has ended meanwhile stays as it is."""
+    """Mark a run as Crashed if no event of `expect` comes in time; one that has ended meanwhile is left as it is."""
     return {
         "name": name,
-        "description": "Laid by pneumo together with its deployments.",
+        "description": "Registered by pneumo together with its deployments.",
         "enabled": True,
         "trigger": {
             "type": "event",

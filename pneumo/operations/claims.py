@@ -1,4 +1,4 @@
-"""Which process works for a flow run: a note in the state folder, with a sign of life every half a minute."""
+"""Which process runs a flow run: a claim file in the state folder, touched every half minute."""
 
 import os
 import socket
@@ -16,14 +16,14 @@ from pneumo.errors import TrackingError
 from pneumo.operations import processes
 from pneumo.records.base import Record
 
-BEAT = 30.0  # seconds between two signs of life, for those who cannot see the process
-SILENCE = 300.0  # seconds without one after which a process elsewhere may be gone
+BEAT = 30.0  # seconds between two touches, for machines that cannot see the process
+SILENCE = 300.0  # seconds without one after which a process on another machine may be gone
 
 
 class Process(Record):
-    """The process of a flow run; `created` tells it from a later one with the same pid.
+    """The process of a flow run; `created` distinguishes it from a later one with the same pid.
 
-    `attempt` counts how often the flow run has started, which tells a dead process from one that runs it again.
+    `attempt` counts the starts of the flow run, so that a dead process is not taken for one that runs it again.
     """
 
     pid: int
@@ -34,9 +34,9 @@ class Process(Record):
 
 @contextmanager
 def claimed(home: Path, flow_run_id: str, attempt: int = 1) -> Iterator[None]:
-    """Note for the time of a flow which process runs it, so that its death can be told from its silence.
+    """Claim a flow run for this process during the block, so that others can tell whether the process is dead.
 
-    The note stays when MLflow could not be told how the run ended: `reconcile` does it then.
+    The claim stays if MLflow could not be told how the run ended; then `reconcile` does it.
     """
     claim(home, flow_run_id, attempt)
     over = threading.Event()
@@ -52,35 +52,35 @@ def claimed(home: Path, flow_run_id: str, attempt: int = 1) -> Iterator[None]:
 
 
 def claim(home: Path, flow_run_id: str, attempt: int = 1) -> None:
-    """Note that this process runs a flow, for the `attempt`th time that it has started."""
+    """Write the claim of this process on a flow run, at its `attempt`th start."""
     born, host = psutil.Process().create_time(), socket.gethostname()
     me = Process(pid=os.getpid(), created=born, host=host, attempt=attempt)
     write_whole(_file(home, flow_run_id), me.model_dump_json().encode())
 
 
 def release(home: Path, flow_run_id: str) -> None:
-    """The flow has come to an end of its own."""
+    """Remove the claim, because the flow run has ended by itself."""
     _file(home, flow_run_id).unlink(missing_ok=True)
 
 
 def dead(home: Path) -> list[str]:
-    """Flow runs that a process of this machine claimed which is gone."""
+    """Flow runs that were claimed by a process of this machine that is gone."""
     return [file.parent.name for file in _files(home) if _is_dead(file)]
 
 
 def attempt_of(home: Path, flow_run_id: str) -> int | None:
-    """Which attempt at a flow run was claimed here; None without a note that can be read."""
+    """Which attempt at a flow run was claimed here; None without a readable claim."""
     process = _read(_file(home, flow_run_id))
     return process.attempt if process else None
 
 
 def claimed_runs(home: Path) -> set[str]:
-    """All flow runs that were claimed, by whatever machine shares the state folder."""
+    """All flow runs that were claimed by any machine that shares the state folder."""
     return {file.parent.name for file in _files(home)}
 
 
 def living(home: Path) -> set[str]:
-    """Those of them whose process runs here, or was heard of lately from elsewhere."""
+    """Claimed flow runs whose process runs here, or on another machine has touched its claim lately."""
     return {file.parent.name for file in _files(home) if _may_live(file)}
 
 
@@ -89,13 +89,13 @@ def _files(home: Path) -> list[Path]:
 
 
 def _is_dead(file: Path) -> bool:
-    """Whether a claim is of this machine and its process gone; one that cannot be read proves nothing."""
+    """Whether a claim is of this machine and its process is gone; an unreadable claim proves nothing."""
     process = _read(file)
     return process is not None and process.host == socket.gethostname() and not _runs(process)
 
 
 def _may_live(file: Path) -> bool:
-    """Whether a claimed run's process runs here, or was heard of lately from elsewhere."""
+    """Whether a claim's process runs here, or on another machine has touched it lately."""
     process = _read(file)
     if process is not None and process.host == socket.gethostname():
         return _runs(process)
@@ -105,7 +105,7 @@ def _may_live(file: Path) -> bool:
 
 
 def _read(file: Path) -> Process | None:
-    """What a claim says; None if it is damaged, or was taken back this moment."""
+    """Content of a claim; None if it is damaged or was just removed."""
     with suppress(FileNotFoundError, ValidationError):
         return Process.model_validate_json(file.read_bytes())
     return None
@@ -117,7 +117,7 @@ def _runs(process: Process) -> bool:
 
 def _beat(file: Path, over: threading.Event) -> None:
     while not over.wait(BEAT):
-        with suppress(FileNotFoundError):  # released this moment
+        with suppress(FileNotFoundError):  # just released
             os.utime(file)
 
 

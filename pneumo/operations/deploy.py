@@ -1,4 +1,4 @@
-"""What a Prefect server must know of this project: bucket, place of results, work pool, deployments, automations."""
+"""What a Prefect server must have for this project: result storage, work pool, deployments, automations."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ FOLDER = "results"
 
 
 def register(settings: Settings, say: Callable[[str], None], api: str | None = None) -> None:
-    """Register pool, place of results and deployments on a Prefect server; the one in force if none is named."""
+    """Register pool, result storage and deployments on a Prefect server; by default the one in force."""
     api = api or address(settings)
     folder_of(settings).mkdir(parents=True, exist_ok=True)
     ensure_login(settings)
@@ -42,7 +42,7 @@ def register(settings: Settings, say: Callable[[str], None], api: str | None = N
 
 
 def ensure_login(settings: Settings) -> None:
-    """Give the workers' login (MLFLOW_TRACKING_...) what it needs, where the administrator's is known, too.
+    """Give the workers' login (MLFLOW_TRACKING_...) the rights that it needs, if the administrator's is known here.
 
     Raises:
         TrackingError: MLflow refused.
@@ -54,28 +54,28 @@ def ensure_login(settings: Settings) -> None:
 
 
 def make_bucket(settings: Settings) -> None:
-    """Make the bucket of data.storage, if it is not there."""
+    """Make the bucket of data.storage, if there is none."""
     if settings.data.storage:
         Bucket(settings.data.storage, settings.data.s3_endpoint).make()
 
 
 def register_pool(pool: Pool, api: PrefectApi) -> None:
-    """Make the work pool as the settings say; one that is there gets their limit and template."""
+    """Make the work pool as the settings say; an existing one gets their limit and template."""
     api.ensure_pool(pool.type, pool.runs_at_once, _template(pool, pool.template) if pool.template else None)
 
 
 def results_block() -> str:
-    """The block of an S3 bucket that holds Prefect's results; empty if they stay on this machine."""
+    """Name of the S3 block for Prefect's results; empty if they stay on this machine."""
     kind, _, name = os.environ.get(RESULTS, "").partition("/")
     return name if kind == S3_BLOCK else ""
 
 
 def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Tell Prefect where results lie, if PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names a block of an S3 bucket.
+    """Make the block of Prefect's results, if PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names one of an S3 bucket.
 
     Raises:
         ServiceError: Prefect refused.
-        SettingsError: there is no data.storage whose bucket could hold them.
+        SettingsError: data.storage is empty, so there is no bucket for them.
     """
     name = results_block()
     if not name:
@@ -93,7 +93,7 @@ def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _register_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
-    """Register the deployments of infra/prefect.yaml and the watch over their runs, unless this server has them."""
+    """Register the deployments of infra/prefect.yaml and their automations, unless this server has them already."""
     sources = [PROJECT / DEPLOYMENTS, *FORMS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
     parts = [*(file.read_bytes() for file in sources), repr((api, variables(settings), settings.pool.type)).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
@@ -117,7 +117,7 @@ def _register_deployments(settings: Settings, say: Callable[[str], None], api: s
 
 
 def deployment_names() -> list[str]:
-    """The deployments of infra/prefect.yaml, without the names of their flows."""
+    """Names of the deployments in infra/prefect.yaml, without those of their flows."""
     import yaml
 
     listed = yaml.safe_load((PROJECT / DEPLOYMENTS).read_text(encoding="utf-8"))["deployments"]
@@ -125,10 +125,10 @@ def deployment_names() -> list[str]:
 
 
 def _template(pool: Pool, file: Path) -> dict[str, Any]:
-    """A base job template with the settings' values as its defaults.
+    """The base job template, with the values of pool.variables as defaults.
 
     Raises:
-        SettingsError: no such file, or it has no variable of that name.
+        SettingsError: there is no such file, or it lacks one of the variables.
     """
     if not file.is_file():
         raise SettingsError(f"Expected a job template in {file}, found no file: correct pool.template.")

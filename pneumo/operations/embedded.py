@@ -1,4 +1,4 @@
-"""The services of the embedded shape: what is started, with which command, in which environment."""
+"""The embedded services: what is started, with which command and environment."""
 
 import os
 import sys
@@ -44,7 +44,7 @@ class Service:
 def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
     """Environment of every process that pneumo starts: where the servers are, and telemetry off.
 
-    `api` is a Prefect server other than the embedded one.
+    `api` is the address of a Prefect server other than the embedded one.
     """
     base = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", *access.SERVER_ONLY}}
     told = {access.ELSEWHERE: "1"} if os.environ.get(access.DATABASE) else {}
@@ -61,7 +61,7 @@ def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
             "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-            # Pauses of 2, 4, 8 ... 256 s: an outage of five minutes is survived, with some to spare for the jitter.
+            # Pauses of 2, 4, 8 ... 256 s: they survive an outage of five minutes, with a reserve for the jitter.
             "PREFECT_CLIENT_MAX_RETRIES": "8",
             "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle
             "MLFLOW_TRACKING_URI": settings.tracking_uri,
@@ -71,7 +71,7 @@ def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
 
 
 def table(settings: Settings) -> tuple[Service, ...]:
-    """The services of the embedded shape, in the order in which they start."""
+    """The embedded services, in the order in which they start."""
     prefect = PrefectApi(settings.prefect_api, timeout=5)
     host, python = settings.services.host, sys.executable
     mlflow, name = settings.tracking_uri, worker(settings.home)
@@ -97,18 +97,18 @@ def table(settings: Settings) -> tuple[Service, ...]:
 
 
 def run_page(settings: Settings, run_id: str) -> str:
-    """The page of a flow run in Prefect."""
+    """Address of a flow run's page in Prefect."""
     return f"http://{settings.services.host}:{settings.services.prefect_port}/runs/flow-run/{run_id}"
 
 
 def folder_of(settings: Settings) -> Path:
-    """Where process files and logs of the services lie."""
+    """Folder of the services' process files and logs."""
     return settings.home / "services"
 
 
 def _mlflow(settings: Settings, url: str) -> Service:
     home, host, port = settings.home, settings.services.host, settings.services.mlflow_port
-    # The lean form: without job execution and with one worker, 0.5 GB and one process family instead of fifteen.
+    # Without job execution and with one worker it takes 0.5 GB and one group of processes instead of fifteen.
     command = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
     artifacts = os.environ.get(access.ARTIFACTS, str(home / "artifacts"))
     options = ("--artifacts-destination", artifacts, *access.mlflow_options(settings))

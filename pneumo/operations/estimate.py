@@ -1,15 +1,15 @@
-"""What a run will need of disk and memory, before it starts."""
+"""Estimate the disk and memory that a run needs, before it starts."""
 
 from collections.abc import Sequence
 
 GIB, MIB = 2**30, 2**20
-KEPT = 224 * 224  # bytes that ingestion keeps of each image
-FEATURES = 2 * 2 * 2048 * 4  # bytes of each image: two views, two splits at most, float32 of the widest backbone
-# A model is written as a result, in three checkpoint copies (network, best, optimizer twice), in its serving bundle and
-# in MLflow's store.
+KEPT = 224 * 224  # bytes that ingest keeps of each image
+FEATURES = 2 * 2 * 2048 * 4  # bytes for each image: two views, two splits, float32 of the widest backbone
+# A model is written as the result, to a checkpoint as network, best weights and optimizer (twice its size), to its
+# serving bundle, and to MLflow's store.
 COPIES = 7
 EXTRA = 200 * MIB  # reports, figures, databases, logs
-# Size of the weight file in MB as listed on keras.io/api/applications; the largest of a family stands for others.
+# Size of the weight file in MB as on keras.io/api/applications; the largest of a family stands for the others.
 MODEL_MB = {
     "MobileNet": 16, "MobileNetV2": 14, "MobileNetV3Small": 12, "MobileNetV3Large": 22, "NASNetMobile": 23,
     "EfficientNetB0": 29, "EfficientNetB1": 31, "EfficientNetB2": 36, "EfficientNetB3": 48, "EfficientNetB4": 75,
@@ -21,20 +21,20 @@ LARGE_MB = 250
 
 
 def disk(images: int, size: int, backbones: Sequence[str], folds: int = 1) -> int:
-    """Bytes that a run on new data writes at most.
+    """Most bytes that a run on new data writes.
 
     Args:
-        images: of the data set.
+        images: number in the data set.
         size: pixels a side.
         backbones: names of keras.applications, with or without a width.
-        folds: networks of each.
+        folds: number of networks of each.
     """
     pixels = images * (KEPT + size * size)
     models = sum(MODEL_MB.get(name.replace(":", " ").split(" ")[0], LARGE_MB) for name in backbones)
-    networks = 2 * COPIES * models * MIB  # twice: the ensemble
+    networks = 2 * COPIES * models * MIB  # twice, for the ensemble
     return EXTRA + pixels + folds * (images * FEATURES * len(backbones) + networks)
 
 
 def memory(size: int) -> int:
-    """Bytes of memory for one training of a small backbone with batches of 32, the imports included."""
+    """Bytes of memory for one training of a small backbone with batches of 32, including imports."""
     return int((1.5 + 2.5 * (size / 224) ** 2) * GIB)

@@ -1,4 +1,4 @@
-"""Follow a flow run in the terminal: a line per finished stage, a live one for what runs now, a bar per backbone."""
+"""Follow a flow run in the terminal: a line for each finished stage, a live line, and a bar for each backbone."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ Bar = tuple[float, str]  # percent, words
 
 
 def follow(api: PrefectApi, run_id: str, console: Console, every: float = 2.0) -> dict[str, Any]:
-    """Wait for the end of a flow run and return it; the API's patience is for how long a silent server is waited for.
+    """Wait for the end of a flow run and return it; a silent server is waited for as long as the API's patience.
 
     Raises:
         ServiceError: the server stayed silent for longer.
@@ -32,7 +32,7 @@ def follow(api: PrefectApi, run_id: str, console: Console, every: float = 2.0) -
 
 
 class Live:
-    """What runs now, and a bar per backbone with its rate and the time it has left; nothing outside of a terminal."""
+    """Shows what runs now, and a bar for each backbone with rate and time left; nothing outside a terminal."""
 
     def __init__(self, console: Console) -> None:
         columns = TextColumn("  {task.description:<32}"), BarColumn(24), TextColumn("{task.fields[words]}")
@@ -48,7 +48,7 @@ class Live:
         self.display.stop()
 
     def show(self, now: str, bars: dict[str, Bar]) -> None:
-        """Draw the newest state; `bars` are percent and words by the name of the backbone."""
+        """Draw the newest state; `bars` has percent and words by backbone."""
         self.display.update(self.now, description=now)
         for name, (percent, words) in bars.items():
             if name not in self.lines:
@@ -74,4 +74,4 @@ def _bars(api: PrefectApi, run_id: str) -> dict[str, Bar]:
     try:
         return api.progress(run_id)
     except ServiceError:
-        return {}  # the next look tells
+        return {}  # the next request will tell

@@ -1,4 +1,4 @@
-"""Telling people elsewhere: a webhook, whose address is a secret and stands in no log or error."""
+"""Notify people by a webhook; its address is a secret and is in no log or error."""
 
 import json
 import os
@@ -16,7 +16,7 @@ TIMEOUT = 10.0
 
 
 class Message(Record):
-    """What happened, for a person."""
+    """A message to people on what happened."""
 
     kind: Literal["promotion", "rejection", "failure", "drift"]
     title: str
@@ -25,9 +25,9 @@ class Message(Record):
 
 
 def post(message: Message) -> bool:
-    """Send a message to the webhook of the environment; False where there is none.
+    """Send a message to the webhook of the environment; False if there is none.
 
-    The body is JSON; its key `text` is what Slack, Mattermost, Teams and Google Chat show.
+    The body is JSON; Slack, Mattermost, Teams and Google Chat show its key `text`.
 
     Raises:
         SettingsError: the address is not http(s)://.

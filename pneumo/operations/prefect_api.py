@@ -1,4 +1,4 @@
-"""What pneumo asks of a Prefect server over its REST API; importing Prefect itself takes seconds."""
+"""Calls of a Prefect server's REST API; importing Prefect itself would take seconds."""
 
 import json
 import os
@@ -18,13 +18,13 @@ POOL = "pneumo"
 TRAINING_QUEUE = "training"
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
-OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
-UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # of an id that is none
-MARK = "by-command-"  # begins the keys of inputs of a flow run that no form of Prefect's page makes
+OUTAGE_SECONDS = 300  # seconds that a run waits for a server that has gone away
+UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # status for an id that is none
+MARK = "by-command-"  # prefix of keys of a flow run's inputs that Prefect's page cannot make
 
 
 def address(settings: Settings) -> str:
-    """The Prefect API in force: PREFECT_API_URL, or the embedded server."""
+    """Address of the Prefect API in force: PREFECT_API_URL, or the embedded server."""
     return (os.environ.get("PREFECT_API_URL") or settings.prefect_api).rstrip("/")
 
 
@@ -32,7 +32,7 @@ class PrefectApi(PrefectClient):
     """Work pool, deployments and flow runs of a Prefect server."""
 
     def ensure_pool(self, kind: str = "process", runs_at_once: int = 1, template: dict[str, Any] | None = None) -> None:
-        """Create or renew the work pool, and its queue for trainings, which runs so many at once."""
+        """Create or update the work pool and its queue for trainings, which runs `runs_at_once` of them."""
         pool = {"base_job_template": template} if template else {}
         self.ask("POST", "/work_pools/", {"name": POOL, "type": kind, **pool}, accepted={httpx.codes.CONFLICT})
         if pool:
@@ -47,12 +47,12 @@ class PrefectApi(PrefectClient):
         return str(self.ask("GET", "/admin/version"))
 
     def workers_online(self) -> list[str]:
-        """Names of the pool's workers that have sent their heartbeat lately."""
+        """Names of the pool's workers that have sent a heartbeat lately."""
         found = self.ask("POST", f"/work_pools/{POOL}/workers/filter", {}, accepted={httpx.codes.NOT_FOUND})
         return [worker["name"] for worker in found if worker["status"] == "ONLINE"] if isinstance(found, list) else []
 
     def worker_online(self, name: str) -> bool:
-        """Whether the worker of that name has sent its heartbeat lately."""
+        """Whether the worker of that name has sent a heartbeat lately."""
         return name in self.workers_online()
 
     def deployment(self, name: str) -> dict[str, Any] | None:
@@ -61,7 +61,7 @@ class PrefectApi(PrefectClient):
         return found if "id" in found else None
 
     def deployments(self) -> dict[str, str]:
-        """Ids of the pool's deployments, by their names without the flow's."""
+        """Ids of the pool's deployments by their names, without those of their flows."""
         found = self.pages("/deployments/filter", {"work_pools": {"name": {"any_": [POOL]}}})
         return {item["name"]: str(item["id"]) for item in found}
 
@@ -75,13 +75,13 @@ class PrefectApi(PrefectClient):
             self.ask("POST", "/automations/", wanted)
 
     def block(self, kind: str, name: str) -> dict[str, Any] | None:
-        """What a block holds, or None."""
+        """Content of a block, or None."""
         path = f"/block_types/slug/{kind}/block_documents/name/{name}"
         found = self.ask("GET", path, accepted={httpx.codes.NOT_FOUND})
         return dict(found["data"]) if "data" in found else None
 
     def create_run(self, deployment: str, parameters: dict[str, Any], requester: str = "") -> str:
-        """Ask for a run now, in the name of `requester`; returns its id.
+        """Create a run that starts now, in the name of `requester`; returns its id.
 
         Raises:
             ServiceError: no such deployment, or a parameter that its form refuses.
@@ -96,23 +96,23 @@ class PrefectApi(PrefectClient):
             raise ServiceError(
                 f"Expected parameters of {deployment}, got {', '.join(unknown)}: choose among {', '.join(known)}."
             )
-        # With a key of its own the same request sent twice, because an answer was lost, makes one run.
+        # With this key, a request that is sent twice because an answer was lost makes only one run.
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
         body |= {"labels": {REQUESTER: requester}} if requester else {}
         return str(self.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
     def run(self, run_id: str) -> dict[str, Any]:
-        """A flow run as the server sees it."""
+        """A flow run as the server has it."""
         found: dict[str, Any] = self.ask("GET", f"/flow_runs/{run_id}")
         return found
 
     def find_run(self, run_id: str) -> dict[str, Any] | None:
-        """A flow run, None if the server does not know it."""
+        """A flow run, or None if the server does not know it."""
         found = self.ask("GET", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND, UNREADABLE})
         return found if "id" in found else None
 
     def runs(self, states: Iterable[str], deployment: str | None = None) -> list[dict[str, Any]]:
-        """Flow runs of the pool, or of one deployment (its id), in states of these types, in the order they are due."""
+        """Flow runs in states of these types, of the pool or of one deployment (its id), in order of time due."""
         wanted: dict[str, Any] = {"state": {"type": {"any_": list(states)}}}
         if deployment:
             wanted["deployment_id"] = {"any_": [deployment]}
@@ -126,10 +126,10 @@ class PrefectApi(PrefectClient):
         self.ask("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
 
     def resume(self, run_id: str, answer: dict[str, Any]) -> None:
-        """Answer a run that waits for a person, and leave a mark of that, which Prefect's page cannot do.
+        """Answer a run that waits for a person, and leave a mark, which Prefect's page cannot do.
 
         Raises:
-            ServiceError: it does not wait, or not for such an answer.
+            ServiceError: the run does not wait, or not for such an answer.
         """
         waiting = self.run(run_id)["state"]
         if keys := waiting["state_details"].get("run_input_keyset"):
@@ -141,27 +141,27 @@ class PrefectApi(PrefectClient):
             raise ServiceError(f"Expected the run {run_id} to wait for this answer, but Prefect refused it: {reason}")
 
     def marks(self, run_id: str, key: str) -> list[dict[str, Any]]:
-        """The answers that `resume` gave to a run's question, by the key under which Prefect keeps the answer."""
+        """Answers that `resume` gave to a run's question, by the key under which Prefect keeps the answer."""
         body = {"prefix": f"{MARK}{key}-", "limit": PAGE}
         return [json.loads(item["value"]) for item in self.ask("POST", f"/flow_runs/{run_id}/input/filter", body)]
 
     def crash(self, run_id: str, message: str) -> None:
-        """Record that a run's process is gone; frees its place in the queue."""
+        """Mark a run whose process is gone as Crashed; this frees its place in the queue."""
         state = {"type": "CRASHED", "message": message}
         self.ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
 
     def crash_task(self, task_id: str, message: str) -> None:
-        """Record that a task died with its flow run."""
+        """Mark a task that died with its flow run as Crashed."""
         state = {"type": "CRASHED", "message": message}
         self.ask("POST", f"/task_runs/{task_id}/set_state", {"state": state, "force": True})
 
     def drop(self, run_id: str, message: str) -> None:
-        """Cancel a run that has not begun."""
+        """Cancel a run that has not started."""
         state = {"type": "CANCELLED", "message": message}
         self.ask("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
 
     def ended_since(self, when: datetime, queue: str) -> list[dict[str, Any]]:
-        """Flow runs of a queue of the pool that came to their end after that time."""
+        """Flow runs of a queue of the pool that ended after a time."""
         wanted = {"state": {"type": {"any_": sorted(FINAL_STATES)}}, "end_time": {"after_": when.isoformat()}}
         wanted["work_queue_name"] = {"any_": [queue]}
         pool = {"name": {"any_": [POOL]}}
@@ -173,7 +173,7 @@ class PrefectApi(PrefectClient):
         return self.pages("/task_runs/filter", body)
 
     def progress(self, run_id: str) -> dict[str, tuple[float, str]]:
-        """Percent and words of a flow run's progress bars by the name before their colon, oldest first."""
+        """Percent and words of a flow run's progress bars, by the name before their colon, oldest first."""
         wanted = {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}
         found = self.ask("POST", "/artifacts/filter", {"artifacts": wanted, "sort": "CREATED_DESC", "limit": PAGE})
         parts = [(*(item["description"] or "").partition(": ")[::2], float(item["data"])) for item in reversed(found)]

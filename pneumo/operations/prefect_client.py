@@ -1,4 +1,4 @@
-"""Requests to a Prefect server's REST API: pages, refusals in words, patience with a server that is busy or away."""
+"""Requests to a Prefect server's REST API, with paging, errors in words, and retries while it is busy or away."""
 
 import os
 import time
@@ -16,8 +16,8 @@ PAGE = 200  # the server's limit
 class PrefectClient:
     """A thin client; every refusal is a ServiceError with the server's own words.
 
-    `patience` is for how many seconds a server that does not answer is asked again, `busy` the same for one that says
-    it is too busy, as when another writer has its database; the pauses grow.
+    `patience`: seconds for which a request to a server that does not answer is repeated. `busy`: the same for one that
+    says it is too busy, as when another writer has locked its database. The pauses grow.
     """
 
     def __init__(self, url: str, timeout: float = 30, patience: float = 0, busy: float = 60) -> None:
@@ -34,7 +34,7 @@ class PrefectClient:
             return False
 
     def pages(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """All items that a filter finds."""
+        """All items that a filter finds, page by page."""
         found: list[dict[str, Any]] = []
         while True:
             page = self.ask("POST", path, {**body, "limit": PAGE, "offset": len(found)})
@@ -49,10 +49,10 @@ class PrefectClient:
         body: dict[str, Any] | None = None,
         accepted: frozenset[int] | set[int] = frozenset(),
     ) -> Any:
-        """What the server says to a request, None if that is nothing.
+        """The server's answer to a request, None if it is empty.
 
         Raises:
-            ServiceError: it refuses, other than with one of the `accepted` statuses, or does not answer.
+            ServiceError: it refuses with a status that is not `accepted`, or does not answer.
         """
         answer = self._answer(method, path, body)
         if answer.is_error and answer.status_code not in accepted:
@@ -60,7 +60,7 @@ class PrefectClient:
         return answer.json() if answer.content else None
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """One answer; a server that is silent or too busy is asked again, each for its time."""
+        """One answer; a request is repeated while the server is silent or too busy."""
         begun, pause = time.monotonic(), 0.5
         while True:
             try:

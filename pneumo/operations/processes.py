@@ -1,4 +1,4 @@
-"""Long-lived local processes that outlive the command that starts them, found again by a pid file."""
+"""Local processes that outlive the command that starts them, and are found again by a pid file."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import psutil
 from pneumo.data.files import write_whole
 from pneumo.errors import ServiceError
 
-# Start times are counted from the boot time, which moves when the clock is set; a pid is not used again so soon.
+# Seconds by which start times may differ: they depend on the boot time, which moves when the clock is set.
 CLOCK_STEP = 30.0
 MARK = "PNEUMO_SERVICE"
 
@@ -40,7 +40,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], fol
 
 
 def find(folder: Path, name: str) -> psutil.Process | None:
-    """The running process that `start` recorded under this name; a reused pid is not mistaken for it."""
+    """The process that `start` recorded under this name, not another one with its pid; None if it has ended."""
     try:
         record = json.loads(_record(folder, name).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -49,7 +49,7 @@ def find(folder: Path, name: str) -> psutil.Process | None:
 
 
 def alive(pid: int, created: float) -> bool:
-    """Whether the process that was noted with this pid and start time still runs."""
+    """Whether the process with this pid and start time still runs."""
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - created) < CLOCK_STEP and process.status() != psutil.STATUS_ZOMBIE
@@ -58,7 +58,7 @@ def alive(pid: int, created: float) -> bool:
 
 
 def stop(folder: Path, name: str, patience: float = 15) -> bool:
-    """Terminate a process and all that descend from it, by force after `patience` seconds; True if any was running."""
+    """Terminate a process and all its descendants, by force after `patience` seconds; True if any was running."""
     process, family = find(folder, name), descended(folder, name)
     if process is not None:
         _signal(process, signal.SIGTERM)
@@ -71,13 +71,13 @@ def stop(folder: Path, name: str, patience: float = 15) -> bool:
 
 
 def descended(folder: Path, name: str) -> list[psutil.Process]:
-    """A started process and whatever came of it, also if it was killed itself or never got into its record.
+    """A started process and all its descendants, even if it was killed itself or was never recorded.
 
-    They are known by a variable that each inherits from the first.
+    They are found by an environment variable that each inherits from the first.
     """
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # another user's, or gone by now
+        with suppress(psutil.Error, OSError):  # another user's, or gone meanwhile
             if process.environ().get(MARK) == str(_record(folder, name)) and process.pid != os.getpid():
                 found.append(process)
     return found
@@ -85,7 +85,7 @@ def descended(folder: Path, name: str) -> list[psutil.Process]:
 
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Ctrl-C takes effect after the block, so that what the block begins can be undone."""
+    """Delay Ctrl-C until after the block, so that what the block begins can be undone."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -94,16 +94,16 @@ def interrupts_wait() -> Iterator[None]:
 
 
 def kill_children() -> None:
-    """Kill every child of this process, so that threads which wait for one of them come to their end."""
+    """Kill every child of this process, so that threads that wait for one of them end."""
     for child in psutil.Process().children(recursive=True):
         _signal(child, signal.SIGKILL)
 
 
 def require_free_port(host: str, port: int, what: str, setting: str) -> None:
-    """Refuse to start a server where another one listens.
+    """Check that no other program listens at a port.
 
     Raises:
-        ServiceError: naming the port, who has it if that can be seen, and the setting to change.
+        ServiceError: names the port, who has it if that can be seen, and the setting to change.
     """
     import socket
 
@@ -124,7 +124,7 @@ def wait_until_healthy(
     """Wait until `healthy()` is true.
 
     Raises:
-        ServiceError: the process died or did not answer in `patience` seconds; the message ends with its last words.
+        ServiceError: the process died or did not answer in `patience` seconds; the message ends with its log.
     """
     deadline = time.monotonic() + patience
     while not healthy():
@@ -136,7 +136,7 @@ def wait_until_healthy(
 
 
 def last_words(log: Path, lines: int = 3) -> str:
-    """The last lines of a log on one line."""
+    """The last lines of a log, joined to one."""
     return " | ".join(log.read_text(errors="replace").strip().splitlines()[-lines:]) if log.is_file() else "(no log)"
 
 
@@ -152,17 +152,17 @@ def _owner(port: int) -> str:
                     f"{psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else "a program"
                 )
     except (psutil.AccessDenied, psutil.NoSuchProcess):
-        pass  # another user's process: its name is not ours to see
+        pass  # another user's process, whose name this user may not see
     return "another program"
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    with suppress(psutil.NoSuchProcess):  # it may have gone by itself in the meantime
+    with suppress(psutil.NoSuchProcess):  # it may have ended by itself meanwhile
         process.send_signal(number)
 
 
 def _default_signals() -> None:
-    # A background shell hands down SIGINT as ignored, and Prefect's worker would then ignore SIGTERM too.
+    # A background shell passes SIGINT on as ignored, and then Prefect's worker would ignore SIGTERM, too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.umask(0o077)

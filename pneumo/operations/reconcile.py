@@ -1,7 +1,7 @@
-"""What a killed flow run leaves behind is closed: Prefect says Crashed, MLflow says KILLED, both with the reason.
+"""Close what a killed flow run leaves behind: Prefect then says Crashed and MLflow KILLED, both with the reason.
 
-A machine judges only what it can see: its own processes, and the runs that its own worker took. The death of others'
-is found by Prefect (`automations`); what they left in MLflow, which Prefect does not know, is closed from anywhere.
+A machine judges only what it can see: its own processes, and the runs that its own worker took. Prefect finds the dead
+runs of other machines (`automations`). What those left open in MLflow, which Prefect does not know, any machine closes.
 """
 
 import hashlib
@@ -24,20 +24,20 @@ from pneumo.tracking.system import OURS
 
 REASON = "its process died; the next run goes on from caches and checkpoints"
 ORIGIN = "prefect.flow_run_id"  # tag of every MLflow run
-OPEN = 500  # runs that are looked at for one that was abandoned
-START = 120.0  # within which a run that this machine's worker took has noted its process
-TAKEN_BY = "prefect.worker.name"  # label that a worker puts on the runs it takes
+OPEN = 500  # newest runs among which abandoned ones are searched
+START = 120.0  # seconds in which a run that this machine's worker took has claimed its process
+TAKEN_BY = "prefect.worker.name"  # label that a worker gives the runs that it takes
 
 
 class Closed(Record):
-    """A flow run that was found dead, and the MLflow runs that were closed with it."""
+    """A flow run that was found dead, and its MLflow runs that were closed."""
 
     flow_run_id: str
     mlflow_runs: tuple[str, ...]
 
 
 def worker(home: Path) -> str:
-    """Name of the worker of this machine and state folder, by which the runs it took are known."""
+    """Name of the worker of this machine and state folder; the runs that it took bear it."""
     return f"pneumo-{socket.gethostname()}-{hashlib.sha256(bytes(home)).hexdigest()[:6]}"
 
 
@@ -46,7 +46,7 @@ def reconcile(settings: Settings, patience: float = 0) -> list[Closed]:
 
     Args:
         settings: state folder and addresses.
-        patience: seconds for which a Prefect server that does not answer is asked again.
+        patience: seconds for which requests to a silent Prefect server are repeated.
 
     Raises:
         ServiceError: Prefect does not answer.
@@ -60,9 +60,9 @@ def reconcile(settings: Settings, patience: float = 0) -> list[Closed]:
 
 
 def lost(home: Path, api: PrefectApi) -> list[str]:
-    """Flow runs that this machine's worker took, that nobody claimed, and that no process here works for.
+    """Flow runs that this machine's worker took, that nobody has claimed and no process here runs.
 
-    They were killed between the worker and their first line.
+    They were killed before their first line.
     """
     known, name = claimed_runs(home), worker(home)
     ours = [run for run in api.runs(UNDER_WAY) if run["labels"].get(TAKEN_BY) == name and run["id"] not in known]
@@ -75,17 +75,17 @@ def lost(home: Path, api: PrefectApi) -> list[str]:
 
 
 def abandoned(home: Path, api: PrefectApi, tracker: Tracker) -> list[str]:
-    """Flow runs that Prefect knows to have ended and that left a run open in MLflow, or a note here.
+    """Flow runs that have ended for Prefect, but left a run open in MLflow or a claim here.
 
-    A run that has ended by itself a moment ago may be telling MLflow just now, so a note of a living process counts.
+    A run that has just ended by itself may be closing its MLflow run now, so one with a living process is left alone.
     """
-    running = tracker.newest(dict([OURS]), "RUNNING", limit=OPEN)
+    running = tracker.runs.newest(dict([OURS]), "RUNNING", limit=OPEN)
     left = {run.tags.get(ORIGIN, "") for run in running} | claimed_runs(home)
     return [flow_run_id for flow_run_id in sorted(left - living(home) - {""}) if _ended(flow_run_id, api)]
 
 
 def _ended(flow_run_id: str, api: PrefectApi) -> bool:
-    run = api.find_run(flow_run_id)  # None: of another Prefect server, and none of our business
+    run = api.find_run(flow_run_id)  # None: it belongs to another Prefect server
     if run is None or run["state_type"] not in FINAL_STATES:
         return False
     return time.time() - datetime.fromisoformat(run["state"]["timestamp"]).timestamp() > START
@@ -97,18 +97,18 @@ def _overdue(run: dict[str, Any], worker_since: float) -> bool:
 
 
 def _flow_runs_here() -> set[str]:
-    """Flow runs that some process of this machine works for."""
+    """Flow runs that some process of this machine runs."""
     found = set()
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # another user's, or gone by now
+        with suppress(psutil.Error, OSError):  # another user's, or gone meanwhile
             found.add(process.environ().get("PREFECT__FLOW_RUN_ID", ""))
     return found
 
 
 def _close(flow_run_id: str, home: Path, api: PrefectApi, tracker: Tracker) -> Closed | None:
     if flow_run_id in living(home):
-        return None  # it was started again while the servers were asked
-    run = api.find_run(flow_run_id)  # None: Prefect has forgotten it, a new database
+        return None  # it was started again meanwhile
+    run = api.find_run(flow_run_id)  # None: Prefect does not know it, as with a new database
     if run and _runs_again(run, home):
         release(home, flow_run_id)
         return None
@@ -117,19 +117,19 @@ def _close(flow_run_id: str, home: Path, api: PrefectApi, tracker: Tracker) -> C
     for task in api.tasks(flow_run_id) if run else ():
         if task["state_type"] not in FINAL_STATES:
             api.crash_task(task["id"], REASON)
-    runs = tracker.unfinished({ORIGIN: flow_run_id, **dict([OURS])})
-    tracker.fail_pending_models(runs)
+    runs = tracker.runs.unfinished({ORIGIN: flow_run_id, **dict([OURS])})
+    tracker.bundles.fail_pending(runs)
     for run_id in runs:
-        tracker.finish(run_id, "KILLED", REASON)
+        tracker.runs.finish(run_id, "KILLED", REASON)
     release(home, flow_run_id)
     return Closed(flow_run_id=flow_run_id, mlflow_runs=tuple(runs))
 
 
 def _runs_again(run: dict[str, Any], home: Path) -> bool:
-    """Whether the flow run has started again since it was found dead, or is about to: it is another process's now."""
+    """Whether the flow run has started again since it was found dead, or is about to, so that it must be left alone."""
     if run["state_type"] in FINAL_STATES:
         return False
     claimed = attempt_of(home, run["id"])
-    if claimed is None:  # nobody noted it: it is this machine's if its worker took it, and none that runs elsewhere
+    if claimed is None:  # not claimed: it is this machine's if its worker took it, and not one that runs on another
         return bool(run["labels"].get(TAKEN_BY) != worker(home))
     return bool(run["run_count"] != claimed) or run["state_type"] in ("SCHEDULED", "PENDING")

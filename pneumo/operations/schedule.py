@@ -1,4 +1,4 @@
-"""Scheduled runs that were missed, or that had to wait for another training."""
+"""Scheduled runs that were missed, or had to wait for another training."""
 
 import json
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ def collapse(api: PrefectApi, flow_run_id: str) -> list[str]:
 
 
 def drop_overdue(api: PrefectApi, deployment: str, keep: dict[str, Any] | None = None) -> list[str]:
-    """Cancel overdue runs of a deployment so that one of each set of parameters is left: `keep`, or the newest.
+    """Cancel overdue runs of a deployment, so that of those with equal parameters one is left: `keep`, or the newest.
 
     Args:
-        api: where.
+        api: the server.
         deployment: its id.
-        keep: a run that has begun; only those like it are cancelled.
+        keep: a run that has started; only runs with its parameters are cancelled.
     """
     now = datetime.now(UTC)
     due = [run for run in api.runs(["SCHEDULED"], deployment) if _time(run, "expected_start_time") <= now]
@@ -33,7 +33,11 @@ def drop_overdue(api: PrefectApi, deployment: str, keep: dict[str, Any] | None =
 
 
 def collided(api: PrefectApi, flow_run_id: str) -> str:
-    """Words that name the training which held the slot when this run was due; empty if it was free."""
+    """A sentence that names the training which held the slot when this run was due; empty if the slot was free.
+
+    Not by a deployment's concurrency limit: that counts the runs of one deployment, and `train` and `retrain` share a
+    slot, which is a work queue of limit 1.
+    """
     due = _time(api.run(flow_run_id), "expected_start_time")
     for run in api.ended_since(due, TRAINING_QUEUE):
         if run["start_time"] and _time(run, "start_time") < due and run["id"] != flow_run_id:
@@ -46,7 +50,7 @@ def _time(run: dict[str, Any], field: str) -> datetime:
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """The schedules of mlflow.yaml for infra/prefect.yaml; one that is empty becomes a date that is not active."""
+    """Schedules of mlflow.yaml as variables of infra/prefect.yaml; an empty one becomes a date that is not active."""
     crons = {
         "RETRAIN": settings.retrain.cron,
         "WATCH": settings.watch.cron,

@@ -16,12 +16,12 @@ from pneumo.operations.reconcile import reconcile
 from pneumo.operations.schedule import drop_overdue
 from pneumo.settings import Settings
 
-SILENCE = 60.0  # seconds after which a server that runs but does not answer is started again
+SILENCE = 60.0  # seconds after which a server that runs but does not answer is restarted
 
 
 @dataclass(frozen=True)
 class Status:
-    """What `pneumo status` says of a service; `state` is running, silent (no answer) or stopped."""
+    """What `pneumo status` shows of a service; `state` is running, silent (no answer) or stopped."""
 
     name: str
     state: str
@@ -31,16 +31,16 @@ class Status:
 
 
 def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, ...]:
-    """Start what is not running, wait until it answers, register the deployments, and close what has died.
+    """Start what is not running, wait until it answers, register the deployments, and close dead runs.
 
-    The worker comes last, so that it finds no slot taken by the dead and no heap of missed runs.
+    The worker starts last, when no dead run holds a slot and missed runs are cancelled.
 
     Raises:
         ServiceError: a port is taken, or a service died or did not answer; what this call started is stopped again.
     """
     access.require_logins(settings)
     folder = folder_of(settings)
-    with _alone(folder), ExitStack() as undo:  # at Ctrl-C, too, nothing is left half-started
+    with _alone(folder), ExitStack() as undo:  # also at Ctrl-C, so that nothing is left half started
         for service in table(settings):
             if service.name == "worker":
                 _prepare(settings, say)
@@ -53,10 +53,10 @@ def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, 
 
 
 def _missing(service: Service, folder: Path, say: Callable[[str], None]) -> bool:
-    """Whether a service has to be started.
+    """Whether a service must be started.
 
-    A server that runs and does not answer for a minute is stopped first, and what a killed one has left: MLflow's
-    parent process can die and leave its child with the port. Flow runs outlive their worker and are left alone.
+    A server that has not answered for a minute is stopped first, as is what a killed one has left: MLflow's parent
+    process can die and leave its child with the port. Flow runs outlive their worker and are left alone.
     """
     running = processes.find(folder, service.name) is not None
     if service.port is None:
@@ -79,7 +79,7 @@ def _answers_within(service: Service, seconds: float) -> bool:
 
 
 def _prepare(settings: Settings, say: Callable[[str], None]) -> None:
-    """Register pool and deployments, close what has died, and let one missed run of each schedule stand for all."""
+    """Register pool and deployments, close dead runs, and keep one of the missed runs of each schedule."""
     api = PrefectApi(settings.prefect_api)
     deploy.register(settings, say, settings.prefect_api)
     for closed in reconcile(settings):
@@ -143,7 +143,7 @@ def _alone(folder: Path) -> Iterator[None]:
             yield
     except filelock.Timeout:
         raise ServiceError(
-            f"Expected no other `pneumo up` or `down` at work on {folder}, but one is: wait for it."
+            f"Expected no other `pneumo up` or `down` to use {folder}, but one does: wait for it."
         ) from None
     except PermissionError as error:
         raise ServiceError(

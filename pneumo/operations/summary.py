@@ -1,4 +1,4 @@
-"""What a run came to: written by the flow as JSON, shown by the command line as a table."""
+"""Summary of a run: written by the flow as JSON, shown by the command line as a table."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from rich.table import Table
 from pneumo.records.base import Interval, Record
 
 NO_INTERVAL = "no interval"
-WHY_NONE = "such an AUC is the same in every resample, so that its interval cannot be estimated."
+WHY_NONE = "such an AUC is the same in every resample, so its interval cannot be estimated."
 
 
 class CandidateRow(Record):
-    """One candidate's line; the figures of a failed one are None and `reason` says why.
+    """One candidate; the figures of one that failed are None, and `reason` says why.
 
-    `unmeasured` are sentences on what could not be measured of a model of embeddings.
+    `unmeasured` are sentences on what cannot be measured of a model of embeddings.
     """
 
     name: str
@@ -29,7 +29,7 @@ class CandidateRow(Record):
 
 
 class Outcome(Record):
-    """The decision in words: `remedies` say what to do about gates that do not hold, `look` counts such decisions."""
+    """The decision in words: `remedies` say what to do about gates that do not hold, `look` counts decisions."""
 
     promoted: bool
     reason: str
@@ -40,7 +40,7 @@ class Outcome(Record):
 
 
 class Summary(Record):
-    """The end of one flow run; `external` has a sentence on each set from elsewhere, `shift` those of the audits."""
+    """Outcome of a flow run; `external` has a sentence on each external set, `shift` those of the shift audits."""
 
     flow_run_id: str
     source: str
@@ -56,12 +56,12 @@ class Summary(Record):
 
 
 def path(home: Path, flow_run_id: str) -> Path:
-    """Where a flow run's summary lies."""
+    """File of a flow run's summary."""
     return home / "runs" / flow_run_id / "summary.json"
 
 
 def write(summary: Summary, home: Path) -> Path:
-    """Write a summary where `read` finds it."""
+    """Write a summary to its `path`."""
     target = path(home, summary.flow_run_id)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(summary.model_dump_json(indent=2))
@@ -69,13 +69,13 @@ def write(summary: Summary, home: Path) -> Path:
 
 
 def read(home: Path, flow_run_id: str) -> Summary | None:
-    """The summary of a flow run, None if it has not come to its end."""
+    """The summary of a flow run, or None if it has not ended."""
     target = path(home, flow_run_id)
     return Summary.model_validate_json(target.read_text()) if target.is_file() else None
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Print a summary: a row per candidate, the decision, the two pages."""
+    """Print a summary: a row for each candidate, the decision, and the addresses of both pages."""
     table = Table(title=None, box=None, pad_edge=False, header_style="bold")
     for column in (
         "candidate",
@@ -96,7 +96,7 @@ def show(summary: Summary, console: Console) -> None:
     for row in summary.candidates:
         if row.reason:
             console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
-    external = (f"Elsewhere: {line}" for line in summary.external)
+    external = (f"External validation: {line}" for line in summary.external)
     shift = (f"Shift audit: {line}" for line in summary.shift)
     for line in (*unmeasured(summary), *external, *shift):
         console.print(line, highlight=False, soft_wrap=True)
@@ -111,12 +111,12 @@ def show(summary: Summary, console: Console) -> None:
 
 
 def unmeasured(summary: Summary) -> list[str]:
-    """A line for each candidate of which something could not be measured."""
+    """A line for each candidate of which something was not measured."""
     return [f"{row.name}: {' '.join(row.unmeasured)}" for row in summary.candidates if row.unmeasured]
 
 
 def cells(row: CandidateRow) -> tuple[str, ...]:
-    """A candidate's line as text: name, validation AUC, test AUC, sensitivity, specificity, minutes."""
+    """A candidate as texts: name, validation AUC, test AUC, sensitivity, specificity, minutes."""
     if row.reason:
         return (row.name, *["failed"] * 5)
     interval = _auc(row.test_auc) if row.test_auc else "-"
@@ -126,7 +126,7 @@ def cells(row: CandidateRow) -> tuple[str, ...]:
 
 
 def _auc(found: Interval) -> str:
-    # A dash, and few words where there is no interval: the table has to fit a terminal of 80 columns.
+    # A dash, and few words if there is no interval: the table must fit a terminal of 80 columns.
     ends = f"{found.low:.4f}-{found.high:.4f}" if found.estimated else NO_INTERVAL
     return f"{found.value:.4f} ({ends})"
 

@@ -1,1 +1,1 @@
-"""What passes between stages: small frozen records of identifiers, never arrays, models or clients."""
+"""What passes between stages: small frozen records with paths and identifiers, never arrays, models or clients."""

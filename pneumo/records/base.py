@@ -1,4 +1,4 @@
-"""What all records share, and the names that they use."""
+"""The base of all records, and names that they share."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,25 +6,25 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Fit = Literal["squash", "pad"]
-IMAGE, EMBEDDING = "image", "embedding"  # what a model takes, and the column in which it takes it
+IMAGE, EMBEDDING = "image", "embedding"  # kinds of input, and names of the input column
 LABELS = ("NORMAL", "PNEUMONIA")
 ENSEMBLE = "ensemble"  # name of the candidate that is the mean of the others
-VIEWS = "views"  # name of the layer that averages views of an image; the whole image is the first of them
-SHIFTED = "shifted.parquet"  # beside a candidate's predictions: what it says of validation images under change
+VIEWS = "views"  # name of the layer that averages views of an image, of which the whole image is the first
+SHIFTED = "shifted.parquet"  # beside predictions: scores under simulated shift
 SUBTYPES = ("none", "bacteria", "virus")
 Cell = Path | bytes | list[float]  # what a model scores: an image file, its bytes, or an embedding
 
 
 class Record(BaseModel):
-    """A frozen value; survives JSON, so it can cross processes and machines."""
+    """A frozen value that can be written as JSON, so it can go to other processes and machines."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Interval(Record):
-    """A number with its 95 % interval, or with that of another level where it says so.
+    """A number with its 95 % interval, or that of another level where this is said.
 
-    An interval of no width was not estimated: an AUC of 1 is 1 in every resample, too.
+    An interval without width could not be estimated: an AUC of 1 is also 1 in every resample.
     """
 
     value: float
@@ -33,13 +33,13 @@ class Interval(Record):
 
     @property
     def estimated(self) -> bool:
-        """Whether the interval says anything."""
+        """Whether the interval could be estimated."""
         return self.low < self.high
 
     def ends(self, digits: str) -> str:
-        """Such as "0.973 to 0.990" for ".3f"."""
+        """The ends as text: "0.973 to 0.990" for ".3f"."""
         return f"{self.low:{digits}} to {self.high:{digits}}" if self.estimated else "interval cannot be estimated"
 
     def __format__(self, digits: str) -> str:
-        """Such as "0.983 (0.973 to 0.990)" for ".3f"."""
+        """The number and its interval as text: "0.983 (0.973 to 0.990)" for ".3f"."""
         return f"{self.value:{digits}} ({self.ends(digits)})"

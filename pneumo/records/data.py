@@ -1,4 +1,4 @@
-"""Records of data: what was brought in, checked, versioned and decoded."""
+"""Records of data: ingested, validated, versioned, decoded."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,9 +7,9 @@ from pneumo.records.base import Fit, Interval, Record
 
 
 class Inventory(Record):
-    """What ingestion brought in: one manifest row per image found, bad ones included.
+    """What ingest found: a manifest with one row for each image, unreadable ones included.
 
-    `version` is the digest that these images must give again, where the source was a version.
+    `version` is set if the source was a dataset version: the digest that these images must give again.
     """
 
     key: str
@@ -23,7 +23,7 @@ class Inventory(Record):
 
 
 class GateRow(Record):
-    """One expectation and its outcome; `files` names the offenders (at most 20), `meaning` what it does to a model."""
+    """One expectation and its outcome; `files` names at most 20 images, `meaning` says what it means for a model."""
 
     name: str
     severity: Literal["error", "warning"]
@@ -35,7 +35,7 @@ class GateRow(Record):
 
 
 class GateReport(Record):
-    """The outcome of one validation; `quarantine` is a CSV (path, reason), `docs` the Data Docs folder."""
+    """Outcome of a validation; `quarantine` is a CSV (path, reason), `docs` the folder of the Data Docs."""
 
     key: str
     passed: bool
@@ -46,7 +46,7 @@ class GateReport(Record):
 
 
 class DatasetVersion(Record):
-    """An immutable data set: accepted rows with their split, identified by `digest` on any machine."""
+    """An immutable data set: accepted rows with their split; its `digest` is the same on any machine."""
 
     digest: str
     source: str
@@ -68,10 +68,10 @@ class ImageStore(Record):
 
 
 class Vectors(Record):
-    """Embeddings of a data set's images that were made elsewhere: `path` is Parquet, `width` numbers an image.
+    """Embeddings of a data set's images that were made elsewhere; `path` is Parquet, `width` their length.
 
-    Its columns are sha256 (of the image file) and embedding. `others` counts rows of the source that are not of the
-    data set.
+    The columns are sha256 (of the image file) and embedding. `others` counts rows of the source that belong to no image
+    of the data set.
     """
 
     key: str
@@ -89,10 +89,10 @@ class Vectors(Record):
 
 
 class ShiftRow(Record):
-    """A class of a shift audit: ROC AUC of telling its images in one group from those of another; 0.5 is no difference.
+    """One class in a shift audit: ROC AUC of telling two groups of its images apart; 0.5 means no difference.
 
-    `random` is the same between random halves of the other group: the mean, and two standard deviations each way. Both
-    are None where there were too few patients. `images` and `patients` are those of the group that is asked about.
+    `random` is that between random halves of the training group: the mean, and the range of chance. Both are None if
+    there were too few patients. `images` and `patients` are those of the group in question.
     """
 
     label: str
@@ -103,7 +103,7 @@ class ShiftRow(Record):
 
 
 class ShiftAudit(Record):
-    """Whether the images called `name` are from where the training images are; `features` says what was looked at."""
+    """Whether the images called `name` come from the training images' place; `features` says what was compared."""
 
     name: str
     features: str

@@ -1,4 +1,4 @@
-"""Records of decisions: gates, how often the test images were used, and what came of it."""
+"""Records of decisions: gates, how often the test images were used, and the outcome."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from pneumo.records.base import Record
 class PolicyRow(Record):
     """One promotion gate: name, limit, what was measured, and whether it holds.
 
-    Where it does not, `severity` says whether that stops the promotion, and `remedy` what to do.
+    If it does not hold, `severity` says whether that stops the promotion, and `remedy` what to do.
     """
 
     name: str
@@ -20,23 +20,23 @@ class PolicyRow(Record):
 
     @property
     def outcome(self) -> Literal["passed", "refused", "warning"]:
-        """What came of it, in a word."""
+        """The outcome in one word."""
         failed: Literal["refused", "warning"] = "warning" if self.severity == "warn" else "refused"
         return "passed" if self.passed else failed
 
     @property
     def finding(self) -> str:
-        """What was measured against what was asked, as a clause."""
-        return f"{self.name} is {self.value} where {self.limit} is asked"
+        """What was measured and what is required, as a clause."""
+        return f"{self.name} is {self.value} where {self.limit} is required"
 
 
 class DecisionCount(Record):
-    """A decision on a set of test images, among all decisions that were made on them.
+    """Number of a decision among all that were made on the same test images.
 
-    `test_set` is the digest of its `images` images, `sketch` a few of them by which a set that shares them is known,
-    `number` this decision's place among all on them, from 1, `promotions` how many of the others led to a champion.
-    `comparison` is this comparison's place among those with a champion, from 1, of at most `most`, and `significance`
-    what it spent; they are 0 where nothing was spent.
+    `test_set` is the digest of the `images` test images, `sketch` hashes of a few of them, by which another set that
+    shares them is recognised. `number` counts decisions on them from 1; `promotions` is how many earlier ones promoted.
+    `comparison` counts comparisons with a champion from 1, at most `most`, and `significance` is the level that this
+    one spent; both are 0 where nothing was compared.
     """
 
     test_set: str
@@ -50,7 +50,7 @@ class DecisionCount(Record):
 
     @property
     def spent(self) -> bool:
-        """Whether these test images have been compared on too often."""
+        """Whether these test images have been used for too many comparisons."""
         return self.comparison > self.most
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class DecisionCount(Record):
 
 
 class Decision(Record):
-    """Why a version became champion or did not; `rows` are the gates, `look` counts the decisions on these images."""
+    """Why a version became champion or not; `rows` are the gates, `look` counts decisions on these test images."""
 
     promoted: bool
     reason: str

@@ -1,4 +1,4 @@
-"""Records of models: trained, evaluated, and tried on other sets."""
+"""Records of models: trained, evaluated, and scored on external sets."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from pneumo.records.base import Interval, Record
 class Candidate(Record):
     """A trained model: `model` is a .keras file, float32 (n, size, size, 1) in 0..255 -> logit (n, 1).
 
-    `predictions` is Parquet with a row per validation and test image:
+    `predictions` is Parquet with a row for each validation and test image:
     path, sha256, patient, label, subtype, split, logit.
 
-    One on embeddings takes float32 (n, width). It has no images to change, so what it does under simulated change is
-    not measured: `shifted_auc` and `selection_score` are None.
+    A candidate on embeddings takes float32 (n, width). It has no images to shift, so `shifted_auc` and
+    `selection_score` are None.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Evaluation(Record):
 
     Beside the bundle lies the folder `figures` with PNG files.
 
-    `warnings` are sentences on what it seems to read other than the lungs, `unmeasured` on what could not be measured.
-    `vectors` are the embeddings of the images, for a model that takes these instead of images; see `Vectors`.
+    `warnings` are sentences on what the model seems to use beside the lungs, `unmeasured` on what was not measured.
+    `vectors` are the embeddings of the images if the model takes these instead of images; see `Vectors`.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Evaluation(Record):
 
 
 class External(Record):
-    """A candidate on a set from elsewhere; `unlike` is the share of images flagged as unlike the training data.
+    """A candidate on an external set; `unlike` is the share of images that are out-of-distribution.
 
-    `left_out` images are of patients whom the candidate learned, and not among `images`.
-    `verdict` says in a sentence whether the model generalises there. Figures lie in `folder`/figures.
+    `left_out` counts images of patients in the data set, which are not among `images`. `verdict` is a sentence on
+    whether the model generalises there. Figures are in `folder`/figures.
     """
 
     name: str

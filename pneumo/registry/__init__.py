@@ -1,1 +1,1 @@
-"""Who may be champion, and why."""
+"""The registry: which version is champion, and why."""

@@ -1,6 +1,6 @@
-"""What a rollback took away is barred: no run makes it champion again until somebody lifts that.
+"""A version that was rolled back is barred: no run makes it champion again until somebody lifts the bar.
 
-The history says what is barred, by version and by content, so that the same weights under another number are, too.
+The history names it by number and by content, so that the same weights under another number are barred, too.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from pneumo.tracking import Tracker
 
 
 def find(rows: Sequence[HistoryRow], version: str, content: Sequence[str]) -> HistoryRow | None:
-    """The rollback that took away a version or another one of the same content; None if none did, or it was lifted.
+    """The rollback that bars a version, by number or by content; None if there is none, or the bar was lifted.
 
-    One that was announced counts unless it was withdrawn: where the alias is, or was moved to since, lifts nothing.
+    An announced rollback bars unless it was withdrawn; where the alias is now makes no difference.
     """
     found = None
     for row in rows:
@@ -34,11 +34,11 @@ def find(rows: Sequence[HistoryRow], version: str, content: Sequence[str]) -> Hi
 
 
 def policy_row(bar: HistoryRow) -> PolicyRow:
-    """The gate's row; it never passes."""
-    value = f"up: version {bar.champion}, which has the same weights, was rolled back by {bar.who} ({bar.reason})"
+    """The gate's row of a barred version; it never passes."""
+    value = f"in force: version {bar.champion}, which has the same weights, was rolled back by {bar.who} ({bar.reason})"
     return PolicyRow(
         name=BARRED,
-        limit="none, or a lifted one,",
+        limit="no bar, or a lifted one,",
         value=value,
         passed=False,
         remedy=f"`pneumo lift {bar.champion}` lets it be promoted again.",
@@ -46,14 +46,14 @@ def policy_row(bar: HistoryRow) -> PolicyRow:
 
 
 def lift(settings: Settings, home: Path, version: str, reason: str = "", synthetic: bool = False) -> Entry:
-    """Let a version, and others of the same weights, be promoted again; returns the entry in the history.
+    """Lift the bar on a version and on others with the same weights; returns the entry in the history.
 
     Args:
         settings: names and MLflow's address.
         home: state folder, which the history names.
-        version: number.
-        reason: kept in the history.
-        synthetic: of the model of the drawn images.
+        version: its number.
+        reason: for the history.
+        synthetic: whether the model of the drawn images is meant.
 
     Raises:
         PromotionError: it is not barred.
@@ -61,7 +61,7 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
     """
     tracker = Tracker.of(settings)
     name = settings.model_name(synthetic)
-    now, found = history.registry_state(tracker, name, settings.registry), tracker.version(name, version)
+    now, found = history.registry_state(tracker, name, settings.registry), tracker.registry.version(name, version)
     content = version_evidence.content(found.tags) if found else ()
     bar = find(now.rows, version, content)
     if bar is None:
@@ -77,6 +77,6 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
     entry = entry.model_copy(update={"content": tuple({*content, *bar.content})})
     history.append(tracker, name, entry)
     for number in {version, bar.champion or version}:
-        if tracker.version(name, number):
-            tracker.set_version_tags(name, number, {version_evidence.BARRED: ""})
+        if tracker.registry.version(name, number):
+            tracker.registry.set_version_tags(name, number, {version_evidence.BARRED: ""})
     return entry

@@ -1,4 +1,4 @@
-"""The model card: what a version is for and not for, in plain language, as Markdown and as an HTML page."""
+"""The model card: what a version is for and not for, in plain English, as Markdown and as an HTML page."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ NUMBERS = {
     "accuracy": "accuracy",
     "brier": "Brier score (0 is perfect)",
     "calibration_error": "calibration error (0 is perfect)",
-    "calibration_slope": "calibration slope (1 is right, below it the model is too sure)",
+    "calibration_slope": "calibration slope (1 is calibrated, below 1 is overconfident)",
     "prevalence": "share of pneumonia among these images",
 }
 SLICES = {"bacteria": "bacterial pneumonia and normal", "virus": "viral pneumonia and normal"}
@@ -42,20 +42,20 @@ EXAMPLES = {
     IMAGE: 'model.predict(pd.DataFrame({"image": [open("xray.jpeg", "rb").read()]}))',
     EMBEDDING: 'model.predict(pd.DataFrame({"embedding": [vector.tolist()]}))  # of the model that made the others',
 }
-# So that the Markdown fits a version's description.
+# Most lines of each kind, so that the Markdown fits a version's description.
 LONGEST_REASON, LONGEST_SOURCE, LONGEST_REMEDY = 400, 180, 150
 MOST = {"slices": 4, "sets": 3, "warnings": 3, "remedies": 2, "shift": 2}
 
 
 class Card(NamedTuple):
-    """The same card twice; `markdown` fits a version's description."""
+    """The card in two forms; `markdown` fits a version's description."""
 
     markdown: str
     html: str
 
 
 def short(evaluation: Evaluation, data: DatasetVersion) -> str:
-    """A version's description until its card is written."""
+    """Description of a version until its card is written."""
     kind = "Synthetic: drawn images. " if data.synthetic else ""
     return f"{kind}{evaluation.name} on {data.source[:LONGEST_SOURCE]}, under evaluation. Not a medical device."
 
@@ -69,16 +69,16 @@ def write(
     url: str,
     audits: Sequence[ShiftAudit] = (),
 ) -> Card:
-    """The card of a version that was decided on.
+    """Write the card of a version after its decision.
 
     Args:
         evaluation: its figures.
         data: what it was trained and tested on.
         decision: the gates and their outcome.
-        external: its figures elsewhere.
-        uri: of the MLflow server.
-        url: of its run's page.
-        audits: whether the test images, then the external sets, are from where the training images are.
+        external: its figures on external sets.
+        uri: address of the MLflow server.
+        url: address of its run's page.
+        audits: shift audits of the test images and of the external sets.
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -104,7 +104,7 @@ def write(
         "most": MOST,
         "pictures": {name: _picture(evaluation, name) for name in ("roc", "reliability")},
     }
-    # Markdown is shown by MLflow, which escapes it itself.
+    # Markdown is not escaped here, because MLflow escapes it when it shows it.
     pages = Environment(
         loader=PackageLoader("pneumo.registry"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
     )
@@ -125,7 +125,7 @@ def _numbers(metrics: dict[str, float]) -> Iterator[dict[str, Any]]:
 
 
 def _slices(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Parts of the test images, the worst one first."""
+    """Slices of the test images, the worst first."""
     measured = [
         {"name": _slice_in_words(name), "images": f"{item['images']:.0f}", "auc": _interval(item)}
         for name, item in evaluation.slices.items()
@@ -150,5 +150,5 @@ def _shortcuts(metrics: dict[str, float]) -> list[dict[str, Any]]:
 
 
 def _picture(evaluation: Evaluation, name: str) -> str:
-    """One of the evaluation's figures as base64 PNG."""
+    """A figure of the evaluation, as PNG in base64."""
     return base64.b64encode((evaluation.bundle.with_name("figures") / f"{name}.png").read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""Who is champion now, and on what it was trained."""
+"""Which version is champion now, and on what it was trained."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from pneumo.tracking import ModelVersion, Tracker
 class ChampionInfo(Record):
     """The version with the champion's alias.
 
-    `auc` is of its test images with its 95 % interval; None for a version registered by other software. `since` is the
-    time of the move; None if the alias was set by hand. `look` is the decision that made it champion;
-    `decisions` and `promotions` are all that were made on the same test images up to now.
+    `auc` is that on its test images, with a 95 % interval; None if other software registered it. `since` is when the
+    alias moved to it; None if the alias was set by hand. `look` is the decision that made it champion. `decisions` and
+    `promotions` count those on the same test images up to now.
     """
 
     registered_model: str
@@ -36,7 +36,7 @@ class ChampionInfo(Record):
 
 
 class Refused(Record):
-    """The version that was refused last, why, and what to do; `when` is UTC."""
+    """The version that was refused last, why, and what to do about it; `when` is UTC."""
 
     registered_model: str
     version: str
@@ -48,7 +48,7 @@ class Refused(Record):
 
 
 def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None:
-    """The champion of real images, or of the drawn ones; None when there is none.
+    """The champion of real images, or of drawn ones; None if there is none.
 
     Raises:
         TrackingError: MLflow does not answer.
@@ -69,7 +69,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
         synthetic=synthetic,
         since=moves[-1].when if moves and moves[-1].version == found.version else None,
         registered=datetime.fromtimestamp(found.created, UTC),
-        run_url=tracker.run_url(found.run_id),
+        run_url=tracker.runs.url(found.run_id),
         look=look,
         decisions=len(made),
         promotions=sum(row.action == "promotion" and row.took_effect for row in made),
@@ -77,12 +77,12 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
 
 
 def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path | None:
-    """Manifest of the champion's data set, as it was kept with its run; fetched once.
+    """Manifest of the champion's data set, from its run; fetched once.
 
-    None when there is no champion yet, or it was registered by other software.
+    None if there is no champion yet, or other software registered it.
 
     Raises:
-        TrackingError: MLflow does not answer, or has lost what was kept.
+        TrackingError: MLflow does not answer, or the manifest is gone.
     """
     tracker, _, found = _serving(settings, synthetic)
     if found is None:
@@ -97,7 +97,7 @@ def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path |
 
 
 def refused(settings: Settings, synthetic: bool = False) -> Refused | None:
-    """The newest version that was refused; None when there is none.
+    """The version that was refused last; None if there is none.
 
     Raises:
         TrackingError: MLflow does not answer.
@@ -113,21 +113,21 @@ def refused(settings: Settings, synthetic: bool = False) -> Refused | None:
 
 
 def chosen(tracker: Tracker, settings: Settings, model: str | None = None, synthetic: bool = False) -> ModelVersion:
-    """The version that somebody wants to use: "models:/name/3", "models:/name@alias", or by default the champion.
+    """The version at an address, models:/name/3 or models:/name@alias; by default the champion.
 
     Raises:
         PromotionError: there is no champion.
         TrackingError: there is no such version, or MLflow does not answer.
     """
     if model:
-        return tracker.resolve(model)
+        return tracker.registry.resolve(model)
     name = settings.model_name(synthetic)
-    if tracker.alias(name, settings.registry.champion) is None:
+    if tracker.registry.alias(name, settings.registry.champion) is None:
         raise PromotionError(
             f"Expected a champion of {name}, but there is none yet: promote one with `pneumo train`, "
             "or name a version, such as models:/name/1."
         )
-    return tracker.resolve(f"models:/{name}@{settings.registry.champion}")
+    return tracker.registry.resolve(f"models:/{name}@{settings.registry.champion}")
 
 
 def _auc(found: ModelVersion) -> Interval | None:
@@ -140,5 +140,5 @@ def _auc(found: ModelVersion) -> Interval | None:
 def _serving(settings: Settings, synthetic: bool) -> tuple[Tracker, str, ModelVersion | None]:
     """Where to ask, name of the registered model, and its champion, if there is one."""
     tracker, name = Tracker.of(settings), settings.model_name(synthetic)
-    number = tracker.alias(name, settings.registry.champion)
-    return tracker, name, tracker.version(name, number) if number else None
+    number = tracker.registry.alias(name, settings.registry.champion)
+    return tracker, name, tracker.registry.version(name, number) if number else None

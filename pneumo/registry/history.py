@@ -1,8 +1,9 @@
 """Every look, promotion, rejection, rollback and lift, kept with the registered model and never changed.
 
-An entry is a tag of the registered model. An entry of a move (promotion, rollback) is written before the alias moves,
-and a tag of its own after that says that it did. A process that dies in between leaves neither that tag nor a
-withdrawal: only of such a move it is read off the champion that later entries, or the alias today, name.
+Each entry is a tag of the registered model. The entry of a move (promotion, rollback) is written before the alias
+moves, and a second tag after it says that it did. If a process dies in between, there is neither that tag nor a
+withdrawal. Only then is it inferred whether the alias moved: from the champion that later entries, or the alias today,
+name.
 """
 
 import socket
@@ -23,20 +24,20 @@ from pneumo.tracking import Tracker
 from pneumo.tracking.models import HISTORY
 from pneumo.tracking.system import user
 
-DONE = "pneumo.moved."  # and the id of an entry: the alias has moved as it was announced
-LONGEST_REASON = 1500  # a tag of a registered model holds 5,000 characters
+DONE = "pneumo.moved."  # prefix before the id of an entry: the alias has moved as it announced
+LONGEST_REASON = 1500  # characters; a tag of a registered model holds 5,000
 MOVES = ("promotion", "rollback")
 Action = Literal["look", "promotion", "rollback", "rejection", "withdrawal", "calibration", "lift"]
 
 
 class Entry(Record):
-    """What happened; `champion` is the version that had the alias when this was written, `when` is UTC.
+    """What happened; `champion` is the version that had the alias at that moment, `when` is UTC.
 
-    A withdrawal has the id of the entry that was announced and taken back. A look is written before a challenger is
-    compared with the champion; a promotion that dies before its decision leaves no more than that. A rollback has the
-    `content` of the version that goes, by which it is known again under another number; a lift has that of the version
-    that may be promoted again. A decision has the key of the `evaluation` that it was about, the `remedy` for what did
-    not hold, and the `look` that it was at the test images; entries of before these were counted have none.
+    A withdrawal has the id of the announced entry that it takes back. A look is written before a challenger is compared
+    with the champion; if the promotion dies before its decision, only the look is left. A rollback has the `content` of
+    the version that was replaced, by which it is recognised under another number; a lift has that of the version that
+    may be promoted again. A decision has the key of its `evaluation`, the `remedy` for gates that did not hold, and the
+    number of its `look` at the test images; entries from before looks were counted have none.
     """
 
     number: int
@@ -57,32 +58,32 @@ class Entry(Record):
 
 
 class HistoryRow(Entry):
-    """An entry, whether the champion's alias moved because of it, and whether it was announced and taken back."""
+    """An entry, whether it moved the champion's alias, and whether it was withdrawn."""
 
     took_effect: bool
     withdrawn: bool = False
 
 
 class RegistryState(Record):
-    """A registered model at one moment: who is champion, and all that happened up to then."""
+    """A registered model at one moment: the champion, and all that happened up to then."""
 
     champion: str | None
     rows: tuple[HistoryRow, ...]
 
     @property
     def number(self) -> int:
-        """Of the next entry."""
+        """Number of the next entry."""
         return max((row.number for row in self.rows), default=0) + 1
 
     def same(self, other: "RegistryState") -> bool:
-        """Whether the champion has not moved in between, not even away and back."""
+        """Whether the champion did not change in between, not even to another version and back."""
         one, two = ([row.id for row in item.rows if row.took_effect] for item in (self, other))
         return self.champion == other.champion and one == two
 
 
 def registry_state(tracker: Tracker, name: str, names: Registry) -> RegistryState:
-    """How a registered model stands now."""
-    found = tracker.registered(name)
+    """The state of a registered model now."""
+    found = tracker.registry.registered(name)
     champion = found.aliases.get(names.champion)
     moved = {key.removeprefix(DONE) for key in found.tags if key.startswith(DONE)}
     return RegistryState(champion=champion, rows=tuple(judged(entries(found.tags), champion, moved)))
@@ -99,8 +100,8 @@ def history(settings: Settings, synthetic: bool = False) -> list[HistoryRow]:
 
 
 def read(tracker: Tracker, name: str) -> list[Entry]:
-    """The entries as they were written, oldest first."""
-    return entries(tracker.registered(name).tags)
+    """The entries as written, oldest first."""
+    return entries(tracker.registry.registered(name).tags)
 
 
 def entries(tags: Mapping[str, str]) -> list[Entry]:
@@ -121,32 +122,32 @@ def _entry(key: str, value: str) -> Entry:
 
 
 def append(tracker: Tracker, registered: str, entry: Entry) -> None:
-    """Write an entry under a key of its own, so that two writers at once both stay."""
+    """Write an entry under a key of its own, so that two writers at once do not overwrite each other."""
     key = f"{HISTORY}{entry.number:06d}.{entry.id}"
-    tracker.set_model_tag(registered, key, entry.model_dump_json())
+    tracker.registry.set_model_tag(registered, key, entry.model_dump_json())
 
 
 def mark_done(tracker: Tracker, registered: str, entry: Entry) -> None:
-    """Say that the champion's alias has moved as an entry announced, whatever becomes of the alias later."""
-    tracker.set_model_tag(registered, f"{DONE}{entry.id}", datetime.now(UTC).isoformat())
+    """Note that the champion's alias has moved as an entry announced, whatever happens to the alias later."""
+    tracker.registry.set_model_tag(registered, f"{DONE}{entry.id}", datetime.now(UTC).isoformat())
 
 
 class By(NamedTuple):
-    """Who asked for what an entry tells, and the machine and state folder that did it."""
+    """Who asked for what an entry records, and the machine and state folder that did it."""
 
     who: str
     place: str
 
 
 def by(home: Path, requester: str | None = None) -> By:
-    """Who asked; where nobody says who, this process's own login did."""
+    """Who asked; if no requester is given, the login of this process."""
     return By(requester or user(), place(home))
 
 
 def new_entry(
     number: int, by: By, action: Action, version: str, name: str, champion: str | None, reason: str, evidence: str
 ) -> Entry:
-    """An entry of now."""
+    """An entry with the current time."""
     return Entry(
         number=number,
         id=uuid.uuid4().hex[:8],
@@ -163,19 +164,19 @@ def new_entry(
 
 
 def cut(text: str) -> str:
-    """What a tag can hold of a reason."""
+    """A reason cut to the length that a tag can hold."""
     return text[:LONGEST_REASON]
 
 
 def place(home: Path) -> str:
-    """Machine and state folder: what the promotion lock covers."""
+    """Machine and state folder, within which the promotion lock works."""
     return f"{socket.gethostname()}:{home.absolute()}"
 
 
 def judged(entries: list[Entry], champion: str | None, moved: Collection[str] = ()) -> list[HistoryRow]:
-    """Entries with `took_effect`, given today's champion and the ids of the moves that are known to be done.
+    """Entries with `took_effect`, given today's champion and the ids of moves that are known to be done.
 
-    What was withdrawn did not take effect, whoever did the same then.
+    A withdrawn entry did not take effect, even if another entry did the same at that time.
     """
     withdrawn = {entry.id for entry in entries if entry.action == "withdrawal"}
     return [

@@ -1,4 +1,4 @@
-"""How often decisions were made on the same test images; counted off the history, so that there is no second store."""
+"""How often decisions were made on the same test images, counted from the history alone."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -9,21 +9,21 @@ from pneumo.registry.history import HistoryRow
 from pneumo.sections import Promotion
 
 DECISIONS = ("promotion", "rejection")
-SKETCH, ALIKE = 32, 0.5  # images kept of a test set; share of common images beyond which two wear out together
+SKETCH, ALIKE = 32, 0.5  # images kept of a test set; two sets that share more than this part count as one
 
 
 def digest(images: Iterable[str]) -> str:
-    """sha256 over the test images' own sha256, in whatever order they come."""
+    """sha256 over the sha256 of the test images, whatever their order."""
     return hashlib.sha256("\n".join(sorted(images)).encode()).hexdigest()
 
 
 def sketch(images: Iterable[str]) -> tuple[str, ...]:
-    """The images whose sha256 are smallest, 8 characters each: a random choice that is the same in every set."""
+    """The smallest sha256 of the images, 8 characters each: a random choice that is the same in every set."""
     return tuple(sorted({image[:8] for image in images})[:SKETCH])
 
 
 def overlap(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-    """Share of common images among all of two sets, estimated from their sketches (Broder 1997, bottom-k)."""
+    """Share of common images among all of two sets (Jaccard), estimated from sketches (Broder 1997, bottom-k)."""
     smallest = sorted({*one, *other})[: max(len(one), len(other))]
     return len({*smallest} & {*one} & {*other}) / len(smallest)
 
@@ -31,19 +31,19 @@ def overlap(one: tuple[str, ...], other: tuple[str, ...]) -> float:
 def count_decision(
     rows: Sequence[HistoryRow], images: Sequence[str], evaluation: str, champion: str | None, policy: Promotion
 ) -> DecisionCount:
-    """What deciding now on test images (their sha256) is: a new look, or one that was had already.
+    """The number of a decision on test images made now: a new look, or one that was taken before.
 
-    The same evaluation against the same champion is the same look, and has its number again. Significance is spent
-    only to find a challenger better; with `tie: promote` it is the worse one that has to be found, at 95 % every time.
+    The same evaluation against the same champion is the same look and keeps its number. Significance is spent only to
+    show that a challenger is better; with `tie: promote` it must be shown to be worse, at 95 % every time.
 
-    Looks are counted, and whoever compares announces the look before it counts. So of several at once, who counts as
-    the k-th sees at least k: two may get the same number, but never one that is too small, and no level is spent twice.
+    Every comparison announces its look before it counts the looks. So of several at once the k-th counts at least k:
+    two may get the same number, but none a number that is too small, and no level is spent twice.
 
     Args:
-        rows: history of the registered model; for a look that was announced, as it is after that.
+        rows: history of the registered model, read after the look was announced.
         images: sha256 of each test image.
-        evaluation: its key.
-        champion: version that is compared with, None without one.
+        evaluation: key of the evaluation.
+        champion: version to compare with, or None.
         policy: `tie` and `maximum_comparisons`.
     """
     few = sketch(images)
@@ -67,9 +67,9 @@ def count_decision(
 
 
 def looks(rows: Sequence[HistoryRow], few: tuple[str, ...]) -> dict[tuple[str, str | None], HistoryRow]:
-    """All looks at a set of test images (its sketch) or at one of mostly the same, by evaluation and champion.
+    """All looks at a test set (by its sketch) or at one with mostly the same images, by evaluation and champion.
 
-    Of each the decision, or its announcement if it never came to one.
+    For each look the entry of its decision, or of its announcement if there was no decision.
     """
     found = [row for row in rows if row.look and overlap(row.look.sketch, few) > ALIKE]
     return {(row.evaluation, row.champion): row for row in found}

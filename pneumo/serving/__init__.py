@@ -1,1 +1,1 @@
-"""Using a model: the bundle that is registered, the pyfunc around it, batch scoring, export and a web page."""
+"""Serving: the bundle that is registered, the pyfunc around it, batch scoring, export, and a web page."""

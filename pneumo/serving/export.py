@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Form = Literal["litert", "onnx"]
 Floats = NDArray[np.float32]
-TOLERANCE = 1e-3  # of a probability; other kernels round differently
+TOLERANCE = 1e-3  # largest difference of a probability; other kernels round differently
 NEEDED: dict[Form, tuple[str, ...]] = {"litert": (), "onnx": ("tf2onnx", "onnx", "onnxruntime")}
 
 
 class Exported(Record):
-    """A written file; `spec` says how to use it, `gap` is the largest difference of a probability to the bundle's."""
+    """A written file; `spec` says how to use it, `gap` is the largest difference from the bundle's probabilities."""
 
     form: Form
     path: Path
@@ -34,17 +34,17 @@ class Exported(Record):
 
 
 def comparison_images(example: Images) -> Images:
-    """An X-ray uint8 (1, size, size) also mirrored, turned, darker, lighter and without contrast: (6, size, size)."""
+    """An X-ray, uint8 (1, size, size), with copies mirrored, turned, darker, lighter and of less contrast, (6, ...)."""
     wide = example.astype(np.float32)
     changed = (example, example[..., ::-1], example[:, ::-1], wide * 0.6, wide * 0.6 + 100, wide * 0.1 + 100)
     return np.concatenate([item.astype(np.uint8) for item in changed])
 
 
 def require_packages(form: Form) -> None:
-    """Say that a package is missing before anything is fetched.
+    """Check that the packages of a form are installed, before anything is fetched.
 
     Raises:
-        ServiceError: naming it.
+        ServiceError: names the missing ones.
     """
     missing = [name for name in NEEDED[form] if importlib.util.find_spec(name) is None]
     if missing:
@@ -54,15 +54,15 @@ def require_packages(form: Form) -> None:
 
 
 def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
-    """Write the network (float32 (n, size, size, 1) in 0..255 -> logit (n, 1)) in another form and check it.
+    """Write the network, float32 (n, size, size, 1) in 0..255 -> logit (n, 1), in another form and check it.
 
-    Temperature, threshold and preprocessing are not part of it: they are in the JSON file beside it.
+    Temperature, threshold and preprocessing are not part of the file: they are in the JSON file beside it.
 
     Args:
-        bundle: to take the network from.
+        bundle: the one whose network is written.
         form: "litert", or "onnx" (needs the packages tf2onnx, onnx, onnxruntime).
-        path: of the file to write.
-        images: uint8 (n, size, size) to compare on; real X-rays show more than noise.
+        path: file to write.
+        images: uint8 (n, size, size), on which both are compared; real X-rays show more than noise.
 
     Raises:
         ServiceError: a package that the form needs is missing.
@@ -89,7 +89,7 @@ def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
 
 
 def _write_litert(model: "keras.Model", path: Path) -> None:
-    # Keras insists on its suffix, and without a signature on a model that was called before.
+    # Keras insists on its own suffix, and needs a signature or a model that was called before.
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         written = Path(folder) / "model.tflite"
         model.export(written, format="litert", verbose=False, input_signature=model.inputs)

@@ -1,4 +1,4 @@
-"""A page to drop an X-ray on: probability, threshold, heat map and model version. Needs the extra `app` (Gradio)."""
+"""A page for one X-ray: probability, threshold, class activation map, model version. Needs the extra `app` (Gradio)."""
 
 import html
 import math
@@ -21,10 +21,10 @@ from pneumo.serving.overlay import overlay
 if TYPE_CHECKING:
     import gradio
 
-SHOWN = 640  # pixels a side of the shown picture
+SHOWN = 640  # pixels a side of the picture on the page
 LARGEST = "64mb"
-FILES = "GRADIO_TEMP_DIR"  # where Gradio keeps uploads and shown pictures; it looks there again and again
-CLEANING = (60, 600)  # seconds: how often it looks for shown pictures, and from which age on it deletes them
+FILES = "GRADIO_TEMP_DIR"  # names of the folders for uploads and pictures; Gradio reads it again and again
+CLEANING = (60, 600)  # seconds between two deletions of pictures, and from which age on they are deleted
 INTRODUCTION = "Drop a frontal chest X-ray (JPEG, PNG or DICOM). It stays on this machine."
 LIMITS = (
     "For research and teaching: not a medical device. It knows pneumonia and healthy lungs of its training data only."
@@ -32,7 +32,7 @@ LIMITS = (
 
 
 class Answer(NamedTuple):
-    """What the page shows of an image."""
+    """What the page shows for an image."""
 
     picture: NDArray[np.uint8]
     probability: float
@@ -41,10 +41,10 @@ class Answer(NamedTuple):
 
 
 def answer(bundle: Bundle, path: Path) -> Answer:
-    """Score one file and draw its heat map.
+    """Score one file and draw its class activation map.
 
     Raises:
-        DataError: not a whole JPEG, PNG or DICOM image.
+        DataError: it is no whole JPEG, PNG or DICOM image.
     """
     spec = bundle.spec
     image = decode(path, spec.size, spec.fit, name=path.name)[None]
@@ -72,7 +72,7 @@ def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
         except DataError as error:
             return None, f"<p><strong>This file cannot be scored.</strong> {html.escape(str(error))}</p>"
         finally:
-            Path(path).unlink(missing_ok=True)  # Gradio would keep it, and give it to whoever knows its path
+            Path(path).unlink(missing_ok=True)  # Gradio would keep the file and give it to anybody who knows its path
         return found.picture, _text(found, bundle.spec.threshold)
 
     with gradio.Blocks(title="pneumo", analytics_enabled=False, delete_cache=CLEANING) as page:
@@ -111,7 +111,7 @@ def served_page(bundle: Bundle, version: str, host: str, port: int) -> Iterator[
         ServiceError: Gradio is not installed, or the port is taken.
     """
     gradio = require_gradio()
-    # Gradio's own themes fetch their fonts from elsewhere.
+    # Gradio's own themes fetch fonts from other hosts.
     theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     with _private_files():
         page = build_page(bundle, version)
@@ -132,7 +132,7 @@ def served_page(bundle: Bundle, version: str, host: str, port: int) -> Iterator[
 
 @contextmanager
 def _private_files() -> Iterator[None]:
-    """Have Gradio keep its files during the block where only this user may look; they go with the block."""
+    """Have Gradio keep its files in a folder that only this user can read; it is deleted after the block."""
     before = os.environ.get(FILES)
     with tempfile.TemporaryDirectory(prefix="pneumo-app-") as folder:
         os.environ[FILES] = folder
@@ -152,8 +152,9 @@ BAR = """<h2>{label}</h2>
 
 
 def _text(found: Answer, threshold: float) -> str:
-    """A bar with the threshold as a mark."""
-    warning = "<p><strong>Unlike the training data: the probability means little.</strong></p>" if found.unlike else ""
+    """A bar of the probability with a mark at the threshold, as HTML."""
+    far = "<p><strong>Out-of-distribution: unlike the training images, so the probability means little.</strong></p>"
+    warning = far if found.unlike else ""
     colour = "#b91c1c" if found.label == LABELS[1] else "#1d4ed8"
     label, probability = html.escape(found.label), found.probability
     return BAR.format(label=label, probability=probability, threshold=threshold, colour=colour, warning=warning)
@@ -164,7 +165,7 @@ def _synthetic(bundle: Bundle) -> str:
 
 
 def require_gradio() -> Any:
-    """Gradio, which is optional and takes seconds to import.
+    """Import Gradio, which is optional and takes seconds.
 
     Raises:
         ServiceError: it is not installed.

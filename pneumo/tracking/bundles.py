@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1]
 SPEC = "serving.json"
 MODEL_FILE = PACKAGE / "serving" / "bundle" / "pyfunc_model.py"
-# The code that is kept with a model: what serving stands on. Every file is one upload.
+# The code that is kept with a model, as far as serving needs it. Every file is one upload.
 CODE = ("__init__.py", "cache.py", "errors.py", "settings.py", "sections.py", "records", "data", "serving", "tracking")
-# What pneumo.serving and what it imports needs; given by name, or MLflow would run the model to find out.
+# Packages that pneumo.serving needs, given by name; otherwise MLflow would run the model to find out.
 REQUIREMENTS = (
     "mlflow", "tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scipy", "pillow", "pydicom", "pydantic",
     "pydantic-settings",
@@ -35,18 +35,19 @@ REQUIREMENTS = (
 class Bundles:
     """Logging of models to one MLflow server."""
 
-    client: "MlflowClient"
+    def __init__(self, client: "MlflowClient", uri: str) -> None:
+        self.client, self.uri = client, uri
 
     @as_tracking_errors
-    def log_bundle(self, run_id: str, bundle: Path, name: str, example: Cell, model_file: Path = MODEL_FILE) -> str:
+    def log(self, run_id: str, bundle: Path, name: str, example: Cell, model_file: Path = MODEL_FILE) -> str:
         """Log a bundle as a model of a run; returns "models:/m-...".
 
         Args:
-            run_id: the run that made it.
+            run_id: the run to which it is logged.
             bundle: folder with serving.json and the weights.
-            name: of the model below its run, such as the backbone's.
-            example: an image file, its bytes, or an embedding, for the input example. Of an image only what the network
-                sees of it is logged, as a PNG: a file's header can name the patient.
+            name: of the model in its run, such as the backbone's.
+            example: the input example: an image file, its bytes, or an embedding. Of an image only the pixels that the
+                network sees are logged, as a PNG, because a file's header can name the patient.
             model_file: the code that MLflow runs.
         """
         from mlflow.entities import LoggedModelOutput
@@ -67,8 +68,8 @@ class Bundles:
         return f"models:/{logged.model_id}"
 
     @as_tracking_errors
-    def fail_pending_models(self, run_ids: Collection[str]) -> None:
-        """Close the models that these runs were logging when they died."""
+    def fail_pending(self, run_ids: Collection[str]) -> None:
+        """Mark the models that these runs were logging when they died as failed."""
         if not run_ids:
             return
         experiments = sorted({self.client.get_run(run_id).info.experiment_id for run_id in run_ids})
@@ -81,7 +82,7 @@ def find_bundle(folder: Path) -> Path:
     """The bundle among a downloaded model's files.
 
     Raises:
-        TrackingError: there is none, as in a model that other software has registered.
+        TrackingError: there is none, as in a model that other software registered.
     """
     found = sorted(folder.rglob(SPEC))
     if not found:
@@ -90,7 +91,7 @@ def find_bundle(folder: Path) -> Path:
 
 
 def input_example(folder: Path) -> bytes:
-    """PNG of the image that a model was logged with, from its downloaded files; an older one's may be of any kind."""
+    """The image with which a model was logged, from its downloaded files: a PNG, in older models any encoded image."""
     from mlflow.models import Model
 
     example: Any = Model.load(str(folder)).load_input_example(str(folder))
@@ -99,7 +100,7 @@ def input_example(folder: Path) -> bytes:
 
 
 def requirements() -> list[str]:
-    """The installed versions of what the model needs."""
+    """The packages that the model needs, with their installed versions."""
     return [f"{name}=={version}" for name in REQUIREMENTS if (version := installed(name))]
 
 
@@ -127,7 +128,7 @@ def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Cell, mod
 
 
 def _picture(image: Path | bytes, spec: dict[str, Any]) -> bytes:
-    """PNG of the pixels that the network sees of an image, and of nothing else that its file holds."""
+    """A PNG of the pixels that the network sees of an image, without anything else in its file."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -150,8 +151,8 @@ def _signature(column: str, threshold: float) -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    # Not binary, nor a list of numbers: for one text that is no base64, or one bad list, MLflow would refuse the whole
-    # table. The model itself gives that row an error.
+    # Neither binary nor a list of numbers: MLflow would refuse the whole table for one text that is no base64, or for
+    # one bad list. The model itself gives that row an error.
     kind = AnyType()  # type: ignore[no-untyped-call]
     output: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "probability"),
@@ -167,5 +168,5 @@ def _signature(column: str, threshold: float) -> "ModelSignature":
 
 
 def _plain(name: str) -> str:
-    """A model's name without what MLflow refuses in one."""
+    """A model's name without the characters that MLflow refuses."""
     return "".join("-" if sign in "/:.\"%'" else sign for sign in name)

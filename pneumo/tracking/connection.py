@@ -1,4 +1,4 @@
-"""Reaching an MLflow server: quick to say that nothing answers, patient once a run is under way."""
+"""Connect to an MLflow server: a wrong address fails at once, an outage during a run is waited for."""
 
 import functools
 import os
@@ -11,14 +11,14 @@ from pneumo.errors import TrackingError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-OUTAGE_SECONDS = 300  # how long a run under way waits for a server that went away
+OUTAGE_SECONDS = 300  # seconds that a run waits for a server that has gone away
 PROBE_SECONDS = 10
-BACKOFF_SECONDS = 1  # of the second retry; doubles with each one, up to urllib3's 120 s
+BACKOFF_SECONDS = 1  # seconds before the second retry; doubled with each one, up to urllib3's 120 s
 REFUSED = "it refuses the login of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 
-# For every process that imports MLflow: it tells nobody, and refuses models that would have to be unpickled.
+# For every process that imports MLflow: no telemetry, and no models that would have to be unpickled.
 SAFE = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
 
 Arguments = ParamSpec("Arguments")
@@ -31,7 +31,7 @@ def healthy(uri: str) -> bool:
 
 
 def answers(uri: str) -> bool:
-    """Whether a server is there, be it one that does not know this login yet."""
+    """Whether a server is there, even one that does not know this login yet."""
     return complaint(uri) in (None, REFUSED)
 
 
@@ -57,7 +57,7 @@ def connect(uri: str, patience: float = 0) -> "MlflowClient":
 
 
 def configure() -> None:
-    """Set MLflow's own variables before it is imported: no telemetry, no pickle, retries as OUTAGE_SECONDS says."""
+    """Set MLflow's own variables before it is imported: no telemetry, no pickle, retries for OUTAGE_SECONDS."""
     os.environ |= SAFE
     defaults = {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
@@ -66,31 +66,31 @@ def configure() -> None:
         "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # --json prints JSON alone
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # so that --json prints only JSON
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
 
 def retries(seconds: float) -> int:
-    """Number of retries that together wait at least so long; MLflow allows 10."""
+    """Number of retries that together wait at least so many seconds; MLflow allows 10."""
     return next((count for count in range(1, 10) if _waits(count) >= seconds), 10)
 
 
 def longest_call() -> float:
-    """Seconds after which a call is over, whatever happens: MLflow's client has answered or given up."""
+    """Most seconds that a call can take: by then MLflow's client has answered or given up."""
     configure()
     count, timeout = (os.environ[f"MLFLOW_HTTP_REQUEST_{name}"] for name in ("MAX_RETRIES", "TIMEOUT"))
     return _waits(int(count)) + (int(count) + 1) * float(timeout)
 
 
 def _waits(count: int) -> float:
-    """Seconds that so many retries wait together: 0, 2, 4, 8 ... at most 120 s each."""
+    """Seconds that so many retries wait together: 0, 2, 4, 8 ..., each at most 120."""
     return sum(min(120.0, BACKOFF_SECONDS * 2.0**retry) for retry in range(1, count))
 
 
 def as_tracking_errors(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Turn what MLflow and its HTTP library raise into a TrackingError of one sentence."""
+    """Turn errors of MLflow and its HTTP library into a TrackingError of one sentence."""
 
     @functools.wraps(method)
     def asking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -101,16 +101,16 @@ def as_tracking_errors(method: Callable[Arguments, Result]) -> Callable[Argument
             return method(*args, **kwargs)
         except (MlflowException, RequestException) as error:
             uri = getattr(args[0], "uri", "")
-            raise TrackingError(_sentence(uri, method.__name__, str(error))) from error
+            raise TrackingError(_sentence(uri, method.__qualname__, str(error))) from error
 
     return asking
 
 
 def quoted(value: str) -> str:
-    """A value in an MLflow filter, in the quotes that it does not hold itself.
+    """A value for a filter of MLflow's, in quotes that it does not hold itself.
 
     Raises:
-        TrackingError: it holds both kinds, for which MLflow's filters have no way out.
+        TrackingError: it holds both kinds of quotes, which MLflow's filters cannot express.
     """
     mark = '"' if "'" in value else "'"
     if mark in value:
@@ -129,7 +129,7 @@ def pages(ask: Callable[[str | None], Any]) -> list[Any]:
             return found
 
 
-@functools.cache  # only success is kept: a server that answered once is waited for when it goes away
+@functools.cache  # only success is cached: a server that answered once is waited for when it goes away
 def _check(uri: str) -> None:
     wrong = complaint(uri)
     if wrong:
@@ -140,13 +140,13 @@ def _check(uri: str) -> None:
 
 
 def complaint(uri: str) -> str | None:
-    """What is wrong with a server, None if its API answers."""
+    """What is wrong with a server, or None if its API answers."""
     if not uri.startswith(("http://", "https://")):
         return None
     import httpx
 
     try:
-        # /health answers 200 even when the API answers 403.
+        # /health answers 200 even if the API answers 403.
         address = f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
         answer = httpx.get(address, timeout=PROBE_SECONDS, auth=login())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -157,7 +157,7 @@ def complaint(uri: str) -> str | None:
 
 
 def login() -> tuple[str, str] | None:
-    """The login as MLflow's own client reads it."""
+    """User and password as MLflow's own client reads them; None without a user."""
     user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
     return (user, password) if user else None
 

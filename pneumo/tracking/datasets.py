@@ -1,4 +1,4 @@
-"""A data set version as MLflow shows it: name, digest, source, columns and counts."""
+"""A dataset version as MLflow shows it: name, digest, source, columns and counts."""
 
 import json
 from typing import TYPE_CHECKING
@@ -8,11 +8,11 @@ from pneumo.records.data import DatasetVersion
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
-LONGEST_NAME, LONGEST_DIGEST = 500, 36  # of MLflow's columns
+LONGEST_NAME, LONGEST_DIGEST = 500, 36  # characters that MLflow's columns hold
 
 
 def dataset_input(version: DatasetVersion) -> "DatasetInput":
-    """The input record of a run on this version; its source is the manifest."""
+    """The record of a run's input; its source is the manifest."""
     import pyarrow.parquet
     from mlflow.entities import Dataset, DatasetInput, InputTag
 

@@ -1,4 +1,4 @@
-"""Taking runs away for good: files first, then models, then the run itself, and a day later its rows."""
+"""Delete runs for good: first the files, then models, then the run itself, and a day later its rows."""
 
 import re
 from collections.abc import Mapping
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 # Where MLflow puts files below its artifact root: <experiment>/<run>/... and <experiment>/models/<model>/...
 OWNED = re.compile(r"^(?P<folder>\d+/(?:(?P<run>[0-9a-f]{32})|models/(?P<model>m-[0-9a-f]{32})))/")
-ERASED = "pneumo.erased"  # tag of a run that pneumo deleted: the models that went with it, which nothing else tells
+ERASED = "pneumo.erased"  # tag of a run that pneumo deleted: ids of the models that were deleted with it
 
 
 class Owner(Record):
-    """Who a file in an artifact store belongs to, by the id of a run or model; `folder` is below the store's root."""
+    """The run or model to which a file in an artifact store belongs; `folder` is below the store's root."""
 
     folder: str
     id: str
 
 
 def owner_of(path: str) -> Owner | None:
-    """The run or logged model that a path below the artifact root belongs to; None for what is not MLflow's."""
+    """The run or logged model to which a path below the artifact root belongs; None if it is not MLflow's."""
     found = OWNED.match(path)
     return Owner(folder=found["folder"], id=found["run"] or found["model"]) if found else None
 
 
-class Erasing:
-    """Removal on one MLflow server; what is gone already is no error, so a removal that was killed can be repeated."""
+class Eraser:
+    """Deletion on one MLflow server; what is gone already is no error, so a killed deletion can be repeated."""
 
-    uri: str
-    client: "MlflowClient"
+    def __init__(self, client: "MlflowClient", uri: str) -> None:
+        self.client, self.uri = client, uri
 
     @as_tracking_errors
     def models_of_runs(self, experiment_ids: list[str], run_id: str | None = None) -> Mapping[str, list[str]]:
@@ -46,12 +46,12 @@ class Erasing:
 
     @as_tracking_errors
     def erase_run(self, run_id: str, model_ids: list[str]) -> None:
-        """Delete a run's files, the models it logged with theirs, and the run.
+        """Delete a run's files, the models that it logged with their files, and the run.
 
-        The server keeps the rows, as deleted, until `forget_erased`; the run's tag says who deleted it.
+        The server keeps the rows as deleted until `forget_erased`; a tag of the run says that pneumo deleted it.
         """
         run = self.client.get_run(run_id)
-        noted = {*run.data.tags.get(ERASED, "").split(","), *model_ids} - {""}  # of a removal that was killed, too
+        noted = {*run.data.tags.get(ERASED, "").split(","), *model_ids} - {""}  # and of a killed deletion
         self.client.set_tag(run_id, ERASED, ",".join(sorted(noted)))
         for model_id in model_ids:
             self._erase_files(self.client.get_logged_model(model_id).artifact_location)
@@ -61,7 +61,7 @@ class Erasing:
 
     @as_tracking_errors
     def erased(self, experiment_ids: list[str]) -> Mapping[str, list[str]]:
-        """Models by the run that `erase_run` deleted with them; runs that somebody else deleted are not here."""
+        """Ids of models by the run with which `erase_run` deleted them; runs that others deleted are not included."""
         from mlflow.entities import ViewType
 
         bin_only = ViewType.DELETED_ONLY
@@ -71,9 +71,9 @@ class Erasing:
 
     @as_tracking_errors
     def forget_erased(self, experiment_ids: list[str], database: str, seconds: float) -> None:
-        """Remove from the server's database what `erase_run` deleted at least so many seconds ago, and nothing else.
+        """Remove from the server's database what `erase_run` deleted at least `seconds` ago, and nothing else.
 
-        Not by `mlflow gc`: given run ids it still takes all other people's deleted experiments and models with them.
+        Not by `mlflow gc`: even with run ids it also removes deleted experiments and models of other people.
 
         Raises:
             TrackingError: the database cannot be read or written.
@@ -92,17 +92,17 @@ class Erasing:
                     store._hard_delete_logged_model(model_id)
                 store._hard_delete_run(run_id)
         except SQLAlchemyError as error:
-            reason = getattr(error, "orig", None) or error  # without the statement, which repeats the rows
+            reason = getattr(error, "orig", None) or error  # without the SQL statement, which quotes the rows
             raise TrackingError(f"Expected to forget deleted runs in MLflow's database, but {reason}.") from None
 
     @as_tracking_errors
     def knows(self, owner: Owner) -> bool:
-        """Whether the server has the run or model, be it as a deleted one that can still be restored."""
+        """Whether the server has the run or model, even as a deleted one that can be restored."""
         from mlflow.exceptions import MlflowException
 
         try:
             if owner.id.startswith("m-"):
-                store: Any = self.client._tracking_client.store  # the client itself has no door to deleted models
+                store: Any = self.client._tracking_client.store  # the client itself cannot read deleted models
                 return store.get_logged_model(owner.id, allow_deleted=True) is not None
             return self.client.get_run(owner.id) is not None
         except MlflowException as error:

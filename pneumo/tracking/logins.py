@@ -1,4 +1,4 @@
-"""Logins of MLflow's login app: who works with a server, and one for workers that may do no more than they need."""
+"""Logins of MLflow's login app: who uses a server, and a login for workers with no more rights than they need."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from pneumo.tracking.system import user
 
 Login = tuple[str, str]  # user, password
 API, RIGHTS = "/api/2.0/mlflow", "/api/3.0/mlflow/users/permissions"
-CURRENT, NO_LOGINS = f"{API}/users/current", "404 Not Found"  # what a server says that has no login app
-FULL = "MANAGE"  # EDIT may not delete, which house-keeping has to
+CURRENT, NO_LOGINS = f"{API}/users/current", "404 Not Found"  # answer of a server without the login app
+FULL = "MANAGE"  # EDIT does not allow deletion, which house-keeping needs
 
 
 def person(uri: str) -> str:
-    """Who works here: the user of the login that the server accepts, or this machine's user where there is none.
+    """Who works here: the user of the login that the server accepts, or without a login this machine's user.
 
     Raises:
         TrackingError: the server refuses the login, or does not answer.
@@ -28,10 +28,10 @@ def person(uri: str) -> str:
 
 
 def ensure_worker(uri: str, admin: Login, worker: Login, experiment: str, models: Sequence[str]) -> None:
-    """Have a login for workers: no administrator, with full rights over one experiment and the models of these names.
+    """Make a login for workers: no administrator, but with full rights over one experiment and these models.
 
-    Everything else it may only read. A login of that name gets this password. The experiment is made if there is none;
-    a model that the worker itself will register is its own.
+    Everything else it may only read. An existing login gets this password. The experiment is made if there is none; a
+    model that the worker itself registers is its own.
 
     Raises:
         TrackingError: the server does not answer, or refuses the administrator.
@@ -43,7 +43,7 @@ def ensure_worker(uri: str, admin: Login, worker: Login, experiment: str, models
             server.ask("PATCH", f"{API}/users/update-password", account)
     found = server.ask("GET", f"{API}/experiments/get-by-name?experiment_name={quote(experiment)}", None, MISSING)
     if found is None:
-        theirs.ask("POST", f"{API}/experiments/create", {"name": experiment})  # who makes it has full rights
+        theirs.ask("POST", f"{API}/experiments/create", {"name": experiment})  # whoever makes it has full rights
     else:
         server.grant(worker[0], "experiment", found["experiment"]["experiment_id"])
     for name in models:
@@ -59,18 +59,18 @@ class _Server:
         self.client = httpx.Client(base_url=uri, auth=login, timeout=PROBE_SECONDS)
 
     def accepted(self) -> bool:
-        """Whether the server knows the login and its password."""
+        """Whether the server accepts the login and its password."""
         return self._answer("GET", CURRENT, None).status_code == httpx.codes.OK
 
     def grant(self, person: str, kind: str, name: str) -> None:
-        """Full rights over one thing, in the place of any others; MLflow refuses to grant what was granted before."""
+        """Grant full rights over one thing; earlier rights are revoked first, or MLflow would refuse."""
         body = {"username": person, "resource_type": kind, "resource_id": name}
         if self.ask("GET", f"{RIGHTS}/get?{urlencode(body)}")["permission"] != FULL:
             self.ask("POST", f"{RIGHTS}/revoke", body, MISSING)
             self.ask("POST", f"{RIGHTS}/grant", {**body, "permission": FULL})
 
     def ask(self, method: str, path: str, body: dict[str, str] | None = None, unless: str = "") -> Any:
-        """The answer's content; None for an error that says `unless`."""
+        """Content of the answer; None for an error whose text has `unless`."""
         answer = self._answer(method, path, body)
         if answer.is_success:
             return answer.json() if "json" in answer.headers.get("content-type", "") else {}

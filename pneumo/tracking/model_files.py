@@ -1,4 +1,4 @@
-"""Files of registered models: downloaded, compared with what was registered, loaded."""
+"""Files of models and runs: downloaded, compared with what was registered, loaded."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,38 +9,42 @@ from typing import TYPE_CHECKING
 from pneumo.errors import TrackingError
 from pneumo.tracking import package
 from pneumo.tracking.connection import as_tracking_errors
-from pneumo.tracking.models import Models
+from pneumo.tracking.models import ModelRegistry
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.pyfunc import PyFuncModel
 
 
-class ModelFiles(Models):
-    """The registry of one MLflow server, with its models' files."""
+class ModelFiles:
+    """The files of one MLflow server's models and runs."""
 
-    unverified: bool
+    def __init__(self, client: "MlflowClient", uri: str, registry: ModelRegistry, unverified: bool = False) -> None:
+        """`unverified`: whether models may be run whose files have no known digest."""
+        self.client, self.uri = client, uri
+        self.registry, self.unverified = registry, unverified
 
     @as_tracking_errors
     def download(self, uri: str, folder: Path) -> Path:
-        """Files of "models:/name/version", "models:/name@alias" or "runs:/id/path", below a folder."""
+        """Download "models:/name/version", "models:/name@alias" or "runs:/id/path" to a folder; returns the path."""
         from mlflow.artifacts import download_artifacts
 
         folder.mkdir(parents=True, exist_ok=True)
         return Path(download_artifacts(self._location(uri), dst_path=str(folder), tracking_uri=self.uri))
 
     def load_pyfunc(self, uri: str) -> "PyFuncModel":
-        """A registered model, loaded into memory; runs the code that was logged with it, once `verified`."""
+        """Load a registered model; this runs the code that was logged with it, after its files were `verified`."""
         with self.verified(uri) as folder:
             return _load(folder)
 
     @contextmanager
     def verified(self, uri: str) -> Iterator[Path]:
-        """Files of a version, by address or alias, as they were logged and not otherwise; gone after the block.
+        """Files of a version, by address or alias, checked to be as they were logged; deleted after the block.
 
         Raises:
-            TrackingError: a file was changed, added or removed, or nobody kept a digest and `unverified` is not set.
+            TrackingError: a file was changed, added or removed, or there is no digest and `unverified` is not set.
         """
-        version = self.resolve(uri)
+        version = self.registry.resolve(uri)
         kept = version.tags.get(package.TAG)
         if kept is None and not self.unverified:
             raise TrackingError(
@@ -57,12 +61,12 @@ class ModelFiles(Models):
 
     @contextmanager
     def downloaded(self, uri: str) -> Iterator[Path]:
-        """Files of a model or run, gone after the block."""
+        """Files of a model or run, deleted after the block."""
         with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
             yield self.download(uri, Path(folder))
 
     def _location(self, uri: str) -> str:
-        """Where the files lie; MLflow itself would ask its global address, not this one."""
+        """Where the files are; MLflow itself would ask its global address instead of this server."""
         if not uri.startswith("models:/"):
             return uri
         name, _, version = uri.removeprefix("models:/").partition("/")

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import RegisteredModel
 
-HISTORY = "pneumo.history."  # tags of a registered model, each an entry: what was decided on a version, and where
+HISTORY = "pneumo.history."  # prefix of tags of a registered model that hold entries of its history
 REGISTERED = "pneumo.key"  # tag of every version that pneumo registers, and of no other
-LONGEST_DESCRIPTION = 5000  # of MLflow's column
+LONGEST_DESCRIPTION = 5000  # characters that MLflow's column holds
 MODEL = (
     "Tells pneumonia from healthy lungs on chest X-rays. **Not a medical device.** Each version has its model card.\n\n"
     "`champion` serves, `challenger` was judged last, `previous` is where a rollback goes, `accepted` "
@@ -47,17 +47,17 @@ class Registered(Record):
     tags: dict[str, str]
 
 
-class Models:
-    """The registry of one MLflow server."""
+class ModelRegistry:
+    """The registered models of one MLflow server."""
 
-    uri: str
-    client: "MlflowClient"
+    def __init__(self, client: "MlflowClient", uri: str) -> None:
+        self.client, self.uri = client, uri
 
     @as_tracking_errors
     def register(self, model_uri: str, name: str, description: str = "", tags: Mapping[str, str] | None = None) -> str:
         """Add a version of a logged model "models:/m-..."; the registered model is created when there is none.
 
-        The version gets the digest of the files that were logged as a tag.
+        A tag of the version holds the digest of the files that were logged.
         """
         self._ensure(name)
         model_id = model_uri.removeprefix("models:/")
@@ -71,12 +71,12 @@ class Models:
         return str(made.version)
 
     def alias(self, name: str, alias: str) -> str | None:
-        """The version that an alias points at; None without model or alias."""
+        """The version of an alias; None without the model or the alias."""
         return self.aliases(name).get(alias)
 
     @as_tracking_errors
     def registered(self, name: str) -> Registered:
-        """Aliases and tags of a registered model, in one answer; empty without model."""
+        """Aliases and tags of a registered model at one moment; empty without the model."""
         found = self._registered(name)
         if found is None:
             return Registered(aliases={}, tags={})
@@ -84,7 +84,7 @@ class Models:
         return Registered(aliases=aliases, tags=dict(found.tags))
 
     def aliases(self, name: str) -> dict[str, str]:
-        """Version by alias; empty without model."""
+        """Version by alias; empty without the model."""
         return self.registered(name).aliases
 
     @as_tracking_errors
@@ -94,7 +94,7 @@ class Models:
 
     @as_tracking_errors
     def delete_alias(self, name: str, alias: str) -> None:
-        """Remove an alias; nothing happens when there is none."""
+        """Remove an alias; no error if there is none."""
         self.client.delete_registered_model_alias(name, alias)
 
     @as_tracking_errors
@@ -110,7 +110,7 @@ class Models:
 
     @as_tracking_errors
     def delete_version(self, name: str, version: str) -> None:
-        """Remove a version and the aliases on it; its number is not given again."""
+        """Remove a version and its aliases; its number is not used again."""
         self.client.delete_model_version(name, version)
 
     @as_tracking_errors
@@ -132,7 +132,7 @@ class Models:
 
     @as_tracking_errors
     def version(self, name: str, version: str) -> ModelVersion | None:
-        """One version; None when there is none of that number."""
+        """One version; None if there is none with that number."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -143,7 +143,7 @@ class Models:
             raise
 
     def resolve(self, uri: str) -> ModelVersion:
-        """The version behind "models:/name/version" or "models:/name@alias".
+        """The version at "models:/name/version" or "models:/name@alias".
 
         Raises:
             TrackingError: the address is of another form, or there is no such version.
@@ -159,7 +159,7 @@ class Models:
         return found
 
     def version_url(self, name: str, version: str) -> str:
-        """The version's page."""
+        """Address of the version's page."""
         return f"{self.uri}/#/models/{name}/versions/{version}"
 
     def _search_versions(self, words: str, token: str | None) -> Any:

@@ -1,9 +1,9 @@
-"""What a logged model's folder holds, by one digest: kept when it is logged, compared before its code is run."""
+"""Digest of a logged model's folder: kept when the model is logged, compared before its code is run."""
 
 import hashlib
 from pathlib import Path
 
-TAG = "package.sha256"  # of a logged model, and of the versions registered from it
+TAG = "package.sha256"  # tag of a logged model, and of the versions registered from it
 
 
 def files_digest(folder: Path) -> str:

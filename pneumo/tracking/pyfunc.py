@@ -1,4 +1,4 @@
-"""What a file that MLflow runs as a model needs of it; importing this imports mlflow, which takes seconds."""
+"""What the file that MLflow runs as a model needs of MLflow; importing this takes seconds, as it imports mlflow."""
 
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel

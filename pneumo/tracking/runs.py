@@ -1,4 +1,4 @@
-"""Runs with explicit ids: parameters, metrics, artifacts, tags. Nothing uses MLflow's active run."""
+"""Runs with explicit ids: started, found, tagged, ended. Nothing uses MLflow's active run."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.records.base import Record
-from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, connect, pages, quoted
+from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, pages, quoted
 from pneumo.tracking.system import system_tags
 
 if TYPE_CHECKING:
@@ -29,18 +29,8 @@ class Run(Record):
 class Runs:
     """The runs of one experiment on one MLflow server."""
 
-    def __init__(self, uri: str, experiment: str, patience: float = 0, unverified: bool = False) -> None:
-        """Connect, within `patience` seconds; the experiment is created when it is first needed.
-
-        `unverified`: whether models of whose files no digest is known may be run.
-
-        Raises:
-            TrackingError: nothing answers at the address.
-        """
-        self.uri = uri.rstrip("/")
-        self.experiment = experiment
-        self.unverified = unverified
-        self.client: MlflowClient = connect(self.uri, patience)
+    def __init__(self, client: "MlflowClient", uri: str, experiment: str) -> None:
+        self.client, self.uri, self.experiment = client, uri, experiment
 
     @cached_property
     def experiment_id(self) -> str:
@@ -50,7 +40,7 @@ class Runs:
 
     @contextmanager
     def watched(self, run_id: str) -> Iterator[None]:
-        """Log this machine's load (processor, memory, disk, network, GPU) to a run meanwhile, every ten seconds."""
+        """Log this machine's load (processor, memory, disk, network, GPU) to a run during the block, every 10 s."""
         from mlflow.system_metrics import system_metrics_monitor as library
 
         monitor: Any = cast(Any, library).SystemMetricsMonitor(run_id, tracking_uri=self.uri)
@@ -61,8 +51,8 @@ class Runs:
             monitor.finish()
 
     @as_tracking_errors
-    def start_run(self, name: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:
-        """Create a run that is running; returns its id."""
+    def start(self, name: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:
+        """Start a run; returns its id."""
         every = {**system_tags(), **(tags or {}), **({PARENT: parent} if parent else {})}
         return str(self.client.create_run(self.experiment_id, tags=every, run_name=name).info.run_id)
 
@@ -79,8 +69,8 @@ class Runs:
         return dict(self.client.get_run(run_id).data.tags)
 
     @as_tracking_errors
-    def run(self, run_id: str) -> Run | None:
-        """One run; None when there is none of that id."""
+    def find(self, run_id: str) -> Run | None:
+        """One run; None if there is none with that id."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -92,12 +82,12 @@ class Runs:
 
     @as_tracking_errors
     def unfinished(self, tags: Mapping[str, str]) -> list[str]:
-        """Ids of the runs with these tags that nobody has ended."""
+        """Ids of runs with these tags that have not ended."""
         return [run.run_id for run in self.newest(tags, "RUNNING", limit=1000)]
 
     @as_tracking_errors
     def newest(self, tags: Mapping[str, str], status: str = "FINISHED", limit: int = 1) -> list[Run]:
-        """Runs with these tags that ended in this way, newest first."""
+        """Runs with these tags and this status, newest first."""
         words = [
             f"attributes.status = '{status}'",
             *(f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()),
@@ -111,7 +101,7 @@ class Runs:
         return [_record(run) for run in found]
 
     @as_tracking_errors
-    def all_runs(self) -> list[Run]:
+    def all(self) -> list[Run]:
         """Every run of the experiment, newest first."""
         return self._matching("")
 
@@ -139,19 +129,19 @@ class Runs:
 
     @as_tracking_errors
     def series(self, run_id: str, metric: str) -> list[tuple[float, float]]:
-        """A metric's history: seconds since 1970 and value, oldest first."""
+        """History of a metric as pairs of seconds since 1970 and value, oldest first."""
         found = self.client.get_metric_history(run_id, metric)
         return sorted((item.timestamp / 1000, item.value) for item in found)
 
     @as_tracking_errors
     def finish(self, run_id: str, status: Status = "FINISHED", reason: str | None = None) -> None:
-        """End a run; the reason becomes a tag."""
+        """End a run; a reason becomes a tag."""
         if reason:
             self.set_tags(run_id, {"reason": reason})
         self.client.set_terminated(run_id, status)
 
-    def run_url(self, run_id: str) -> str:
-        """The run's page."""
+    def url(self, run_id: str) -> str:
+        """Address of the run's page."""
         return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     def _matching(self, words: str) -> list[Run]:

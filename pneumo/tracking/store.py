@@ -14,7 +14,7 @@ from pneumo.tracking.connection import MISSING, login
 
 REVISION = re.compile(r'^(down_revision|revision)\b[^=]*=\s*["\'](\w+)["\']', re.MULTILINE)
 EXPERIMENT = "/api/2.0/mlflow/experiments/get-by-name"
-PROBE = "pneumo-doctor.txt"  # one for all, written over: where nothing can be deleted a single file stays
+PROBE = "pneumo-doctor.txt"  # always the same, so that where nothing can be deleted a single file stays
 ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -22,7 +22,7 @@ def schema(database: Path) -> tuple[str, str]:
     """Revision of a SQLite database's schema, and the one that the installed MLflow wants.
 
     Raises:
-        TrackingError: the file is no MLflow database.
+        TrackingError: the file is no database of MLflow's.
     """
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
@@ -44,13 +44,13 @@ def wanted_revision() -> str:
 
 
 def artifact_round_trip(uri: str, experiment: str, timeout: float = 5) -> tuple[str, str]:
-    """Write, read and delete an artifact of an experiment through a server, which may forbid any other place.
+    """Write, read and delete an artifact through a server; below an experiment, as it may forbid other places.
 
     Returns:
-        What went wrong in writing or reading, and what in deleting; empty where nothing did.
+        What failed in writing or reading, and what in deleting; each is empty if nothing did.
     """
     wrong, left = _round_trip(uri, experiment, PROBE, timeout)
-    # Another doctor may have deleted it before it was read; nobody else knows this name.
+    # Another doctor may have deleted it before it was read, so try once more with a name that nobody else knows.
     return _round_trip(uri, experiment, f"{uuid.uuid4().hex}-{PROBE}", timeout) if wrong else (wrong, left)
 
 

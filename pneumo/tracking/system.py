@@ -16,14 +16,14 @@ PROJECT = Path(__file__).parents[2]
 
 @cache
 def system_tags() -> dict[str, str]:
-    """Tags that every run gets; `git.changed` says whether the tree differed from its commit."""
+    """Tags of every run; `git.changed` says whether the tree differed from its commit."""
     versions = {f"version.{name}": found for name in PACKAGES if (found := installed(name))}
     source = {**dict([OURS]), "mlflow.source.type": "LOCAL", "mlflow.user": user()}
     return {**source, "version.python": platform.python_version(), "machine": platform.node(), **versions, **_commit()}
 
 
 def installed(package: str) -> str | None:
-    """Version of an installed package."""
+    """Version of an installed package, or None."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -41,7 +41,7 @@ def user() -> str:
 
 
 def _commit() -> dict[str, str]:
-    """Nothing where the code is not a git tree, such as an installed wheel or a container without git."""
+    """The commit as tags; none if the code is no git tree, such as in an installed wheel or a container without git."""
     if not (PROJECT / ".git").exists():
         return {}
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")

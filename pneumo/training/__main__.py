@@ -1,4 +1,4 @@
-"""The training process: `python -m pneumo.training FOLDER` does the folder's job.json and leaves a result.json."""
+"""The training process: `python -m pneumo.training FOLDER` reads job.json of the folder and writes result.json."""
 
 import json
 import os
@@ -17,7 +17,7 @@ JOB: TypeAdapter[AnyJob] = TypeAdapter(AnyJob)
 
 
 def main(folder: Path) -> None:
-    """Do a job; an error that a user can act on goes into the result, any other ends the process."""
+    """Do a job. A PneumoError is written to the result; any other error ends the process."""
     die_with_parent(os.getppid())
     job = JOB.validate_json((folder / "job.json").read_text(encoding="utf-8"))
     try:

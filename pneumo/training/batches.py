@@ -1,4 +1,4 @@
-"""Endless augmented batches of training images, which depend on seed, epoch and step alone."""
+"""Endless augmented batches of training images that depend on seed, epoch and step alone."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,16 +10,16 @@ from pneumo.training.augmentation.artefacts import add_artefacts
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import Images
 
-REFERENCE_IMAGES = 500  # training images whose histograms others are matched to
+REFERENCE_IMAGES = 500  # training images to whose histograms others are matched
 
 
 def augmented_batches(
     spec: CandidateSpec, images: Images, positions: np.ndarray, epoch: int
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """Endless batches from an epoch on: ((pixels, augmentation), targets, weights of the samples).
+    """Endless batches from an epoch on: ((pixels, augmentation), targets, sample weights).
 
-    Order and augmentation depend on (seed, epoch, step) only, so a resumed training sees what an unbroken one saw.
-    Keras's own random layers keep a state that counts calls instead, which a resumed training would not have.
+    Order and augmentation depend on (seed, epoch, step) only, so a resumed training sees the same as an uninterrupted
+    one. Keras's own random layers would not: their state counts calls, and a checkpoint does not hold it.
     """
     targets = images.targets(positions)
     share = np.array([np.mean(targets == 0), np.mean(targets == 1)])

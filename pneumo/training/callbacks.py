@@ -1,7 +1,7 @@
-"""What happens between the steps and epochs of a fine-tuning, as Keras callbacks; they run in the order of their list.
+"""Keras callbacks of fine-tuning: what happens between steps and epochs; they run in the order of their list.
 
-Keras's EarlyStopping and SwapEMAWeights lose what they know when a training is resumed, and ModelCheckpoint does not
-write whole files; so the state and the checkpoint are our own.
+State and checkpoint are our own, because Keras's EarlyStopping and SwapEMAWeights forget their state when a training is
+resumed, and a kill can leave half a file of ModelCheckpoint.
 """
 
 import math
@@ -20,20 +20,20 @@ from pneumo.training.process import checkpoint
 from pneumo.training.process.progress import OnProgress, Progress
 from pneumo.training.training_state import TrainingState
 
-REPORT_SECONDS = 2.0  # between two reports within an epoch
-CHECK_STEPS = 20  # between two looks at the loss
+REPORT_SECONDS = 2.0  # seconds between two reports within an epoch
+CHECK_STEPS = 20  # steps between two checks of the loss
 Logs = dict[str, Any] | None
 
 
 class RequireFiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a training whose loss became NaN or infinite, with the remedy (Keras's TerminateOnNaN only stops)."""
+    """Raises an error that says what to do when the loss is NaN or infinite (Keras's TerminateOnNaN only stops)."""
 
     def __init__(self, spec: CandidateSpec) -> None:
         super().__init__()
         self.spec = spec
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Check the mean loss so far; not at every step, since reading it waits for the step to end."""
+        """Check the mean loss so far, but not at every step, since reading it waits for the step to end."""
         if batch % CHECK_STEPS == 0:
             self._check(logs)
 
@@ -51,7 +51,7 @@ class RequireFiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class ScoreAverage(keras.callbacks.Callback):  # type: ignore[misc]
-    """Scores the moving average of the weights after every epoch and keeps the best."""
+    """Scores the moving average of the weights after every epoch and keeps the best weights."""
 
     def __init__(self, network: Any, judge: Judge, state: TrainingState) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ class ScoreAverage(keras.callbacks.Callback):  # type: ignore[misc]
         self.begun = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Score and note."""
-        optimizer = self.model.optimizer  # reading self.model brings JAX's variables up to date
+        """Score the average and keep it if it is not worse than the best."""
+        optimizer = self.model.optimizer  # reading self.model updates JAX's variables
         with _averaged(optimizer, self.network):
             scores = self.judge.epoch(self.network)
             seconds = round(time.monotonic() - self.begun, 2)
@@ -73,10 +73,10 @@ class ScoreAverage(keras.callbacks.Callback):  # type: ignore[misc]
 
 @contextmanager
 def _averaged(optimizer: Any, network: Any) -> Iterator[None]:
-    """The network with the averages of its weights for the time of the block."""
+    """Give the network the averages of its weights while the block runs."""
     learning = checkpoint.values(network.trainable_variables)
     optimizer.finalize_variable_values(network.trainable_variables)
-    # Copies: JAX would share the averages' memory with the network, whose next prediction gives it away.
+    # Copies: JAX would share the averages' memory with the network, whose next prediction donates it.
     checkpoint.assign(network.trainable_variables, checkpoint.values(network.trainable_variables))
     yield
     checkpoint.assign(network.trainable_variables, learning)
@@ -90,24 +90,24 @@ class WriteCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
         self.network, self.state, self.file = network, state, file
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Write it."""
+        """Write the checkpoint."""
         self.state.save(self.file, self.network, self.model.optimizer)
 
 
 class StopWhenStale(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a training when nothing has got better for so many epochs."""
+    """Ends a training when the score has not improved for `patience` epochs."""
 
     def __init__(self, patience: int, state: TrainingState) -> None:
         super().__init__()
         self.patience, self.state = patience, state
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Stop, or go on."""
+        """Stop if the patience is used up."""
         self.model.stop_training = self.state.stale >= self.patience
 
 
 class Report(keras.callbacks.Callback):  # type: ignore[misc]
-    """Turns steps into events with rate and time left, a few seconds apart, and epochs into events with figures."""
+    """Reports steps as events with rate and time left, some seconds apart, and epochs as events with their figures."""
 
     def __init__(self, spec: CandidateSpec, steps: int, state: TrainingState, report: OnProgress) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Report(keras.callbacks.Callback):  # type: ignore[misc]
         self.begun = self.last = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Report a step, if the last report is some seconds ago."""
+        """Report a step if the last report was some seconds ago."""
         now, step = time.monotonic(), batch + 1
         if now - self.last < REPORT_SECONDS:
             return

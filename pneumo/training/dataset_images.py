@@ -1,4 +1,4 @@
-"""The images of a data set version as one stage sees them: a table of rows and a memory map."""
+"""The images of a dataset version in training: a table of rows and a memory map of pixels."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ COLUMNS = ["path", "sha256", "patient", "label", "subtype", "split"]
 
 
 class Fold(Record):
-    """One of `count` parts of the patients outside the test set, numbered from 0."""
+    """Part `number` (from 0) of `count` parts of the patients outside the test set."""
 
     number: int
     count: int
@@ -25,7 +25,7 @@ class Fold(Record):
 
 @dataclass(frozen=True)
 class Images:
-    """Rows of the manifest and, in the same order, pixels: uint8 (n, size, size), read from disk as needed."""
+    """Rows of the manifest and, in the same order, pixels, uint8 (n, size, size), read from disk when needed."""
 
     rows: pd.DataFrame
     pixels: np.ndarray
@@ -35,15 +35,15 @@ class Images:
         return np.flatnonzero(self.rows["split"].to_numpy() == split)
 
     def targets(self, positions: np.ndarray) -> np.ndarray:
-        """1 for pneumonia, 0 for normal; float32."""
+        """Targets of images, float32 (n,): 1 for pneumonia, 0 for normal."""
         return np.asarray(self.rows["label"].to_numpy()[positions] == "PNEUMONIA", "float32")
 
 
 def open_images(version: DatasetVersion, store: ImageStore, fold: Fold | None = None) -> Images:
-    """Open the memory map beside its manifest; with a fold, its part of the patients is the validation split.
+    """Open the memory map with its manifest; with a fold, that part of the patients is the validation split.
 
     Raises:
-        TrainingError: the two do not belong together, or a split lacks one of the classes.
+        TrainingError: store and manifest do not belong together, or a split lacks a class.
     """
     rows = pd.read_parquet(version.manifest, columns=COLUMNS)
     pixels = np.load(store.path, mmap_mode="r", allow_pickle=False)
@@ -62,9 +62,9 @@ def open_images(version: DatasetVersion, store: ImageStore, fold: Fold | None = 
 
 
 def _refolded(rows: pd.DataFrame, fold: Fold) -> np.ndarray:
-    """Splits for one fold: its patients are validation, all others outside the test set are training.
+    """Splits for one fold: its patients are validation, the others outside the test set are training.
 
-    Patients with an identical or almost identical picture stay together, as in the cut of the data set.
+    Patients who share an identical or almost identical picture stay together, as in the splits of the data set.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -79,7 +79,7 @@ def _refolded(rows: pd.DataFrame, fold: Fold) -> np.ndarray:
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:
-    """Slices that cover `count` items."""
+    """Slices of at most `size` items that together cover `count` items."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
@@ -90,12 +90,12 @@ def predict(
     positions: np.ndarray | None = None,
     change: Callable[[np.ndarray], Any] | None = None,
 ) -> np.ndarray:
-    """A model's output for images, float32; memory is that of one batch, whatever their number.
+    """A model's output for images, float32 (n, ...); it needs the memory of one batch, however many there are.
 
     Args:
         pixels: uint8 (n, size, size).
-        positions: which of them; all by default.
-        change: what is done to a batch, float32 (BATCH, size, size, 1), before the model sees it.
+        positions: of the images to take; by default all.
+        change: applied to each batch, float32 (BATCH, size, size, 1), before the model.
     """
     import keras
 
@@ -103,7 +103,7 @@ def predict(
     chosen = np.arange(len(pixels)) if positions is None else positions
     results = []
     for part in _slices(len(chosen), BATCH):
-        batch = np.zeros((BATCH, *pixels.shape[1:], 1), "float32")  # one shape: nothing is traced twice
+        batch = np.zeros((BATCH, *pixels.shape[1:], 1), "float32")  # always one shape, so that nothing is traced twice
         count = part.stop - part.start
         batch[:count, ..., 0] = pixels[chosen[part]]
         results.append(np.asarray(model.predict_on_batch(change(batch) if change else batch), "float32")[:count])

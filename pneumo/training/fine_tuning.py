@@ -1,4 +1,4 @@
-"""Fine-tuning: warm-up and cosine decay, an exponential moving average of the weights, a checkpoint per epoch."""
+"""Fine-tuning: warm-up and cosine decay, an exponential moving average of weights, a checkpoint every epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ WARM_UP = 0.1  # of all steps
 def fine_tune(
     spec: CandidateSpec, network: Any, images: Images, judge: Judge, file: Path, report: OnProgress
 ) -> list[dict[str, float]]:
-    """Train a network in place and leave it with the weights of its last epoch that was not worse than another.
+    """Train a network in place and leave it with its best weights; of equally good epochs the last one counts.
 
     Args:
-        file: checkpoint; if it exists, training goes on from it and ends with the same weights.
+        file: checkpoint; if it exists, training continues from it and ends with the same weights.
 
     Returns:
-        A row of figures per epoch.
+        A row of figures for each epoch.
 
     Raises:
         TrainingError: the loss became NaN or infinite.
@@ -56,18 +56,18 @@ def fine_tune(
 
 
 def freeze(network: Any, share: float) -> None:
-    """Let only the last layers of the backbone learn; `share` of them, counted from the input, stay as they are."""
+    """Freeze `share` of the backbone's layers, 0 to 1, counted from the input; the others are trained."""
     layers = network.get_layer("backbone").layers
     for layer in layers[: round(share * len(layers))]:
         layer.trainable = False
 
 
 def _trainer(spec: CandidateSpec, network: Any, steps: int) -> Any:
-    """The network with augmentation before it, in one compiled graph, so it runs where the training runs."""
+    """The network behind augmentation, in one compiled graph, so that both run on the same device."""
     import keras
 
     pixels, parameters = keras.Input(network.input_shape[1:]), keras.Input((transforms.COLUMNS,))
-    # In full precision whatever that of the network: a coordinate of 160 pixels needs more than eight bits.
+    # In full precision, whatever the network's: bfloat16 has eight bits, and a coordinate in 160 pixels needs more.
     changing = keras.layers.Lambda(lambda both: transforms.apply(*both), output_shape=pixels.shape[1:], dtype="float32")
     changed = changing([pixels, parameters])
     model = keras.Model([pixels, parameters], network(changed))

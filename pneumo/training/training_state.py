@@ -1,4 +1,4 @@
-"""How far a fine-tuning is, what it found, and how that comes into a checkpoint and back."""
+"""State of a fine-tuning, and how it is written to a checkpoint and read from it."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ import numpy as np
 from pneumo.evaluation.robustness.selection import Judge
 from pneumo.training.process import checkpoint
 
-NOISE = 0.005  # of a score: an epoch that is worse by less is not worse, and the later average has seen more
+NOISE = 0.005  # of a score: an epoch that is worse by less counts as equal, and the later average has seen more images
 
 
 @dataclass
 class TrainingState:
-    """What grows from epoch to epoch: `score` is the best so far, `best` the latest values that are not worse than it.
+    """What changes from epoch to epoch: `score` is the best so far, `best` the latest weights that are as good.
 
-    `stale` counts the epochs since the score grew. The head on frozen features is epoch 0: fine-tuning that makes it
-    worse is not kept.
+    `stale` counts the epochs since the score improved. The head on frozen features is epoch 0, so fine-tuning that
+    makes it worse is not kept.
     """
 
     epoch: int = 0
@@ -29,7 +29,7 @@ class TrainingState:
 
     @classmethod
     def restored(cls, file: Path, network: Any, optimizer: Any, judge: Judge) -> Self:
-        """That of a checkpoint, with network and optimizer as they were; without a file that of a fresh network."""
+        """State of a checkpoint, with network and optimizer set to it; without a file, that of the network as it is."""
         stored = checkpoint.load(file)
         if stored is None:
             return cls(score=judge.epoch(network)["score"], best=checkpoint.values(network.variables))
@@ -39,14 +39,14 @@ class TrainingState:
         return cls(**state, best=arrays["best"])
 
     def save(self, file: Path, network: Any, optimizer: Any) -> None:
-        """Write all that the training needs to go on as if it had never stopped."""
+        """Write all that the training needs to continue as if it had never stopped."""
         arrays = {"network": checkpoint.values(network.variables), "best": self.best}
         arrays["optimizer"] = checkpoint.values(optimizer.variables)
         plain = {"epoch": self.epoch, "score": self.score, "stale": self.stale, "history": self.history}
         checkpoint.save(file, arrays, plain)
 
     def add(self, row: dict[str, float], network: Any) -> None:
-        """Note an epoch's figures, and the network's values if they are not worse than the best."""
+        """Add an epoch's figures, and keep the network's weights if they are not worse than the best."""
         self.history.append(row)
         self.epoch, self.stale = self.epoch + 1, self.stale + 1
         if row["score"] > self.score - NOISE:

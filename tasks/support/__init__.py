@@ -1,1 +1,1 @@
-"""What every task and flow needs of Prefect: stages, names, logins, runs in MLflow, where trainings run."""
+"""What tasks and flows need of Prefect: stages, names, logins, runs in MLflow, where trainings run."""

@@ -19,12 +19,12 @@ from pneumo.training.process import remote
 from tasks import data, training
 
 PROJECT = Path(__file__).parents[2]
-# What a machine of the cluster needs of this project is its code.
+# A machine of the cluster needs only the project's code.
 NOT_CODE = [".git", ".venv", ".pneumo", "tests", "bench", "docs", "infra", "*.lock", "*.md", "**/__pycache__"]
-RETRIES = 3  # of a training whose machine was lost; each goes on from its last checkpoint
+RETRIES = 3  # of a training whose machine was lost; each continues from its last checkpoint
 Runner = TaskRunner[PrefectFuture[Any]]
 Futures = dict[str, PrefectFuture[Candidate]]
-# Of a flow whose trainings run on this machine: its one thread waits for a process (pneumo/training/process). Each
+# For a flow whose trainings run on this machine: its one thread waits for a process (pneumo/training/process). Each
 # training uses every core, so two at once would take as long and twice the memory.
 ONE_AT_A_TIME = cast(Runner, ThreadPoolTaskRunner(max_workers=1))
 
@@ -32,7 +32,7 @@ ONE_AT_A_TIME = cast(Runner, ThreadPoolTaskRunner(max_workers=1))
 def train_all(
     specs: Sequence[CandidateSpec], version: DatasetVersion, store: ImageStore, settings: Settings, parent_run: str
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Train every backbone where the settings say; returns the candidates, and why others failed.
+    """Train every backbone where the settings say; returns the candidates, and the reasons of those that failed.
 
     On this machine the flow's own task runner does it, which is `ONE_AT_A_TIME`.
 
@@ -52,7 +52,7 @@ def train_all(
 
 @contextmanager
 def _cluster(engine: Engine) -> Iterator[Runner]:
-    """A Ray cluster's runner; what is submitted gets the share of a machine that the settings declare."""
+    """The task runner of a Ray cluster; each task gets the share of a machine that the settings declare."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported
     from prefect_ray import RayTaskRunner
     from prefect_ray.context import remote_options

@@ -1,4 +1,4 @@
-"""Names of flow runs: date, what is done, and with which data, from the first moment on."""
+"""Names of flow runs: date, what is done, and with which data."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 
 
 def dated(work: str) -> Callable[[], str]:
-    """For `flow_run_name`: 2026-11-25 04:39 watch chest_xray."""
+    """A function for `flow_run_name`, which gives 2026-11-25 04:39 watch chest_xray."""
 
     def name() -> str:
         source = short(flow_run.parameters.get("data"))

@@ -11,9 +11,9 @@ UNKNOWN = "unknown (Prefect's page)"
 
 
 def requester(settings: Settings) -> str:
-    """The person who asked, NOBODY for a run that came by itself, UNKNOWN where that cannot be known.
+    """The person who asked, NOBODY for a scheduled or triggered run, UNKNOWN if it cannot be known.
 
-    Prefect's page tells nobody's name, since Prefect has one login for all; `pneumo` notes whose login it used.
+    Prefect's page gives no name, because Prefect has one login for all; `pneumo` notes whose login it used.
     """
     if not flow_run.id:
         return user()
@@ -21,5 +21,5 @@ def requester(settings: Settings) -> str:
     if named := run["labels"].get(REQUESTER):
         return str(named)
     if not run["deployment_id"]:
-        return user()  # called from Python, by whoever runs this process
+        return user()  # called from Python by the user of this process
     return NOBODY if run["auto_scheduled"] or run["created_by"] else UNKNOWN

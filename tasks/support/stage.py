@@ -1,6 +1,6 @@
-"""Stages as Prefect tasks. `pneumo.cache` keeps their results; here Prefect is told which of them were found.
+"""Stages as Prefect tasks. `pneumo.cache` keeps their results, and Prefect shows as Cached those that were found.
 
-Prefect's own cache is off: its results would be a second one, and are pickled.
+Prefect's own cache is off: it would be a second cache, and its results are pickled.
 """
 
 import functools
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Stage(Generic[P, Result]):
-    """A Prefect task of a stage, which Prefect shows as Cached where the stage had nothing to do.
+    """A Prefect task of a stage, shown as Cached if the stage found its result.
 
     `fn` is the stage without Prefect.
     """
@@ -35,7 +35,7 @@ class Stage(Generic[P, Result]):
         return state.result()
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> PrefectFuture[Result]:
-        """Hand the task to the flow's task runner."""
+        """Submit the task to the flow's task runner."""
         future: PrefectFuture[Result] = self._task.submit(*args, **kwargs)
         return future
 
@@ -46,7 +46,7 @@ def stage(name: str, run_name: str | None = None) -> Callable[[Callable[P, Resul
 
 
 def _telling(fn: Callable[P, Result]) -> Callable[P, Result]:
-    """A task that returns a state is shown in that state."""
+    """Return the state Cached if nothing was made: Prefect shows a task in the state that it returns."""
 
     @functools.wraps(fn)
     def telling(*args: P.args, **kwargs: P.kwargs) -> Result:

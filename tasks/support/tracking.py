@@ -1,4 +1,4 @@
-"""MLflow runs around the stages: one parent per flow run, one child per candidate."""
+"""MLflow runs of the stages: one parent for each flow run, one child for each candidate."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ from pneumo.tracking.system import REQUESTER
 from tasks.support.naming import short
 from tasks.support.people import requester
 
-_cancelled = threading.Event()  # a flow run has its process for itself
+_cancelled = threading.Event()  # each flow run has a process of its own
 CANCELLED = (KeyboardInterrupt, SystemExit, TerminationSignal)
 
 
@@ -40,23 +40,23 @@ def _tracker(uri: str, experiment: str, unverified: bool) -> Tracker:
 
 @contextmanager
 def parent_run(parameters: dict[str, Any], stage: str = "pipeline", private: bool = False) -> Iterator[str]:
-    """An MLflow run that ends as the flow run ends, and links to its page.
+    """An MLflow run that ends as the flow run does, and links to its page.
 
-    Of a `private` one MLflow is told what kind of error ended it; the words, which may quote a path, are in Prefect.
+    For a `private` run MLflow gets only the type of an error; its text, which may quote a path, is in Prefect.
     """
     tags = {**_origin(), "stage": stage, "data.source": str(parameters.get("data", ""))}
     tags[REQUESTER] = requester(load_settings())
-    run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
-    tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
+    run_id = tracker().runs.start(flow_run.name or "pneumonia", tags=tags)
+    tracker().log.params(run_id, {name: value for name, value in parameters.items() if value is not None})
     try:
         yield run_id
-        tracker().finish(run_id)
+        tracker().runs.finish(run_id)
         _end_all("KILLED", "a server went away while this run was created, and it was created twice")
-    except Exception as error:  # whatever it is: it is recorded, and raised again
+    except Exception as error:  # whatever it is, it is recorded and raised again
         _tell_the_end("FAILED", f"{type(error).__name__}, see the flow run" if private else str(error), error)
         raise
     except CANCELLED:
-        # Prefect waits for its threads, which wait for a training: end that one, and let no other begin.
+        # Prefect waits for its threads, which wait for a training: kill that one, and let no other start.
         _cancelled.set()
         processes.kill_children()
         _end_all("KILLED", "the flow run was cancelled")
@@ -64,7 +64,7 @@ def parent_run(parameters: dict[str, Any], stage: str = "pipeline", private: boo
 
 
 def _tell_the_end(status: Status, reason: str, error: Exception) -> None:
-    """End this flow run's MLflow runs, unless MLflow is gone: then `reconcile` does it, sooner than one more wait."""
+    """End this flow run's MLflow runs; if MLflow is gone, leave that to `reconcile` instead of waiting again."""
     if not healthy(tracker().uri):
         raise TrackingError(f"{error} (MLflow is gone, too: its runs are closed when it is back)") from error
     _end_all(status, reason)
@@ -72,18 +72,18 @@ def _tell_the_end(status: Status, reason: str, error: Exception) -> None:
 
 def _end_all(status: Status, reason: str) -> None:
     """End this flow run's MLflow runs that are still open, children included."""
-    runs = tracker().unfinished(_origin())
-    tracker().fail_pending_models(runs)
+    runs = tracker().runs.unfinished(_origin())
+    tracker().bundles.fail_pending(runs)
     for run_id in runs:
-        tracker().finish(run_id, status, reason)
+        tracker().runs.finish(run_id, status, reason)
 
 
 def name_run(run_id: str, source: str, digest: str) -> None:
-    """Name both runs by date, data and digest; the digest is known only once the data are in."""
+    """Name both runs by date, data and digest, which is known only after the data are read."""
     from prefect.client.orchestration import get_client
 
     name = f"{datetime.now():%Y-%m-%d %H:%M} {short(source)} {digest[:8]}"
-    tracker().set_tags(run_id, {"mlflow.runName": name})
+    tracker().runs.set_tags(run_id, {"mlflow.runName": name})
     if flow_run.id:
         with get_client(sync_client=True) as client:
             client.update_flow_run(UUID(flow_run.id), name=name)
@@ -95,24 +95,24 @@ def cancelled() -> bool:
 
 
 def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
-    """A child run of a candidate; one that a lost machine left open goes on."""
+    """A child run of a candidate; one that a lost machine left open is continued."""
     if cancelled():
         raise TrainingError(f"The flow run was cancelled before {name} began.")
-    begun = tracker().unfinished({PARENT: parent_run, "candidate": name})
+    begun = tracker().runs.unfinished({PARENT: parent_run, "candidate": name})
     if begun:
         return begun[0]
     tags = {"candidate": name, "stage": "candidate", **_origin()}
-    run_id = tracker().start_run(name, parent=parent_run, tags=tags)
-    tracker().log_params(run_id, parameters)
+    run_id = tracker().runs.start(name, parent=parent_run, tags=tags)
+    tracker().log.params(run_id, parameters)
     return run_id
 
 
 def show_curve(candidate: Candidate, run_id: str) -> None:
-    """Log a finished training's curve to a run that did not see it grow."""
+    """Log a finished training's curve to a run of which it was no part."""
     history = candidate.model.with_name("history.json")
     for row in json.loads(history.read_text())["epochs"] if history.is_file() else []:
         epoch = int(row["epoch"])
-        tracker().log_metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
+        tracker().log.metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
 
 
 def _origin() -> dict[str, str]:

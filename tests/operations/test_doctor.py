@@ -44,8 +44,8 @@ def test_a_package_of_another_version_is_named(monkeypatch):
     monkeypatch.setattr(machine.metadata, "requires", lambda name: ["numpy<2", "no-such-package>=1"])
     row = machine.packages(Settings())
     assert row.state == "failed"
-    assert "numpy<2 is asked for, 2." in row.found
-    assert "no-such-package>=1 is asked for, none is installed" in row.found
+    assert "numpy<2 is required, 2." in row.found
+    assert "no-such-package>=1 is required, none is installed" in row.found
 
 
 def test_a_full_disk_is_seen_before_the_work(tmp_path, monkeypatch):

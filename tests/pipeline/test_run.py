@@ -64,7 +64,7 @@ def test_the_candidate_that_is_decided_on_is_scored_elsewhere(client):
     (place,) = {name.rpartition("/")[0] for name in scored.data.metrics if name.startswith("external/")}
     assert scored.data.tags[place].split()[0] in ("Generalises:", "Does")
     assert f"{place}/scored.parquet" in {item.path for item in client.list_artifacts(scored.info.run_id, place)}
-    assert "Elsewhere: " in parent.data.tags["mlflow.note.content"]
+    assert "External validation: " in parent.data.tags["mlflow.note.content"]
     assert place.removeprefix("external/") in client.get_model_version_by_alias(PHANTOM, "champion").description
 
 

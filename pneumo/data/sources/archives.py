@@ -1,4 +1,4 @@
-"""Zip and tar archives, taken as hostile: nothing is written outside the target, and what comes out is limited."""
+"""Zip and tar archives, treated as hostile: nothing is written outside the target, and sizes are limited."""
 
 import lzma
 import os
@@ -40,15 +40,15 @@ class Limits:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is called like an archive."""
+    """Whether a file has the name of an archive."""
     return path.name.lower().endswith(SUFFIXES)
 
 
 def extract(archive: Path, home: Path, limits: Limits | None = None) -> Path:
-    """Unpack an archive once and return the folder; an archive that changed is unpacked anew.
+    """Unpack an archive once and return the folder; an archive that has changed is unpacked again.
 
     Raises:
-        DataError: broken, encrypted, or it holds links, paths that lead outside, or more than the limits.
+        DataError: it is broken or encrypted, or holds links, paths that lead outside, or more than the limits.
     """
     stamp = Stamp.of(archive)
     folder = home / "cache" / "archives" / stage_key("archive", path=archive, size=stamp.size, changed=stamp.changed_ns)
@@ -100,7 +100,7 @@ def _require_fit(archive: Path, total: int, files: int, limits: Limits, allowed:
 
 
 def _as_archive_errors(parts: Iterator[Part]) -> Iterator[Part]:
-    """What a broken archive's file gives as an error of the disk is one of the archive; writing is not in here."""
+    """Turn errors of reading into errors of a broken archive; errors of writing are not caught here."""
     while True:
         try:
             part = next(parts, None)
@@ -118,6 +118,11 @@ def _chunks(member: Member) -> Iterator[bytes]:
 
 
 def _safe(member: Member, archive: Path) -> PurePosixPath:
+    """The path of a member below the target.
+
+    Not by `tarfile.data_filter`: there is none for zip files, it lets links pass and turns /etc/x into etc/x, where a
+    data set with either is refused; modes and owners need no filter, for only a member's bytes are written.
+    """
     path = PurePosixPath(member.name.replace("\\", "/"))
     if not member.plain:
         raise DataError(f"Expected only files in {archive}, but {member.name!r} is a link or a device: remove it.")

@@ -1,4 +1,4 @@
-"""A local copy of a foreign S3 prefix: parallel, resumable, only what changed."""
+"""A local copy of somebody's S3 prefix: parallel, resumable, only what has changed is fetched."""
 
 import json
 from collections.abc import Iterable
@@ -20,12 +20,12 @@ BLOCK = 256
 
 
 def mirror(url: str, home: Path, endpoint: str | None) -> Path:
-    """Copy the images and label files below s3://bucket/prefix; returns the folder, or the file if it is one object.
+    """Copy the images and label files below s3://bucket/prefix; returns the folder, or the file for a single archive.
 
-    What is there with the same ETag and size is kept; what vanished from the server is removed.
+    A file with the same ETag and size is kept; one that is gone from the server is removed.
 
     Raises:
-        DataError: no access, nothing there, or an object that changed while it was read.
+        DataError: no access, no images there, or an object changed while it was read.
     """
     bucket = Bucket(url, endpoint)
     folder = home / "cache" / "s3" / stage_key("mirror", url=url, endpoint=endpoint)
@@ -43,7 +43,7 @@ def mirror(url: str, home: Path, endpoint: str | None) -> Path:
 
 
 def _update(bucket: Bucket, items: list[Item], folder: Path) -> list[Path]:
-    """Bring the folder to the state of the items; an index of what is complete is kept as it goes."""
+    """Make the folder hold these items and no others; an index of complete files is written on the way."""
     index = _Index(folder.parent / "index.json")
     paths = {item.key: folder / _safe(item.key, bucket) for item in items}
     for key in index.known.keys() - paths.keys():
@@ -78,7 +78,7 @@ class _Index:
         try:
             for item in items:
                 self.known[item.key] = [item.etag, item.size]
-        finally:  # what came before an error is complete
+        finally:  # what was fetched before an error is complete
             write_whole(self._path, json.dumps(self.known).encode())
 
 

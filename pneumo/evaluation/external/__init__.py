@@ -1,1 +1,1 @@
-"""Labelled images of another place: external validation and acceptance testing."""
+"""Labelled images of another place: external validation and acceptance tests."""

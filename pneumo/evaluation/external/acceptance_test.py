@@ -1,4 +1,4 @@
-"""A labelled set of the place where a model shall work: which images calibrate, and how well it does on the others."""
+"""Acceptance test: some labelled images of a place calibrate the model, the others judge it."""
 
 import math
 from typing import Any
@@ -16,11 +16,11 @@ from pneumo.evaluation.statistics.sample_size import Need, area_need, share_need
 from pneumo.records.base import LABELS, Interval, Record
 from pneumo.sections import Promotion
 
-FEWEST = 10  # images of each class, to calibrate on and to judge by
+FEWEST = 10  # images of each class that calibration needs, and the judgement
 
 
 class SetFigures(Record):
-    """A model's figures at a place under one operating point, with 95 % intervals over patients."""
+    """A model's figures at a place with one operating point, with 95 % intervals over patients."""
 
     offset: float
     temperature: float
@@ -34,17 +34,17 @@ class SetFigures(Record):
 
     @property
     def operating(self) -> Operating:
-        """What turned logits into calls."""
+        """The operating point of these figures."""
         return Operating(self.offset, self.temperature, self.threshold)
 
 
 def judge(rows: pd.DataFrame, operating: Operating, share: float | None = None) -> SetFigures:
-    """Figures of scored rows (label, patient, logit, ...) under an operating point.
+    """Figures of scored rows (label, patient, logit, ...) with an operating point.
 
     Args:
         rows: images of the place.
         operating: offset, temperature and threshold.
-        share: of pneumonia at the place, that the calibration error is weighed to; None: as among the rows.
+        share: of pneumonia at the place, 0 to 1, for the calibration error; None: that of the rows.
     """
     called = apply_operating(rows, operating)
     measures = measure(called, operating.temperature)
@@ -61,13 +61,13 @@ def judge(rows: pd.DataFrame, operating: Operating, share: float | None = None) 
 
 
 def draw(rows: pd.DataFrame, count: int) -> NDArray[np.bool_]:
-    """Mark at most `count` images to calibrate on: whole patients, in the set's own shares of the classes.
+    """Mark at most `count` images to calibrate on, bool (n,): whole patients, with the set's shares of the classes.
 
-    Patients are taken in the order of a hash, so the draw is the same on every machine; those linked by an identical
+    Patients are taken in the order of a hash, so the draw is the same on every machine. Patients who share an identical
     picture count as one.
 
     Raises:
-        DataError: too few of a class are drawn, or are left to be judged.
+        DataError: too few images of a class are drawn, or are left for the judgement.
     """
     patient = groups(rows) if "pixels" in rows else rows["patient"]
     sick = is_pneumonia(rows)
@@ -85,7 +85,7 @@ def draw(rows: pd.DataFrame, count: int) -> NDArray[np.bool_]:
 
 
 def for_prevalence(operating: Operating, before: float, there: float) -> Operating:
-    """An operating point for another share of pneumonia: probabilities move, calls stay.
+    """An operating point for another share of pneumonia: probabilities change, calls do not.
 
     By Bayes' rule the odds of pneumonia change by the ratio of the prior odds (Saerens et al. 2002), so the
     calibrated logit (logit + offset) / temperature grows by d = logit(there) - logit(before), the offset by
@@ -104,7 +104,7 @@ def for_prevalence(operating: Operating, before: float, there: float) -> Operati
 
 
 def needs(rows: pd.DataFrame, policy: Promotion, half_width: float) -> tuple[Need, ...]:
-    """What the limits of ROC AUC, sensitivity and specificity take; patients count, since their images are alike."""
+    """Sample sizes for the limits of ROC AUC, sensitivity and specificity, in patients, whose images are alike."""
     has = rows.groupby("label")["patient"].nunique()
     normal, pneumonia = (int(has[label]) for label in LABELS)
     return (
@@ -115,7 +115,7 @@ def needs(rows: pd.DataFrame, policy: Promotion, half_width: float) -> tuple[Nee
 
 
 def counts(rows: pd.DataFrame) -> dict[str, int]:
-    """Images by class."""
+    """Number of images by class."""
     found: Any = rows["label"].value_counts()
     return {label: int(found.get(label, 0)) for label in LABELS}
 
@@ -136,5 +136,5 @@ def _require_both(rows: pd.DataFrame, drawn: NDArray[np.bool_], count: int) -> N
 
 
 def in_words(found: dict[str, int]) -> str:
-    """Images by class for a sentence."""
+    """Numbers of images by class, in words for a sentence."""
     return " and ".join(f"{number} {label}" for label, number in found.items())

@@ -1,4 +1,4 @@
-"""External sets: scored with the bundle and reported, never trained on, never chosen by."""
+"""External validation: external sets are scored with the bundle and reported; nothing is trained or chosen by them."""
 
 from pathlib import Path
 
@@ -21,17 +21,17 @@ from pneumo.sections import Data
 from pneumo.serving.bundle.image_bundle import Bundle, load_bundle
 from pneumo.serving.bundle.score_table import score_cells
 
-KNOWN = "of patients in the data set"  # why images of a set from elsewhere are left out
+KNOWN = "of patients in the data set"  # reason for which images of an external set are left out
 RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"
 
 
 def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -> Inventory:
-    """Ingest an external set and check that it can serve as one, before hours of training.
+    """Ingest an external set and check that it can serve as one, before any training.
 
-    Other images of patients whom candidates learn are left out, and counted in `skipped`.
+    Other images of patients in the data set are left out and counted in `skipped`.
 
     Raises:
-        DataError: it lacks a class, or has files or pictures, or almost the same pictures, that are in the data set.
+        DataError: it lacks a class, or holds files or (almost) the same pictures as the data set.
     """
     inventory = schemes.ingest(source, home, settings)
     manifest, known = pd.read_parquet(inventory.manifest), pd.read_parquet(version.manifest)
@@ -52,7 +52,7 @@ def bring_in(source: str, version: DatasetVersion, home: Path, settings: Data) -
 
 
 def _without(inventory: Inventory, manifest: pd.DataFrame, seen: NDArray[np.bool_], home: Path) -> Inventory:
-    """The set without some of its images, for `evaluate_external` and the shift audit alike."""
+    """The set without some of its images, for `evaluate_external` and for the shift audit."""
     kept, left_out = manifest[~seen], int(seen.sum())
     key = stage_key("external set", inventory=inventory.key, kept=kept["path"].tolist())
     folder = home / "cache" / "external" / key
@@ -66,11 +66,11 @@ def _without(inventory: Inventory, manifest: pd.DataFrame, seen: NDArray[np.bool
 def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) -> External:
     """Score an external set with a candidate's bundle, at its own threshold, offset and temperature.
 
-    Writes `<home>/cache/external/<key>/`: figures/*.png, scored.parquet, external.json; kept for a second call.
+    Writes figures/*.png, scored.parquet and external.json to `<home>/cache/external/<key>/`, once.
 
     Args:
-        evaluation: of the candidate; its test AUC is what the model does at home.
-        inventory: of the external source, from `pneumo.data.sources.schemes.ingest`.
+        evaluation: that of the candidate; its test AUC is the figure at home.
+        inventory: that of the external source, from `pneumo.data.sources.schemes.ingest`.
         home: state folder.
 
     Raises:
@@ -131,7 +131,7 @@ def _score(bundle: Bundle, inventory: Inventory) -> pd.DataFrame:
     probability = scores["probability"].clip(1e-12, 1 - 1e-12)
     logit = bundle.spec.temperature * np.log(probability / (1 - probability)) - bundle.spec.offset
     called = scores["label"] == bundle.spec.labels[1]
-    # The manifest's label is the truth; the scores' label is the call.
+    # The manifest's label is the truth, the scores' label is the call.
     return manifest.assign(
         probability=scores["probability"], unlike=scores["unlike"], error=scores["error"], logit=logit, called=called
     )

@@ -1,4 +1,4 @@
-"""What is said of any set from elsewhere: its name, whether the model generalises there, its figures."""
+"""What is reported of every external set: its name, whether the model generalises there, its figures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,17 +11,17 @@ from pneumo.evaluation import figures
 from pneumo.evaluation.measures import is_pneumonia
 from pneumo.records.base import Interval
 
-LARGEST_LOSS = 0.05  # loss of AUC that is still called generalising; the usual gap between two hospitals is larger
+LARGEST_LOSS = 0.05  # largest loss of AUC that still counts as generalising; two hospitals usually differ by more
 
 
 def set_name(source: str) -> str:
-    """A short name of a source for pages and metrics: its last part, in letters that MLflow takes."""
+    """A short name of a source for pages and metrics: its last part, in characters that MLflow accepts."""
     last = source.rstrip("/").rsplit("/", 1)[-1]
     return "".join(sign if sign.isalnum() or sign in "_-. " else "_" for sign in last)
 
 
 def generalises(there: Interval, home: Interval) -> bool:
-    """Whether an AUC elsewhere is at most `LARGEST_LOSS` below the test AUC at home."""
+    """Whether an AUC on an external set is at most `LARGEST_LOSS` below the test AUC at home."""
     return home.value - there.value <= LARGEST_LOSS
 
 
@@ -35,10 +35,10 @@ def draw(folder: Path, rows: pd.DataFrame, area: Interval, curves: Mapping[str, 
     """Write roc.png, reliability.png and confusion.png of scored rows (label, patient, probability, called).
 
     Args:
-        folder: an existing one.
+        folder: where; it must exist.
         rows: scored images.
         area: their ROC AUC.
-        curves: probabilities (n,) by the name of their line in the reliability diagram.
+        curves: probabilities, 0 to 1 (n,), by the name of their line in the reliability diagram.
     """
     labels, called = is_pneumonia(rows), rows["called"].to_numpy(bool)
     scores = rows["probability"].to_numpy(float)

@@ -1,7 +1,7 @@
-"""How candidates are judged: on validation images as they are, and under a simulated change of acquisition.
+"""How candidates are chosen: by AUC on validation images as they are and under simulated shift.
 
-What networks say of shifted images is a table like that of predictions: path, patient, label, kind (the shift), round,
-logit. AUC, the operating point and the ensemble's figures all come from such tables.
+Scores of shifted images are a table like that of predictions: path, patient, label, kind (the shift), round, logit.
+AUC, operating point and the figures of ensembles all come from such tables.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ import pandas as pd
 from pneumo.evaluation.robustness.simulated_shift import SHIFTS, mixture
 from pneumo.training.dataset_images import Images, predict
 
-SAMPLE = 400  # validation images that are shifted, which bounds memory
-ROUNDS = 3  # shifts that each of them goes through
+SAMPLE = 400  # most validation images that are shifted; limits memory
+ROUNDS = 3  # shifts that are applied to each of them
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Scores networks on the validation split; the test split is out of its reach.
+    """Scores networks on the validation split; it has no access to the test split.
 
-    `sample` are positions of validation images, both classes as even as they come. `kinds` has a row per round: the
-    shift that each of them is put under.
+    `sample` holds positions of validation images, as many of each class as possible. `kinds` has a row for each round:
+    the shift of each of these images.
     """
 
     images: Images
@@ -31,13 +31,13 @@ class Judge:
     kinds: np.ndarray
 
     def epoch(self, network: Any) -> dict[str, float]:
-        """Scores after an epoch: AUC on validation images, under one round of shifts, and their mean."""
+        """Scores after an epoch: AUC on validation images, AUC under one round of shifts, and their mean."""
         clean = auc(self.images.targets(self.validation), predict(network, self.images.pixels, self.validation)[:, 0])
         shifted = auc(self.images.targets(self.sample), self._round(network, 0))
         return {"validation_auc": clean, "shifted_auc": shifted, "score": selection_score(clean, shifted)}
 
     def shifted(self, network: Any) -> pd.DataFrame:
-        """The table of what a network says of the sample under every round of shifts."""
+        """Table of a network's scores of the sample in every round of shifts."""
         rows = self.images.rows.iloc[self.sample][["path", "patient", "label"]]
         rounds = [
             rows.assign(kind=self.kinds[number], round=number, logit=self._round(network, number))
@@ -51,13 +51,13 @@ class Judge:
 
 
 def judge(images: Images, seed: int = 0) -> Judge:
-    """A judge for a data set; the seed draws its sample, the same for every candidate."""
+    """The judge of a data set; the seed draws its sample, which is the same for all candidates."""
     validation = images.of("validation")
     generator, targets = np.random.default_rng(seed), images.targets(validation)
     classes = [generator.permutation(validation[targets == value]) for value in (0, 1)]
     share = min(len(classes[0]), len(classes[1]), SAMPLE // 2)
     chosen = [part[: share if len(part) == share else SAMPLE - share] for part in classes]
-    # Each class goes through all shifts, another one in every round.
+    # Each class has all shifts, and each image another one in every round.
     turns = np.concatenate([np.arange(len(part)) for part in chosen])
     kinds = np.array(list(SHIFTS))[(turns + np.arange(ROUNDS)[:, None]) % len(SHIFTS)]
     return Judge(images, validation, np.concatenate(chosen), kinds)
@@ -69,16 +69,16 @@ def validation_auc(predictions: pd.DataFrame) -> float:
 
 
 def shifted_auc(shifted: pd.DataFrame) -> float:
-    """AUC under mixed shifts, the mean of its rounds.
+    """AUC under mixed shifts, as the mean over rounds.
 
-    Mixed is harder than one by one: a shift that moves all logits one way costs nothing by itself, but it does beside
-    others, as it does at a fixed threshold.
+    Mixed shifts are harder than single ones: a shift that moves all logits by the same amount costs nothing alone, but
+    beside other shifts, or at a fixed threshold, it does.
     """
     return float(np.mean([_auc(rows) for _, rows in shifted.groupby("round")]))
 
 
 def auc_by_shift(shifted: pd.DataFrame) -> dict[str, float]:
-    """AUC under each shift that both classes went through."""
+    """AUC under each shift that was applied to both classes."""
     return {str(kind): _auc(rows) for kind, rows in shifted.groupby("kind") if rows["label"].nunique() == 2}
 
 
@@ -87,7 +87,7 @@ def _auc(rows: pd.DataFrame) -> float:
 
 
 def selection_score(validation_auc: float, shifted_auc: float) -> float:
-    """What picks the candidate: the mean of AUC on validation images and of AUC under mixed shifts."""
+    """The score that chooses the candidate: the mean of AUC on validation images and AUC under mixed shifts."""
     return (validation_auc + shifted_auc) / 2
 
 

@@ -1,7 +1,7 @@
-"""The stage `shift_audit`: whether test images and external sets are from where the training images are.
+"""The stage `shift_audit`: whether test images and external sets come from the same place as the training images.
 
-Seen with the frozen features of a pretrained backbone. Features of the trained model would not do: it has learned its
-training images, and tells them from any others.
+It uses frozen features of a pretrained backbone. Features of the trained model would not do: the model has learned its
+training images and can tell them from any others.
 """
 
 import json
@@ -38,16 +38,16 @@ def audit_run(
 ) -> tuple[ShiftAudit, ...]:
     """Compare the test images, then each external set, with the training images.
 
-    Without pretrained weights there are no frozen features: then what the manifests know of each image is compared,
-    and the record says so. Writes `<home>/cache/shift_audit/<key>/audits.json`; kept for a second call.
+    Without pretrained weights there are no frozen features; then statistics in the manifests are compared, and the
+    record says so. Writes `<home>/cache/shift_audit/<key>/audits.json`, once.
 
     Args:
-        spec: of the backbone that looks; size and weights as in its training.
-        external: sets from elsewhere, brought in.
+        spec: that of the backbone; size and weights as in its training.
+        external: inventories of the external sets.
 
     Raises:
         WeightsError: the pretrained weights are not on this machine.
-        DataError: an image changed since it was brought in.
+        DataError: an image has changed since ingest.
     """
     key = stage_key(
         "shift_audit",
@@ -96,10 +96,10 @@ def _with_backbone(
 
 
 def frozen_network(spec: CandidateSpec, home: Path) -> "keras.Model":
-    """A backbone as it was before training: float32 (n, size, size, 1) in 0..255 -> pooled features (n, d).
+    """A backbone as it is before training: float32 (n, size, size, 1) in 0..255 -> pooled features (n, d).
 
     Raises:
-        WeightsError: the pretrained weights are not to be had.
+        WeightsError: the pretrained weights cannot be found or fetched.
     """
     import keras
 

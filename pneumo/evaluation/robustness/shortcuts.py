@@ -1,4 +1,4 @@
-"""Does a model look at the lungs? Its AUC on images from which something was taken."""
+"""Does a model look at the lungs? Its AUC on images from which something was removed."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,7 +14,7 @@ Score = Callable[[Images], NDArray[np.float64]]
 
 
 class Shortcut(Record):
-    """AUC under one change of the images; `warning` is empty or says what is suspicious."""
+    """AUC with one change of the images; `warning` is empty, or says what is suspicious."""
 
     name: str
     auc: Interval
@@ -22,7 +22,7 @@ class Shortcut(Record):
 
 
 def border_alone(images: Images) -> Images:
-    """Only the outer eighth is left; there are no lungs in it."""
+    """Keep only the outer eighth of a side, where there are no lungs."""
     edge = images.shape[1] // 8
     changed = images.copy()
     changed[:, edge:-edge, edge:-edge] = 0
@@ -30,21 +30,21 @@ def border_alone(images: Images) -> Images:
 
 
 def lungs_masked(images: Images) -> Images:
-    """Two ellipses where the lungs lie in a frontal chest X-ray are black."""
+    """Black out two ellipses where the lungs lie in a frontal chest X-ray."""
     down, across = _grid(images)
     lungs = [((down - 0.45) / 0.33) ** 2 + ((across - centre) / 0.19) ** 2 <= 1 for centre in (0.29, 0.71)]
     return np.where(lungs[0] | lungs[1], 0, images).astype(np.uint8)
 
 
 def corners_masked(images: Images) -> Images:
-    """The four corners, where side markers and text are, are black."""
+    """Black out the four corners, where side markers and text are."""
     down, across = _grid(images)
     corners = (np.abs(down - 0.5) > 0.3) & (np.abs(across - 0.5) > 0.3)
     return np.where(corners, 0, images).astype(np.uint8)
 
 
 def marker_removed(images: Images) -> Images:
-    """Small bright structures that stand out from their surroundings are painted over with these."""
+    """Paint over small bright structures with the gray of their surroundings."""
     from scipy.ndimage import maximum_filter, median_filter
 
     size = max(3, images.shape[1] // 16)
@@ -55,16 +55,16 @@ def marker_removed(images: Images) -> Images:
 
 
 def forced_gray(images: Images) -> Images:
-    """Nothing left to take: decoding makes every image gray, so colour mode cannot tell a model anything."""
+    """Change nothing: decoding makes every image gray, so the colour mode cannot give anything away."""
     return images
 
 
 Rule = tuple[Callable[[Images], Images], Literal["above", "drop"], float]
 SHORTCUTS: dict[str, Rule] = {
-    # An AUC above the first kind's limit shows that something outside the lungs tells the label.
+    # An AUC above the limit shows that something outside the lungs gives away the label.
     "border alone": (border_alone, "above", 0.70),
     "lungs masked": (lungs_masked, "above", 0.80),
-    # A drop by more than the second kind's limit shows that the model leans on what was taken.
+    # A drop by more than the limit shows that the model relies on what was removed.
     "corners masked": (corners_masked, "drop", 0.03),
     "marker removed": (marker_removed, "drop", 0.03),
     "forced gray": (forced_gray, "drop", 0.0),
@@ -74,14 +74,14 @@ SHORTCUTS: dict[str, Rule] = {
 def try_shortcuts(
     images: Images, scores: ArrayLike, labels: ArrayLike, patients: ArrayLike, score: Score
 ) -> tuple[Shortcut, ...]:
-    """Score changed copies of test images uint8 (n, size, size); the first row is the images as they are.
+    """Score changed copies of test images; the first row is of the images as they are.
 
     Args:
-        images: as the model sees them.
-        scores: (n,) of the images as they are.
-        labels: (n,) true for pneumonia.
-        patients: (n,).
-        score: scores of changed images.
+        images: uint8 (n, size, size), as the model takes them.
+        scores: scores of the unchanged images, (n,).
+        labels: bool (n,), true for pneumonia.
+        patients: the patient of each image, (n,).
+        score: gives the scores (n,) of changed images.
     """
     plain = interval(auc_statistic(labels, scores), patients, resamples=500)
     rows = [Shortcut(name="as it is", auc=plain, warning="")]
@@ -99,7 +99,7 @@ def _warning(name: str, kind: str, limit: float, value: float, plain: float) -> 
             f"AUC {value:.3f} with {name}, expected at most {limit:.2f}: something outside the lungs tells the label."
         )
     if kind == "drop" and plain - value > limit:
-        return f"AUC falls from {plain:.3f} to {value:.3f} with {name}: the model leans on what was taken."
+        return f"AUC falls from {plain:.3f} to {value:.3f} with {name}: the model relies on what was removed."
     return ""
 
 

@@ -1,8 +1,8 @@
-"""Simulated change of acquisition: what another scanner, another hospital or another export does to an image.
+"""Simulated shift: what another scanner, another hospital or another export does to an image.
 
-Two groups of families, and none of either is used in augmentation: networks that were trained on a change only show
-that they remember it. `SHIFTS` judge candidates and their operating points within a run; `UNSEEN` are kept out of that
-as well, so that recipes can be compared by them (`bench/recipe.py`).
+There are two groups of shifts, and augmentation uses none of them: a network that was trained on a change would only
+show that it remembers it. `SHIFTS` judge candidates and operating points in a run. `UNSEEN` are kept out of runs as
+well, so that recipes can be compared by them (`bench/recipe.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ Shift = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def _local_contrast(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Detail raised against its surroundings, as multi-scale processing of detectors does."""
+    """Detail enhanced against its surroundings, as the multi-scale processing of detectors does it."""
     values = image.astype("float32")
     return _gray(values + generator.uniform(0.6, 1.4) * (values - _smooth(values, 0.06)))
 
@@ -26,13 +26,13 @@ def _uneven_field(image: np.ndarray, generator: np.random.Generator) -> np.ndarr
 
 
 def _posterised(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Few gray values, as after a photograph of a screen or a cheap export."""
+    """Few gray values, as in a photograph of a screen or a poor export."""
     step = 256 / generator.integers(8, 17)
     return _gray((image // step + 0.5) * step)
 
 
 def _sheared(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Seen askew: lines across stay, lines along lean."""
+    """Sheared: horizontal lines stay, vertical lines lean."""
     centre, lean = (len(image) - 1) / 2, generator.choice((-1, 1)) * generator.uniform(0.1, 0.2)
     rows, columns = np.indices(image.shape, "float32")
     return _moved(image, rows, columns + lean * (rows - centre))
@@ -53,7 +53,7 @@ def _overlaid(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _hazy(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A veil of scattered radiation: a part of the light comes from the surroundings (no grid, a large patient)."""
+    """A veil of scattered radiation, as without a grid or of a large patient: light spreads to its surroundings."""
     share = generator.uniform(0.3, 0.6)
     return _gray((1 - share) * image + share * _smooth(image.astype("float32"), 0.15))
 
@@ -65,7 +65,7 @@ def _equalised(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
 
 
 def _pixelated(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Few pixels, enlarged without smoothing, as thumbnails are."""
+    """Few pixels, enlarged without smoothing, as from a thumbnail."""
     from PIL import Image
 
     small = round(len(image) / generator.uniform(1.8, 3))
@@ -126,6 +126,6 @@ UNSEEN: dict[str, Shift] = {
 def mixture(
     pixels: np.ndarray, kinds: Sequence[str], seed: int = 0, families: Mapping[str, Shift] = SHIFTS
 ) -> np.ndarray:
-    """Images each under a shift of its own, named by `kinds`; uint8 (n, size, size) in and out."""
+    """Apply to each image the shift that `kinds` names for it; uint8 (n, size, size) in and out."""
     generator = np.random.default_rng(seed)
     return np.stack([families[kind](image, generator) for image, kind in zip(pixels, kinds, strict=True)])

@@ -1,4 +1,4 @@
-"""The same measures per slice of the test images, so that a good mean cannot hide a bad part."""
+"""The same measures for slices of the test images, so that a good mean cannot hide a bad part."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pneumo.evaluation.statistics.metrics import auc_statistic, interval
 
-MINIMUM = 20  # images of each class; with fewer an AUC says nothing, so it is left out
+MINIMUM = 20  # images of each class; an AUC of fewer says nothing and is left out
 THIRDS = ("low", "middle", "high")
 ACQUISITION = {"brightness": "mean", "contrast": "std", "border": "border"}
 
@@ -20,7 +20,7 @@ def measure_slices(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
         rows: label, subtype, patient, probability, called (bool), width, height, and any statistics of the manifest.
 
     Returns:
-        Slice -> images, and where defined auc, auc_low, auc_high (95 %), sensitivity, specificity.
+        By slice: images, and where defined auc, auc_low, auc_high (95 %), sensitivity, specificity.
     """
     return {name: _measure(rows[mask]) for name, mask in _slices(rows) if mask.any()}
 
@@ -28,7 +28,7 @@ def measure_slices(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
 def _slices(rows: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     normal = (rows["label"] == "NORMAL").to_numpy()
     for subtype in ("bacteria", "virus"):
-        # Pneumonia of one kind against all normal images: a kind alone has one class only.
+        # Pneumonia of one kind against all normal images, since a kind alone has only one class.
         mine = (rows["subtype"] == subtype).to_numpy()
         if mine.any():
             yield subtype, mine | normal
@@ -43,7 +43,7 @@ def _slices(rows: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def _thirds(name: str, values: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Equal parts by rank of value; nothing where all are alike."""
+    """Thirds of the rows by the rank of a value; none where all values are equal."""
     edges = np.unique(np.quantile(values, (1 / 3, 2 / 3)))
     place = np.searchsorted(edges, values, side="left")
     if len(np.unique(place)) == len(THIRDS):

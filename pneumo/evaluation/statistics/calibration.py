@@ -1,4 +1,4 @@
-"""From logits to probabilities one can believe, and the threshold at which to act; fitted on validation only."""
+"""Calibration of logits to probabilities, and the threshold of a call; fitted on validation images only."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +21,8 @@ def probability(logits: ArrayLike, temperature: float = 1.0, offset: float = 0.0
 def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> tuple[float, float]:
     """Offset and temperature that minimise the log loss: Platt scaling (1999), as offset before temperature.
 
-    Classes that were weighed alike, and smoothed labels, leave the logit of even odds somewhere else than at 0, so a
-    temperature (Guo et al. 2017) alone cannot calibrate. The temperature stays within 0.05 to 20.
+    Balanced class weights and smoothed labels move the logit of even odds away from 0, so a temperature alone (Guo et
+    al. 2017) cannot calibrate. The temperature stays within 0.05 to 20.
 
     Raises:
         DataError: one class only.
@@ -39,7 +39,7 @@ def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> tuple[float, float]
 
 
 def _targets(labels: ArrayLike) -> Floats:
-    """Platt's (1999) smoothed targets: separable validation images do not make a model sure of everything."""
+    """Platt's (1999) smoothed targets: validation images that are separable do not make probabilities 0 and 1."""
     positive = _both_classes(labels)
     count, rest = positive.sum(), (~positive).sum()
     target: Floats = np.where(positive, (count + 1) / (count + 2), 1 / (rest + 2))
@@ -51,16 +51,16 @@ def _log_loss(target: Floats, logits: Floats) -> float:
 
 
 def pick_threshold(labels: ArrayLike, probabilities: ArrayLike, target_sensitivity: float) -> float:
-    """The highest threshold whose sensitivity reaches a target: the most specificity to be had at that sensitivity.
+    """The highest threshold whose sensitivity reaches a target, so the one with the best specificity.
 
-    It lies halfway to the next lower probability, so that rounding on another machine does not move a call.
+    It lies halfway to the next lower probability, so that rounding on another machine does not change a call.
 
     Raises:
         DataError: one class only.
     """
     positive, scores = _both_classes(labels), np.asarray(probabilities, np.float64)
     positives = np.sort(scores[positive])[::-1]
-    # So many positives must be called; the tolerance is for 0.95 * 20, which is a little more than 19.
+    # So many positives must be called. The tolerance is for products like 0.95 * 20, which is a little more than 19.
     needed = max(1, int(np.ceil(target_sensitivity * len(positives) - 1e-9)))
     highest = positives[needed - 1]
     lower = scores[scores < highest].max(initial=0.0)
@@ -68,21 +68,21 @@ def pick_threshold(labels: ArrayLike, probabilities: ArrayLike, target_sensitivi
 
 
 def probability_bins(probabilities: NDArray[np.float64], bins: int = BINS) -> NDArray[np.intp]:
-    """Number of the equal-width bin that each probability (n,) falls into, 0 to bins - 1."""
+    """The equal-width bin of each probability (n,), 0 to bins - 1."""
     return np.clip((probabilities * bins).astype(np.intp), 0, bins - 1)
 
 
 def calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -> float:
-    """Expected calibration error: mean gap between probability and share of pneumonia over equal-width bins."""
+    """Expected calibration error (Naeini et al. 2015): mean gap of probability and share of pneumonia over bins."""
     positive, scores = np.asarray(labels, bool), np.asarray(probabilities, np.float64)
     gaps = np.bincount(probability_bins(scores, bins), weights=scores - positive, minlength=bins)
     return float(np.abs(gaps).sum() / len(scores))
 
 
 def calibration_slope(labels: ArrayLike, logits: ArrayLike) -> float | None:
-    """Slope of the label's log odds over the logit (Cox 1958): 1 is right, below 1 too sure.
+    """Slope of the label's log odds over the logit (Cox 1958): 1 is calibrated, below 1 overconfident.
 
-    None where it does not exist: one class only, or classes that the logit separates.
+    None where it is not defined: one class only, or classes that the logit separates.
     """
     from sklearn.linear_model import LogisticRegression
 

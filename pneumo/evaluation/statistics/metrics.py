@@ -1,7 +1,8 @@
-"""Measures of a binary classifier with patient-wise bootstrap intervals; plain numpy.
+"""Measures of a binary classifier with patient-wise bootstrap intervals.
 
-A statistic takes weights (b, n), one weight per image in each of b resamples, and returns (b,): so thousands of
-resamples are a few array operations. Weights of one give the measure itself.
+A statistic takes weights (b, n), one weight for each image in each of b resamples, and returns (b,). Weights of one
+give the measure itself. Not by scikit-learn, which takes one resample a call: here 2,000 are a few array operations.
+Tests compare each measure with scikit-learn's, where it has one.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,8 @@ Booleans = NDArray[np.bool_]
 Statistic = Callable[[Floats], Floats]
 RESAMPLES = 2000
 LEVEL = 0.95
-_BEYOND = 10  # resamples beyond either end of an interval, below which that end is not read off them
-_CELLS = 2**22  # of a block of weights, to bound memory for large sets
+_BEYOND = 10  # resamples that must lie beyond an end of an interval for it to be their quantile
+_CELLS = 2**22  # of a block of weights; limits memory for large sets
 
 
 def interval(
@@ -27,8 +28,8 @@ def interval(
 ) -> Interval:
     """A measure with its percentile interval over resampled patients (Efron and Tibshirani 1993).
 
-    A level whose ends lie beyond what the resamples resolve (fewer than 10 outside either end) gets the normal interval
-    with the resamples' standard error (same source, chapter 12).
+    If fewer than 10 resamples lie beyond an end at this level, the interval is the normal one with the resamples'
+    standard error (same source, chapter 12).
 
     Raises:
         DataError: the measure is not defined on these images, or on none of the resamples.
@@ -55,7 +56,7 @@ def _ends(value: float, values: Floats, level: float) -> tuple[float, float]:
 
 
 def resampled(statistic: Statistic, patients: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """The statistic on each resample of patients (drawn with replacement, all of a patient's images together)."""
+    """The statistic of each resample (b,); patients are drawn with replacement, each with all images."""
     codes = np.unique(np.asarray(patients), return_inverse=True)[1]
     count, random = int(codes.max()) + 1, np.random.default_rng(seed)
     block = max(1, _CELLS // len(codes))
@@ -92,7 +93,7 @@ def average_precision_statistic(labels: ArrayLike, scores: ArrayLike) -> Statist
 
 
 def operating_shares(labels: ArrayLike, called: ArrayLike) -> dict[str, tuple[Booleans, Booleans]]:
-    """Measures at an operating point as (hits, among which images); labels and calls are boolean, true is pneumonia."""
+    """Measures at an operating point as pairs (hits, among which images), each bool (n,); true is pneumonia."""
     positive, called = np.asarray(labels, bool), np.asarray(called, bool)
     return {
         "sensitivity": (called, positive),
@@ -112,10 +113,10 @@ def f1_statistic(labels: ArrayLike, called: ArrayLike) -> Statistic:
 def calibration_error_statistic(
     labels: ArrayLike, probabilities: ArrayLike, share: float | None = None, bins: int = BINS
 ) -> Statistic:
-    """Expected calibration error as of `calibration.calibration_error`, as if `share` of the images had pneumonia.
+    """Expected calibration error, see `calibration.calibration_error`, as if `share` of the images had pneumonia.
 
-    Both classes are weighed to that share (None: their own), so a set that was collected half and half can tell how
-    good probabilities are where pneumonia is rare. NaN with one class only.
+    Both classes are weighted to that share (None: their own), so that a set that was collected half and half can tell
+    how good probabilities are where pneumonia is rare. NaN with one class only.
     """
     positive, scores = np.asarray(labels, bool), np.asarray(probabilities, np.float64)
     binned = (probability_bins(scores, bins)[:, None] == np.arange(bins)).astype(np.float64)
@@ -132,12 +133,12 @@ def calibration_error_statistic(
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """ROC AUC of all images alike; NaN with one class only."""
+    """ROC AUC with equal weights; NaN with one class only."""
     return float(auc_statistic(labels, scores)(np.ones((1, len(np.asarray(labels)))))[0])
 
 
 def _sums_by_score(labels: ArrayLike, scores: ArrayLike) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """Weights of positives and of negatives summed per distinct score, ascending: each (b, distinct scores)."""
+    """Sums of the weights of positives and of negatives by score, ascending, each (b, distinct scores)."""
     positive, scores = np.asarray(labels, bool), np.asarray(scores, np.float64)
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf) > 0) if len(scores) else np.zeros(0, int)

@@ -8,13 +8,13 @@ from pneumo.evaluation.statistics.metrics import LEVEL, auc_statistic, interval
 from pneumo.records.base import Interval, Record
 
 Floats = NDArray[np.float64]
-RESAMPLES = 10_000  # more than for one model's figures, because a level beyond 95 % lies further out
+RESAMPLES = 10_000  # more than for one model's figures, because levels above 95 % need more
 
 
 class Comparison(Record):
-    """Difference of ROC AUCs, first minus second, with intervals of a level (0.95: 95 %).
+    """Difference of ROC AUCs, first minus second, with intervals at a level (0.95 is 95 %).
 
-    `delong` treats images as independent; `bootstrap` keeps a patient's images together and is the one to act on.
+    `delong` treats images as independent. `bootstrap` keeps a patient's images together; decisions are made by it.
     """
 
     first: float
@@ -62,7 +62,7 @@ def compare(
 def delong_covariance(labels: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
     """AUCs (k,) and their covariance (k, k) of k models' scores (k, n) by DeLong, DeLong and Clarke-Pearson (1988).
 
-    The fast algorithm by midranks of Sun and Xu, IEEE Signal Processing Letters 21 (2014).
+    By the fast algorithm with midranks of Sun and Xu, IEEE Signal Processing Letters 21 (2014).
     """
     from scipy.stats import rankdata
 

@@ -1,4 +1,4 @@
-"""Intervals of shares, such as sensitivity, that are not empty where every image is a hit, or none is."""
+"""Intervals of shares, such as sensitivity, that have a width even if all images are hits, or none."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,10 +32,14 @@ def share_interval(hits: ArrayLike, among: ArrayLike, patients: ArrayLike) -> In
 
 
 def effective_size(hits: ArrayLike, images: ArrayLike) -> float:
-    """How many independent images those of patients are worth, given each patient's hits and images; at most all.
+    """Number of independent images that tell as much as those of the patients; at most the number of images.
 
-    Images over their design effect, with Korn and Graubard's correction for few patients. Where all or none are hits
-    it cannot be seen how alike a patient's images are, and a patient counts as one.
+    It is the number of images over the design effect, with Korn and Graubard's correction for few patients. If all or
+    none are hits, the design effect cannot be estimated, and each patient counts as one image.
+
+    Args:
+        hits: of each patient, (patients,).
+        images: of each patient, (patients,).
     """
     from scipy.stats import t
 

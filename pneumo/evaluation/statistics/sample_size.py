@@ -1,17 +1,17 @@
-"""How many patients a labelled set needs so that a measure is known well enough."""
+"""How many patients a labelled set needs for a measure to be known well enough."""
 
 import math
 from statistics import NormalDist
 
 from pneumo.records.base import Record
 
-Z = NormalDist().inv_cdf(0.975)  # of a 95 % interval
+Z = NormalDist().inv_cdf(0.975)  # normal quantile of a 95 % interval
 
 
 class Need(Record):
-    """Patients of each class needed to know a measure at its limit within `wanted`, and what there is instead.
+    """Patients of each class needed to know a measure at its limit within `wanted`, and how many there are.
 
-    `gives` is the half-width of the 95 % interval that the set gives at the limit; all of them in 0 to 1.
+    `gives` is the half-width of the 95 % interval that the set gives at the limit; all in 0 to 1.
     """
 
     measure: str
@@ -24,7 +24,7 @@ class Need(Record):
 
 
 def share_need(measure: str, limit: float, wanted: float, has: int, pneumonia: bool) -> Need:
-    """Of a sensitivity (among `has` patients with pneumonia) or a specificity (among `has` normal ones).
+    """Need for a sensitivity (among `has` patients with pneumonia) or a specificity (among `has` normal ones).
 
     n = z^2 p (1 - p) / d^2 (Buderer 1996), with the limit as p and the wanted half-width as d.
     """
@@ -36,9 +36,9 @@ def share_need(measure: str, limit: float, wanted: float, has: int, pneumonia: b
 
 
 def area_need(measure: str, limit: float, wanted: float, normal: int, pneumonia: int) -> Need:
-    """Of a ROC AUC, with as many normal patients to one with pneumonia as the set has.
+    """Need for a ROC AUC, at the set's ratio of normal patients to those with pneumonia.
 
-    Solves z SE = d for the patients with pneumonia, SE by `area_error`.
+    Solves z SE = d for the number of patients with pneumonia, with SE by `area_error`.
     """
     ratio, error = normal / pneumonia, wanted / Z
     spread, sick, well = _area_parts(limit)
@@ -52,7 +52,7 @@ def area_need(measure: str, limit: float, wanted: float, normal: int, pneumonia:
 
 
 def area_error(area: float, normal: int, pneumonia: int) -> float:
-    """Standard error of a ROC AUC (Hanley and McNeil 1982, by their negative exponential approximation)."""
+    """Standard error of a ROC AUC (Hanley and McNeil 1982, negative exponential approximation)."""
     spread, sick, well = _area_parts(area)
     return math.sqrt((spread + (pneumonia - 1) * sick + (normal - 1) * well) / (normal * pneumonia))
 

@@ -1,4 +1,4 @@
-"""`pneumo doctor`: everything a run needs, checked in seconds, with what to do about each thing that is wrong."""
+"""`pneumo doctor`: checks in seconds all that a run needs, and says what to do about whatever is wrong."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 
 def examine(settings: Settings, checks: Sequence[tuple[str, Check]] = CHECKS) -> tuple[Row, ...]:
-    """Run every check at the same time; one that raises is a failed row with its sentence."""
+    """Run all checks at the same time; one that raises becomes a failed row with its message."""
     with ThreadPoolExecutor(len(checks)) as pool:
         return tuple(pool.map(lambda check: _examined(check[0], check[1], settings), checks))
 
@@ -41,7 +41,7 @@ def require(rows: Sequence[Row]) -> None:
     """Raise if a check failed; warnings pass.
 
     Raises:
-        ServiceError: what failed, and what to do about each.
+        ServiceError: names each failed check and what to do about it.
     """
     failed = [f"{row.what}: {row.found} ({row.advice})" for row in rows if row.state == "failed"]
     if failed:
@@ -49,10 +49,10 @@ def require(rows: Sequence[Row]) -> None:
 
 
 def require_space(needed: int, home: Path) -> None:
-    """Raise if the disk cannot hold what a run is going to write.
+    """Stop if the disk cannot hold what a run will write.
 
     Raises:
-        ServiceError: with the figures.
+        ServiceError: says how much is needed and how much is free.
     """
     free = machine.free_bytes(home)
     if free < needed:

@@ -19,15 +19,15 @@ from pneumo.training.candidates.presets import preset
 from pneumo.training.candidates.spec import parse_backbones
 from pneumo.training.networks.backbones import module_of
 
-SECONDS = 5.0  # for one answer
-USUAL_IMAGES = 6000  # the size of the data set that pneumo is made for
-LARGEST_SKEW = 30.0  # seconds; S3 refuses signatures at 900
+SECONDS = 5.0  # seconds to wait for an answer
+USUAL_IMAGES = 6000  # images of the data set that pneumo is made for
+LARGEST_SKEW = 30.0  # seconds; S3 refuses a signature that is 900 s off
 KERAS_CACHE = Path("~/.keras/models")
 USUAL, DRAWN = preset("standard", synthetic=False), preset("standard", synthetic=True)
 
 
 def packages(settings: Settings) -> Row:
-    """Whether what is installed is what pneumo asks for."""
+    """Whether the installed packages are those that pneumo requires."""
     from packaging.requirements import Requirement
 
     wrong = []
@@ -35,7 +35,7 @@ def packages(settings: Settings) -> Row:
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             version = version_of(requirement.name)
             if version is None or version not in requirement.specifier:
-                wrong.append(f"{requirement} is asked for, {version or 'none'} is installed")
+                wrong.append(f"{requirement} is required, {version or 'none'} is installed")
     if wrong:
         return Row(state="failed", found="; ".join(wrong), advice="run `make train` again, it installs what is missing")
     names = ("pneumo", "prefect", "mlflow", "tensorflow", "keras")
@@ -49,13 +49,13 @@ def weights(settings: Settings) -> Row:
     wanted = [backbone.name for backbone in parse_backbones(USUAL.backbones)]
     missing = [name for name in wanted if not any(re.search(rf"{module_of(name)}_(?!v\d)", file) for file in names)]
     if missing:
-        advice = "have a network at the first run, or give WEIGHTS=folder"
+        advice = "connect to a network for the first run, or give WEIGHTS=folder"
         return Row(found=f"Keras will fetch {', '.join(missing)}", advice=advice)
     return Row(found=f"of {', '.join(wanted)} in {folder}")
 
 
 def disk(settings: Settings) -> Row:
-    """Free space against what a run on the usual data set writes."""
+    """Compare free disk space with what a run on the usual data set writes."""
     free = free_bytes(settings.home)
     needed = estimate.disk(USUAL_IMAGES, USUAL.size, USUAL.backbones)
     least = estimate.disk(480, DRAWN.size, DRAWN.backbones)
@@ -65,7 +65,7 @@ def disk(settings: Settings) -> Row:
 
 
 def memory(settings: Settings) -> Row:
-    """Free memory against what one training needs."""
+    """Compare free memory with what one training needs."""
     free, needed = psutil.virtual_memory().available, estimate.memory(USUAL.size)
     found = f"{free / estimate.GIB:.1f} GiB free, {needed / estimate.GIB:.1f} for a training at {USUAL.size} pixels"
     if free < needed:
@@ -74,7 +74,7 @@ def memory(settings: Settings) -> Row:
 
 
 def gpu(settings: Settings) -> Row:
-    """Whether there is a GPU, and what TensorFlow needs to use it."""
+    """Whether there is a GPU, and whether TensorFlow can use it."""
     devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
     if not devices:
         return Row(found=f"none; training uses {psutil.cpu_count()} CPU cores")
@@ -85,7 +85,7 @@ def gpu(settings: Settings) -> Row:
 
 
 def clock(settings: Settings) -> Row:
-    """The clock here against those of the servers; S3 refuses signatures that are minutes off."""
+    """Compare this machine's clock with those of the servers; S3 refuses signatures that are minutes off."""
     skews = [skew for url in _servers(settings) if (skew := _skew(url)) is not None]
     if not skews:
         return Row(state="warning", found="no server told its time", advice="run `pneumo up`")
@@ -96,7 +96,7 @@ def clock(settings: Settings) -> Row:
 
 
 def free_bytes(home: Path) -> int:
-    """Free space where the state folder is, or is going to be."""
+    """Free bytes on the disk of the state folder."""
     place = next(folder for folder in (home, *home.parents) if folder.exists())
     return shutil.disk_usage(place).free
 
@@ -110,12 +110,12 @@ def _skew(url: str) -> float | None:
     try:
         date = httpx.get(url, timeout=SECONDS).headers.get("date")
     except httpx.HTTPError:
-        return None  # another row says so
+        return None  # another check reports it
     return parsedate_to_datetime(date).timestamp() - time.time() if date else None
 
 
 def version_of(name: str) -> str | None:
-    """Version of an installed package, also under the name of its build for CPUs."""
+    """Version of an installed package or of its build for CPUs; None if neither is there."""
     for spelling in (name, f"{name}-cpu"):
         try:
             return metadata.version(spelling)

@@ -1,4 +1,4 @@
-"""A check's outcome."""
+"""Outcome of a check."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ State = Literal["ok", "warning", "failed"]
 
 
 class Row(Record):
-    """What was looked at, its state, what was found, what to do."""
+    """What was checked, its state, what was found, and what to do."""
 
     what: str = ""
     state: State = "ok"

@@ -1,4 +1,4 @@
-"""Checks of Prefect, MLflow and S3; nothing here imports any of them but boto3."""
+"""Checks of Prefect, MLflow and S3; nothing here imports prefect or mlflow."""
 
 import os
 import uuid
@@ -15,11 +15,11 @@ from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.settings import Settings
 from pneumo.tracking import complaint, store
 
-SECONDS = 5.0  # for one answer
+SECONDS = 5.0  # seconds to wait for an answer
 
 
 def prefect_server(settings: Settings) -> Row:
-    """Whether Prefect answers, and is the version that this installation talks to."""
+    """Whether Prefect answers, and has the version of this installation."""
     api = _api(settings)
     there, here = api.version(), version_of("prefect")
     if there != here:
@@ -28,7 +28,7 @@ def prefect_server(settings: Settings) -> Row:
 
 
 def worker(settings: Settings) -> Row:
-    """Whether a worker of the pool is alive."""
+    """Whether a worker of the pool is online."""
     online = _api(settings).workers_online()
     if not online:
         return Row(state="warning", found="none is online: runs would wait", advice="run `pneumo up`")
@@ -45,7 +45,7 @@ def deployments(settings: Settings) -> Row:
 
 
 def mlflow_server(settings: Settings) -> Row:
-    """Whether MLflow's API answers to this host name."""
+    """Whether MLflow's API answers at this host name."""
     wrong = complaint(settings.tracking_uri)
     if wrong is None:
         return Row(found=settings.tracking_uri)
@@ -54,7 +54,7 @@ def mlflow_server(settings: Settings) -> Row:
 
 
 def mlflow_database(settings: Settings) -> Row:
-    """Whether the schema is the installed MLflow's; a server elsewhere refuses to start if its own is not."""
+    """Whether the database's schema is that of the installed MLflow; another server checks its own at the start."""
     if settings.tracking.uri or os.environ.get(access.DATABASE) or os.environ.get(access.ELSEWHERE):
         return Row(found="checked by the server when it starts")
     database = settings.home / "mlflow.db"
@@ -70,14 +70,14 @@ def artifacts_through_mlflow(settings: Settings) -> Row:
     wrong, left = store.artifact_round_trip(settings.tracking_uri, settings.tracking.experiment, SECONDS)
     if wrong:
         return Row(state="failed", found=wrong, advice="see the MLflow server's log, and its --artifacts-destination")
-    if left:  # S3 servers that want an MD5 sum refuse MLflow's way to delete; no run needs it
+    if left:  # S3 servers that require an MD5 sum refuse MLflow's way to delete; no run needs it
         advice = "`pneumo clean` deletes without MLflow; the reason is in the MLflow server's log"
         return Row(state="warning", found=f"written and read, but {left}", advice=advice)
     return Row(found="written, read, deleted")
 
 
 def artifacts_directly(settings: Settings) -> Row:
-    """Whether the place behind the server works without it, where it is known."""
+    """Whether the store behind the server works directly, if it is known here."""
     place = access.artifact_store(settings)
     if place is None:
         return Row(found="not known here: MLFLOW_ARTIFACTS_DESTINATION is not set")
@@ -90,7 +90,7 @@ def artifacts_directly(settings: Settings) -> Row:
 
 
 def data_storage(settings: Settings) -> Row:
-    """Whether data versions can be put, read and deleted with these credentials at this endpoint."""
+    """Whether objects can be written, read and deleted with these credentials at this endpoint."""
     if not settings.data.storage:
         return Row(found="not used: data.storage is empty")
     bucket = _bucket(settings.data.storage, settings.data.s3_endpoint)
@@ -98,7 +98,7 @@ def data_storage(settings: Settings) -> Row:
 
 
 def prefect_results(settings: Settings) -> Row:
-    """Whether Prefect's results lie where the data do: written as Prefect does, read as the data are."""
+    """Whether Prefect's results go to the server of the data: written as Prefect does, read as the data are."""
     name = results_block()
     if not name:
         return Row(found=f"on this machine: {RESULTS} is not set")
@@ -124,12 +124,12 @@ def _folder_round_trip(folder: Path) -> Row:
 
 
 def _bucket_round_trip(writer: Bucket, reader: Bucket) -> Row:
-    """Two clients of one bucket; the row says where the second one looked."""
+    """Write with one client and read with another; the row says where the second one looked."""
     key = reader.key(store.PROBE)
     try:
         _write_and_read(writer, reader, key)
     except DataError:
-        # Another doctor may have deleted it before it was read; nobody else knows this name.
+        # Another doctor may have deleted it before it was read, so try once more with a name that nobody else knows.
         key = reader.key(f"{uuid.uuid4().hex}-{store.PROBE}")
         _write_and_read(writer, reader, key)
     reader.delete(key)

@@ -1,7 +1,7 @@
-"""House-keeping: what is old and needed by nobody, and taking it away.
+"""House-keeping: find what is old and needed by nobody, and delete it.
 
-Never touched: a version that an alias points at and the one before it, their data sets, whatever is younger than a day,
-the newest `retention.runs` of everything, and whatever pneumo did not make: others' runs, models and versions.
+Never deleted: a version that an alias points at and the one before it, their data sets, whatever is younger than a day,
+the newest `retention.runs` of everything, and whatever pneumo did not make: runs, models and versions of others.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from pneumo.tracking import Tracker
 
 
 def plan(settings: Settings, still: Still) -> list[Removal]:
-    """All that could go, each with how; that looks once more, since hours may lie between plan and removal.
+    """All that could be deleted, each with a function that checks once more, since hours may have passed, and deletes.
 
-    While a training is under way caches and data versions are left alone, for it may be using them.
+    While a training runs, caches and dataset versions stay, because it may be using them.
 
     Args:
         settings: limits and places.
-        still: holds off promotions to a registered model and rollbacks while one of its versions is taken away.
+        still: keeps promotions and rollbacks of a registered model away while one of its versions is deleted.
 
     Raises:
         ServiceError: Prefect does not answer.
@@ -48,12 +48,12 @@ def plan(settings: Settings, still: Still) -> list[Removal]:
 
 
 def unknown(settings: Settings) -> list[Item]:
-    """What nobody seems to own, and what is for a person to judge: it is never taken away."""
+    """What nobody seems to own: a person must judge it, and it is never deleted here."""
     return list(artifacts.unknown_artifacts(Tracker.of(settings), settings))
 
 
 def words(items: list[Item], unknown: list[Item], outcome: str) -> str:
-    """One line: what was found or went, what became of it, and what was left for a person to judge."""
+    """One line: what was found or deleted, and what is left for a person to judge."""
     told = f"{len(items)} things, {_mib(items)}: {outcome}"
     if not unknown:
         return told
@@ -61,9 +61,9 @@ def words(items: list[Item], unknown: list[Item], outcome: str) -> str:
 
 
 def apply(removals: list[Removal], settings: Settings) -> list[Item]:
-    """Take things away, in order; stopped in the middle, the rest is found again the next time.
+    """Delete things in order; after a stop in the middle, the rest is found again the next time.
 
-    Returns what went; something that came to be needed after the plan stays.
+    Returns what was deleted; what has come to be needed since the plan stays.
     """
     gone = [item for item, remove in removals if remove()]
     purge(settings)
@@ -71,7 +71,7 @@ def apply(removals: list[Removal], settings: Settings) -> list[Item]:
 
 
 def purge(settings: Settings) -> None:
-    """Let MLflow forget the runs that house-keeping deleted a day ago, where its database is known here.
+    """Remove the runs that house-keeping deleted a day ago from MLflow's database, if it is known here.
 
     Raises:
         TrackingError: the database refused; the next house-keeping tries again.
@@ -79,7 +79,7 @@ def purge(settings: Settings) -> None:
     database = access.database(settings)
     if database:
         tracker = Tracker.of(settings)
-        tracker.forget_erased([tracker.experiment_id], database, YOUNGEST * DAY)
+        tracker.eraser.forget_erased([tracker.runs.experiment_id], database, YOUNGEST * DAY)
 
 
 def _mib(items: list[Item]) -> str:
@@ -87,7 +87,7 @@ def _mib(items: list[Item]) -> str:
 
 
 def _training(api: PrefectApi) -> bool:
-    # One that waits for approval is paused, and needs its data, too.
+    # A run that waits for approval is paused, and still needs its data.
     return any(run["work_queue_name"] == TRAINING_QUEUE for run in api.runs((*UNDER_WAY, "PAUSED")))
 
 
@@ -102,7 +102,7 @@ def _digests(tracker: Tracker, settings: Settings) -> frozenset[str]:
 def _old_data(settings: Settings, digests: files.Digests) -> Iterator[Removal]:
     keep = digests()
     if not settings.data.storage or not keep:
-        return  # without any champion the registry is new, or another one: nothing tells what is needed
+        return  # without any champion the registry is new or another one, and it is not known what is needed
     now = datetime.now(UTC)
     before = now - timedelta(days=settings.retention.days)
     versions, shards = old_objects.surplus(settings.data, keep, settings.retention.runs, before)

@@ -1,4 +1,4 @@
-"""Artifacts in the store behind MLflow: what removed runs left, and what MLflow knows nothing of."""
+"""Artifacts in the store behind MLflow: those that deleted runs left, and those that MLflow does not know."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from pneumo.tracking.erase import Owner, owner_of
 
 @dataclass
 class Group:
-    """The files of one owner: their names, bytes, and the newest change in seconds since 1970."""
+    """The files of one owner: their names, bytes, and the time of the newest change in seconds since 1970."""
 
     owner: Owner
     names: list[str] = field(default_factory=list)
@@ -26,12 +26,12 @@ class Group:
 
     @property
     def days(self) -> float:
-        """Since the newest change."""
+        """Days since the newest change."""
         return (time.time() - self.changed) / DAY
 
 
 def left_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Removal]:
-    """Files of runs and models that house-keeping removed, as one that was killed may leave them."""
+    """Files of runs and models that house-keeping deleted, as a killed house-keeping may leave them."""
     place = access.artifact_store(settings)
     ids = _erased(tracker) if place else set()
     if place is None or not ids:
@@ -45,7 +45,7 @@ def left_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Removal]:
 
 
 def _sweep(tracker: Tracker, owner: Owner, remove: Callable[[], None]) -> bool:
-    """Take an owner's files away, unless somebody has restored it meanwhile."""
+    """Delete an owner's files, unless somebody has restored the run or model meanwhile."""
     if owner.id not in _erased(tracker):
         return False
     remove()
@@ -53,22 +53,22 @@ def _sweep(tracker: Tracker, owner: Owner, remove: Callable[[], None]) -> bool:
 
 
 def _erased(tracker: Tracker) -> set[str]:
-    """Runs and models that house-keeping removed."""
-    erased = tracker.erased([tracker.experiment_id])
+    """Ids of runs and models that house-keeping deleted."""
+    erased = tracker.eraser.erased([tracker.runs.experiment_id])
     return {*erased, *chain.from_iterable(erased.values())}
 
 
 def unknown_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Item]:
     """Files in MLflow's form whose run or model its database does not know, not even as deleted.
 
-    They are told, never removed: to a database that was restored from an older copy, or is a new one, the newest models
-    look the same. What is not in MLflow's form is not looked at.
+    They are listed, never deleted: for a new database, or one restored from an older copy, the newest models look just
+    like that. Files in other places are ignored.
     """
     place = access.artifact_store(settings)
     if place is None:
         return
     for group in _groups(place, _bucket(place, settings)):
-        if group.days > YOUNGEST and not tracker.knows(group.owner):
+        if group.days > YOUNGEST and not tracker.eraser.knows(group.owner):
             yield Item(kind="unknown artifacts", name=group.owner.folder, days=group.days, bytes=group.bytes)
 
 

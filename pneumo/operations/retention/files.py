@@ -1,4 +1,4 @@
-"""Old files of the state folder: caches, checkpoints, reports, logs, and what killed processes left."""
+"""Old files of the state folder: caches, checkpoints, reports, logs, and leftovers of killed processes."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pneumo.data.store.versions import list_versions, version_folder
 from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
 from pneumo.sections import Retention
 
-Digests = Callable[[], Collection[str]]  # of the data sets that are needed now
+Digests = Callable[[], Collection[str]]  # gives the digests of the data sets that are needed now
 STAGES = "cache/[!.]*/[!.]*"
 PLACES: tuple[tuple[Kind, str], ...] = (
     ("cache", STAGES),
@@ -24,9 +24,9 @@ LEFT_OVER = ("cache/*/.*", "cache/.*", "cache/s3/**/.*.part", "cache/pulled/**/.
 
 
 def old_files(home: Path, limits: Retention, digests: Digests) -> Iterator[Removal]:
-    """Whatever was not used for so long, and is no part of the data sets with these digests.
+    """Whatever was not used for `retention.days` and is no part of the data sets with these digests.
 
-    A lock stays: taking one away while somebody holds it lets a second one in.
+    Lock files stay: if one is deleted while somebody holds it, another can take it as well.
     """
     needed = _needed(home, digests())
     for kind, pattern in PLACES:
@@ -40,12 +40,12 @@ def old_files(home: Path, limits: Retention, digests: Digests) -> Iterator[Remov
 
 
 def _is_old(place: Path, days: float, needed: list[Path]) -> bool:
-    """Whether it is unused for longer, no part of what is needed, and not of a flow run that a process has claimed."""
+    """Whether it is unused for longer than `days`, not needed, and not of a claimed flow run."""
     return not _holds(place, needed) and not (place / "process.json").exists() and _days(place) > days
 
 
 def long_logs(home: Path, limits: Retention) -> Iterator[Removal]:
-    """Logs of the servers that have grown too long; they lose their beginning, and go on being written to."""
+    """Logs of the servers that are too long; their beginning is cut off while the servers go on writing."""
     most = int(limits.log_mb * 2**20)
     for file in sorted(home.glob("services/*.log")):
         size = file.stat().st_size
@@ -61,7 +61,7 @@ def size_of(place: Path) -> int:
 
 
 def _needed(home: Path, digests: Collection[str]) -> list[Path]:
-    """Folders of data sets: the manifest, and the images where they lie in the cache."""
+    """Folders of data sets: the manifest, and the images if they are in the cache."""
     folders = [version_folder(home, digest) for digest in digests]
     roots = [version.root for version in list_versions(home) if version.digest in digests]
     return [*folders, *roots]
@@ -72,7 +72,7 @@ def _holds(place: Path, needed: list[Path]) -> bool:
 
 
 def _days(place: Path) -> float:
-    """Since the newest change of a folder or of a file in it."""
+    """Days since the newest change of a folder or of a file in it."""
     changes = [place.stat().st_mtime, *(entry.stat(follow_symlinks=False).st_mtime for entry in _entries(place))]
     return (time.time() - max(changes)) / DAY
 
@@ -87,7 +87,7 @@ def _removal(kind: Kind, place: Path, home: Path, days: float, digests: Digests)
 
 
 def _remove(place: Path, home: Path, days: float, digests: Digests) -> bool:
-    """Rename first, so that a kill in the middle leaves nothing half under its name."""
+    """Delete a folder; it is renamed first, so that a kill leaves nothing incomplete under its name."""
     if not place.exists() or not _is_old(place, days, _needed(home, digests())):
         return False
     doomed = place.with_name(f".{place.name}.removed")
@@ -97,7 +97,7 @@ def _remove(place: Path, home: Path, days: float, digests: Digests) -> bool:
 
 
 def _cut(file: Path, most: int) -> bool:
-    """Keep the end; the server writes on at the end whatever the length, because it opened the file to append."""
+    """Keep the end of a log; the server goes on writing at the end, because it opened the file to append."""
     if file.stat().st_size <= most:
         return False
     with file.open("r+b") as stream:

@@ -1,4 +1,4 @@
-"""One thing that house-keeping may take away."""
+"""One thing that house-keeping may delete."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,7 +13,7 @@ Kind = Literal[
 
 
 class Item(Record):
-    """What it is, where, how old in days, and how many bytes it holds (0 where that is not known)."""
+    """What it is, where, how old in days, and how many bytes it has (0 if not known)."""
 
     kind: Kind
     name: str
@@ -21,8 +21,8 @@ class Item(Record):
     bytes: int = 0
 
 
-Remove = Callable[[], bool]  # looks once more, and takes it away unless it is needed by now; whether it went
+Remove = Callable[[], bool]  # checks once more, deletes it unless it is needed now, and returns whether it did
 Removal = tuple[Item, Remove]
-Still = Callable[[str], AbstractContextManager[None]]  # nobody promotes to a registered model, or rolls back, meanwhile
+Still = Callable[[str], AbstractContextManager[None]]  # keeps promotions and rollbacks of a model away
 DAY = 86400.0
-YOUNGEST = 1.0  # days; nothing younger is ever taken
+YOUNGEST = 1.0  # days; nothing younger is ever deleted

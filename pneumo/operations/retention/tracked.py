@@ -28,7 +28,7 @@ IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")  # of logged models and runs, i
 
 
 class Needed(Record):
-    """What no house-keeping touches: versions by (model, number), runs and logged models by id, data sets by digest."""
+    """What house-keeping never deletes: versions by (model, number), runs and logged models by id, data by digest."""
 
     versions: frozenset[tuple[str, str]]
     runs: frozenset[str]
@@ -36,21 +36,21 @@ class Needed(Record):
 
 
 def needed(tracker: Tracker, settings: Settings) -> Needed:
-    """The aliased versions of both models, the one before each, the newest ones, and all that these rest on.
+    """Versions with an alias, the one before each, the newest ones, and all that these depend on.
 
-    Versions that pneumo did not register are all needed, under whatever name: their files may be those of a run here.
+    Versions that pneumo did not register are all needed, whatever their name: their files may belong to a run here.
     """
     kept: list[ModelVersion] = []
     protected: list[ModelVersion] = []
     for name in _names(settings):
-        versions = tracker.versions(name)
-        aliased = set(tracker.aliases(name).values())
+        versions = tracker.registry.versions(name)
+        aliased = set(tracker.registry.aliases(name).values())
         before = {one.version for one, other in pairwise(versions) if other.version in aliased}
         protected += [version for version in versions if version.version in aliased | before]
         ours = [version for version in versions if _ours(version, settings)]
         kept += ours[-settings.retention.runs :]
         kept += [version for version in ours if _days(version.created) <= settings.retention.days]
-    others = [version for version in tracker.every_version() if not _ours(version, settings)]
+    others = [version for version in tracker.registry.every_version() if not _ours(version, settings)]
     every = [*protected, *kept, *others]
     last = last_success(tracker, None)
     evidence = _evidence(tracker, settings, every)
@@ -62,9 +62,9 @@ def needed(tracker: Tracker, settings: Settings) -> Needed:
 
 
 def old_versions(tracker: Tracker, settings: Settings, keep: Needed, still: Still) -> Iterator[Removal]:
-    """Versions that pneumo registered and that nothing points at."""
+    """Versions that pneumo registered and that nothing needs."""
     for name in _names(settings):
-        for version in tracker.versions(name):
+        for version in tracker.registry.versions(name):
             if (name, version.version) not in keep.versions:
                 item = Item(kind="registered version", name=f"{name} {version.version}", days=_days(version.created))
                 yield item, partial(_delete, tracker, settings, version, still)
@@ -74,7 +74,7 @@ def _delete(tracker: Tracker, settings: Settings, version: ModelVersion, still: 
     with still(version.name):
         if (version.name, version.version) in needed(tracker, settings).versions:
             return False
-        tracker.delete_version(version.name, version.version)
+        tracker.registry.delete_version(version.name, version.version)
     return True
 
 
@@ -146,7 +146,7 @@ def _made(run: Run) -> bool:
 
 
 def _rested_on(versions: list[ModelVersion]) -> Iterator[str]:
-    """Runs and logged models that hold the files of these versions, or that came to them."""
+    """Runs and logged models that hold the files of these versions, or led to them."""
     for version in versions:
         yield from (version.run_id, version.tags.get("pipeline.run", ""), *IDS.findall(version.source))
 

@@ -1,1 +1,1 @@
-"""Acceptance testing of a registered version at a place."""
+"""Acceptance tests of a registered version at a place."""

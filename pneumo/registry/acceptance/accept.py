@@ -1,4 +1,4 @@
-"""Acceptance at a place: does a registered version work there, and with which operating point."""
+"""Acceptance at a place: whether a registered version works there, and with which operating point."""
 
 import json
 import tempfile
@@ -26,7 +26,7 @@ from pneumo.serving.fresh_process.client import needs_embeddings
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
-FOLDER = "accept"  # of the run
+FOLDER = "accept"  # artifact folder of the run
 REPORT = f"{FOLDER}/report.json"
 
 
@@ -40,25 +40,25 @@ def accept(
     synthetic: bool = False,
     run_id: str | None = None,
 ) -> Acceptance:
-    """Measure a version on labelled images of a place; with a new operating point, register it as a version more.
+    """Measure a version on labelled images of a place; with a new operating point, register it as a new version.
 
-    `calibrate` images, drawn by patient, fit offset, temperature and threshold; the others are judged. `prevalence`
-    moves probabilities to that share of pneumonia. With both, the point is fitted first and moved then.
+    `calibrate` images, drawn by patient, fit offset, temperature and threshold; the other images judge. `prevalence`
+    adjusts probabilities to that share of pneumonia. With both, the operating point is first fitted and then adjusted.
 
     Args:
-        source: labelled images of the place; see `pneumo.data.sources.schemes.ingest`.
+        source: labelled images of the place, as for `pneumo.data.sources.schemes.ingest`.
         settings: limits and names.
         home: state folder.
         model: models:/name/version or models:/name@alias; empty: the champion.
-        calibrate: how many of the images.
-        prevalence: share of pneumonia at the place, in 0 to 1; empty: as among the images.
-        synthetic: the champion of the drawn images.
-        run_id: MLflow run that keeps the evidence, ended by whoever began it; empty: one of its own.
+        calibrate: number of images that fit the operating point; empty: none.
+        prevalence: share of pneumonia at the place, between 0 and 1; empty: that of the images.
+        synthetic: whether the champion of the drawn images is meant.
+        run_id: MLflow run that keeps the evidence and that the caller ends; empty: a new run.
 
     Raises:
-        DataError: the set cannot answer the question; the sentence says why.
+        DataError: the set cannot judge the version; the message says why.
         ModelError: the version takes embeddings and no images.
-        PromotionError: no champion, a version of other software, or the new one does not say what it should.
+        PromotionError: there is no champion, other software registered the version, or the new one scores wrongly.
         TrackingError: MLflow does not answer.
     """
     if prevalence is not None and not 0 < prevalence < 1:
@@ -73,18 +73,18 @@ def accept(
         drawn = measuring.draw(place.rows, calibrate) if calibrate else np.zeros(len(place.rows), bool)
         new = _new_point(asked, place.rows[drawn], prevalence, settings.promotion)
         found = _measure(asked, place, drawn, new, prevalence, settings)
-        run = run_id or tracker.start_run(f"accept {found.name}", tags={"stage": "accept"})
+        run = run_id or tracker.runs.start(f"accept {found.name}", tags={"stage": "accept"})
         if not run_id:
-            undo.callback(tracker.finish, run, "FAILED", "the acceptance was undone")
-        found = found.model_copy(update={"run_url": tracker.run_url(run)})
-        tracker.set_tags(run, _tags(found))
+            undo.callback(tracker.runs.finish, run, "FAILED", "the acceptance was undone")
+        found = found.model_copy(update={"run_url": tracker.runs.url(run)})
+        tracker.runs.set_tags(run, _tags(found))
         _log(tracker, run, found, place.rows.assign(calibrated_on=drawn))
         if new:
             fitted = new_version.New(new[0], new[1], place.rows[drawn], place.rows[~drawn], place.inventory)
             found = new_version.register(tracker, asked, fitted, found, run, settings, home, undo)
-        tracker.log_text(run, json.dumps(found.model_dump(mode="json"), indent=1), REPORT)
+        tracker.log.text(run, json.dumps(found.model_dump(mode="json"), indent=1), REPORT)
         if not run_id:
-            tracker.finish(run)
+            tracker.runs.finish(run)
         undo.pop_all()
     return found
 
@@ -92,7 +92,7 @@ def accept(
 def _new_point(
     asked: Subject, rows: pd.DataFrame, prevalence: float | None, policy: Promotion
 ) -> tuple[Operating, float] | None:
-    """The new operating point and the share of pneumonia that it is for; None if the version's own is kept."""
+    """The new operating point with its share of pneumonia; None if the version's own is kept."""
     if rows.empty and prevalence is None:
         return None
     operating, share = asked.operating, asked.share
@@ -150,7 +150,7 @@ def _measure(
 
 
 def _shift(asked: Subject, name: str, rows: pd.DataFrame) -> tuple[str, ...]:
-    """What a shift audit says of the place's images; nothing where the version's manifest is too old to tell."""
+    """Sentences of a shift audit of the place's images; none if the version's manifest is too old for one."""
     manifest = pd.read_parquet(asked.kept / version_evidence.MANIFEST)
     if not (can_be_audited(manifest) and can_be_audited(rows)):
         return ()
@@ -167,18 +167,18 @@ def _tags(found: Acceptance) -> dict[str, str]:
 
 
 def _log(tracker: Tracker, run_id: str, found: Acceptance, rows: pd.DataFrame) -> None:
-    """Scores, figures and numbers; the report comes last, when the version has its number."""
+    """Log scores, figures and numbers; the report follows last, when the version has its number."""
     points = {"before": found.before, **({"after": found.after} if found.after else {})}
     for when, judged in points.items():
-        tracker.log_metrics(run_id, {f"{when}/{name}": value for name, value in judged.metrics.items()})
-    tracker.log_metrics(run_id, {"unlike": found.unlike})
+        tracker.log.metrics(run_id, {f"{when}/{name}": value for name, value in judged.metrics.items()})
+    tracker.log.metrics(run_id, {"unlike": found.unlike})
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         scored = rows.drop(columns=["histogram"], errors="ignore")
         for when, judged in points.items():
             scored[f"probability_{when}"] = probability(rows["logit"], judged.temperature, judged.offset)
         scored.to_parquet(Path(folder) / "scored.parquet", index=False)
         _draw(Path(folder) / "figures", rows[~rows["calibrated_on"]], points)
-        tracker.log_artifacts(run_id, Path(folder), FOLDER)
+        tracker.log.artifacts(run_id, Path(folder), FOLDER)
 
 
 def _draw(folder: Path, rows: pd.DataFrame, points: dict[str, measuring.SetFigures]) -> None:

@@ -1,4 +1,4 @@
-"""The same weights with another operating point, as one more version: its evidence, card and history."""
+"""A new version with the same weights and another operating point: its evidence, card and history."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ JUDGED = ("accept", "accept.source")  # tags that a later run with other limits 
 
 @dataclass(frozen=True)
 class New:
-    """An operating point, the share of pneumonia that it is for, and the images that fitted and that judged it."""
+    """An operating point, its share of pneumonia, and the images that fitted and that judged it."""
 
     operating: Operating
     share: float
@@ -49,29 +49,30 @@ def register(
     home: Path,
     undo: ExitStack,
 ) -> Acceptance:
-    """Register the version, unless the very same point was registered before; what was judged is told of it anyway.
+    """Register the version, unless one with the same operating point exists; the outcome is noted on it in any case.
 
-    One that is accepted gets its alias, one that is not loses it. Until a new version is checked, described and told it
-    counts as undone, and the alias moves last, so that whoever comes after a kill finds all of it or starts anew.
+    An accepted version gets the alias, one that is not loses it. Until a new version is checked, described and in the
+    history, it is marked as undone, and the alias moves last. So after a kill the next run finds a finished version or
+    starts again.
 
     Raises:
-        PromotionError: in a fresh process it does not say what it should.
+        PromotionError: in a fresh process the version scores wrongly.
     """
     name, alias = asked.version.name, settings.registry.accepted
     key = stage_key(
         "accepted", files=asked.version.tags[version_evidence.FILES], images=new.inventory.key, point=new.operating
     )
     with alias_switch.exclusive(home, name):
-        same = [item for item in tracker.versions(name) if item.tags.get(version_evidence.KEY) == key]
+        same = [item for item in tracker.registry.versions(name) if item.tags.get(version_evidence.KEY) == key]
         known = [item for item in same if not item.tags.get(version_evidence.UNDONE)]
         if known:
             undo.callback(_judge_as_before, tracker, known[-1])
         number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
         done = found.model_copy(update={"version": number, "alias": alias if found.accepted else None})
-        tracker.describe_version(name, number, _card(tracker, asked, done))
+        tracker.registry.describe_version(name, number, _card(tracker, asked, done))
         _tell(tracker, asked, done, run_id, settings, home)
-        tracker.set_version_tags(name, number, {**_judged(found), version_evidence.UNDONE: ""})
-        before = tracker.alias(name, alias)
+        tracker.registry.set_version_tags(name, number, {**_judged(found), version_evidence.UNDONE: ""})
+        before = tracker.registry.alias(name, alias)
         if found.accepted or before == number:
             alias_switch.move(tracker, name, alias, before, number if found.accepted else None, undo)
     return done
@@ -82,35 +83,35 @@ def _judged(found: Acceptance) -> dict[str, str]:
 
 
 def _judge_as_before(tracker: Tracker, known: ModelVersion) -> None:
-    """Card and tags as they were; the history is never changed."""
-    tracker.describe_version(known.name, known.version, known.description)
-    tracker.set_version_tags(known.name, known.version, {name: known.tags[name] for name in JUDGED})
+    """Put back card and tags as they were; the history is never changed."""
+    tracker.registry.describe_version(known.name, known.version, known.description)
+    tracker.registry.set_version_tags(known.name, known.version, {name: known.tags[name] for name in JUDGED})
 
 
 def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str, run_id: str, undo: ExitStack) -> str:
-    """Log bundle and what is kept with it to the run, register it, and ask it once; returns the version's number."""
+    """Log bundle and evidence to the run, register the version and score with it once; returns its number."""
     with tempfile.TemporaryDirectory(prefix="pneumo-") as scratch:
         bundle, kept = Path(scratch) / "bundle", Path(scratch) / version_evidence.FOLDER
         shutil.copytree(asked.bundle, bundle)
         spec = json.loads((bundle / SPEC).read_bytes()) | new.operating._asdict()
         (bundle / SPEC).write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
-        uri = tracker.log_bundle(run_id, bundle, asked.evaluation.name, asked.example)
+        uri = tracker.bundles.log(run_id, bundle, asked.evaluation.name, asked.example)
         evaluation = _at_home(asked, new.operating, key, run_id, uri)
         shutil.copytree(asked.kept, kept)
         (kept / version_evidence.EVALUATION).write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         before = version_evidence.calibrated_on(asked.kept)
         used = pd.concat([part for part in (before, new.drawn) if not part.empty] or [before], ignore_index=True)
         used.to_parquet(kept / version_evidence.CALIBRATION, index=False)
-        tracker.log_artifacts(run_id, kept, version_evidence.FOLDER)
+        tracker.log.artifacts(run_id, kept, version_evidence.FOLDER)
         tags = _tags(asked, new, found, evaluation, key, files_digest(bundle))
-    number = tracker.register(uri, asked.version.name, found.reason, tags)
+    number = tracker.registry.register(uri, asked.version.name, found.reason, tags)
     undo.callback(version_evidence.mark_undone, tracker, asked.version.name, number, run_id)
     _ask(tracker, f"models:/{asked.version.name}/{number}", new)
     return number
 
 
 def _at_home(asked: Subject, operating: Operating, key: str, run_id: str, uri: str) -> Evaluation:
-    """The figures on the version's own test images, as they are at the new operating point."""
+    """The figures on the version's own test images at the new operating point."""
     predictions = pd.read_parquet(asked.kept / version_evidence.PREDICTIONS)
     measures = measure(apply_operating(predictions[predictions["split"] == "test"], operating), operating.temperature)
     figures = {name: measures.intervals[name] for name in ("sensitivity", "specificity")}
@@ -145,7 +146,7 @@ def _ask(tracker: Tracker, uri: str, new: New) -> None:
     agrees, words = load_check.says(tracker, uri, [new.inventory.root / path for path in rows["path"]], expected)
     if not agrees:
         raise PromotionError(
-            f"Expected {uri} to say in a fresh process what its operating point gives within {load_check.TOLERANCE:g}, "
+            f"Expected {uri} to give its probabilities in a fresh process within {load_check.TOLERANCE:g}, "
             f"but {words}: it is marked as undone and has no alias, run again with the packages of requirements.lock."
         )
 
@@ -153,9 +154,9 @@ def _ask(tracker: Tracker, uri: str, new: New) -> None:
 def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
     from jinja2 import Environment, PackageLoader
 
-    # Markdown is shown by MLflow, which escapes it itself.
+    # Markdown is not escaped here, because MLflow escapes it when it shows it.
     pages = Environment(loader=PackageLoader("pneumo.registry"), trim_blocks=True)
-    parent = tracker.version_url(asked.version.name, asked.version.version)
+    parent = tracker.registry.version_url(asked.version.name, asked.version.version)
     facts = {
         "words": card.WORDS,
         "size": size_in_words(done.needs),
@@ -166,13 +167,13 @@ def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
 
 
 def _tell(tracker: Tracker, asked: Subject, done: Acceptance, run_id: str, settings: Settings, home: Path) -> None:
-    """Into the history; the champion stays who it is."""
+    """Write the outcome to the history; the champion does not change."""
     name = asked.version.name
     now = history.registry_state(tracker, name, settings.registry)
     what = f"new operating point for version {asked.version.version}. {done.reason}"
     entry = history.new_entry(
         now.number,
-        history.by(home, tracker.tags(run_id).get(REQUESTER)),
+        history.by(home, tracker.runs.tags(run_id).get(REQUESTER)),
         "calibration",
         str(done.version),
         done.candidate,

@@ -1,4 +1,4 @@
-"""What came of an acceptance: figures, gates, and in words what follows from them."""
+"""Outcome of an acceptance test: figures, gates, and sentences on what follows from them."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import gates
 from pneumo.sections import Promotion
 
-# What can be measured at a place; latency and size are the same everywhere.
+# Gates that can be measured at a place; latency and size are the same everywhere.
 AT_A_PLACE = (
     "minimum_auc",
     "minimum_sensitivity",
@@ -24,10 +24,10 @@ NO_POINT_MENDS = ("minimum_auc", "maximum_slice_drop")
 class Acceptance(Record):
     """How a version does at a place.
 
-    `images` were judged and `calibrated_on` were not, both by class. `before` is at the version's own operating point,
-    `after` at the new one, if there is one; then `version` is what it was registered as, with `alias` if accepted.
-    `shift` says in a sentence for each class whether its images can be told from the training images.
-    `rows` are the gates at the newer point, `uncertain` the measures whose interval contains their limit.
+    `images` judged and `calibrated_on` fitted, both as numbers by class. `before` is at the version's own operating
+    point, `after` at the new one if there is one; then `version` is its number, with `alias` if it was accepted.
+    `shift` has a sentence for each class on whether its images can be told from the training images. `rows` are the
+    gates at the newer operating point, `uncertain` the measures whose interval contains their limit.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Acceptance(Record):
 
     @property
     def uri(self) -> str:
-        """The version that the figures recommend or refuse."""
+        """Address of the version that was accepted or not."""
         return f"{self.model.rpartition('/')[0]}/{self.version}" if self.version else self.model
 
 
 def gate_rows(evaluation: Evaluation, judged: SetFigures, policy: Promotion) -> list[PolicyRow]:
-    """Promotion's gates on the figures at the place."""
+    """The gates of promotion, on the figures at the place."""
     there = evaluation.model_copy(
         update={
             "test_auc": judged.auc,
@@ -82,7 +82,7 @@ def gate_rows(evaluation: Evaluation, judged: SetFigures, policy: Promotion) -> 
 
 
 def uncertain(judged: SetFigures, policy: Promotion) -> tuple[str, ...]:
-    """Measures whose 95 % interval contains their limit: another set of this size could say otherwise."""
+    """Measures whose 95 % interval contains their limit: another set of this size could give another answer."""
     asked = {
         "ROC AUC": (judged.auc, policy.minimum_auc),
         "sensitivity": (judged.sensitivity, policy.minimum_sensitivity),
@@ -93,8 +93,8 @@ def uncertain(judged: SetFigures, policy: Promotion) -> tuple[str, ...]:
 
 
 def reason(name: str, rows: Sequence[PolicyRow]) -> str:
-    """Accepted or not, in one sentence that names what decided."""
-    failed = [f"{row.name} is {row.value} where {row.limit} is asked" for row in rows if not row.passed]
+    """Whether it is accepted, in a sentence that names what decided."""
+    failed = [f"{row.name} is {row.value} where {row.limit} is required" for row in rows if not row.passed]
     if failed:
         return f"Not accepted at {name}: {'; '.join(failed)}."
     return f"Accepted at {name}: all {len(rows)} limits of mlflow.yaml that can be measured there hold."
@@ -107,21 +107,21 @@ def advice(rows: Sequence[PolicyRow], calibrated: bool) -> str:
     if not failed:
         return ""
     if any(name in NO_POINT_MENDS for name in failed):
-        return "No operating point mends this: train again with labelled images of the place, or ask another version."
+        return "No operating point can repair this: train again with labelled images of the place, or try another."
     if calibrated:
-        return "A new operating point did not mend this: train again with labelled images of the place."
-    return "Run it again with --calibrate 100: an operating point fitted on that many of these images may mend this."
+        return "A new operating point did not repair this: train again with labelled images of the place."
+    return "Run it again with --calibrate 100: an operating point fitted on that many of these images may repair this."
 
 
 def left_out_in_words(found: Acceptance) -> str:
-    """Which images are not judged by, and why; empty if all are."""
-    known = f"{found.left_out} images are left out: of patients that this version has learned."
+    """Which images were left out, and why; empty if none were."""
+    known = f"{found.left_out} images are left out: their patients are in this version's own data set."
     unreadable = f"{found.unreadable} unreadable images are left out."
     return " ".join([known] * bool(found.left_out) + [unreadable] * bool(found.unreadable))
 
 
 def size_in_words(needs: Sequence[Need]) -> str:
-    """Whether the set is large enough, and what it takes if not."""
+    """Whether the set is large enough, and if not, how large it must be."""
     short = [
         f"{need.measure} takes {_patients(need)} (now within {need.gives:.2f})" for need in needs if not need.enough
     ]

@@ -1,4 +1,4 @@
-"""The registered version that a place is asked about, and the place's labelled images with its logits."""
+"""The registered version that is tested at a place, and the place's labelled images with its logits."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ SCORED = "scored.parquet"
 
 @dataclass(frozen=True)
 class Subject:
-    """A version, its files and what was kept of it; `share` of pneumonia is what its operating point was fitted for."""
+    """A version, its files and its evidence; `share` is the share of pneumonia behind its operating point."""
 
     version: ModelVersion
     bundle: Path
@@ -42,7 +42,7 @@ class Subject:
 class Place:
     """A place's images: readable `rows` (manifest, logit, unlike), and how many were `left_out`.
 
-    Those are of patients that the version was trained, tuned or calibrated on.
+    Images are left out whose patients the version was trained, tuned or calibrated on.
     """
 
     inventory: Inventory
@@ -53,16 +53,16 @@ class Place:
 
 @contextmanager
 def subject(tracker: Tracker, version: ModelVersion) -> Iterator[Subject]:
-    """Fetch a version and what was kept of it, for the time of the block.
+    """Fetch a version and its evidence; the files are removed after the block.
 
     Raises:
-        PromotionError: it was registered by other software, or changed since.
+        PromotionError: other software registered it, or its files were changed.
     """
-    with version_evidence.evidence_of(tracker, version) as kept, tracker.downloaded(version.uri) as folder:
+    with version_evidence.evidence_of(tracker, version) as kept, tracker.files.downloaded(version.uri) as folder:
         if kept is None:
             raise PromotionError(
-                f"Expected a version that pneumo registered, but of {version.uri} it is not known what it was trained "
-                "on: train one with `pneumo train`, or name another."
+                f"Expected a version that pneumo registered, but {version.uri} does not tell on what it was trained: "
+                "train one with `pneumo train`, or name another."
             )
         bundle = find_bundle(folder)
         version_evidence.check_bundle(version, bundle)
@@ -79,10 +79,10 @@ def subject(tracker: Tracker, version: ModelVersion) -> Iterator[Subject]:
 
 
 def read_place(tracker: Tracker, asked: Subject, inventory: Inventory, home: Path) -> Place:
-    """Check that a set can tell how a version does at a place, and score it in a fresh process, once.
+    """Check that a set can judge a version at a place, and score it in a fresh process, once.
 
     Raises:
-        DataError: drawn images for a model of real ones, images of the version's own data set, too few of a class.
+        DataError: the set is drawn but the model is of real images, or it has the version's own images, or too few.
         TrackingError: the version cannot be loaded.
     """
     manifest = pd.read_parquet(inventory.manifest)
@@ -94,7 +94,7 @@ def read_place(tracker: Tracker, asked: Subject, inventory: Inventory, home: Pat
     rows = scored[good].drop(columns=["error", "refused"]).reset_index(drop=True)
     left_out = int(before.sum())
     if min(counts(rows).values()) < FEWEST:
-        known = f" without {left_out} of patients that {asked.version.uri} knows" if left_out else ""
+        known = f" without {left_out} of patients in the data set of {asked.version.uri}" if left_out else ""
         raise DataError(
             f"Expected at least {FEWEST} readable images of each class in {inventory.source}, got "
             f"{in_words(counts(rows))}{known}: add images, since fewer tell nothing."
@@ -132,7 +132,7 @@ def _scores(tracker: Tracker, asked: Subject, inventory: Inventory, rows: pd.Dat
 
 
 def _evaluation(kept: Path) -> Evaluation:
-    # Those of the first version have no offset.
+    # The oldest versions have no offset.
     return Evaluation.model_validate({"offset": 0.0} | json.loads((kept / version_evidence.EVALUATION).read_bytes()))
 
 

@@ -1,4 +1,4 @@
-"""Moving the champion's alias: one at a time, announced before, looked at before every move, put back on an error."""
+"""Move the champion's alias: one run at a time, announced first, checked before every move, undone on an error."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,13 +15,13 @@ from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
 
-LOCK_SECONDS = 900  # how long a promotion waits for another one in the same state folder
+LOCK_SECONDS = 900  # seconds that a promotion waits for another one in the same state folder
 CLOCKS = 60  # seconds by which the clocks of two machines may differ
 
 
 @contextmanager
 def exclusive(home: Path, registered: str) -> Iterator[filelock.BaseFileLock]:
-    """Hold the promotion lock of a registered model in this state folder; the system frees it if the process dies.
+    """Hold the promotion lock of a registered model in this state folder; it is freed if the process dies.
 
     Raises:
         PromotionError: another one holds it for too long.
@@ -38,7 +38,7 @@ def exclusive(home: Path, registered: str) -> Iterator[filelock.BaseFileLock]:
 
 @contextmanager
 def still(settings: Settings, registered: str) -> Iterator[None]:
-    """Hold the lock, with no move announced elsewhere that may still happen: for whoever takes versions away.
+    """Hold the lock while no announced move from elsewhere may still happen: for whoever deletes versions.
 
     Raises:
         PromotionError: another one holds it for too long, or has announced a move.
@@ -50,7 +50,7 @@ def still(settings: Settings, registered: str) -> Iterator[None]:
 
 
 def acquire(lock: filelock.BaseFileLock) -> None:
-    """Take the lock, also after it was let go to wait for a person.
+    """Take the lock, at first or again after a person was waited for.
 
     Raises:
         PromotionError: another promotion holds it for too long.
@@ -65,7 +65,7 @@ def acquire(lock: filelock.BaseFileLock) -> None:
 
 
 def claim_seconds() -> float:
-    """How long an announced move may still happen: a claim outlives a call that began late in it, with its retries."""
+    """Seconds in which an announced move may still happen: those of a claim and of one last call with its retries."""
     return 2 * longest_call() + CLOCKS
 
 
@@ -78,19 +78,20 @@ def commit(
     names: Registry,
     undo: ExitStack,
 ) -> None:
-    """Announce a move of the champion in the history, move the aliases, the champion's last, and say that it is done.
+    """Announce a move in the history, move the aliases, the champion's last, and note that it is done.
 
-    MLflow has no compare-and-set. Everyone writes first and looks then, before every move: of two at once at least one
-    sees the other and withdraws, so two can never both move the alias from the same champion.
+    MLflow has no compare-and-set. So everyone first writes an announcement and then, before every move, reads the
+    others': of two at once at least one sees the other and withdraws. Two can never both move the alias from the same
+    champion.
 
     Args:
         tracker: where.
         registered: name of the model.
-        entry: the announcement; its champion is the one that has to be in place.
-        now: how the model stands.
-        moves: alias and version, in order.
-        names: of the aliases.
-        undo: takes what puts everything back.
+        entry: the announcement; it names the champion that has to be in place.
+        now: state of the model, as it was judged.
+        moves: aliases and their new versions, in order.
+        names: names of the aliases.
+        undo: collects the calls that undo everything.
 
     Raises:
         PromotionError: somebody else is moving the alias, or has moved it.
@@ -105,7 +106,7 @@ def commit(
 
 
 def announce(tracker: Tracker, registered: str, entry: Entry, undo: ExitStack) -> None:
-    """Write an entry that is withdrawn if what follows fails: when all else is undone, so that this frees the way."""
+    """Write an entry that is withdrawn if what follows fails; the withdrawal comes after all else is undone."""
     withdrawn = entry.model_copy(update={"action": "withdrawal", "number": entry.number + 1, "evidence": ""})
     undo.callback(history.append, tracker, registered, withdrawn)
     history.append(tracker, registered, entry)
@@ -114,31 +115,31 @@ def announce(tracker: Tracker, registered: str, entry: Entry, undo: ExitStack) -
 def move(
     tracker: Tracker, registered: str, alias: str, before: str | None, version: str | None, undo: ExitStack
 ) -> None:
-    """Move an alias, or remove it; undone by moving it back, also when it is not known whether the call arrived."""
+    """Move or remove an alias; `undo` moves it back, even if it is not known whether the call arrived."""
     if before != version:
         undo.callback(_put_back, tracker, registered, alias, version, before)
         _point(tracker, registered, alias, version)
 
 
 def _put_back(tracker: Tracker, registered: str, alias: str, mine: str | None, before: str | None) -> None:
-    """An alias as it was, if it still is as this run had set it."""
-    if tracker.alias(registered, alias) == mine:
+    """Put back an alias if it is still as this run set it."""
+    if tracker.registry.alias(registered, alias) == mine:
         _point(tracker, registered, alias, before)
 
 
 def _point(tracker: Tracker, registered: str, alias: str, version: str | None) -> None:
     if version is None:
-        tracker.delete_alias(registered, alias)
+        tracker.registry.delete_alias(registered, alias)
     else:
-        tracker.set_alias(registered, alias, version)
+        tracker.registry.set_alias(registered, alias, version)
 
 
 def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry, known: set[str]) -> dict[str, str]:
-    """Look whether the announced move is the only one, from the same champion, and not too old; all aliases as seen.
+    """Check that the announced move is the only one, from the same champion and recent; returns all aliases.
 
-    `known` are the ids of all entries that were seen before it was announced: any other move is a rival.
+    `known` are the ids of all entries that were there before the announcement: any other move is a rival.
     """
-    found = tracker.registered(registered)
+    found = tracker.registry.registered(registered)
     others = [item for item in history.entries(found.tags) if item.id not in known]
     withdrawn = {item.id for item in others if item.action == "withdrawal"}
     rivals = [item for item in others if item.action in history.MOVES and item.id not in withdrawn]
@@ -163,7 +164,7 @@ def _rival(rivals: list[Entry], champion: str | None) -> str:
 
 
 def _refuse_pending(rows: Sequence[HistoryRow], place: str) -> None:
-    """Leave a move from elsewhere alone that may still happen; one from this state folder died with its process."""
+    """Refuse while a move from elsewhere may still happen; one from this state folder ended with its process."""
     for row in rows:
         done = row.took_effect or row.withdrawn or row.action not in history.MOVES
         if not done and row.place != place and _age(row) < claim_seconds():

@@ -1,4 +1,4 @@
-"""Champion and challenger on the same test images, without those that the champion was trained on."""
+"""Compare champion and challenger on the same test images, without those that the champion was trained on."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -33,7 +33,7 @@ FEWEST = 10  # images of each class that a comparison needs
 
 
 class ChampionComparison(Record):
-    """`images` were compared, `seen` left out; no `comparison` when too few were left, or for what `refused` says."""
+    """`images` were compared, `seen` left out; no `comparison` if too few were left, or for the reason `refused`."""
 
     champion: str
     images: int
@@ -51,9 +51,9 @@ def compare_with_champion(
     significance: float,
     given: Given,
 ) -> ChampionComparison:
-    """Compare on the data set's test images, with an interval that leaves out `significance` at its two ends.
+    """Compare on the data set's test images, with an interval at level 1 - `significance`.
 
-    `given` are embeddings, for a champion that takes these.
+    `given` are this run's embeddings, for a champion that takes embeddings.
 
     Raises:
         PromotionError: the champion cannot read a test image.
@@ -82,7 +82,7 @@ def compare_with_champion(
 
 
 def fairness_row(found: ChampionComparison) -> PolicyRow:
-    """Says which test images the champion was trained on; passes if enough others are left to compare on."""
+    """Row on which test images the champion was trained; it passes if enough others are left for a comparison."""
     if found.refused:
         value = found.refused
     elif not found.trained_on_known:
@@ -103,14 +103,14 @@ def test_rows(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def _in_manifest(test: pd.DataFrame, version: DatasetVersion) -> pd.DataFrame:
-    """The manifest's rows of test images, in their order: predictions lack what tells pictures."""
+    """The manifest's rows of test images, in their order; predictions lack the columns that identify pictures."""
     return pd.read_parquet(version.manifest).set_index("path").loc[test["path"]].reset_index()
 
 
 def _seen(test: pd.DataFrame, folder: Path | None) -> NDArray[np.bool_] | None:
-    """Which rows of a manifest show a picture, or a patient, that the champion learned or was tuned on.
+    """Which rows of a manifest show a picture or a patient on which the champion was trained or tuned, bool (n,).
 
-    Where numbers are given out anew for each kind of finding, `pneumo.data.sources.names` makes different patients.
+    In sets that number each kind of finding anew, `pneumo.data.sources.names` keeps the patients apart.
     """
     return None if folder is None else seen_before(test, version_evidence.used(folder))
 

@@ -1,4 +1,4 @@
-"""What a promotion writes into the history: its look at the test images before it compares, and its decision."""
+"""What a promotion writes to the history: its look at the test images before the comparison, and its decision."""
 
 from functools import partial
 from pathlib import Path
@@ -17,15 +17,15 @@ from pneumo.tracking.system import REQUESTER
 def announce_comparison(
     tracker: Tracker, settings: Settings, name: str, proposal: Proposal, version: str, standing: RegistryState
 ) -> DecisionCount:
-    """Announce a comparison with the champion, then count those on the same test images, so that none is overlooked.
+    """Announce a comparison with the champion, and only then count those on the same test images: none is missed.
 
     Args:
         tracker: where the history is.
         settings: policy and names.
-        name: of the registered model.
-        proposal: whose test images are looked at.
+        name: the registered model.
+        proposal: what is put up, with its test images.
         version: the challenger.
-        standing: how the model stands; its champion is compared with.
+        standing: state of the model, with the champion to compare with.
     """
     best, champion = proposal.evaluation, standing.champion
     images = list(test_rows(best)["sha256"])
@@ -57,4 +57,4 @@ def _evidence(proposal: Proposal) -> str:
 
 
 def _by(tracker: Tracker, home: Path, proposal: Proposal) -> By:
-    return history.by(home, tracker.tags(proposal.parent_run).get(REQUESTER))
+    return history.by(home, tracker.runs.tags(proposal.parent_run).get(REQUESTER))

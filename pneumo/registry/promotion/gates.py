@@ -1,4 +1,4 @@
-"""The gates between a challenger and the champion's place: one row each, from figures alone."""
+"""The gates that a challenger must pass to become champion: one row each, from figures alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ COMPARISON = "ROC AUC against the champion"
 
 @dataclass(frozen=True)
 class Gate:
-    """A limit of mlflow.yaml on one measured number; `least`: the number must not be below it, else not above.
+    """A limit in mlflow.yaml on one measured number; with `least` the number must not be below it, else not above it.
 
-    `severity` is what a number beyond the limit does unless mlflow.yaml says otherwise, `remedy` what to do about it.
+    `severity` is what a number beyond the limit does, unless mlflow.yaml says otherwise; `remedy` says what to do.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Gate:
 
 
 def worst_slice(evaluation: Evaluation) -> tuple[str, float] | None:
-    """The slice whose ROC AUC lies farthest below that of all test images, and how far; None without slices."""
+    """The slice whose ROC AUC is farthest below that of all test images, and by how much; None without slices."""
     drops = {
         name: evaluation.test_auc.value - measures["auc"]
         for name, measures in evaluation.slices.items()
@@ -42,7 +42,7 @@ def worst_slice(evaluation: Evaluation) -> tuple[str, float] | None:
 
 
 def _slice_drop(evaluation: Evaluation) -> float | None:
-    # Too few images for any slice is nothing measured, not a fault of the model.
+    # If no slice has enough images, nothing was measured, which is no fault of the model.
     worst = worst_slice(evaluation)
     return worst[1] if worst else 0.0
 
@@ -55,15 +55,15 @@ _PLACE = "`pneumo accept SOURCE --calibrate 100` fits offset, temperature and th
 GATES = (
     Gate(
         "ROC AUC", "minimum_auc", True, lambda evaluation: evaluation.test_auc, ".4f",
-        remedy="train on more images, with more epochs or other backbones, and look at the heat maps and the gate.",
+        remedy="train on more images, with more epochs or other backbones; look at the heat maps and the data's gate.",
     ),
     Gate(
         "sensitivity", "minimum_sensitivity", True, lambda evaluation: evaluation.sensitivity,
-        remedy=f"raise promotion.target_sensitivity and lose specificity, or {_PLACE}.",
+        remedy=f"raise promotion.target_sensitivity, which costs specificity, or {_PLACE}.",
     ),
     Gate(
         "specificity", "minimum_specificity", True, lambda evaluation: evaluation.specificity,
-        remedy=f"lower promotion.target_sensitivity and lose sensitivity, or {_PLACE}.",
+        remedy=f"lower promotion.target_sensitivity, which costs sensitivity, or {_PLACE}.",
     ),
     Gate(
         "calibration error", "maximum_calibration_error", False, _number("test_calibration_error"),
@@ -85,7 +85,7 @@ GATES = (
 
 
 def figure_rows(evaluation: Evaluation, policy: Promotion) -> list[PolicyRow]:
-    """A row for every limit in mlflow.yaml; a number that was not measured does not pass."""
+    """A row for every limit in mlflow.yaml; what was not measured does not pass."""
     return [_row(gate, evaluation, policy) for gate in GATES]
 
 
@@ -94,8 +94,8 @@ def comparison_row(
 ) -> PolicyRow:
     """Whether the challenger is better than the champion on the same images, and what a tie does.
 
-    A tie is a paired interval of the difference, resampled by patient, that contains 0. On test images that were
-    compared on too often nobody is better.
+    It is a tie if the paired interval of the difference, resampled by patient, contains 0. On test images that were
+    used for too many comparisons no challenger passes.
     """
     difference = comparison.bootstrap
     if policy.tie == "keep":
@@ -104,7 +104,7 @@ def comparison_row(
         passed, limit = difference.high >= 0, f"not worse than version {champion} (a tie promotes)"
     counted = f", comparison {look.comparison} on these test images" if look.comparison else ""
     value = f"{difference:+.4f} at {comparison.level:.2%}, DeLong p {comparison.p_value:.3f}, {images} images{counted}"
-    remedy = "these test images are worn out, bring fresh ones: see docs/splits.md." if look.spent else ""
+    remedy = "these test images have been used too often, add new ones: see docs/splits.md." if look.spent else ""
     if look.spent:
         limit = f"at most {look.most} comparisons on the same test images"
     return PolicyRow(name=COMPARISON, limit=limit, value=value, passed=passed, remedy=remedy)
@@ -115,7 +115,7 @@ def _row(gate: Gate, evaluation: Evaluation, policy: Promotion) -> PolicyRow:
     asked = f"{'at least' if gate.least else 'at most'} {limit:g}"
     value = measured.value if isinstance(measured, Interval) else measured
     if isinstance(measured, Interval) and gate.name in policy.judge and policy.judge[gate.name] == "lower_bound":
-        # An interval that cannot be estimated has no lower bound: nothing measured.
+        # An interval that cannot be estimated has no lower bound, so nothing was measured.
         value, asked = measured.low if measured.estimated else None, f"a lower bound of {asked}"
     passed = value is not None and (value >= limit if gate.least else value <= limit)
     shown = "not measured" if measured is None else format(measured, gate.digits)

@@ -1,4 +1,4 @@
-"""What the gates say of a challenger, and the decision that follows."""
+"""The gates' verdict on a challenger, and the decision that follows."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pneumo.tracking import ModelVersion, Tracker
 
 
 class Judgement(Record):
-    """Rows of the gates, the comparison with the champion, and which look at the test images it was."""
+    """Rows of the gates, the comparison with the champion, and the number of the look at the test images."""
 
     rows: tuple[PolicyRow, ...] = ()
     comparison: ChampionComparison | None = None
@@ -27,11 +27,11 @@ class Judgement(Record):
 
     @property
     def passed(self) -> bool:
-        """Whether every gate holds but for those that only warn."""
+        """Whether every gate holds, apart from those that only warn."""
         return all(row.outcome != "refused" for row in self.rows)
 
     def with_rows(self, policy: Policy, *rows: PolicyRow) -> "Judgement":
-        """The same with more rows, each with the severity that it has in mlflow.yaml."""
+        """The judgement with more rows, each with its severity from mlflow.yaml."""
         return self.model_copy(update={"rows": (*self.rows, *(with_severity(row, policy) for row in rows))})
 
 
@@ -43,19 +43,19 @@ def judge(
     look: DecisionCount,
     policy: Policy,
 ) -> Judgement:
-    """Figures, load-and-query, comparison with the champion.
+    """Judge by figures, load-and-query, and comparison with the champion.
 
     Args:
         tracker: where the versions are.
         challenger: the proposed version.
         proposal: its figures and data set.
-        champion: who is to be replaced.
-        look: which one at the test images this is.
-        policy: limits.
+        champion: the version to be replaced.
+        look: number of this look at the test images.
+        policy: the limits.
     """
     evaluation = proposal.evaluation
     spends = look.significance or 1 - LEVEL
-    # Either takes seconds to start a process in which one core is busy, so they start together.
+    # Each starts a process, which takes seconds on one core, so they start together.
     with ThreadPoolExecutor(1) as beside:
         asked = beside.submit(query_row, tracker, challenger.name, challenger.version, evaluation, proposal.data)
         known = (evaluation, proposal.data, spends, proposal.given)
@@ -71,7 +71,7 @@ def judge(
 
 
 def decide(name: str, version: str, evaluation: Evaluation, before: str | None, judgement: Judgement) -> Decision:
-    """The decision that the rows lead to; `before` is the champion that was compared with."""
+    """The decision by the rows; `before` is the champion of the comparison."""
     return Decision(
         promoted=judgement.passed,
         reason=_reason(evaluation, before, judgement.rows),
@@ -86,7 +86,7 @@ def decide(name: str, version: str, evaluation: Evaluation, before: str | None, 
 
 
 def record(tracker: Tracker, proposal: Proposal, decision: Decision, judgement: Judgement, policy: Policy) -> None:
-    """Keep decision and model card with the runs, and the card as the version's description."""
+    """Log decision and model card to the runs, and make the card the version's description."""
     best, met = proposal.evaluation, judgement.comparison
     evidence = {
         "decision": decision.model_dump(mode="json"),
@@ -97,16 +97,16 @@ def record(tracker: Tracker, proposal: Proposal, decision: Decision, judgement: 
         "policy": policy.model_dump(mode="json"),
         "dataset": proposal.data.digest,
     }
-    tracker.log_text(proposal.parent_run, json.dumps(evidence, indent=1), version_evidence.DECISION)
-    url = tracker.run_url(best.run_id)
+    tracker.log.text(proposal.parent_run, json.dumps(evidence, indent=1), version_evidence.DECISION)
+    url = tracker.runs.url(best.run_id)
     written = card.write(best, proposal.data, decision, proposal.external, tracker.uri, url, proposal.audits)
-    tracker.log_text(proposal.parent_run, written.html, "promotion/card.html")
-    tracker.log_text(best.run_id, written.html, "card.html")
-    tracker.describe_version(decision.registered_model, decision.version, written.markdown)
+    tracker.log.text(proposal.parent_run, written.html, "promotion/card.html")
+    tracker.log.text(best.run_id, written.html, "card.html")
+    tracker.registry.describe_version(decision.registered_model, decision.version, written.markdown)
 
 
 def _reason(best: Evaluation, before: str | None, rows: Sequence[PolicyRow]) -> str:
-    """One sentence that names what decided, and another one on what only warns."""
+    """A sentence that names what decided, and another on what only warns."""
     refused, warned = (
         "; ".join(row.finding for row in rows if row.outcome == outcome) for outcome in ("refused", "warning")
     )
@@ -115,6 +115,7 @@ def _reason(best: Evaluation, before: str | None, rows: Sequence[PolicyRow]) -> 
         stays = f"version {before} stays champion" if before else "there is no champion yet"
         return f"{best.name} was not promoted and {stays}: {refused}.{warning}"
     passed = sum(row.passed for row in rows)
-    held = f"passed all {passed} gates" if not warned else f"passed {passed} of {len(rows)} gates, the rest only warns,"
+    some = f"passed {passed} of {len(rows)} gates, the others only warn,"
+    held = some if warned else f"passed all {passed} gates"
     place = f"replaces version {before}" if before else "is the first champion"
-    return f"{best.name}, the best of validation, {held} and {place}: test ROC AUC {best.test_auc:.4f}.{warning}"
+    return f"{best.name}, the best on validation images, {held} and {place}: test ROC AUC {best.test_auc:.4f}.{warning}"

@@ -1,4 +1,4 @@
-"""Load-and-query: the registered version, in a fresh process, must say what the candidate said."""
+"""Load-and-query: in a fresh process the registered version must give the probabilities of the candidate."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ TOLERANCE = 1e-4  # of a probability
 def query_row(
     tracker: Tracker, registered: str, number: str, evaluation: Evaluation, version: DatasetVersion
 ) -> PolicyRow:
-    """Score the input example and up to 32 test images with the registered version; a refusal to load does not pass."""
+    """Score the input example and up to 32 test images with the registered version; one that does not load fails."""
     rows = test_rows(evaluation)[:IMAGES]
     expected = probability(rows["logit"].to_numpy(), evaluation.temperature, evaluation.offset)
     asked = cells(rows, version.root, evaluation.vectors)
@@ -34,7 +34,7 @@ def query_row(
 
 
 def says(tracker: Tracker, uri: str, asked: Sequence[Cell], expected: np.ndarray) -> tuple[bool, str]:
-    """Whether a version, in a fresh process, gives the expected probabilities (asked,); and how far off it is."""
+    """Whether a version gives the expected probabilities (asked,) in a fresh process, and the largest difference."""
     try:
         return _verdict(ask(tracker, uri, asked), asked, expected)
     except TrackingError as error:
@@ -60,9 +60,9 @@ def _verdict(answers: Answers, asked: Sequence[Cell], expected: np.ndarray) -> t
         # Without the path, which may name a patient: this goes into the history, the card and notifications.
         return False, f"{len(failed)} of {len(asked)} cannot be scored: {error.replace(str(cell), 'one of them')}"
     if not answers.from_model:
-        return False, "it ran this installation's code, not its own"
+        return False, "it ran the code of this installation instead of its own"
     found = np.array([row.probability for row in answers.rows], np.float64)
-    # A probability that is not a number must not pass as a small difference.
+    # A probability that is NaN must not pass as a small difference.
     difference = float(np.nan_to_num(np.abs(found - expected), nan=np.inf).max(initial=0.0))
     return difference <= TOLERANCE, f"largest difference {difference:.1e}"
 

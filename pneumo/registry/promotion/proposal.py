@@ -1,4 +1,4 @@
-"""What a run puts up for promotion: its best candidate, as a version of the registered model."""
+"""What a run proposes for promotion: its best candidate, as a version of the registered model."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,14 +13,14 @@ from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.predictions import Given
 from pneumo.tracking import Tracker
 
-NOISE = 0.002  # of a selection score, between two seeds of the same settings
+NOISE = 0.002  # difference of selection scores between two seeds with the same settings
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A candidate, the data set that it was trained and tested on, and what else the run has measured.
+    """A candidate, its data set, and what else the run has measured.
 
-    `given` are the embeddings of the run, for a champion that takes these.
+    `given` are the run's embeddings, for a champion that takes embeddings.
     """
 
     evaluation: Evaluation
@@ -34,11 +34,11 @@ class Proposal:
 def choose(evaluations: list[Evaluation], embeddings_may_win: bool = False) -> Evaluation:
     """The candidate with the best selection score, which comes from validation images.
 
-    Scores within `NOISE` of each other choose nothing. Then the ensemble is taken if it is among them: the mean of
-    several networks holds better under change than one of them (Ovadia et al. 2019).
+    Scores within `NOISE` of the best count as equal. Then the ensemble is taken if it is among them, because the mean
+    of several networks is more robust to shift than one network (Ovadia et al. 2019).
 
-    Of a candidate on embeddings it is not known what simulated change does to it, so it has no such score and is not
-    chosen. With `embeddings_may_win` the best of the others meets it on what was measured of both: validation AUC.
+    A candidate on embeddings has no selection score, since no shift can be simulated, and is not chosen. With
+    `embeddings_may_win` it is compared with the best of the others by validation AUC, which both have.
     """
     if not evaluations:
         raise PromotionError("Expected at least one evaluated candidate, got none: train one first.")
@@ -52,7 +52,7 @@ def choose(evaluations: list[Evaluation], embeddings_may_win: bool = False) -> E
 
 
 def rank(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Candidates by selection score, the best first; then those without one, by validation AUC."""
+    """Candidates by selection score, the best first, then those without one by validation AUC."""
 
     def order(item: Evaluation) -> tuple[bool, float, str]:
         score = item.selection_score
@@ -62,14 +62,14 @@ def rank(evaluations: list[Evaluation]) -> list[Evaluation]:
 
 
 def register(tracker: Tracker, name: str, proposal: Proposal, undo: ExitStack) -> str:
-    """The number of the candidate's version: a new one, or the one of the same evaluation that an earlier run left."""
+    """Register the candidate and return its number; if an earlier run left a version of this evaluation, that one's."""
     best, run = proposal.evaluation, proposal.parent_run
-    found = [item for item in tracker.versions(name) if item.tags.get(version_evidence.KEY) == best.key]
+    found = [item for item in tracker.registry.versions(name) if item.tags.get(version_evidence.KEY) == best.key]
     if found:
         version_evidence.take_up(tracker, found[-1], run)
         return found[-1].version
     version_evidence.keep(tracker, best, proposal.data)
     tags = version_evidence.version_tags(best, proposal.data, run)
-    number = tracker.register(best.model_uri, name, card.short(best, proposal.data), tags)
+    number = tracker.registry.register(best.model_uri, name, card.short(best, proposal.data), tags)
     undo.callback(version_evidence.mark_undone, tracker, name, number, run)
     return number

@@ -1,4 +1,4 @@
-"""Whether a gate that does not hold refuses the challenger or only warns, and what to do about it."""
+"""Severity of the gates: whether one that does not hold refuses the challenger or only warns, and the remedy."""
 
 from typing import NamedTuple
 
@@ -10,37 +10,37 @@ from pneumo.sections import Promotion
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
 PERSON, BARRED = "approval by a person", "bar after a rollback"
-ALWAYS = (QUERY, PERSON, BARRED)  # a version that cannot serve and a person's no are never mere warnings
+ALWAYS = (QUERY, PERSON, BARRED)  # a version that cannot serve, or a person's no, is never just a warning
 
 
 class Rule(NamedTuple):
-    """Of one gate."""
+    """Severity and remedy of a gate."""
 
     severity: Severity
     remedy: str
 
 
-# Of the gates that are no figure of mlflow.yaml; those are in gates.GATES.
+# Gates without a limit in mlflow.yaml; the others are in gates.GATES.
 RULES = {
-    QUERY: Rule("refuse", "read what it said; run again with the packages of requirements.lock."),
+    QUERY: Rule("refuse", "read the message; run again with the packages of requirements.lock."),
     FAIRNESS: Rule("refuse", "test on images of patients that the champion was not trained on."),
     gates.COMPARISON: Rule(
         "refuse", "keep the champion, or train on more images; more test images show smaller differences."
     ),
-    PERSON: Rule("refuse", "see to what was said, and run again."),
+    PERSON: Rule("refuse", "settle the reason that was given, and run again."),
     BARRED: Rule("refuse", "lift it."),
 }
 
 
 def with_severity(row: PolicyRow, policy: Promotion) -> PolicyRow:
-    """A gate's row with its severity and, where it does not hold, what to do."""
+    """A gate's row with its severity and, if it does not hold, its remedy."""
     rule = _known().get(row.name, Rule(row.severity, row.remedy))
     remedy = "" if row.passed else row.remedy or rule.remedy
     return row.model_copy(update={"severity": policy.severity.get(row.name, rule.severity), "remedy": remedy})
 
 
 def require_known(policy: Promotion) -> None:
-    """Check that each severity in mlflow.yaml is of a gate that there is, and one that it may have.
+    """Check that each severity in mlflow.yaml belongs to a gate, and that this gate may have it.
 
     Raises:
         SettingsError: no gate has that name, or it always refuses.

@@ -1,4 +1,4 @@
-"""Promotion: propose, evaluate, ask, commit, so that the best candidate becomes champion if it passes every gate."""
+"""Promotion: propose, evaluate, ask, commit; the best candidate becomes champion if it passes every gate."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ from pneumo.tracking import Tracker
 
 
 class ApprovalAnswer(Record):
-    """What a person said, with the name and the reason."""
+    """A person's answer, with name and reason."""
 
     approved: bool
     said: str
@@ -45,23 +45,23 @@ def promote(
 ) -> Decision:
     """Register the best candidate as challenger, and make it champion if no gate refuses.
 
-    The candidate is chosen by validation images (`choose`), never by test figures. A challenger that is refused
-    is a result, not an error. On an error or a cancellation every alias that is still as this run set it is put back;
-    the version stays, and says that its run came to nothing.
+    The candidate is chosen by validation images (`choose`), never by test figures. A challenger that is refused is a
+    result, not an error. On an error or a cancellation, every alias that is still as this run set it is put back; the
+    version stays, with a note that its run was undone.
 
     Args:
         evaluations: the candidates' figures; their models are logged (`model_uri`).
-        version: the data set they were trained and tested on.
+        version: the data set of training and test.
         settings: policy and names.
         home: state folder, for the lock.
         parent_run: MLflow run that keeps the decision.
-        approve: asked for approval by a person when promotion.approval is set and every other gate holds.
-        external: the candidate on sets from elsewhere, for the model card; nothing is decided by them.
-        audits: whether test and external images are from where the training images are; for card and evidence.
+        approve: asks a person, if promotion.approval is set and every other gate holds.
+        external: the candidate's figures on external sets, for the model card; they decide nothing.
+        audits: shift audits of test and external images, for card and evidence.
 
     Raises:
         SettingsError: promotion.severity names a gate that does not exist.
-        PromotionError: no candidate, somebody else promoted at the same time, or nobody to ask.
+        PromotionError: no candidate, another promotion at the same time, or nobody to ask.
         TrackingError: MLflow does not answer.
     """
     require_known(settings.promotion)
@@ -83,7 +83,7 @@ def promote(
 
 @dataclass
 class Promotion:
-    """One promotion under way, and what it has found so far."""
+    """A promotion in progress, and what it has found so far."""
 
     tracker: Tracker
     settings: Settings
@@ -98,7 +98,7 @@ class Promotion:
     judgement: Judgement = field(default_factory=Judgement)
 
     def run(self) -> Decision:
-        """Evaluate and ask until the champion that was compared with is still the one in place; then commit."""
+        """Evaluate and ask again until the champion has not changed meanwhile; then commit."""
         while True:
             self.standing = self._now()
             if self._is_champion():
@@ -114,13 +114,13 @@ class Promotion:
                 return decision
 
     def propose(self) -> None:
-        """Make the candidate a version of the registered model, once."""
+        """Register the candidate as a version, once."""
         self.version = self.version or register(self.tracker, self.name, self.proposal, self.undo)
 
     def evaluate(self) -> None:
-        """Ask the gates, against the champion of this moment; nothing is looked at of a version that is barred."""
-        challenger = self.tracker.resolve(f"models:/{self.name}/{self.version}")
-        champion = self.tracker.version(self.name, self.standing.champion) if self.standing.champion else None
+        """Judge by the gates against the present champion; a barred version is not looked at."""
+        challenger = self.tracker.registry.resolve(f"models:/{self.name}/{self.version}")
+        champion = self.tracker.registry.version(self.name, self.standing.champion) if self.standing.champion else None
         policy = self.settings.promotion
         if bar := barred.find(self.standing.rows, challenger.version, version_evidence.content(challenger.tags)):
             self.judgement = Judgement().with_rows(policy, barred.policy_row(bar))
@@ -131,7 +131,7 @@ class Promotion:
         )
 
     def ask(self) -> bool:
-        """Ask a person, if one is wanted and no gate refuses; others may promote meanwhile. True for a no, for good."""
+        """Ask a person, if that is set and no gate refuses; others may promote meanwhile. True if the answer is no."""
         policy = self.settings.promotion
         if not (policy.approval and self.approve and self.judgement.passed):
             return False
@@ -145,26 +145,26 @@ class Promotion:
         return not word.approved
 
     def decide(self) -> Decision:
-        """What the rows so far come to."""
+        """The decision by the rows so far."""
         return decide(self.name, self.version, self.proposal.evaluation, self.standing.champion, self.judgement)
 
     def commit(self, decision: Decision, now: RegistryState) -> None:
-        """Write the decision into the history, and move the aliases that follow from it, the champion's last."""
+        """Write the decision to the history and move the aliases accordingly, the champion's last."""
         names, champion = self.settings.registry, self.standing.champion
         moves = [(names.challenger, self.version)]
         entry = entries.decided(self.tracker, self.home, self.proposal, decision, now.number)
         if not decision.promoted:
             alias_switch.announce(self.tracker, self.name, entry, self.undo)
             self._refuse_serving(decision)
-            self.undo.pop_all()  # the decision stands, whatever becomes of the alias
-            self.tracker.set_alias(self.name, *moves[0])
+            self.undo.pop_all()  # the decision stands, whatever happens to the alias
+            self.tracker.registry.set_alias(self.name, *moves[0])
             return
         moves += [(names.previous, champion)] if champion else []
         moves += [(names.champion, self.version)]
         alias_switch.commit(self.tracker, self.name, entry, now, moves, names, self.undo)
 
     def record(self, decision: Decision) -> None:
-        """Keep evidence and card of what has happened; they are put right if the move has to be undone after all."""
+        """Log evidence and card of the decision; they are corrected if the move must be undone after all."""
         keep = partial(record, self.tracker, self.proposal, judgement=self.judgement, policy=self.settings.promotion)
         if decision.promoted:
             reason = f"{decision.name} was not promoted: its evidence could not be written, and the switch was undone."
@@ -172,12 +172,12 @@ class Promotion:
         keep(decision)
 
     def _refuse_serving(self, decision: Decision) -> None:
-        """No version is said to be rejected that another run, of the same evaluation, has made champion meanwhile."""
+        """Refuse to reject a version that another run of the same evaluation has made champion meanwhile."""
         if self._now().champion == self.version:
             why = "; ".join(row.finding for row in decision.rows if row.outcome == "refused")
             raise PromotionError(
                 f"Expected version {self.version} of {self.name} not to serve, because {why}, but another run has made "
-                "it champion meanwhile: it goes on serving, `pneumo rollback` takes it away."
+                "it champion meanwhile: it keeps serving, `pneumo rollback` replaces it."
             )
 
     def _now(self) -> RegistryState:
@@ -185,7 +185,7 @@ class Promotion:
 
     def _is_champion(self) -> bool:
         champion = self.standing.champion
-        found = self.tracker.version(self.name, champion) if champion else None
+        found = self.tracker.registry.version(self.name, champion) if champion else None
         return found is not None and found.tags.get(version_evidence.KEY) == self.proposal.evaluation.key
 
     def _unchanged(self) -> Decision:

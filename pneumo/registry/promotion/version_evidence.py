@@ -1,4 +1,4 @@
-"""What is kept with a registered version, so that a later promotion can compare with it fairly."""
+"""Evidence that is kept with a registered version, so that a later promotion can compare with it fairly."""
 
 import json
 import tempfile
@@ -17,51 +17,51 @@ from pneumo.tracking.bundles import SPEC, find_bundle
 from pneumo.tracking.models import REGISTERED
 from pneumo.tracking.package import files_digest
 
-FOLDER = "registered"  # of the version's run
+FOLDER = "registered"  # artifact folder of the version's run
 MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"
-CALIBRATION = "calibration.parquet"  # of a version calibrated at a place: the images that it was calibrated on
-DECISION = "promotion/decision.json"  # of the parent run
+CALIBRATION = "calibration.parquet"  # for a version calibrated at a place: the images of its calibration
+DECISION = "promotion/decision.json"  # artifact of the parent run
 KEY, DIGEST, FILES, INPUT = REGISTERED, "dataset.digest", "files.sha256", "input"
-WEIGHTS = "model.sha256"  # tag: of the weights alone, whatever the operating point; versions of before have none
-PROPOSED, UNDONE, BARRED = "proposed.by", "undone", "barred"  # tags: the run that put it up; notes for people, or ""
-PREVALENCE = "prevalence"  # tag: share of pneumonia among the images that the operating point was fitted on
+WEIGHTS = "model.sha256"  # tag: sha256 of the weights, whatever the operating point; old versions lack it
+PROPOSED, UNDONE, BARRED = "proposed.by", "undone", "barred"  # tags: the run that proposed it; notes for people, or ""
+PREVALENCE = "prevalence"  # tag: share of pneumonia among the images that fitted the operating point
 USED = ["path", "sha256", "patient"]
 
 
 def keep(tracker: Tracker, evaluation: Evaluation, version: DatasetVersion) -> None:
     """Log manifest, predictions and figures to the candidate's run."""
-    tracker.log_text(evaluation.run_id, evaluation.model_dump_json(indent=1), f"{FOLDER}/{EVALUATION}")
+    tracker.log.text(evaluation.run_id, evaluation.model_dump_json(indent=1), f"{FOLDER}/{EVALUATION}")
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         for name, path in ((MANIFEST, version.manifest), (PREDICTIONS, evaluation.predictions)):
             copy = Path(folder) / name
             copy.write_bytes(path.read_bytes())
-            tracker.log_artifact(evaluation.run_id, copy, FOLDER)
+            tracker.log.artifact(evaluation.run_id, copy, FOLDER)
 
 
 @contextmanager
 def evidence_of(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
-    """The folder that `keep` logged for a version, during the block; None if other software registered it."""
+    """The folder that `keep` logged for a version, removed after the block; None if other software registered it."""
     if KEY not in found.tags:
         yield None
         return
-    with tracker.downloaded(f"runs:/{found.run_id}/{FOLDER}") as folder:
+    with tracker.files.downloaded(f"runs:/{found.run_id}/{FOLDER}") as folder:
         yield folder
 
 
 def used(folder: Path) -> pd.DataFrame:
-    """Rows of the images that a version learned, was tuned or was calibrated on, from what was kept."""
+    """Rows of the images on which a version was trained, tuned or calibrated, from its evidence."""
     manifest = pd.read_parquet(folder / MANIFEST)
     return pd.concat([manifest[manifest["split"] != "test"], calibrated_on(folder)], ignore_index=True)
 
 
 def calibrated_on(folder: Path) -> pd.DataFrame:
-    """Images of a place that a version was calibrated on; none for one that was calibrated at home alone."""
+    """Images of a place on which a version was calibrated; none if it was calibrated only on its own data set."""
     file = folder / CALIBRATION
     return pd.read_parquet(file) if file.is_file() else pd.DataFrame(columns=USED)
 
 
 def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: str) -> dict[str, str]:
-    """Tags of a version: what it is, in numbers that `pneumo champion` shows."""
+    """Tags of a version: what it is, and the numbers that `pneumo champion` shows."""
     numbers = {
         "auc": evaluation.test_auc.value,
         "auc.low": evaluation.test_auc.low,
@@ -90,39 +90,39 @@ def version_tags(evaluation: Evaluation, version: DatasetVersion, parent_run: st
 
 
 def content(tags: Mapping[str, str]) -> tuple[str, ...]:
-    """Digests by which a version is known again under another number, from its tags."""
+    """Digests in a version's tags by which it is recognised under another number."""
     return tuple(tags[name] for name in (WEIGHTS, FILES) if name in tags)
 
 
 def take_up(tracker: Tracker, found: ModelVersion, run_id: str) -> None:
-    """Note that a run goes on with a version that an earlier one left."""
-    tracker.set_version_tags(found.name, found.version, {PROPOSED: run_id, UNDONE: ""})
+    """Note that a run continues with a version that an earlier run left."""
+    tracker.registry.set_version_tags(found.name, found.version, {PROPOSED: run_id, UNDONE: ""})
 
 
 def mark_undone(tracker: Tracker, name: str, version: str, run_id: str) -> None:
-    """Say on a version that its run came to nothing, unless another run has taken it up; it is never deleted."""
-    found = tracker.version(name, version)
+    """Mark a version as undone, unless another run has taken it up; it is never deleted."""
+    found = tracker.registry.version(name, version)
     if found and found.tags.get(PROPOSED) == run_id:
-        tracker.set_version_tags(name, version, {UNDONE: unfinished(run_id)})
+        tracker.registry.set_version_tags(name, version, {UNDONE: unfinished(run_id)})
 
 
 def unfinished(run_id: str) -> str:
-    """The note on a version whose run did not come to its end."""
+    """The note on a version whose run did not end."""
     return f"run {run_id} ended before its decision"
 
 
 def check_files(tracker: Tracker, found: ModelVersion) -> None:
-    """Whether the registry still holds the very bytes that were registered.
+    """Check that the registry still holds the bytes that were registered.
 
     Raises:
         PromotionError: a file was changed, added or removed.
     """
-    with tracker.downloaded(found.uri) as folder:
+    with tracker.files.downloaded(found.uri) as folder:
         check_bundle(found, find_bundle(folder))
 
 
 def check_bundle(found: ModelVersion, bundle: Path) -> None:
-    """Whether a version's downloaded bundle is the one that was registered.
+    """Check that a version's downloaded bundle is the one that was registered.
 
     Raises:
         PromotionError: a file was changed, added or removed.

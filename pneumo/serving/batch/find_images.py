@@ -1,4 +1,4 @@
-"""Finding the images that someone wants scored: files, folders, s3:// addresses."""
+"""Find the images to score: files, folders, s3:// addresses."""
 
 import os
 import posixpath
@@ -16,12 +16,12 @@ from pneumo.data.store.decode import SUFFIXES, read_bytes, require_size
 from pneumo.errors import DataError
 
 CONNECTIONS = 16
-STEP = 256  # images a step: what a cut costs at most
-STEP_BYTES = 64 * 2**20  # and what of them is in memory, but for one that is larger by itself
+STEP = 256  # images in a step: a cut loses one step at most
+STEP_BYTES = 64 * 2**20  # bytes of a step in memory, unless one image alone is larger
 
 
 class Content(NamedTuple):
-    """An image's bytes and their hash; both empty, with the reason, where it could not be read."""
+    """An image's bytes and their sha256; if it cannot be read both are empty, and `error` says why."""
 
     data: bytes
     sha256: str
@@ -30,7 +30,7 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """An image to be scored: a local file, or the `item` of a bucket; with an `error` it costs its own row only."""
+    """An image to score: a local file, or the `item` of a bucket; with an `error`, only its own row is lost."""
 
     path: str
     bucket: Bucket | None = None
@@ -38,7 +38,7 @@ class Found:
     error: str | None = None
 
     def size(self) -> int:
-        """Bytes that it will take; 0 where that cannot be told, and reading it tells why."""
+        """Its bytes; 0 if they are not known, in which case reading it tells why."""
         if self.item:
             return self.item.size
         try:
@@ -47,7 +47,7 @@ class Found:
             return 0
 
     def content(self) -> Content:
-        """What is there now.
+        """Read it now.
 
         Raises:
             DataError: its bucket does not answer.
@@ -57,7 +57,7 @@ class Found:
         try:
             require_size(self.size(), self.path)
             data = b"" if self.item else read_bytes(Path(self.path), self.path)
-        except DataError as error:  # it costs its own row only
+        except DataError as error:  # only its own row is lost
             return Content(b"", "", str(error))
         if self.bucket and self.item:
             data = self.bucket.get(self.item.key)
@@ -65,10 +65,10 @@ class Found:
 
 
 def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found]:
-    """All images at the given places, each once, folders in order of name.
+    """All images at the given places, each once; those of a folder are in order of name.
 
     Args:
-        paths: image files (of any suffix), folders (searched below), s3://bucket/prefix.
+        paths: image files (with any suffix), folders (searched below), s3://bucket/prefix.
         endpoint: of an S3 server other than AWS.
 
     Raises:
@@ -81,7 +81,7 @@ def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found
 
 
 def steps(found: Sequence[Found]) -> Iterator[list[Found]]:
-    """The images in their order, as many at a time as `STEP` and `STEP_BYTES` allow."""
+    """The images in order, as many in a step as `STEP` and `STEP_BYTES` allow."""
     step: list[Found] = []
     held = 0
     for item in found:
@@ -96,7 +96,7 @@ def steps(found: Sequence[Found]) -> Iterator[list[Found]]:
 
 
 def fetch(step: Sequence[Found]) -> list[Content]:
-    """Contents of a step, several at a time."""
+    """Contents of a step's images, several read at the same time."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         return list(pool.map(Found.content, step))
 
@@ -116,7 +116,7 @@ def _at(path: str, endpoint: str | None) -> Iterator[Found]:
 
 
 def _local(path: str) -> Found:
-    """A file; one whose name is not UTF-8, which no table can hold, under its name with escapes."""
+    """A file. If its name is not UTF-8, which no table can hold, it has an error and its name with escapes."""
     shown = os.fsencode(path).decode(errors="backslashreplace")
     error = None if shown == path else f"Expected a name in UTF-8, but {shown} is not: rename it."
     return Found(shown, error=error)

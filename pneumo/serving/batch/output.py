@@ -1,4 +1,4 @@
-"""Where a table of scores goes: a file, or an object of S3; one owner at a time."""
+"""Where a table of scores is written: a file, or an object on S3, by one run at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,14 +27,14 @@ NAMELESS = ["sha256", "probability", "label", "unlike"]
 
 @dataclass(frozen=True)
 class Output:
-    """A table's address, and its file on this machine, which is the same place unless it goes to a `bucket`."""
+    """A table's address and its file on this machine; both are the same unless it goes to a `bucket`."""
 
     address: str
     file: Path
     bucket: Bucket | None = None
 
     def write(self, table: "pd.DataFrame") -> None:
-        """Write the whole table at once: readers see the one before it, or all of this one."""
+        """Write the whole table at once: readers see the old one, or all of the new one."""
         content = WRITERS[self.file.suffix](table)
         write_whole(self.file, content)
         if self.bucket:
@@ -42,15 +42,15 @@ class Output:
 
 
 def open_output(address: str, home: Path, endpoint: str | None = None) -> Output:
-    """Find out that a table cannot be written before hours of scoring; missing folders are made.
+    """Check that a table can be written, before hours of scoring; missing folders are made.
 
     Args:
         address: path or s3://bucket/key that ends in .csv or .parquet.
-        home: state folder; there a table for a bucket grows.
+        home: state folder, in which a table for a bucket is built.
         endpoint: of an S3 server other than AWS.
 
     Raises:
-        DataError: another ending or kind of address, or a bucket that cannot be reached.
+        DataError: another suffix or kind of address, or the bucket cannot be reached.
     """
     suffix = Path(address).suffix
     if suffix not in WRITERS:
@@ -58,7 +58,7 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
     bucket, file = None, Path(address).absolute()
     if address.startswith("s3://"):
         bucket = Bucket(address, endpoint)
-        bucket.has(bucket.prefix)  # raises where nothing answers
+        bucket.has(bucket.prefix)  # raises if nothing answers
         key = sha256(f"{bucket.endpoint} {address}".encode()).hexdigest()[:16]
         file = home / "runs" / f"predict-{key}" / f"table{suffix}"
     elif "://" in address:
@@ -68,7 +68,7 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
 
 
 def nameless(table: Path) -> str:
-    """A written table as CSV without paths, and without errors, which quote them: images go by their sha256 alone."""
+    """A written table as CSV without paths and without errors, which quote paths; images are named by sha256."""
     import pandas as pd
 
     rows = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
@@ -77,7 +77,7 @@ def nameless(table: Path) -> str:
 
 @contextmanager
 def owned(output: Output) -> Iterator[None]:
-    """Hold an output for the time of the block; what a process that died held is free.
+    """Hold an output during the block; one that was held by a process that died is free.
 
     Raises:
         DataError: another run holds it.
@@ -87,8 +87,7 @@ def owned(output: Output) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise DataError(
-            f"Expected to be alone at {output.address}, but another run is writing it: wait for that, or give another"
-            " output."
+            f"Expected that no other run writes {output.address}, but one does: wait for it, or give another output."
         ) from None
     try:
         yield

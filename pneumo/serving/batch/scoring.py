@@ -1,4 +1,4 @@
-"""Scoring many images: found, scored in chunks, a row per image; cut off, it goes on."""
+"""Score many images in steps, a row for each; a scoring that was cut off continues."""
 
 import json
 import os
@@ -24,10 +24,10 @@ COLUMNS = ("path", "sha256", "probability", "label", "error", "unlike")
 
 
 class Scored(Record):
-    """What a batch scoring did.
+    """Result of a batch scoring.
 
     The table is at `out`, and on this machine at `table`. Of `images`, `errors` could not be read, `positive` were
-    called PNEUMONIA, `unlike` are unlike the training data, and `resumed` had been scored before it was cut off.
+    called PNEUMONIA, `unlike` are out-of-distribution, and `resumed` were scored before it was cut off.
     """
 
     out: str
@@ -49,23 +49,23 @@ def predict(
     endpoint: str | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scored:
-    """Score images with a registered version, in a process that runs the code kept with it.
+    """Score images with a registered version, in a process that runs the version's own code.
 
     Args:
-        tracker: of the server that has it.
-        version: such as the champion.
+        tracker: that of the server with the version.
+        version: a registered version, such as the champion.
         paths: files, folders (searched below), s3://bucket/prefix.
         out: path or s3://bucket/key, .csv or .parquet.
         home: state folder.
-        threshold: of the label, 0..1; the version's own by default.
+        threshold: of the label, 0 to 1; by default the version's own.
         endpoint: of an S3 server other than AWS.
-        on_progress: called with images done and in total.
+        on_progress: called with the number of images done and of all.
 
     Raises:
-        DataError: nothing to score, or an output of another kind or that another run is writing; an unreadable image
-            is a row with its error.
+        DataError: nothing to score, or an output of another kind or that another run writes; an unreadable image is a
+            row with its error.
         ModelError: the version takes embeddings and no images.
-        TrackingError: the version cannot be loaded, or is not known to be what was registered.
+        TrackingError: the version cannot be loaded, or its files are not known to be those that were registered.
     """
     place = open_output(out, home, endpoint)
     with owned(place):
@@ -85,23 +85,23 @@ def score(
     out: Output,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scored:
-    """Score images and write a table, a row each (see `COLUMNS`); cut off and called again, it goes on.
+    """Score images and write a table with a row for each (see `COLUMNS`); after a cut a second call continues.
 
-    What was scored is known by the image's content, so a file that was replaced meanwhile is scored anew.
+    Images are known by their content, so a file that was replaced meanwhile is scored again.
 
     Args:
-        found: what `find_images` found.
+        found: the images, from `find_images`.
         answer: gives answers for image files or their bytes, such as `Served.score`.
-        model: what the answers depend on: version, its files, threshold; what another one scored is not taken up.
-        out: written whole at the end, until then `<out>.<model>.partial` grows.
-        on_progress: called with images done and in total.
+        model: what the answers depend on: version, its files, threshold; rows of another one are not reused.
+        out: written whole at the end; until then `<out>.<model>.partial` grows.
+        on_progress: called with the number of images done and of all.
     """
     kept = out.file.with_name(f"{out.file.name}.{sha256(model.encode()).hexdigest()[:12]}.partial")
     before = {row["sha256"]: row["answer"] for row in _whole_lines(kept)}
     done, table, resumed = dict(before), [], 0
     for step in steps(found):
         rows = _score_step(step, answer, done)
-        # An image that could not be read has another chance.
+        # An image that could not be read is tried again.
         fresh = {key: row for key, row in rows if key not in done and not row["error"]}
         _append(kept, fresh)
         done |= fresh
@@ -115,7 +115,7 @@ def score(
 
 
 def _score_step(step: Sequence[Found], answer: Predict, done: Mapping[str, Row]) -> list[tuple[str, Row]]:
-    """Hash, empty of what was not read, and answer of each image; a hash that is done is not asked about again."""
+    """Hash (empty if not read) and answer of each image; a hash that is done is not scored again."""
     contents = fetch(step)
     new = [content.data for content in contents if not content.error and content.sha256 not in done]
     answers = enumerate(answer(new) if new else ())
@@ -158,7 +158,7 @@ def _append(kept: Path, answers: Mapping[str, Row]) -> None:
 
 
 def _whole_lines(kept: Path) -> Iterator[Row]:
-    """Rows of a scoring that was cut off; a line that was being written then is dropped from the file."""
+    """Rows of a scoring that was cut off; a last line that is not complete is removed from the file."""
     if not kept.is_file():
         return
     whole = kept.read_bytes().rpartition(b"\n")[0]

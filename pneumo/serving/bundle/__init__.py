@@ -1,1 +1,1 @@
-"""The serving bundle: what is registered, and all that its code needs when it is loaded."""
+"""The serving bundle: what is registered, and the code that it needs when it is loaded."""

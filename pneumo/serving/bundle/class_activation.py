@@ -1,4 +1,4 @@
-"""What a trained network sees: embedding and class activation maps, read off its own layers."""
+"""Embedding and class activation maps of a trained network, from its own layers."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,10 @@ Tap = Callable[[Any, Any], Any]
 
 
 def embedding_network(model: "keras.Model") -> "keras.Model":
-    """The same network with its embedding (an ensemble's: its branches' in a row) as a second result.
+    """The network with its embedding as a second output; that of an ensemble joins its branches' embeddings.
 
     Returns:
-        Model of images float32 (n, size, size, 1) in 0..255 -> [logit (n, 1), embedding (n, d)].
+        A model: images float32 (n, size, size, 1) in 0..255 -> [logit (n, 1), embedding (n, d)].
 
     Raises:
         ModelError: the model does not end with global average pooling and one Dense layer per branch.
@@ -29,13 +29,13 @@ def embedding_network(model: "keras.Model") -> "keras.Model":
 
 
 def activation_network(model: "keras.Model") -> "keras.Model":
-    """Class activation maps (Zhou et al. 2016), which equal Grad-CAM for this head and need no gradients.
+    """The network with class activation maps (Zhou et al. 2016), which equal Grad-CAM for this head, without gradients.
 
-    A map's mean is the logit: positive places speak for pneumonia, negative ones against it. The maps of an
-    ensemble's branches are brought to the first one's size and averaged, as their logits are.
+    The mean of a map is the logit: positive places speak for pneumonia, negative ones against it. The maps of an
+    ensemble's branches are resized to the first one's size and averaged, as their logits are.
 
     Returns:
-        Model of images float32 (n, size, size, 1) in 0..255 -> [logit (n, 1), maps (n, height, width)].
+        A model: images float32 (n, size, size, 1) in 0..255 -> [logit (n, 1), maps (n, height, width)].
 
     Raises:
         ModelError: the model does not end with global average pooling and one Dense layer per branch.
@@ -57,9 +57,9 @@ def _head_at_every_place(pooling: Any, dense: Any) -> Any:
 
 
 def _branches(tensor: Any, tap: Tap) -> list[Any]:
-    """`tap(pooling, dense)` of every branch behind a tensor; branches may be models inside the model.
+    """`tap(pooling, dense)` of every branch that leads to a tensor; branches may be models inside the model.
 
-    Keras has no public way from a tensor to the layers before it, across models in a model; hence `_inbound_nodes`.
+    Keras has no public way from a tensor to the layers before it through models in a model, hence `_inbound_nodes`.
     """
     import keras
 
@@ -95,6 +95,6 @@ def _plain(model: "keras.Model") -> "keras.Model":
     import keras
 
     if keras.config.backend() == "tensorflow":
-        # XLA is many times slower than TensorFlow's own kernels for depthwise convolutions on a CPU.
+        # On a CPU, XLA is many times slower than TensorFlow's own kernels for depthwise convolutions.
         model.jit_compile = False
     return model

@@ -1,4 +1,4 @@
-"""A registered model of embeddings: it cannot read an image, and takes what another model made of it."""
+"""A registered model of embeddings: it takes no images, but what another model made of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 
 class EmbeddingSpec(Spec):
-    """What it takes to use a model of embeddings; `name` says which, `width` how many numbers each has."""
+    """What is needed to use a model of embeddings; `name` says which ones, `width` how many numbers each has."""
 
     input: Literal["embedding"] = "embedding"
     width: int
@@ -23,12 +23,12 @@ class EmbeddingSpec(Spec):
 
 @dataclass(frozen=True)
 class EmbeddingBundle(Scorer):
-    """A loaded bundle of a linear model on embeddings; familiarity is judged on the embeddings themselves."""
+    """A loaded bundle of a linear model on embeddings; the feature distance is that of the embeddings themselves."""
 
     spec: EmbeddingSpec
 
     def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:
-        """Score vectors; one that cannot be used gets an error and costs no other."""
+        """Score vectors; one that cannot be used gets an error, the others their scores."""
         found = [_vector(cell, self.spec, f"row {row}") for row, cell in enumerate(cells, start=first)]
         rows = np.array([row for row, item in enumerate(found) if not isinstance(item, str)], np.intp)
         vectors = [item for item in found if not isinstance(item, str)]
@@ -36,11 +36,11 @@ class EmbeddingBundle(Scorer):
         return Answers(self.score(np.stack(vectors) if vectors else np.zeros((0, self.spec.width))), rows, errors)
 
     def score(self, vectors: NDArray[np.floating]) -> Scores:
-        """Score embeddings (n, width)."""
+        """Score embeddings, float32 (n, width)."""
         import keras
 
         narrow = vectors.astype(np.float32)
-        # Called as it is: predict would be traced anew for every number of rows.
+        # Called directly, because `predict` would be traced again for every number of rows.
         logits = keras.ops.convert_to_numpy(self.model(narrow))[:, 0]
         distance = self.familiarity.distance(narrow)
         return Scores(self.probability(logits), distance, self.familiarity.is_beyond(distance))
@@ -54,17 +54,17 @@ def _vector(cell: Any, spec: EmbeddingSpec, name: str) -> Floats | str:
 
 
 def vector_of(cell: Any, width: int, name: str) -> Floats:
-    """A cell as an embedding.
+    """A cell as an embedding, float32 (width,).
 
     Raises:
-        DataError: it is no list of so many finite numbers.
+        DataError: it is no list of `width` finite numbers.
     """
     wanted = f"Expected an embedding of {width} finite numbers, but {name} holds"
     if not isinstance(cell, list | tuple | np.ndarray):
         raise DataError(f"{wanted} {kind(cell)}.")
     try:
         numbers = np.asarray(cell)
-    except ValueError:  # lists of different lengths inside
+    except ValueError:  # it holds lists of different lengths
         numbers = np.asarray(cell, object)
     if numbers.ndim != 1 or not (np.issubdtype(numbers.dtype, np.number) and np.isrealobj(numbers)):
         raise DataError(f"{wanted} something else than a flat list of numbers.")

@@ -30,16 +30,16 @@ Kind = TypeVar("Kind", bound=Spec)
 
 
 class ServingSpec(Spec):
-    """What it takes to use a model of images."""
+    """What is needed to use a model of images."""
 
-    input: Literal["image"] = "image"  # not named in bundles of the first versions
+    input: Literal["image"] = "image"  # the first bundles do not name it
     size: int
     fit: Fit
 
 
 @dataclass(frozen=True)
 class Bundle(Scorer):
-    """A loaded bundle of a model of images; networks are built once and warm up at their first call."""
+    """A loaded bundle of a model of images; its networks are built once and are slow at the first call."""
 
     spec: ServingSpec
 
@@ -52,19 +52,19 @@ class Bundle(Scorer):
         return activation_network(self.model)
 
     def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:
-        """Decode and score images; one that cannot be read gets an error and costs no other."""
+        """Decode and score images; one that cannot be read gets an error, the others their scores."""
         decoded = read_images(cells, self.spec.size, self.spec.fit, first)
         nothing = Scores(np.zeros(0), np.zeros(0), np.zeros(0, bool))
         return Answers(self.score(decoded.images) if len(decoded.rows) else nothing, decoded.rows, decoded.errors)
 
     def score(self, images: Images) -> Scores:
-        """Score decoded images uint8 (n, size, size)."""
+        """Score decoded images, uint8 (n, size, size)."""
         logits, embeddings = run_network(self._scorer, images)
         distance = self.familiarity.distance(embeddings)
         return Scores(self.probability(logits[:, 0]), distance, self.familiarity.is_beyond(distance))
 
     def maps(self, images: Images) -> NDArray[np.float32]:
-        """Heat maps (n, height, width) in units of the logit; positive places speak for pneumonia."""
+        """Class activation maps (n, height, width) in units of the logit; positive places speak for pneumonia."""
         return run_network(self._mapper, images)[1]
 
 
@@ -81,7 +81,7 @@ _SPECS: TypeAdapter[ServingSpec | EmbeddingSpec] = TypeAdapter(
 
 
 def run_network(network: "keras.Model", images: Images, batch: int = BATCH) -> list[NDArray[np.float32]]:
-    """All outputs of a network for images uint8 (n, size, size), a batch at a time."""
+    """All outputs of a network for images, uint8 (n, size, size), batch by batch."""
     parts = [
         [np.asarray(item) for item in network.predict_on_batch(images[at : at + batch, ..., None].astype(np.float32))]
         for at in range(0, len(images), batch)
@@ -90,12 +90,12 @@ def run_network(network: "keras.Model", images: Images, batch: int = BATCH) -> l
 
 
 def write_bundle(folder: Path, model: Path, familiarity: FeatureDistance, **spec: object) -> ServingSpec:
-    """Write a bundle into an existing empty folder; `spec` has the fields of ServingSpec other than the sha256s."""
+    """Write a bundle to an existing empty folder; `spec` has the fields of ServingSpec but the sha256s."""
     return _write(folder, model, familiarity, ServingSpec, spec)
 
 
 def write_embedding_bundle(folder: Path, model: Path, familiarity: FeatureDistance, **spec: object) -> EmbeddingSpec:
-    """The same for a model of embeddings, with the fields of EmbeddingSpec."""
+    """Write a bundle of a model of embeddings; `spec` has the fields of EmbeddingSpec but the sha256s."""
     return _write(folder, model, familiarity, EmbeddingSpec, spec)
 
 
@@ -112,7 +112,7 @@ def read_spec(folder: Path) -> ServingSpec | EmbeddingSpec:
     """Read serving.json.
 
     Raises:
-        ModelError: it is missing or not what it should be.
+        ModelError: it is missing or of another form.
     """
     try:
         return _SPECS.validate_json((folder / SPEC).read_bytes())
@@ -122,7 +122,7 @@ def read_spec(folder: Path) -> ServingSpec | EmbeddingSpec:
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"][1:]))  # the first is the kind
+        key = ".".join(map(str, first["loc"][1:]))  # its first part names the kind
         raise ModelError(f"{folder / SPEC}, key {key}: {first['msg'].lower()}; register the model anew.") from None
 
 
@@ -130,7 +130,7 @@ def load_bundle(folder: Path) -> Bundle | EmbeddingBundle:
     """Check the files against their sha256 and load them, the model in Keras's safe mode.
 
     Raises:
-        ModelError: a file is missing, changed, or not loadable in safe mode.
+        ModelError: a file is missing, was changed, or does not load in safe mode.
     """
     spec = read_spec(folder)
     for name, expected in ((MODEL, spec.model_sha256), (FAMILIARITY, spec.familiarity_sha256)):
@@ -142,7 +142,7 @@ def load_bundle(folder: Path) -> Bundle | EmbeddingBundle:
 
 
 def load_network(path: Path) -> "keras.Model":
-    """A .keras file of built-in layers only.
+    """Load a .keras file, which may have built-in layers only.
 
     Raises:
         ModelError: Keras refuses it in safe mode.
@@ -151,7 +151,7 @@ def load_network(path: Path) -> "keras.Model":
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    # On a broken or hostile file Keras, h5py and zipfile raise almost anything.
+    # For a broken or hostile file Keras, h5py and zipfile raise almost anything.
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path}: expected a .keras file that loads in safe mode, but Keras says: {reason}") from error

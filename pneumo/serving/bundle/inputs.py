@@ -1,7 +1,7 @@
-"""What a caller may give as an image: encoded bytes, base64 text, a path or an array of pixels.
+"""What a caller may give as an image: encoded bytes, base64 text, a path, or an array of pixels.
 
-Text is always base64 and never the name of a file: text is what arrives over a network, and a served model must not
-read, or tell of, the server's files. A path is a pathlib.Path, which only code in this process can make.
+Text is always base64 and never the name of a file: text arrives over a network, and a served model must not read the
+server's files, nor tell whether they exist. A path is a pathlib.Path, which only code in this process can make.
 """
 
 import base64
@@ -24,7 +24,7 @@ ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a pathlib.Pat
 
 
 class Decoded(NamedTuple):
-    """Images uint8 (m, size, size) of the rows that could be read, their positions, and an error or None per row."""
+    """Images, uint8 (m, size, size), of the readable rows, their positions, and an error or None for each row."""
 
     images: NDArray[np.uint8]
     rows: NDArray[np.intp]
@@ -32,13 +32,13 @@ class Decoded(NamedTuple):
 
 
 def read_images(cells: Sequence[Any], size: int, fit: Fit, first: int = 0) -> Decoded:
-    """Decode every cell, several at a time; a bad one becomes an error text, never a dead batch or a black image.
+    """Decode every cell, several at the same time; a bad one becomes an error, never a failed batch or a black image.
 
     Args:
-        cells: anything of `ACCEPTED`.
+        cells: of the kinds in `ACCEPTED`.
         size: pixels a side.
         fit: squash or pad.
-        first: the first cell's row number, by which errors call a cell that is not a file.
+        first: row number of the first cell; errors name cells that are not files by their row.
     """
 
     def read(row: int, cell: Any) -> NDArray[np.uint8] | str:
@@ -59,10 +59,10 @@ def read_images(cells: Sequence[Any], size: int, fit: Fit, first: int = 0) -> De
 
 
 def source_of(cell: Any, name: str) -> bytes | Path:
-    """What the decoder takes, from anything a caller may give.
+    """The decoder's input, bytes or a path, from any kind of cell.
 
     Raises:
-        DataError: it is none of the accepted kinds.
+        DataError: it is of no accepted kind.
     """
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell)
@@ -81,14 +81,14 @@ def _from_text(text: str, name: str) -> bytes:
         data = base64.b64decode("".join(content.split()), validate=True)
     except (binascii.Error, ValueError):
         data = b""
-    # No image is shorter: a short text is a file's name, even where its letters happen to be base64.
+    # No image is shorter: a short text is a file's name, even if its letters happen to be base64.
     if len(data) >= 64:
         return data
     raise DataError(f"Expected {ACCEPTED}, but {name} holds a text that is not base64: {text[:80]}")
 
 
 def _from_pixels(cell: Any, name: str) -> bytes:
-    """Through a lossless PNG, so that arrays take the very path that files take."""
+    """A lossless PNG of an array, so that arrays are decoded just as files are."""
     from PIL import Image
 
     try:
@@ -113,10 +113,10 @@ def _from_pixels(cell: Any, name: str) -> bytes:
 
 
 def kind(cell: Any) -> str:
-    """What a cell holds, for an error."""
+    """What a cell holds, in words for an error."""
     import pandas as pd
 
     if isinstance(cell, np.ndarray):
         return f"an array {cell.shape} of {cell.dtype}"
-    # Of anything but a scalar isna gives many answers, and of pd.NA a comparison gives none.
+    # For anything but a scalar isna gives an array, and a comparison with pd.NA gives no bool.
     return "nothing" if pd.api.types.is_scalar(cell) and pd.isna(cell) else f"a {type(cell).__name__}"

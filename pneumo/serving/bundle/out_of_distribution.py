@@ -1,4 +1,4 @@
-"""How far an image is from those that a model was trained on, in the model's own feature space."""
+"""Out-of-distribution detection: how far an image is from the training images in the model's own feature space."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,13 @@ QUANTILE = 0.99
 
 @dataclass(frozen=True)
 class FeatureDistance:
-    """Distance to the training data; an image farther than `limit` is called unlike.
+    """Distance to the training images; an image farther than `limit` is out-of-distribution.
 
-    The squared distance is the mean of the squared whitened principal components and the squared rest outside
-    them relative to its mean in training (Mahalanobis distance of a probabilistic PCA: Tipping and Bishop 1999;
-    used for unlike inputs by Lee et al. 2018). About 1 in training.
+    The squared distance is a mean over the squared whitened principal components and the squared rest outside them,
+    relative to its mean in training (Mahalanobis distance of a probabilistic PCA: Tipping and Bishop 1999; used to
+    detect out-of-distribution inputs by Lee et al. 2018). It is about 1 for training images.
 
-    Shapes: mean (d,), axes (k, d), deviations (k,), rest: mean squared norm outside the axes.
+    Shapes: mean (d,), axes (k, d), deviations (k,); rest is the mean squared norm outside the axes.
     """
 
     mean: Embeddings
@@ -29,7 +29,7 @@ class FeatureDistance:
     limit: float
 
     def distance(self, embeddings: Embeddings) -> NDArray[np.float64]:
-        """Distance of each row of (n, d), at least 0."""
+        """Distance of each embedding, (n, d) -> (n,), at least 0."""
         centred = embeddings.astype(np.float64) - self.mean
         inside = centred @ self.axes.T
         outside = np.clip((centred**2).sum(axis=1) - (inside**2).sum(axis=1), 0, None)
@@ -46,7 +46,7 @@ class FeatureDistance:
         return ~(distances <= self.limit)
 
     def save(self, path: Path) -> None:
-        """Write as .npz, no pickle."""
+        """Write as .npz, without pickle."""
         np.savez_compressed(
             path, mean=self.mean, axes=self.axes, deviations=self.deviations, rest=self.rest, limit=self.limit
         )
@@ -59,7 +59,7 @@ class FeatureDistance:
 
 
 def learn_feature_distance(training: Embeddings, validation: Embeddings) -> FeatureDistance:
-    """Fit the distance on training embeddings (n, d); the limit leaves 1 % of the validation images outside."""
+    """Fit the distance to training embeddings (n, d); 1 % of the validation images are beyond the limit."""
     mean = training.mean(axis=0, dtype=np.float64)
     centred = training - mean
     _, spread, axes = np.linalg.svd(centred, full_matrices=False)

@@ -1,6 +1,6 @@
 """The registered model, logged by MLflow as code: images or embeddings in, probability of pneumonia out.
 
-MLflow runs this file when the model is logged and when it is loaded; the weights are the artifact `bundle`.
+MLflow runs this file when the model is logged and when it is loaded; the artifact `bundle` holds the weights.
 """
 
 from math import isnan
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 class Classifier(PythonModel):
     """Input: a data frame with a column `image` (see pneumo.serving.bundle.inputs), JPEG, PNG or DICOM.
 
-    A model of embeddings made elsewhere takes a column `embedding` instead, lists of so many numbers.
+    A model of embeddings made elsewhere takes a column `embedding` instead, with lists of numbers.
 
-    Output: a row per image with probability (0 to 1, None when unreadable), label, error (None or a sentence) and
-    unlike (the image is unlike the training data, its probability means little).
+    Output: a row for each image with probability (0 to 1, None if unreadable), label, error (None or a sentence) and
+    unlike (true if the image is out-of-distribution, so that its probability means little).
     """
 
     bundle: Bundle | EmbeddingBundle
 
     def load_context(self, context: Any) -> None:
-        """Check and load the bundle; happens once per process."""
+        """Check and load the bundle, once in a process."""
         self.bundle = load_bundle(Path(context.artifacts["bundle"]))
 
     def predict(
         self, context: Any, model_input: "pd.DataFrame", params: dict[str, Any] | None = None
     ) -> "pd.DataFrame":
-        """Score every row; `params={"threshold": 0.3}` labels at another threshold than the model's own."""
+        """Score every row; `params={"threshold": 0.3}` sets another threshold of the label than the model's own."""
         import pandas as pd
 
         wanted = self.bundle.spec.input
@@ -50,7 +50,7 @@ class Classifier(PythonModel):
 
 
 def _threshold(params: dict[str, Any] | None) -> float | None:
-    """None means the model's own threshold."""
+    """The threshold in the parameters; None means the model's own."""
     value = (params or {}).get("threshold")
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""A registered version's bundle in this process, for what needs the network itself: heat maps and export."""
+"""A registered version's bundle in this process, for what needs the network itself: the web page and export."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from pneumo.tracking.bundles import find_bundle, input_example
 
 
 class Registered(NamedTuple):
-    """The bundle, and the version's input example uint8 (1, size, size)."""
+    """The bundle, and the version's input example, uint8 (1, size, size)."""
 
     bundle: Bundle
     example: Images
@@ -20,10 +20,10 @@ def load_registered(tracker: Tracker, version: ModelVersion) -> Registered:
     """Fetch a version and load it.
 
     Raises:
-        TrackingError: it cannot be fetched, or is not known to be what was registered.
-        ModelError: it is not a model of pneumo, was changed, or takes embeddings and no images.
+        TrackingError: it cannot be fetched, or its files are not known to be those that were registered.
+        ModelError: it is no model of pneumo, was changed, or takes embeddings and no images.
     """
-    with tracker.verified(version.uri) as folder:
+    with tracker.files.verified(version.uri) as folder:
         bundle = load_bundle(find_bundle(folder))
         if not isinstance(bundle, Bundle):
             raise needs_embeddings(version)

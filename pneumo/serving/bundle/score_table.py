@@ -1,4 +1,4 @@
-"""What a model takes, in any accepted form, to a table, a row each; what the registered model does with its input."""
+"""What the registered model does with its input: from cells of any accepted kind to a table, a row for each."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ CHUNK = 256  # images at a time, so that memory does not grow with the table
 
 
 def score_cells(bundle: Scorer, cells: Sequence[Any], threshold: float | None = None) -> "pd.DataFrame":
-    """Columns probability (NaN where unreadable), label, error (None or a sentence), unlike; a row per cell."""
+    """Table with a row for each cell: probability (NaN if unreadable), label, error (None or a sentence), unlike."""
     import numpy as np
     import pandas as pd
 

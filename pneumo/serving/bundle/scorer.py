@@ -1,4 +1,4 @@
-"""What all registered models have in common, whatever they take: an operating point, and how a row is answered."""
+"""What all registered models share, whatever they take: an operating point, and how cells are scored."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Spec(Record):
-    """What it takes to use a model as it was evaluated; probability = sigmoid((logit + offset) / temperature)."""
+    """What is needed to use a model as it was evaluated; probability = sigmoid((logit + offset) / temperature)."""
 
     name: str
     temperature: float
-    offset: float = 0.0  # none in bundles of the first version
+    offset: float = 0.0  # the first bundles have none
     threshold: float
     dataset: str
     synthetic: bool
@@ -30,7 +30,7 @@ class Spec(Record):
 
 
 class Scores(NamedTuple):
-    """One value per image: probability of pneumonia in 0..1, distance to the training data, and whether too far."""
+    """Arrays (n,): probability of pneumonia, 0 to 1, distance to the training images, and whether it is too far."""
 
     probability: NDArray[np.float64]
     distance: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Scores(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Scores of the cells that could be read, their positions, and an error or None per cell."""
+    """Scores of the cells that could be read, their positions, and an error or None for each cell."""
 
     scores: Scores
     rows: NDArray[np.intp]
@@ -47,7 +47,7 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True)
 class Scorer(ABC):
-    """A loaded model; what it takes is its subclass's affair."""
+    """A loaded model; the subclass says what it takes."""
 
     spec: Spec
     model: "keras.Model"
@@ -55,16 +55,16 @@ class Scorer(ABC):
 
     @abstractmethod
     def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:
-        """Read and score cells; `first` is the first one's row number, by which errors call it."""
+        """Read and score cells; `first` is the row number of the first one, for errors."""
 
     def probability(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Calibrated probability of pneumonia of logits (n,)."""
+        """Calibrated probability of pneumonia, 0 to 1, of logits (n,)."""
         from scipy.special import expit
 
         calibrated: NDArray[np.float64] = expit((logits.astype(np.float64) + self.spec.offset) / self.spec.temperature)
         return calibrated
 
     def label(self, probability: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.str_]:
-        """The class at the model's own or another threshold in 0..1."""
+        """The label at the model's own threshold or another one, 0 to 1."""
         limit = self.spec.threshold if threshold is None else threshold
         return np.where(probability >= limit, self.spec.labels[1], self.spec.labels[0])

@@ -1,4 +1,4 @@
-"""Score with a registered model in a fresh process: what a user will get, not what this process has in memory."""
+"""Score with a registered model in a fresh process, as a user would, without what this process has in memory."""
 
 import base64
 import json
@@ -15,14 +15,14 @@ from typing import Any
 
 from pneumo.errors import ModelError, TrackingError
 from pneumo.records.base import Cell, Record
+from pneumo.tracking.client import Tracker
 from pneumo.tracking.connection import SAFE
-from pneumo.tracking.model_files import ModelFiles
 from pneumo.tracking.models import ModelVersion
 from pneumo.tracking.package import files_digest
 
 PROGRAM = Path(__file__).with_name("program.py")
-LIMIT_SECONDS = 1800  # of one answer
-# By name, never by pattern: what begins with TF_ or NVIDIA_ may be a key of somebody.
+LIMIT_SECONDS = 1800  # images in one answer
+# By name, never by pattern: a variable that begins with TF_ or NVIDIA_ may hold somebody's key.
 PASSED = (
     "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "KERAS_BACKEND", "CUDA_VISIBLE_DEVICES",
     "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
@@ -32,7 +32,7 @@ PASSED = (
 
 
 class Answer(Record):
-    """What a model says of one image; `probability` and `label` are None for one that cannot be read."""
+    """A model's answer for one image; `probability` and `label` are None if it cannot be read."""
 
     probability: float | None
     label: str | None
@@ -41,7 +41,7 @@ class Answer(Record):
 
 
 class Answers(Record):
-    """What a registered model said; `from_model`: it ran the code kept with it, not that of this installation."""
+    """A registered model's answers; `from_model` says whether it ran its own code, not that of this installation."""
 
     rows: tuple[Answer, ...]
     example: tuple[float, ...]
@@ -49,9 +49,9 @@ class Answers(Record):
 
 
 class Served:
-    """A loaded registered model in a process of its own; `example`: probabilities of its input example.
+    """A registered model, loaded in a process of its own; `example` holds the probabilities of its input example.
 
-    `input` is the column that it takes: image, or embedding; `digest` is of its files.
+    `input` is the column that it takes, image or embedding; `digest` is that of its files.
     """
 
     def __init__(self, model_uri: str, process: "subprocess.Popen[str]", log: Path, digest: str) -> None:
@@ -63,10 +63,10 @@ class Served:
         self.input: str = loaded["input"]
 
     def score(self, cells: Sequence[Cell], threshold: float | None = None) -> list[Answer]:
-        """One answer per cell; labels at another threshold than the model's own if one is given.
+        """One answer for each cell; `threshold` replaces the model's own.
 
         Raises:
-            TrackingError: the model fails; the message ends with its last words.
+            TrackingError: the model fails; the message ends with the last line of its log.
         """
         request = {"cells": [_sent(cell) for cell in cells], "threshold": threshold}
         assert self._process.stdin  # noqa: S101 - a pipe was asked for
@@ -74,7 +74,7 @@ class Served:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # it has died: reading its answer tells why
+            pass  # it has died; reading its answer tells why
         return [Answer.model_validate(row) for row in self._read()]
 
     def _read(self) -> Any:
@@ -96,25 +96,25 @@ class Served:
 
 
 @contextmanager
-def served(tracker: ModelFiles, model_uri: str) -> Iterator[Served]:
-    """Load "models:/name/version" in a process of its own for the time of the block, once it is `verified`.
+def served(tracker: Tracker, model_uri: str) -> Iterator[Served]:
+    """Load "models:/name/version" in a process of its own during the block, after it was `verified`.
 
     Raises:
-        TrackingError: it is not what was registered or cannot be loaded; the message ends with the process's last line.
+        TrackingError: it is not as it was registered, or cannot be loaded; the message ends with the last log line.
     """
-    with tracker.verified(model_uri) as folder, loaded(folder, model_uri) as model:
+    with tracker.files.verified(model_uri) as folder, loaded(folder, model_uri) as model:
         yield model
 
 
 @contextmanager
 def loaded(model: Path, name: str) -> Iterator[Served]:
-    """Load a model from its folder in a process of its own, which runs the code that came with the model.
+    """Load a model from its folder in a process of its own, which runs the code in that folder.
 
-    The process is given that folder, and no address, login or key of this one. Errors call it by `name`.
+    The process gets the folder, but no address, login or key of this process. Errors call the model `name`.
     """
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         log = Path(folder) / "log"
-        # -P: the program's own folder holds files named like packages.
+        # -P: the program's folder has files with the names of packages.
         command = [sys.executable, "-P", str(PROGRAM), str(model)]
         environment = _environment(folder)
         with log.open("wb") as errors:
@@ -130,16 +130,16 @@ def loaded(model: Path, name: str) -> Iterator[Served]:
 
 
 def _environment(home: str) -> dict[str, str]:
-    """What a process may know that runs a model's code; packages below the user's own home are found all the same."""
+    """Environment of a process that runs a model's code; packages below the user's home are still found."""
     own = {"HOME": home, "TMPDIR": home, "PYTHONUSERBASE": site.getuserbase()}
     return {name: os.environ[name] for name in PASSED if name in os.environ} | own | SAFE
 
 
-def ask(tracker: ModelFiles, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
+def ask(tracker: Tracker, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
     """Score the input example and some images or embeddings once, in a fresh process.
 
     Raises:
-        TrackingError: the model is not what was registered, cannot be loaded or fails.
+        TrackingError: the model is not as it was registered, cannot be loaded, or fails.
     """
     with served(tracker, model_uri) as model:
         return Answers(rows=tuple(model.score(cells)), example=model.example, from_model=model.from_model)
@@ -154,7 +154,7 @@ def _sent(cell: Cell) -> dict[str, Any]:
 
 
 def needs_embeddings(version: ModelVersion) -> ModelError:
-    """The error of whoever has images for a version that takes embeddings."""
+    """The error for images that are given to a version that takes embeddings."""
     return ModelError(
         f"Expected a model of images, but {version.name} version {version.version} takes embeddings made elsewhere, not"
         " images: give it those in Python (docs/how-to/embeddings.md), or name another version."

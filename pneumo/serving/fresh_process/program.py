@@ -1,9 +1,9 @@
-"""A program of its own: load a registered model as any user would, and score images for whoever started it.
+"""A separate program: loads a registered model as any user would, and scores images for the process that started it.
 
-It is run by path and imports nothing of this package, so the only pneumo it can see is the code kept in the model.
-Its argument is the folder with the model's files: it needs no address and no login. It writes a line of JSON when the
-model is loaded, {example: probabilities of the input example, from_model, input: the column that it takes}, and then
-one for each line that it reads:
+It is run by path and imports nothing of this package, so the only pneumo that it can import is the code in the model.
+Its argument is the folder with the model's files; it needs no address and no login. When the model is loaded it writes
+a line of JSON, {example: probabilities of the input example, from_model, input: the column that it takes}, and then one
+for each line that it reads:
 {cells: [{path} or {data: base64} or {vector}], threshold or null} -> [{probability, label, error, unlike}, ...].
 """
 
@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 
 def main() -> None:
-    """Load, then answer until the input ends."""
+    """Load the model, then answer until the input ends."""
     # What libraries print must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -34,20 +34,20 @@ def main() -> None:
 
 
 def _tell(pipe: TextIO, answer: Any) -> None:
-    """Write an answer as a line; whoever started this program waits for it."""
+    """Write an answer as one line; the process that started this program waits for it."""
     pipe.write(json.dumps(answer) + "\n")
     pipe.flush()
 
 
 def load(folder: str) -> Any:
-    """The model in a folder."""
+    """Load the model in a folder."""
     from mlflow.pyfunc import load_model
 
     return load_model(folder)
 
 
 def score(model: Any, request: dict[str, Any], column: str) -> list[dict[str, Any]]:
-    """A row per image; an unreadable one has no probability and an error."""
+    """A row for each cell; an unreadable one has an error and no probability."""
     import pandas as pd
 
     if not request["cells"]:
@@ -59,14 +59,14 @@ def score(model: Any, request: dict[str, Any], column: str) -> list[dict[str, An
 
 
 def read(cell: dict[str, Any]) -> Any:
-    """A cell as the model takes it."""
+    """A cell of a request in the form that the model takes."""
     if "vector" in cell:
         return cell["vector"]
     return Path(cell["path"]) if "path" in cell else base64.b64decode(cell["data"])
 
 
 def _plain(value: Any) -> Any:
-    """NaN is not JSON."""
+    """A value as JSON has it: None for NaN."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

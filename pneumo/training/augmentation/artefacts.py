@@ -1,20 +1,21 @@
-"""Augmentation by what devices and exports leave on an image: fewer pixels, JPEG, covered corners, collimation.
+"""Augmentation by artefacts of devices and exports: fewer pixels, JPEG, covered corners, collimation.
 
-Markers, borders and compression differ between wards and say something of the label; this takes the hint away.
+Markers, borders and compression differ between wards, so they hint at the label; artefacts on images of both classes
+remove the hint.
 """
 
 import io
 
 import numpy as np
 
-EXPORTED, COVERED = 0.3, 0.5  # share of the images for each kind, at strength 1 and above
+EXPORTED, COVERED = 0.3, 0.5  # share of the images that get each kind, at strength 1 and above
 SHRUNK = (1.2, 2.5)  # factor
 QUALITY = (10, 60)  # of JPEG
 CORNER, COLLIMATED = (1 / 16, 1 / 5), 1 / 8  # of the side
 
 
 def add_artefacts(generator: np.random.Generator, images: np.ndarray, strength: float) -> np.ndarray:
-    """Images with artefacts on a part of them; uint8 (n, size, size) in and out, and nothing at strength 0."""
+    """Add artefacts to some of the images; uint8 (n, size, size) in and out. Strength 0 changes nothing."""
     exported, covered = EXPORTED * min(strength, 1), COVERED * min(strength, 1)
     result = np.empty_like(images)
     for position, image in enumerate(images):
@@ -46,7 +47,7 @@ def _compressed(generator: np.random.Generator, image: np.ndarray) -> np.ndarray
 
 
 def _cover_corners(generator: np.random.Generator, image: np.ndarray) -> None:
-    """Each corner by chance, in black or one gray: where letters and labels stand."""
+    """Cover corners at random, in black or one gray: letters and labels stand there."""
     side = len(image)
     for vertical, horizontal in ((0, 0), (0, 1), (1, 0), (1, 1)):
         if generator.random() < 0.5:
@@ -57,7 +58,7 @@ def _cover_corners(generator: np.random.Generator, image: np.ndarray) -> None:
 
 
 def _collimate(generator: np.random.Generator, image: np.ndarray) -> None:
-    """Black margins of any width, as where the beam was narrowed."""
+    """Black margins of random width, as collimation of the beam leaves them."""
     side = len(image)
     top, bottom, left, right = generator.integers(0, max(round(side * COLLIMATED), 1), 4)
     image[:top], image[side - bottom :], image[:, :left], image[:, side - right :] = 0, 0, 0, 0

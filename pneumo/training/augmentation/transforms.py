@@ -1,6 +1,6 @@
 """Augmentation: small, anatomically plausible changes, drawn by NumPy and applied by any Keras backend.
 
-No flips: the heart is on the left. What is drawn depends on the generator alone, so a resumed training sees the same.
+No flips: the heart is on the left. The draws depend on the generator alone, so a resumed training sees the same images.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 SHIFT, ROTATION, ZOOM, ASPECT = 0.06, 10.0, 0.12, 0.06  # of the side, degrees, factor, factor
 CONTRAST, BRIGHTNESS, GAMMA = 0.30, 0.12, 0.35  # factor, of the range, log of the exponent
-BLUR, SHARPEN, NOISE = 0.9, 0.4, 0.03  # share of the smoothed image, of its opposite, of the range
+BLUR, SHARPEN, NOISE = 0.9, 0.4, 0.03  # share of the smoothed image, share of sharpening, share of the range
 CROP_ASPECT = 4 / 3  # widest and tallest crop
 MATCHED_SHARE = 0.7  # share of the images, at strength 1 and above
 COLUMNS = 13  # 8 of the transform, contrast, brightness, gamma, smoothing, noise
@@ -21,7 +21,7 @@ def draw(generator: np.random.Generator, count: int, size: int, strength: float,
     Args:
         size: side of the images in pixels.
         strength: 0 changes nothing, 1 is usual.
-        crop: the smallest share of the area that is shown (Szegedy et al. 2015); 1: always the whole image.
+        crop: smallest share of the area that a crop shows (Szegedy et al. 2015); 1: always the whole image.
     """
 
     def symmetric(limit: float) -> np.ndarray:
@@ -42,7 +42,7 @@ def draw(generator: np.random.Generator, count: int, size: int, strength: float,
 
 
 def _crops(generator: np.random.Generator, count: int, crop: float) -> tuple[np.ndarray, np.ndarray]:
-    """Sides of crops as shares of the image's, and how far their centres lie from its own: (2, count) each."""
+    """Sides of crops as shares of the image's sides, and offsets of their centres from its centre, (2, count) each."""
     area = generator.uniform(crop, 1, count)
     tall = np.exp(generator.uniform(-1, 1, count) * np.log(CROP_ASPECT) * (crop < 1))
     sides = np.minimum(np.sqrt(area * np.stack([tall, 1 / tall])), 1)
@@ -50,7 +50,7 @@ def _crops(generator: np.random.Generator, count: int, crop: float) -> tuple[np.
 
 
 def cumulative_histograms(images: np.ndarray) -> np.ndarray:
-    """Share of an image's pixels that is darker than each gray value; uint8 (n, size, size) -> float64 (n, 256)."""
+    """Share of each image's pixels up to each gray value; uint8 (n, size, size) -> float64 (n, 256)."""
     counts = np.stack([np.bincount(image.ravel(), minlength=256) for image in images])
     return np.asarray((np.cumsum(counts, axis=1) - counts / 2) / images[0].size)
 
@@ -58,13 +58,13 @@ def cumulative_histograms(images: np.ndarray) -> np.ndarray:
 def match_histograms(
     generator: np.random.Generator, images: np.ndarray, strength: float, others: np.ndarray
 ) -> np.ndarray:
-    """Give images a tone curve part of the way to that of another image, as if another machine had taken them.
+    """Match the histograms of images partly to those of others, as if another machine had taken them.
 
-    Exposure and processing differ between wards and say something of the label; this takes the hint away.
+    Exposure and processing differ between wards, so they hint at the label; this removes the hint.
 
     Args:
         images: uint8 (n, size, size); the result likewise.
-        others: `ranks` of the images to draw from.
+        others: `cumulative_histograms` of the images to match to, float64 (m, 256).
     """
     values, result = np.arange(256) / 255, np.empty_like(images)
     for position, own in enumerate(cumulative_histograms(images)):
@@ -76,7 +76,7 @@ def match_histograms(
 
 
 def apply(images: Any, parameters: Any) -> Any:
-    """Change images, float32 (n, size, size, 1) in 0..255, by parameters (n, COLUMNS); same shape and range."""
+    """Transform images, float32 (n, size, size, 1) in 0..255, by parameters (n, COLUMNS); same shape and range."""
     from keras import ops
 
     moved = ops.image.affine_transform(images, parameters[:, :8], interpolation="bilinear", fill_mode="constant")
@@ -90,7 +90,7 @@ def apply(images: Any, parameters: Any) -> Any:
 
 
 def _transform(angle: np.ndarray, zoom: np.ndarray, shift: np.ndarray, centre: float) -> list[np.ndarray]:
-    """Rows of the inverse map from output to input pixels about the centre, as Keras wants them."""
+    """Rows of the map from output to input pixels about the centre, as Keras expects them, (n, 8)."""
     cosine, sine = np.cos(angle), np.sin(angle)
     a, b, d, e = cosine * zoom[0], -sine * zoom[0], sine * zoom[1], cosine * zoom[1]
     c = centre + shift[0] - (a + b) * centre
@@ -100,7 +100,7 @@ def _transform(angle: np.ndarray, zoom: np.ndarray, shift: np.ndarray, centre: f
 
 
 def _smooth(value: Any, reach: int = 2) -> Any:
-    """Mean over a square of 2 reach + 1 pixels, by sums of moved copies: pooling one channel takes 20 times as long."""
+    """Mean over a square of 2 reach + 1 pixels, from shifted copies: pooling one channel takes 20 times as long."""
     from keras import ops
 
     for axis in (1, 2):
@@ -112,8 +112,8 @@ def _smooth(value: Any, reach: int = 2) -> Any:
 def _grain(images: Any, parameters: Any) -> Any:
     """Noise in -1..1 from a hash of pixel position and parameters, the same on every backend.
 
-    `keras.random` takes one seed for a batch, or a state that counts calls; here each image brings its own, so
-    that a resumed training draws what an unbroken one drew.
+    `keras.random` takes one seed for a whole batch, or a state that counts calls. Here each image has its own
+    parameters as its seed, so that a resumed training draws the same noise as an uninterrupted one.
     """
     from keras import ops
 

@@ -1,1 +1,1 @@
-"""Candidates: what is trained, with which settings, and what is kept of it."""
+"""Candidates: what is trained, with which settings, and what is kept."""

@@ -1,4 +1,4 @@
-"""Candidates: one per backbone, and their ensemble; a finished one is never trained again."""
+"""Candidates: one for each backbone, and their ensemble; a finished one is not trained again."""
 
 import shutil
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from pneumo.training.process.isolate import run
 from pneumo.training.process.job import BackboneJob, EnsembleJob, read, result_folder
 from pneumo.training.process.progress import OnProgress, Progress, silent
 
-# What a trained model depends on; folds keep groups of patients whole.
+# Source code on which a trained model depends; folds keep groups of patients together.
 CODE = (
     *("training", "evaluation/robustness/selection.py", "evaluation/robustness/simulated_shift.py"),
     *("data/splits.py", "data/quality/near_duplicates.py"),
@@ -34,15 +34,15 @@ def train(
     on_progress: OnProgress = silent,
     threads: int | None = None,
 ) -> Candidate:
-    """Train one backbone in a process of its own, or return it at once if that was done before.
+    """Train one backbone in a process of its own; one that was trained before is returned at once.
 
     Args:
-        run_id: the MLflow run that the candidate is recorded under.
+        run_id: MLflow run of the candidate.
         on_progress: called with every event, in this process.
-        threads: of the training process; all cores by default.
+        threads: number that the training process uses; by default all cores.
 
     Raises:
-        WeightsError: the pretrained weights are not to be had.
+        WeightsError: the pretrained weights cannot be found or fetched.
         TrainingError: the training failed or its process died; the message says how.
     """
     if spec.size != store.size:
@@ -69,7 +69,7 @@ def combine(
     home: Path,
     on_progress: OnProgress = silent,
 ) -> Candidate:
-    """Make candidates one: a single model whose logit is the mean of theirs.
+    """Combine candidates to a single model whose logit is the mean of theirs.
 
     Raises:
         TrainingError: there are fewer than two, or the process died.
@@ -89,10 +89,10 @@ def combine(
 
 
 def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path) -> str:
-    """Key of a backbone's result: same settings, weights, data, code and libraries, same key.
+    """Key of a backbone's result: the same settings, weights, data, code and libraries give the same key.
 
     Raises:
-        WeightsError: the pretrained weights are not to be had.
+        WeightsError: the pretrained weights cannot be found or fetched.
     """
     return stage_key(
         "train",
@@ -105,7 +105,7 @@ def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, h
 
 
 def _as_one(on_progress: OnProgress, spec: CandidateSpec, fold: int) -> OnProgress:
-    """Epochs of folds counted on, as those of one long training."""
+    """Count the epochs of all folds as those of one long training."""
 
     def follow(event: Progress) -> None:
         epoch = event.epoch + fold * spec.epochs if event.epoch else 0
@@ -115,7 +115,7 @@ def _as_one(on_progress: OnProgress, spec: CandidateSpec, fold: int) -> OnProgre
 
 
 def is_trained(key: str, home: Path) -> bool:
-    """Whether a result with this key is kept."""
+    """Whether a finished training with this key is kept here."""
     return is_kept(home / "cache" / "train" / key)
 
 

@@ -1,4 +1,4 @@
-"""A linear model on embeddings that were made elsewhere: a candidate like the others, trained in seconds."""
+"""A linear model on embeddings made elsewhere: a candidate like the others, trained in seconds."""
 
 import json
 import time
@@ -29,12 +29,12 @@ CODE = ("training", "evaluation/robustness/selection.py", "data/sources/embeddin
 def train_linear(
     vectors: Vectors, version: DatasetVersion, run_id: str, home: Path, on_progress: OnProgress = silent
 ) -> Candidate:
-    """Fit logistic regression on the training images' embeddings; validation AUC chooses its strength.
+    """Fit logistic regression on the embeddings of the training images; validation AUC chooses the regularisation.
 
-    Its selection score stays None: there are no images that could be put under simulated change.
+    Its selection score stays None, because there are no images to which a simulated shift could be applied.
 
     Raises:
-        TrainingError: a split lacks one of the classes.
+        TrainingError: a split lacks a class.
     """
     key = stage_key("linear", vectors=vectors.key, version=version.digest, code=code_version(*CODE))
     folder = result_folder(home, key)

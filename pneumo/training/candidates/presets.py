@@ -1,4 +1,4 @@
-"""Presets: how much time a run may take, and what it does with it."""
+"""Presets: how much time a run takes, and what it does in that time."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -13,7 +13,7 @@ USUAL = ("MobileNetV2", "MobileNet", "MobileNetV3Small")
 
 
 class Preset(Record):
-    """What a run uses unless its parameters say otherwise; docs/training.md has its time and figures."""
+    """Settings of a run unless its parameters say otherwise; docs/training.md has times and figures."""
 
     backbones: tuple[str, ...]
     weights: str
@@ -24,10 +24,10 @@ class Preset(Record):
 
 
 REAL: dict[Name, Preset] = {
-    # Only a linear head on frozen features: a first answer, and a check of the data.
+    # Only a linear head on frozen features: a first result, and a check of the data.
     "quick": Preset(backbones=("MobileNetV3Small",), weights="imagenet", size=160, epochs=0),
     "standard": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=3),
-    # Every image outside the test set trains two networks of three and calibrates by the third.
+    # Every image outside the test set trains two of the three networks, and the third scores it for calibration.
     "best": Preset(backbones=USUAL, weights="imagenet", size=160, epochs=5, folds=3),
 }
 # From scratch on a few hundred small images: narrow backbones, short epochs, many of them.
@@ -39,7 +39,7 @@ PHANTOM: dict[Name, Preset] = {
 
 
 def preset(name: Name, synthetic: bool) -> Preset:
-    """A preset for the phantom set or for real images."""
+    """The preset of a name, for the phantom set or for real images."""
     return (PHANTOM if synthetic else REAL)[name]
 
 
@@ -54,7 +54,7 @@ def preset_specs(
     seed: int = 0,
     **options: Any,
 ) -> tuple[CandidateSpec, ...]:
-    """One spec per backbone: what is given, else what the preset says.
+    """One spec for each backbone; what is not given is taken from the preset.
 
     Args:
         options: further fields of `CandidateSpec`; None leaves a field as it is.

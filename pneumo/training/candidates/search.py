@@ -1,4 +1,4 @@
-"""A search for better settings by Optuna: each trial is a training like any other, so a finished one is reused."""
+"""Search for better settings with Optuna; each trial is a training like any other, so a finished one is reused."""
 
 import json
 import time
@@ -18,19 +18,18 @@ from pneumo.training.process.progress import OnProgress, Progress
 SEARCHED = ("learning_rate", "freeze", "augmentation", "size")
 SIZES = (0.5, 0.75, 1.0, 1.25)  # of the usual size
 FOUND = "found.json"
-STARTUP_TRIALS = 3  # trials before a bad one is pruned
+STARTUP_TRIALS = 3  # finished trials before a bad one is pruned
 Train = Callable[[int, CandidateSpec, OnProgress], float]
 
 
 def search(spec: CandidateSpec, minutes: float, train: Train) -> CandidateSpec:
-    """The settings of the best trial; those of `spec`, which are the first trial, if none was better.
+    """The settings of the best trial; the first trial has those of `spec`, which stay if none is better.
 
-    A trial that is worse than the median of the others after an epoch is pruned, as is one that fails or that time
-    runs out on.
+    A trial is pruned when after an epoch it is worse than the median of the others, when it fails, and when time is up.
 
     Args:
-        minutes: when they are over, the search ends.
-        train: trains a spec as trial number n and gives its selection score.
+        minutes: length of the search.
+        train: trains a spec as trial number n and returns its selection score.
     """
     import optuna
 
@@ -48,7 +47,7 @@ def search(spec: CandidateSpec, minutes: float, train: Train) -> CandidateSpec:
             return train(trial.number, suggested(spec, trial), watched(trial, deadline))
         except PneumoError as error:
             if trial.number == 0:
-                study.stop()  # the usual settings fail: their own training will say why
+                study.stop()  # even the usual settings failed: their own training will say why
             raise optuna.TrialPruned(str(error)) from error
 
     study.optimize(objective, timeout=60 * minutes)
@@ -59,12 +58,12 @@ def search(spec: CandidateSpec, minutes: float, train: Train) -> CandidateSpec:
 def search_once(
     spec: CandidateSpec, minutes: float, version: DatasetVersion, fit: Fit, home: Path, train: Train
 ) -> CandidateSpec:
-    """`search`, or at once what it found before for the same settings, weights, data and code.
+    """`search`, or at once its earlier result for the same settings, weights, data and code.
 
     Writes `<home>/cache/search/<key>/found.json`.
 
     Raises:
-        WeightsError: the pretrained weights are not to be had.
+        WeightsError: the pretrained weights cannot be found or fetched.
     """
     key = stage_key(
         "search",
@@ -84,12 +83,12 @@ def search_once(
 
 
 def with_searched(specs: Sequence[CandidateSpec], found: CandidateSpec) -> tuple[CandidateSpec, ...]:
-    """Specs with what was searched for as it was found."""
+    """Specs with the searched settings as they were found."""
     return tuple(spec.model_copy(update={name: getattr(found, name) for name in SEARCHED}) for spec in specs)
 
 
 def suggested(spec: CandidateSpec, trial: Any) -> CandidateSpec:
-    """A spec as an Optuna trial would have it."""
+    """A spec with the settings that an Optuna trial suggests."""
     sizes = sorted({spec.size, *(max(32, round(spec.size * share / 32) * 32) for share in SIZES)})
     return spec.model_copy(
         update={
@@ -102,7 +101,7 @@ def suggested(spec: CandidateSpec, trial: Any) -> CandidateSpec:
 
 
 def watched(trial: Any, deadline: float) -> OnProgress:
-    """Tell Optuna the score of each epoch; raises TrialPruned when the trial is not worth its time."""
+    """Report the score of each epoch to Optuna; raises TrialPruned when the trial is not worth more time."""
     import optuna
 
     def follow(event: Progress) -> None:

@@ -1,4 +1,4 @@
-"""What a candidate is trained with: typed, frozen, and part of its key."""
+"""Settings of a candidate's training: typed, frozen, and part of its key."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -29,7 +29,7 @@ class CandidateSpec(Record):
     weights: str = Field("imagenet", description='"imagenet", a folder, an s3:// address, or "none"')
     size: int = Field(160, ge=32, le=1024, description="Pixels a side")
     epochs: int = Field(3, ge=0, le=1000, description="Epochs of fine-tuning; 0: only the head on frozen features")
-    patience: int = Field(3, ge=1, description="Epochs without a better validation score before training stops")
+    patience: int = Field(3, ge=1, description="Epochs without a better validation score after which training stops")
     batch_size: int = Field(32, ge=1, le=1024)
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Peak, after warm-up and before cosine decay")
     weight_decay: float = Field(1e-4, ge=0, le=1)
@@ -76,7 +76,7 @@ def parse_backbones(text: str | Sequence[str]) -> tuple[Backbone, ...]:
 
 
 def known_backbones(names: list[str] | None) -> list[str] | None:
-    """The names as they came, after checking that each is a backbone: for a form, before any work is done.
+    """Check that each name is a backbone, and return the names unchanged: for a form, before any work is done.
 
     Raises:
         TrainingError: as in `parse_backbones`.
@@ -89,7 +89,7 @@ def known_backbones(names: list[str] | None) -> list[str] | None:
 def candidate_specs(
     backbones: str | Sequence[str], weights: str, size: int, epochs: int, seed: int = 0, **options: Any
 ) -> tuple[CandidateSpec, ...]:
-    """One spec per backbone; from scratch (weights "none") other rates and averages are the default.
+    """One spec for each backbone; weights "none" (from scratch) have another default of rate and average.
 
     Args:
         options: further fields of `CandidateSpec`.

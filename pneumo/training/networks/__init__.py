@@ -1,1 +1,1 @@
-"""Networks: backbones, their weights, and what is put on them."""
+"""Networks: backbones, their weights, heads and ensembles."""

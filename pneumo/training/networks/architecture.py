@@ -6,16 +6,16 @@ from pneumo.records.base import VIEWS
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.networks.backbones import SCALING, module_of
 
-# Momentum with which batch statistics follow within an epoch of a few hundred images; Keras' own is for millions.
+# Momentum at which batch statistics adapt within an epoch of a few hundred images; Keras's default is for millions.
 FAST_MOMENTUM = 0.8
-CENTRE_SHARE = 0.85  # of a side, shown as a second view
+CENTRE_SHARE = 0.85  # share of a side that the second view shows
 
 
 def build(spec: CandidateSpec, backbone: Any) -> Any:
     """Put pixel scaling before a backbone, and pooling and one Dense unit behind it.
 
-    With pretrained weights batch normalisation stays in inference mode for ever: their statistics were learnt on far
-    more images than there are here. `training=False` would not do: within `fit` Keras 3 overrides it.
+    With pretrained weights batch normalisation always stays in inference mode, because its statistics come from far
+    more images than there are here. `training=False` would not do: in `fit`, Keras 3 overrides it.
 
     Returns:
         A model: float32 (n, size, size, 1) in 0..255 -> float32 logit (n, 1).
@@ -36,7 +36,7 @@ def build(spec: CandidateSpec, backbone: Any) -> Any:
 
 
 def in_full_precision(network: Any) -> Any:
-    """A network of the same weights that computes in float32 throughout."""
+    """A network with the same weights that computes in float32 everywhere."""
     import keras
 
     def exact(layer: Any) -> Any:
@@ -48,10 +48,10 @@ def in_full_precision(network: Any) -> Any:
 
 
 def averaged_over_views(network: Any) -> Any:
-    """A network whose logit is the mean of what another says of the whole image and of its middle.
+    """A network whose logit is the mean of another's logits of the whole image and of its middle.
 
-    Test-time averaging as a part of the model, so that it is served as it was judged. Embedding and heat map stay those
-    of the whole image (`pneumo.serving.bundle.class_activation`).
+    Test-time augmentation is a part of the model, so that the model is served as it was judged. Embedding and class
+    activation map are those of the whole image (`pneumo.serving.bundle.class_activation`).
     """
     import keras
 
@@ -64,7 +64,7 @@ def averaged_over_views(network: Any) -> Any:
 
 
 def combine(networks: dict[str, Any]) -> Any:
-    """One network whose logit is the mean of its members'; members may differ in size.
+    """One network whose logit is the mean of its members' logits; members may differ in image size.
 
     Args:
         networks: name and model of each member.

@@ -1,4 +1,4 @@
-"""The backbones of `keras.applications` and the pixel scaling that each expects."""
+"""The backbones of `keras.applications`, and the pixel scaling that each expects."""
 
 import difflib
 import importlib.util
@@ -11,7 +11,7 @@ from pneumo.errors import TrainingError
 
 UNIT = (1 / 127.5, -1.0)  # 0..255 to -1..1
 RAW = (1.0, 0.0)  # scaled by layers inside the backbone
-CAFFE = (1.0, (-103.939, -116.779, -123.68))  # minus ImageNet's mean; gray has no channel order
+CAFFE = (1.0, (-103.939, -116.779, -123.68))  # minus ImageNet's mean; channels of gray are equal
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of 0..1
 TORCH = (
     tuple(1 / (255 * deviation) for deviation in DEVIATION),
@@ -41,7 +41,7 @@ WITH_ALPHA = {"mobilenet", "mobilenet_v2", "mobilenet_v3"}
 
 @cache
 def available() -> dict[str, str]:
-    """Backbone names and their module, read from the source of keras.applications: importing Keras takes seconds."""
+    """Module by backbone name, read from the source of keras.applications, since importing Keras takes seconds."""
     package = importlib.util.find_spec("keras")
     if package is None or package.origin is None:
         raise TrainingError("Expected Keras to be installed, found none: run `make train`.")
@@ -74,7 +74,7 @@ def build(name: str, alpha: float | None, size: int, weights: str | None = None)
     """The backbone as a Keras model: (n, size, size, 3), scaled by `SCALING`, -> feature maps (n, h, w, channels).
 
     Args:
-        weights: "imagenet" lets Keras fetch them; None leaves a random start for a weight file to fill.
+        weights: "imagenet" lets Keras fetch them; None starts at random, for a weight file to be loaded.
 
     Raises:
         TrainingError: the backbone refuses this size or alpha.

@@ -1,4 +1,4 @@
-"""One candidate of several networks: what it says of an image is the mean of what they say."""
+"""Scores of an ensemble: the mean of its networks' logits."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import pandas as pd
 
 
 def mean_logits(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of logits as one: rows that differ in nothing else become one row with the mean logit.
+    """Join tables of logits; rows that are equal but for the logit become one row with the mean logit.
 
-    Folds have validation images of their own, which stay as they are: each was scored by the one network that did not
-    learn from it (out-of-fold). Test images were scored by all.
+    Folds have different validation images, so those rows stay as they are: each image was scored by the one network
+    that was not trained on it (out-of-fold). Test images were scored by all networks.
     """
     rows = pd.concat(tables, ignore_index=True)
     same = [name for name in rows.columns if name != "logit"]

@@ -1,4 +1,4 @@
-"""Frozen features: what a pretrained backbone says of each image, computed once and kept."""
+"""Frozen features: a pretrained backbone's pooled output for each image, computed once and kept."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +13,20 @@ from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import Images, predict
 from pneumo.training.networks import pretrained_weights
 
-VIEW = 1  # apart from the seeds of fine-tuning
+VIEW = 1  # keeps these seeds apart from those of fine-tuning
 CODE = ("training/networks", "training/augmentation")
 
 
 def embeddings(spec: CandidateSpec, network: Any, images: Images, split: str, store: ImageStore, home: Path) -> Any:
-    """Pooled features of a split's images, float32 (n, d), from the cache where they were computed before."""
+    """Pooled features of a split's images, float32 (n, d); taken from the cache if they were computed before."""
     return _cached(spec, network, images, images.of(split), store, home, view=0)
 
 
 def augmented(spec: CandidateSpec, network: Any, images: Images, split: str, store: ImageStore, home: Path) -> Any:
-    """The same of one augmented view of each image; a head fitted without any would be unlearnt by fine-tuning."""
+    """Pooled features of one augmented view of each image, (n, d).
+
+    Fine-tuning sees augmented images, and would first unlearn a head that was fitted without any.
+    """
     return _cached(spec, network, images, images.of(split), store, home, view=1)
 
 

@@ -6,18 +6,18 @@ import numpy as np
 
 from pneumo.errors import TrainingError
 
-REGULARISATION = (0.001, 0.01, 0.1)  # inverse strengths tried; validation chooses
+REGULARISATION = (0.001, 0.01, 0.1)  # inverses of the regularisation to try; validation chooses
 
 
 def fit_head(features: np.ndarray, targets: np.ndarray, validation: np.ndarray, truth: np.ndarray) -> tuple[Any, Any]:
-    """Fit logistic regression on standardised features, classes weighed alike; validation AUC chooses its strength.
+    """Fit logistic regression on standardised features with balanced classes; validation AUC chooses its C.
 
     Args:
         features: float32 (n, d) of the training images; `validation` likewise.
         targets: 0 or 1 (n,); `truth` likewise for validation.
 
     Returns:
-        kernel float32 (d, 1) and bias float32 (1,) that take features as they are.
+        kernel float32 (d, 1) and bias float32 (1,) for features that are not standardised.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score

@@ -1,4 +1,4 @@
-"""Pretrained weights: found, checked and loaded, or an error; never a silent random start."""
+"""Pretrained weights: found, checked and loaded, or an error; training never silently starts at random."""
 
 import fnmatch
 import hashlib
@@ -23,13 +23,13 @@ def locate(backbone: Backbone, weights: str, size: int, home: Path) -> Path | No
     """The backbone's weight file; None where Keras fetches the weights or none are wanted.
 
     Args:
-        backbone: whose; of several files the one is taken whose size is nearest, see `choose`.
-        weights: "imagenet", "none", a folder, or an s3:// address, which is copied to `home` first.
-        size: pixels a side that it is going to see.
+        backbone: the backbone; of several files for it, see `choose`.
+        weights: "imagenet", "none", a folder, or an s3:// address, from which the file is first copied to `home`.
+        size: image size in training, pixels a side.
         home: state folder.
 
     Raises:
-        WeightsError: the file is not there; the message names it and where it was looked for.
+        WeightsError: there is no such file; the message names it and the place.
     """
     if weights in (KERAS, NONE):
         return None
@@ -56,13 +56,13 @@ def patterns(backbone: Backbone) -> tuple[str, ...]:
 
 
 def choose(backbone: Backbone, names: Iterable[str], size: int, place: str) -> str:
-    """The file whose weights were learned nearest to a size in pixels; of two as near the larger one.
+    """The file whose weights were learned at the size nearest to `size` pixels; of two equally near the larger.
 
-    Features of one size are of little use at another (Touvron et al. 2019). A file that does not tell its size is taken
-    where none does. Of two files of one size the one whose name is more exact is taken.
+    Features learned at one size work badly at another (Touvron et al. 2019). A file whose name tells no size is taken
+    only if no name does. Of two files of the same size the one with the more exact name is taken.
 
     Raises:
-        WeightsError: there is none; `place` says where it was looked for.
+        WeightsError: there is none; the message names `place`.
     """
     known = sorted(names)
     if found := [name for pattern in patterns(backbone) for name in fnmatch.filter(known, pattern)]:
@@ -79,7 +79,7 @@ def _learned_at(name: str) -> int:
 
 
 def identity(spec: CandidateSpec, home: Path) -> str:
-    """What names the weights in a key: the file's digest, so a moved folder changes nothing."""
+    """Identity of the weights in a key: the file's digest, so that moving the folder changes nothing."""
     file = locate(spec.backbone, spec.weights, spec.size, home)
     return spec.weights if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -97,7 +97,7 @@ def load_backbone(spec: CandidateSpec, home: Path) -> Any:
     if file is not None:
         try:
             model.load_weights(file)
-        except (ValueError, KeyError, OSError, RuntimeError, TypeError) as error:  # h5py's on a broken file
+        except (ValueError, KeyError, OSError, RuntimeError, TypeError) as error:  # OSError is h5py's for a broken file
             reason = str(error).strip().splitlines()[0]
             raise WeightsError(f"Expected weights of {backbone} in {file}, but they do not fit: {reason}") from error
     return model
@@ -116,7 +116,7 @@ def _from_keras(spec: CandidateSpec) -> Any:
 
 
 def _fetched(backbone: Backbone, address: str, size: int, home: Path) -> Path:
-    """A local copy of the backbone's weight file in a bucket, verified; fetched again only when it changed there."""
+    """A verified local copy of the backbone's weight file in a bucket; fetched again only if it has changed there."""
     try:
         bucket = Bucket(address.rstrip("/") + "/", load_settings().data.s3_endpoint)
         items = {item.key.removeprefix(bucket.prefix): item for item in bucket.list()}

@@ -1,1 +1,1 @@
-"""The training process: started apart, followed, resumed, sent to other machines."""
+"""The training process: started, followed, resumed, and run on other machines."""

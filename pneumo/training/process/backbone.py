@@ -1,4 +1,4 @@
-"""The training of one backbone: head on frozen features, fine-tuning, then its scores."""
+"""The training of one backbone: head on frozen features, fine-tuning, scores."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from pneumo.training.process.progress import OnProgress, Progress
 
 
 class Trained(NamedTuple):
-    """What a job comes to: a network, what it says of images as they are and shifted, and a row per epoch."""
+    """Result of a job: a network, its scores of images as they are and shifted, and a row for each epoch."""
 
     model: Any
     predictions: pd.DataFrame
@@ -31,8 +31,8 @@ def train_backbone(job: BackboneJob, report: OnProgress) -> Trained:
     """Train and score the backbone of a job.
 
     Raises:
-        TrainingError: a loss or logits that are no numbers, or no epochs without pretrained weights.
-        WeightsError: the pretrained weights are not to be had.
+        TrainingError: the loss or a logit is NaN or infinite, or there are 0 epochs and no pretrained weights.
+        WeightsError: the pretrained weights cannot be found or fetched.
     """
     images = open_images(job.version, job.store, job.fold)
     judging = judge(images)
@@ -45,7 +45,7 @@ def train_backbone(job: BackboneJob, report: OnProgress) -> Trained:
 
 
 def load_model(path: Path) -> Any:
-    """A network of ours, in Keras's safe mode."""
+    """Load a network from a .keras file in Keras's safe mode."""
     import keras
 
     return keras.saving.load_model(path, safe_mode=True)
@@ -66,7 +66,7 @@ def _fit(
         raise TrainingError(f"Expected epochs above 0 for {spec.name} without pretrained weights, got 0: raise epochs.")
     history = fine_tuning.fine_tune(spec, model, images, judging, job.checkpoint, report) if spec.epochs else []
     if spec.precision != "float32":
-        model = architecture.in_full_precision(model)  # judged, kept and served with all digits
+        model = architecture.in_full_precision(model)  # judged, kept and served in float32
     if spec.views > 1:
         model = architecture.averaged_over_views(model)
     return model, history

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to go on as if it had never stopped."""
+"""Checkpoints: all that a training needs to continue as if it had never stopped."""
 
 import json
 import os
@@ -15,10 +15,10 @@ Arrays = dict[str, list[np.ndarray]]
 
 
 def save(file: Path, arrays: Arrays, state: dict[str, Any]) -> None:
-    """Write lists of arrays and a JSON state beside the file's place, then rename: a kill leaves the old one.
+    """Write lists of arrays and a JSON state to a temporary file, then rename it: a kill leaves the old checkpoint.
 
     Raises:
-        TrainingError: the disk refuses, such as a full one; the old checkpoint stays.
+        TrainingError: the disk refuses, for example because it is full; the old checkpoint stays.
     """
     named = {f"{group}/{index}": value for group, values in arrays.items() for index, value in enumerate(values)}
     scratch = file.with_suffix(".part")
@@ -35,7 +35,7 @@ def save(file: Path, arrays: Arrays, state: dict[str, Any]) -> None:
 
 
 def load(file: Path) -> tuple[Arrays, dict[str, Any]] | None:
-    """Read what `save` wrote; None where there is no checkpoint.
+    """Read what `save` wrote; None if there is no checkpoint.
 
     Raises:
         TrainingError: the file is damaged; the message names it.
@@ -62,6 +62,6 @@ def values(variables: list[Any]) -> list[np.ndarray]:
 
 
 def assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
-    """Put arrays into Keras variables of the same order."""
+    """Assign arrays to Keras variables in the same order."""
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

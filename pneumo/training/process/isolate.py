@@ -1,4 +1,4 @@
-"""One process per training: memory comes back, and a crash loses nothing of the others."""
+"""One process for each training: its memory is freed, and a crash does not touch the others."""
 
 import json
 import os
@@ -22,13 +22,13 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1", "TF_DETERMINISTIC
 
 
 def run(job: Job, on_progress: OnProgress, threads: int | None = None) -> Candidate:
-    """Do a job in a process of its own, which never outlives this one.
+    """Do a job in a process of its own, which ends when this one does.
 
     Args:
-        threads: of the child; all cores by default. Weights are the same to the bit for the same number.
+        threads: number that the child uses; by default all cores. The same number gives the same weights bit by bit.
 
     Raises:
-        PneumoError: what the child raised, or a TrainingError that says how it died, with its last log lines.
+        PneumoError: the child's own error, or a TrainingError that says how it died, with its last log lines.
     """
     log = job.home / "logs" / f"train-{job.key}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -55,14 +55,14 @@ def run(job: Job, on_progress: OnProgress, threads: int | None = None) -> Candid
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a child and whatever it started; nothing to do if it has ended."""
+    """Kill a child and all processes that it started; no error if it has ended."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)  # it keeps a checkpoint: nothing is gained by asking first
+        os.killpg(process.pid, signal.SIGKILL)  # it has a checkpoint, so nothing is gained by asking it to end first
         process.wait()
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process as soon as its parent is gone, however that went; polls, so it works on any system."""
+    """End this process as soon as its parent is gone, for whatever reason; by polling, which works on any system."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -98,9 +98,9 @@ def _result(job: Job, folder: Path, code: int, log: Path) -> Candidate:
 def _death_message(name: str, code: int, log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
     if code == -signal.SIGKILL:
-        how = "was killed (SIGKILL), most likely for want of memory: make batch_size or size smaller"
+        how = "was killed (SIGKILL), most likely because memory ran out: make batch_size or size smaller"
     elif code < 0:
-        how = f"was ended by {signal.Signals(-code).name}: run again, it goes on from its last checkpoint"
+        how = f"was ended by {signal.Signals(-code).name}: run again, it continues from its last checkpoint"
     else:
         how = f"ended with exit code {code}"
     return f"Training of {name} {how}; see {log}, which ends:\n" + "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a training process is told to do, and where it leaves what."""
+"""What a training process is to do, and where it writes its results."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ FILES = ("model.keras", "predictions.parquet", SHIFTED, "history.json", "candida
 
 
 class Job(Record):
-    """What all jobs have: the candidate's name, its key, the data, and the MLflow run that it is recorded under."""
+    """What all jobs have: the candidate's name, its key, the data, and its MLflow run."""
 
     name: str
     key: str
@@ -26,17 +26,17 @@ class Job(Record):
 
     @property
     def folder(self) -> Path:
-        """Where the result lies."""
+        """Folder of the result."""
         return result_folder(self.home, self.key)
 
     @property
     def checkpoint(self) -> Path:
-        """Where an unfinished training is kept."""
+        """File of the checkpoint of an unfinished training."""
         return checkpoint_file(self.home, self.key)
 
 
 class BackboneJob(Job):
-    """Train a backbone; with a `fold` without that part of the patients, else without the validation split."""
+    """Train a backbone; with a `fold`, that part of the patients is held out, else the validation split."""
 
     kind: Literal["backbone"] = "backbone"
     spec: CandidateSpec
@@ -44,7 +44,7 @@ class BackboneJob(Job):
 
 
 class EnsembleJob(Job):
-    """Make one network of finished ones. Members of its own name are folds of it: their minutes count as its own."""
+    """Combine finished networks to one. Members of the same name are its folds, and their minutes count as its own."""
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[Candidate, ...]
@@ -54,17 +54,17 @@ AnyJob = Annotated[BackboneJob | EnsembleJob, Field(discriminator="kind")]
 
 
 def result_folder(home: Path, key: str) -> Path:
-    """Where a finished training with this key lies."""
+    """Folder of a finished training with this key."""
     return home / "cache" / "train" / key
 
 
 def checkpoint_file(home: Path, key: str) -> Path:
-    """Where an unfinished training with this key is kept."""
+    """Checkpoint of an unfinished training with this key."""
     return home / "checkpoints" / key / "checkpoint.npz"
 
 
 def read(folder: Path, run_id: str) -> Candidate:
-    """A finished candidate as the result of another run."""
+    """Read a finished candidate, as one of the MLflow run `run_id`."""
     stored = Candidate.model_validate_json((folder / "candidate.json").read_text(encoding="utf-8"))
     places = {"model": folder / "model.keras", "predictions": folder / "predictions.parquet"}
     return stored.model_copy(update={"run_id": run_id, **places})

@@ -1,4 +1,4 @@
-"""A job done: a backbone trained, or networks combined, and the files of a candidate written."""
+"""Do a job: train a backbone or combine networks, and write the files of the candidate."""
 
 import json
 import resource
@@ -21,7 +21,7 @@ from pneumo.training.process.progress import OnProgress, Progress
 
 
 def perform(job: BackboneJob | EnsembleJob, report: OnProgress) -> Candidate:
-    """Train, score and write a candidate; its folder appears when it is complete."""
+    """Train, score and write a candidate; its folder appears only when it is complete."""
     begun = time.monotonic()
     report(Progress(name=job.name, stage="start"))
     trained = train_backbone(job, report) if isinstance(job, BackboneJob) else _combined(job)
@@ -38,7 +38,7 @@ def figures(candidate: Candidate) -> dict[str, float]:
 
 
 def _combined(job: EnsembleJob) -> Trained:
-    """The mean of networks; what it says is the mean of what they said, so nothing is computed again."""
+    """The mean of networks; its scores are the mean of theirs, so nothing is computed again."""
     models = {f"{member.name} {number}": load_model(member.model) for number, member in enumerate(job.members, start=1)}
 
     def mean(name: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How far a training is: events that a child process writes and its parent follows."""
+"""Progress of a training: events that a child process writes and its parent reads."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Stage = Literal["start", "features", "tuning", "scoring", "done"]
 
 
 class Progress(Record):
-    """One event: where a training is. `metrics` is filled at the end of an epoch, and of the training.
+    """One event: how far a training is. `metrics` is filled at the end of an epoch and of the training.
 
     `rate` is in images per second, `seconds_left` estimates this stage.
     """
@@ -46,7 +46,7 @@ def write_to(file: Path) -> OnProgress:
 
 
 class Follower:
-    """Reads the events that were appended since it last looked."""
+    """Reads the events that were appended since its last call."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -65,7 +65,7 @@ class Follower:
 
 
 def describe(event: Progress) -> str:
-    """An event in words: tuning 2/4, 31 images/s, 95 s left, validation_auc 0.994."""
+    """An event as text: tuning 2/4, 31 images/s, 95 s left, validation_auc 0.994."""
     parts = [f"{event.stage} {event.epoch}/{event.epochs}" if event.epochs else event.stage]
     parts += [f"{event.rate:.0f} images/s"] if event.rate else []
     parts += [f"{event.seconds_left:.0f} s left"] if event.seconds_left is not None else []

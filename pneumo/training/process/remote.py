@@ -1,7 +1,7 @@
-"""A training on another machine: data come by their digest, checkpoint and result go by way of S3.
+"""A training on another machine: data are found by their digest, checkpoint and result go through S3.
 
-Nothing is shared but the bucket of data.storage; below it `train/<key>/` holds a finished candidate and
-`checkpoints/<key>` an unfinished one.
+Only the bucket of data.storage is shared: `train/<key>/` in it holds a finished candidate, `checkpoints/<key>` an
+unfinished one.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ LIST = "files.json"
 
 
 def prepare_data(digest: str, size: int, fit: Fit, settings: Settings) -> tuple[DatasetVersion, ImageStore]:
-    """A data set's version and decoded images on this machine; pulled from the storage the first time.
+    """A dataset version and its decoded images on this machine; pulled from the storage the first time.
 
     Raises:
-        DataError: the storage does not have the version, or cannot be reached.
+        DataError: the storage lacks the version or cannot be reached.
     """
     lock = settings.home / "cache" / "pulled" / f"{digest[:16]}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def prepare_data(digest: str, size: int, fit: Fit, settings: Settings) -> tuple[
 
 
 def upload_candidate(candidate: Candidate, settings: Settings) -> None:
-    """Put a finished candidate on the storage, the list of its files last, and drop its checkpoint there."""
+    """Put a finished candidate on the storage, the list of its files last, and delete its checkpoint there."""
     bucket, folder = _bucket(settings), candidate.model.parent
     contents = {name: (folder / name).read_bytes() for name in FILES}
     for name, content in contents.items():
@@ -56,7 +56,7 @@ def fetch_candidate(candidate: Candidate, settings: Settings) -> Candidate:
     """The same candidate with its files on this machine.
 
     Raises:
-        DataError: the storage does not have it, or what it has is damaged.
+        DataError: the storage lacks it, or what is there is damaged.
     """
     folder = result_folder(settings.home, candidate.key)
     if not is_kept(folder):
@@ -71,7 +71,7 @@ def fetch_candidate(candidate: Candidate, settings: Settings) -> Candidate:
 
 
 def fetch_checkpoint(key: str, settings: Settings) -> None:
-    """Put the checkpoint of a training that began elsewhere, if there is one, where this machine would have left it."""
+    """Fetch the checkpoint of a training that began on another machine, if there is one, to its place on this one."""
     file, bucket = checkpoint_file(settings.home, key), _bucket(settings)
     place = bucket.key("checkpoints", key)
     if not file.is_file() and bucket.has(place):
@@ -79,7 +79,7 @@ def fetch_checkpoint(key: str, settings: Settings) -> None:
 
 
 def mirrored(key: str, settings: Settings, follow: OnProgress) -> OnProgress:
-    """Follow a training, and copy its checkpoint to the storage after every epoch."""
+    """Follow a training and copy its checkpoint to the storage after every epoch."""
     file, bucket = checkpoint_file(settings.home, key), _bucket(settings)
 
     def report(event: Progress) -> None:

@@ -40,7 +40,7 @@ def test_a_model_that_reads_a_marker_falls_without_it(images, labels):
     found = probe(images, labels, lambda x: x.max(axis=(1, 2)).astype(float))
     assert found["as it is"].auc.value == 1
     for name in ("corners masked", "marker removed"):
-        assert found[name].auc.value < 0.8 and "the model leans on what was taken" in found[name].warning
+        assert found[name].auc.value < 0.8 and "the model relies on what was removed" in found[name].warning
 
 
 def test_a_model_that_reads_the_lungs_is_not_suspected(images, labels):

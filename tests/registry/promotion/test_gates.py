@@ -101,10 +101,10 @@ def test_a_gate_that_warns_promotes_with_its_reason_and_what_to_do(world: Any) -
     world.policy(maximum_calibration_error=0.0, maximum_slice_drop=0.0)
     decision = world.promote(world.candidate("candidate", noise=2.5))
     assert decision.promoted and world.aliases()["champion"] == "1"
-    assert "passed 6 of 8 gates, the rest only warns, and is the first champion" in decision.reason
+    assert "passed 6 of 8 gates, the others only warn, and is the first champion" in decision.reason
     row = world.row(decision, CALIBRATION)
     assert (row.severity, row.passed) == ("warn", False)
-    assert f"Warning: {CALIBRATION} is {row.value} where at most 0 is asked; {SLICE} is" in decision.reason
+    assert f"Warning: {CALIBRATION} is {row.value} where at most 0 is required; {SLICE} is" in decision.reason
     assert "pneumo accept SOURCE --calibrate 100" in row.remedy
     assert [remedy.partition(":")[0] for remedy in decision.remedies] == [CALIBRATION, SLICE]
 
@@ -167,4 +167,4 @@ def test_what_was_not_measured_does_not_pass(world: Any) -> None:
     good = world.candidate("candidate", noise=1.0)
     metrics = {name: value for name, value in good.metrics.items() if name != "latency_ms"}
     decision = world.promote(good.model_copy(update={"metrics": metrics}))
-    assert "latency of one image, ms is not measured where at most 500 is asked" in decision.reason
+    assert "latency of one image, ms is not measured where at most 500 is required" in decision.reason

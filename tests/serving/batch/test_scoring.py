@@ -142,7 +142,7 @@ def test_an_output_has_one_owner_until_it_dies(folder, tmp_path, s3_server, monk
     owner = subprocess.Popen([sys.executable, "-c", HOLD, out, str(tmp_path)], stdout=subprocess.PIPE)
     try:
         assert owner.stdout.readline() == b"held\n"
-        with pytest.raises(DataError, match=f"to be alone at {out}, but another run is writing it"):
+        with pytest.raises(DataError, match=f"that no other run writes {out}, but one does"):
             predict(None, None, [str(folder)], out, tmp_path)
     finally:
         owner.kill()
