@@ -106,17 +106,17 @@ class Runs:
         return self._matching("")
 
     @as_tracking_errors
-    def active_run(self, run_id: str) -> Run | None:
+    def active(self, run_id: str) -> Run | None:
         """One run of the experiment that nobody has deleted."""
         return next(iter(self._matching(f"attributes.run_id = {quoted(run_id)}")), None)
 
     @as_tracking_errors
-    def runs_below(self, run_id: str) -> list[Run]:
+    def below(self, run_id: str) -> list[Run]:
         """The runs whose parent this is."""
         return self._matching(f"tags.`{PARENT}` = {quoted(run_id)}")
 
     @as_tracking_errors
-    def runs_after(self, started: float, tags: Mapping[str, str], limit: int) -> list[Run]:
+    def after(self, started: float, tags: Mapping[str, str], limit: int) -> list[Run]:
         """The first runs with these tags that began later than so many seconds since 1970."""
         words = [f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()]
         found = self.client.search_runs(

@@ -108,9 +108,9 @@ def test_real_images_are_not_trained_on_by_the_recipe_of_drawn_ones_nor_the_othe
     runs = {names.phantom_model: drawn}
     for expected in (None, "real"):
         for name, run_id in runs.items():
-            made = tracker.client.create_logged_model(tracker.experiment_id).model_uri
-            number = tracker.register(made, name, tags={"pipeline.run": run_id})
-            tracker.set_alias(name, "champion", number)
+            made = tracker.client.create_logged_model(tracker.runs.experiment_id).model_uri
+            number = tracker.registry.register(made, name, tags={"pipeline.run": run_id})
+            tracker.registry.set_alias(name, "champion", number)
         found = retraining.model_run(tracker, settings, "/never seen", synthetic=False)
         assert (found and found.run_id) == runs.get(names.model) and (found is None) == (expected is None)
         assert retraining.model_run(tracker, settings, "phantom:99", synthetic=True).run_id == drawn

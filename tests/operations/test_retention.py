@@ -22,6 +22,7 @@ from pneumo.sections import Data, Registry, Retention, Services, Tracking
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.erase import owner_of
+from pneumo.tracking.runs import Runs
 from tests.conftest import free_port
 from tests.operations.conftest import Prefect
 
@@ -181,9 +182,9 @@ def test_what_became_of_a_run_since_the_plan_is_seen_without_planning_all_anew(r
     keep = tracked.needed(tracker, settings).model_copy(update={"runs": frozenset()})
     plan = [remove for _, remove in tracked.old_runs(tracker, settings, keep)]  # the newest first: of versions 4 to 1
     assert len(plan) == 4
-    monkeypatch.setattr(Tracker, "all_runs", None)
+    monkeypatch.setattr(Runs, "all", None)
     tracker.client.delete_run(made[0][1])  # a person did, and may restore it
-    tracker.start_run("mine", parent=made[1][2], tags={"mlflow.source.name": "notebook"})
+    tracker.runs.start("mine", parent=made[1][2], tags={"mlflow.source.name": "notebook"})
     assert [remove() for remove in plan] == [False] * 4  # needed, needed, with a run of a person's, deleted
     tags = tracker.client.get_run(made[0][1]).data.tags
     assert "pneumo.erased" not in tags
@@ -202,7 +203,7 @@ def test_nothing_is_planned_where_the_history_has_an_entry_that_only_a_newer_pne
     registered, tracker, entry
 ):
     settings, name, _ = registered
-    tracker.set_model_tag(name, "pneumo.history.000009.abc", entry)
+    tracker.registry.set_model_tag(name, "pneumo.history.000009.abc", entry)
     with pytest.raises(TrackingError, match=r"tag pneumo.history.000009.abc, .* a newer pneumo may have written it"):
         tracked.needed(tracker, settings)
 

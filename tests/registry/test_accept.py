@@ -24,7 +24,9 @@ from pneumo.registry.history import history
 from pneumo.registry.promotion import comparison, load_check, version_evidence
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.settings import Settings
-from pneumo.tracking import Tracker, package
+from pneumo.tracking import package
+from pneumo.tracking.bundles import Bundles
+from pneumo.tracking.run_log import RunLog
 from pneumo.tracking.system import REQUESTER
 
 LIMITS = {"maximum_calibration_error": 0.12, "minimum_specificity": 0.5, "minimum_sensitivity": 0.7}

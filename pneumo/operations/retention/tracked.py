@@ -20,10 +20,8 @@ from pneumo.tracking.runs import PARENT, Run
 from pneumo.tracking.system import OURS
 
 WATCH = "watch"
-LATER, MOST = (
-    1000,
-    50_000,
-)  # runs to look through for one that is newer, candidates among them; what MLflow gives at once
+LATER = 1000  # runs, candidates among them, that are looked through for a newer one
+MOST = 50_000  # runs that MLflow gives at once
 IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")  # of logged models and runs, in the address of a version's files
 
 
@@ -81,9 +79,9 @@ def _delete(tracker: Tracker, settings: Settings, version: ModelVersion, still: 
 def old_runs(tracker: Tracker, settings: Settings, keep: Needed) -> Iterator[Removal]:
     """Ended runs of pneumo's beyond the newest ones, each with all below it, its models and their files."""
     below: dict[str, list[Run]] = {}
-    for run in tracker.all_runs():
+    for run in tracker.runs.all():
         below.setdefault(run.tags.get(PARENT, ""), []).append(run)
-    models = tracker.models_of_runs([tracker.experiment_id])
+    models = tracker.eraser.models_of_runs([tracker.runs.experiment_id])
     pipelines = [run for run in below.get("", ()) if _is_pipeline(run)]
     for run in pipelines[settings.retention.runs :]:  # newest first
         family = _family(run, lambda run_id: below.get(run_id, ()), lambda run_id: models.get(run_id, []))
@@ -113,17 +111,19 @@ def _may_go(family: list[Member], keep: Needed, limits: Retention) -> bool:
 
 def _erase(tracker: Tracker, settings: Settings, run_id: str) -> bool:
     """Look once more, at this family alone: at all of them it would take as many looks as there are runs, squared."""
-    run, limits = tracker.active_run(run_id), settings.retention
+    run, limits = tracker.runs.active(run_id), settings.retention
     if run is None:
         return False
-    later = tracker.runs_after(run.started, dict([OURS]), min(LATER * limits.runs, MOST))
+    later = tracker.runs.after(run.started, dict([OURS]), min(LATER * limits.runs, MOST))
     newer = [other for other in later if _is_pipeline(other)]
-    experiment = [tracker.experiment_id]
-    family = _family(run, tracker.runs_below, lambda member: tracker.models_of_runs(experiment, member).get(member, []))
+    experiment = [tracker.runs.experiment_id]
+    family = _family(
+        run, tracker.runs.below, lambda member: tracker.eraser.models_of_runs(experiment, member).get(member, [])
+    )
     if len(newer) < limits.runs or not _may_go(family, needed(tracker, settings), limits):
         return False
     for member in reversed(family):  # the parent last: a kill in between leaves it to be found again
-        tracker.erase_run(member.run.run_id, member.models)
+        tracker.eraser.erase_run(member.run.run_id, member.models)
     return True
 
 
@@ -157,7 +157,7 @@ def _evidence(tracker: Tracker, settings: Settings, versions: list[ModelVersion]
     for version in versions:
         numbers.setdefault(version.name, set()).add(version.version)
     for name in _names(settings):
-        for key, value in tracker.registered(name).tags.items():
+        for key, value in tracker.registry.registered(name).tags.items():
             if key.startswith(HISTORY) and (entry := _entry(key, value)).version in numbers.get(name, ()):
                 yield from IDS.findall(entry.evidence)
 
