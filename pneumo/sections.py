@@ -153,6 +153,19 @@ class Retention(Section):
     log_mb: float = Field(20, gt=0, description="Largest log of a server; beyond it the beginning is cut off")
 
 
+class Serve(Section):
+    """The service that scores X-rays over HTTP; its login is a secret and comes from PNEUMO_SERVE_TOKEN alone."""
+
+    host: str = Field("127.0.0.1", description="Other than loopback: PNEUMO_SERVE_TOKEN is required")
+    names: tuple[str, ...] = Field((), description="Other names by which this machine is called")
+    port: int = Field(5001, ge=0, le=65535)
+    follow_seconds: float = Field(15, gt=0, le=60, description="Between two looks at the champion's alias")
+    images: int = Field(64, ge=1, description="In one request")
+    request_mb: int = Field(64, ge=1, description="Of one request, in MiB")
+    body_seconds: float = Field(30, gt=0, description="Within which a request must have arrived")
+    waiting: int = Field(16, ge=1, le=32, description="Requests at the same time; a further one is answered with 429")
+
+
 class Notify(Section):
     """Who is told; a webhook's address is a secret and comes from PNEUMO_NOTIFY_WEBHOOK alone."""
 

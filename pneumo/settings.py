@@ -18,6 +18,7 @@ from pneumo.sections import (
     Registry,
     Retention,
     Retrain,
+    Serve,
     Services,
     Tracking,
     Watch,
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     retrain: Retrain = Retrain()
     watch: Watch = Watch()
     retention: Retention = Retention()
+    serve: Serve = Serve()
     notify: Notify = Notify()
     services: Services = Services()
     pool: Pool = Pool()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from pneumo.settings import load_settings
 from pneumo.tracking import ModelVersion, Tracker
@@ -53,6 +54,47 @@ def predict(
         highlight=False,
         soft_wrap=True,
     )
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    phantom: Phantom = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: serve.host of mlflow.yaml.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: serve.port of mlflow.yaml.")] = None,
+) -> None:
+    """Score X-rays over HTTP with the champion, also when another one becomes champion. Ctrl-C ends it."""
+    from pneumo.registry.champion import chosen
+    from pneumo.serving.service import server
+
+    settings = load_settings()
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = settings.model_copy(update={"serve": settings.serve.model_copy(update=given)})
+    tracker = Tracker.of(settings)
+    server.serve(settings, tracker, lambda: chosen(tracker, settings, model, phantom))
+
+
+@app.command()
+def answers(
+    days: Annotated[int, typer.Option(min=1, help="Of the last days, today's too.")] = 14,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the service answered, by day and version."""
+    from pneumo.monitoring.answers import by_day
+    from pneumo.serving import answer_log
+
+    found, broken = answer_log.read(load_settings().home, days)
+    rows = by_day(found)
+    if as_json:
+        console.print_json(data={"days": [row.model_dump(mode="json") for row in rows], "broken_lines": broken})
+        return
+    table = Table("day", "version", "images", "PNEUMONIA", "out-of-distribution", "unreadable", "median s", box=None)
+    for row in rows:
+        shares = (f"{share:.1%}" for share in (row.positive, row.out_of_distribution, row.unreadable))
+        table.add_row(str(row.day), f"{row.model} {row.version}", str(row.images), *shares, f"{row.seconds:.3f}")
+    console.print(table if rows else f"no answers in the last {days} days")
+    if broken:
+        console.print(f"{broken} lines were cut off and are not counted")
 
 
 @app.command("app")

@@ -1,0 +1,1 @@
+"""The service that scores X-rays over HTTP with the champion."""

@@ -1,0 +1,126 @@
+"""The HTTP interface: requests with a login and limits, answers as JSON, health, metrics."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from pneumo.errors import PneumoError
+from pneumo.sections import Serve
+from pneumo.serving.fresh_process.client import Answer
+from pneumo.serving.service.followed_model import FollowedModel
+from pneumo.serving.service.metrics import Metrics
+from pneumo.serving.service.request_body import Ask, body_schema, images_of, read_body
+from pneumo.tracking import ModelVersion
+
+Keep = Callable[[ModelVersion, Sequence[bytes], Sequence[Answer], float], None]
+Threshold = Annotated[float | None, Query(ge=0, le=1, description="Of the label; default: the version's own")]
+LOGIN = HTTPBearer(auto_error=False, description="The value of PNEUMO_SERVE_TOKEN on the server")
+
+
+class ImageAnswer(BaseModel):
+    """What the model says of one image.
+
+    `probability`: of pneumonia, 0 to 1, None for an image that cannot be read, of which `error` says why. With
+    `out_of_distribution` the image is unlike the training data, and the probability means little.
+    """
+
+    probability: float | None
+    label: str | None
+    error: str | None
+    out_of_distribution: bool
+
+
+class Reply(BaseModel):
+    """An answer per image, in their order, and the version that gave them."""
+
+    model: str
+    version: str
+    answers: list[ImageAnswer]
+
+
+def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Sequence[str], keep: Keep) -> FastAPI:
+    """The service.
+
+    Args:
+        token: that requests must bring; None: no login.
+        hosts: names by which requests may call this server, against pages that rebind theirs to loopback.
+        keep: called with every answered request: version, images, answers, seconds.
+    """
+    # No page of FastAPI's own: they load scripts from addresses that a hospital does not reach.
+    app = FastAPI(title="pneumo", description="Not a medical device.", docs_url=None, redoc_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    metrics = Metrics(model)
+    login = [Depends(_login(token))]
+
+    @app.middleware("http")
+    async def count(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await proceed(request)
+        metrics.requests.labels(str(response.status_code)).inc()
+        return response
+
+    @app.post("/v1/predict", dependencies=login, openapi_extra=body_schema(limits), summary="Score X-rays")
+    async def predict(request: Request, threshold: Threshold = None) -> Reply:
+        """Score one image (its bytes as the body) or several (JSON, base64)."""
+        if metrics.waiting_now >= limits.waiting:
+            raise HTTPException(429, "Too many requests are waiting: ask again later.", {"Retry-After": "2"})
+        with metrics.waiting_request():
+            ask = Ask.of(await read_body(request, limits), request.headers.get("content-type", ""), threshold, limits)
+            begun = time.monotonic()
+            try:
+                version, images, answers = await run_in_threadpool(_answer, model, ask)
+            except PneumoError as error:
+                raise HTTPException(503, str(error), {"Retry-After": "10"}) from None
+            seconds = time.monotonic() - begun
+            metrics.add(version, answers, seconds)
+            await asyncio.to_thread(keep, version, images, answers, seconds)
+        rows = [
+            ImageAnswer(**answer.model_dump(exclude={"unlike"}), out_of_distribution=answer.unlike)
+            for answer in answers
+        ]
+        return Reply(model=version.name, version=version.version, answers=rows)
+
+    @app.get("/live", summary="Whether the server runs")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @app.get("/ready", summary="Whether a model answers, and which")
+    async def ready(response: Response) -> dict[str, str]:
+        version = model.version
+        response.status_code = 200 if version else 503
+        served = {"model": version.name, "version": version.version} if version else {}
+        return {"status": "ready" if version else "loading", **served, "problem": model.problem}
+
+    @app.get("/metrics", dependencies=login, summary="Figures for Prometheus")
+    async def figures() -> Response:
+        return Response(metrics.text(), media_type=metrics.media_type)
+
+    return app
+
+
+def _login(token: str | None) -> Callable[..., None]:
+    def require(given: Annotated[HTTPAuthorizationCredentials | None, Depends(LOGIN)]) -> None:
+        if token is None:
+            return
+        if given is None or not secrets.compare_digest(given.credentials.encode(), token.encode()):
+            raise HTTPException(
+                401, "Expected the token of this server: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
+            )
+
+    return require
+
+
+def _answer(model: FollowedModel, ask: Ask) -> tuple[ModelVersion, list[bytes], list[Answer]]:
+    """The answers to all images; one that is no base64 costs its own answer only."""
+    images = images_of(ask)
+    version, scored = model.score([image for image in images if isinstance(image, bytes)], ask.threshold)
+    left = iter(scored)
+    answers: list[Any] = [next(left) if isinstance(image, bytes) else image for image in images]
+    return version, [image if isinstance(image, bytes) else b"" for image in images], answers

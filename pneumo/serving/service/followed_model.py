@@ -1,0 +1,108 @@
+"""The model that is served: the version behind an alias, exchanged without a lost request when the alias moves."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pneumo.errors import PneumoError, ServiceError
+from pneumo.records.base import IMAGE, Cell
+from pneumo.serving.fresh_process.client import Answer, Served, needs_embeddings, served
+from pneumo.tracking import ModelVersion, Tracker
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    version: ModelVersion
+    process: Served
+    resources: ExitStack  # ends the process and removes the model's files
+
+
+class FollowedModel:
+    """A model in a process of its own, asked by one request at a time.
+
+    The next version is loaded beside the one that answers and takes its place between two requests.
+
+    Attributes:
+        problem: why the version that should be served is not, in one sentence; empty where it is.
+    """
+
+    def __init__(self, tracker: Tracker, find: Callable[[], ModelVersion]) -> None:
+        """`find`: the version that should be served now."""
+        self._tracker, self._find = tracker, find
+        self._turn = threading.Lock()  # whoever has it may ask the process, or exchange it
+        self._loaded: _Loaded | None = None
+        self._wake, self._closed = threading.Event(), False
+        self.problem = ""
+
+    @property
+    def version(self) -> ModelVersion | None:
+        """The version that answers; None while there is none."""
+        loaded = self._loaded
+        return loaded.version if loaded else None
+
+    def update(self) -> None:
+        """Serve what should be served now, if that is another version.
+
+        Raises:
+            PneumoError: there is no such version, it cannot be loaded, or takes no images; the one before goes on.
+        """
+        version = self._find()
+        if self.version is not None and self.version.uri == version.uri:
+            return
+        with ExitStack() as resources:
+            process = resources.enter_context(served(self._tracker, version.uri))
+            if process.input != IMAGE:
+                raise needs_embeddings(version)
+            self._exchange(_Loaded(version, process, resources.pop_all()))
+
+    def score(self, images: Sequence[Cell], threshold: float | None) -> tuple[ModelVersion, list[Answer]]:
+        """The version that answered, and an answer per image.
+
+        Raises:
+            ServiceError: no model is loaded.
+            TrackingError: the process of the model has died; another one is started.
+        """
+        with self._turn:
+            loaded = self._loaded
+            if loaded is None:
+                raise ServiceError("Expected a loaded model, but there is none: ask again when /ready says so.")
+            try:
+                return loaded.version, loaded.process.score(images, threshold)
+            except PneumoError:
+                self._loaded = None
+                loaded.resources.close()
+                self._wake.set()
+                raise
+
+    def follow(self, seconds: float, tell: Callable[[str], None]) -> None:
+        """Update every so many seconds until `close`, and tell of each new version and each new problem."""
+        while not self._closed:
+            self._wake.wait(seconds)
+            self._wake.clear()
+            if not self._closed:
+                self._try_update(tell)
+
+    def close(self) -> None:
+        """End the process and whoever follows."""
+        self._closed = True
+        self._wake.set()
+        self._exchange(None)
+
+    def _try_update(self, tell: Callable[[str], None]) -> None:
+        before, known = self.version, self.problem
+        try:
+            self.update()
+            self.problem = ""
+        except PneumoError as error:
+            self.problem = str(error)
+            if self.problem != known:
+                tell(self.problem)
+        if self.version is not None and self.version != before:
+            tell(f"{self.version.name} version {self.version.version} answers now")
+
+    def _exchange(self, after: _Loaded | None) -> None:
+        with self._turn:
+            before, self._loaded = self._loaded, after
+        if before is not None:
+            before.resources.close()

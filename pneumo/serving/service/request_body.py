@@ -1,0 +1,100 @@
+"""What a request brings: read within limits of size and time, as bytes of one image or as JSON with several."""
+
+import asyncio
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pneumo.sections import Serve
+from pneumo.serving.fresh_process.client import Answer
+
+JSON = "application/json"
+ONE_IMAGE = ("image/", "application/dicom", "application/octet-stream")  # what the body of one image may be called
+NO_BASE64 = "expected an image as base64 text, got a text that is none"
+
+
+class Images(BaseModel):
+    """The JSON of a request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: list[str] = Field(min_length=1, description="JPEG, PNG or DICOM files as base64 text")
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked: images as they came, bytes or base64 text, and the threshold of the label, None: the model's."""
+
+    images: list[bytes] | list[str]
+    threshold: float | None
+
+    @classmethod
+    def of(cls, body: bytes, content_type: str, threshold: float | None, limits: Serve) -> "Ask":
+        """Of a body and its Content-Type.
+
+        Raises:
+            HTTPException: 415 for another type, 422 for JSON of another form, 413 for too many images.
+        """
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind.startswith(ONE_IMAGE):
+            return cls([body], threshold)
+        if kind != JSON:
+            raise HTTPException(
+                415, f"Expected an image (Content-Type image/... or application/dicom) or {JSON}, got {kind[:50]!r}."
+            )
+        try:
+            given = Images.model_validate_json(body)
+        except ValidationError as error:
+            wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3]]
+            raise HTTPException(422, f'Expected {{"images": ["<base64>", ...]}}, but {"; ".join(wrong)}.') from None
+        if len(given.images) > limits.images:
+            raise HTTPException(
+                413, f"Expected at most {limits.images} images, got {len(given.images)}: send several requests."
+            )
+        return cls(given.images, threshold if given.threshold is None else given.threshold)
+
+
+async def read_body(request: Request, limits: Serve) -> bytes:
+    """The whole body.
+
+    Raises:
+        HTTPException: 413 where it is larger than allowed, 408 where it takes too long.
+    """
+    largest, parts, size = limits.request_mb << 20, [], 0
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > largest:
+                    raise HTTPException(413, f"Expected at most {limits.request_mb} MiB: send fewer images at once.")
+                parts.append(part)
+    except TimeoutError:
+        raise HTTPException(408, f"Expected the request within {limits.body_seconds:g} s: send it again.") from None
+    return b"".join(parts)
+
+
+def images_of(ask: Ask) -> list[bytes | Answer]:
+    """The bytes of every image; for a text that is no base64 the answer that says so."""
+    return [_image(image) if isinstance(image, str) else image for image in ask.images]
+
+
+def body_schema(limits: Serve) -> dict[str, Any]:
+    """What OpenAPI says of the body."""
+    one = {"schema": {"type": "string", "format": "binary"}}
+    many = {"schema": Images.model_json_schema()}
+    words = f"One image as it is, or up to {limits.images} in JSON; {limits.request_mb} MiB at most."
+    content = {"image/jpeg": one, "image/png": one, "application/dicom": one, "application/octet-stream": one}
+    return {"requestBody": {"required": True, "description": words, "content": {**content, JSON: many}}}
+
+
+def _image(text: str) -> bytes | Answer:
+    data = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return Answer(probability=None, label=None, error=NO_BASE64, unlike=False)

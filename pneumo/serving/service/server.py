@@ -1,0 +1,118 @@
+"""The service as it runs: the model loaded and followed, answers kept, requests told of in lines of JSON."""
+
+import hashlib
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from pneumo.data.sources.pseudonyms import patient_secret
+from pneumo.errors import ServiceError, SettingsError
+from pneumo.sections import Serve
+from pneumo.serving import answer_log
+from pneumo.serving.fresh_process.client import Answer
+from pneumo.serving.service.followed_model import FollowedModel
+from pneumo.settings import Settings
+from pneumo.tracking import ModelVersion, Tracker
+
+TOKEN, SHORTEST = "PNEUMO_SERVE_TOKEN", 16
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+GRACE_SECONDS = 30  # for requests that are being answered when the service ends
+
+
+def serve(settings: Settings, tracker: Tracker, find: Callable[[], ModelVersion]) -> None:
+    """Score X-rays over HTTP until the process is told to end.
+
+    Args:
+        find: the version that should answer now.
+
+    Raises:
+        SettingsError: the service would be open to others without a login.
+        ServiceError: the address is not free.
+        PneumoError: there is no version to begin with, or it cannot be loaded.
+    """
+    import uvicorn
+
+    from pneumo.serving.service.api import create_app
+
+    token, limits = required_token(settings.serve), settings.serve
+    model = FollowedModel(tracker, find)
+    with _listening(limits) as door:
+        model.update()
+        threading.Thread(target=model.follow, args=(limits.follow_seconds, tell), daemon=True).start()
+        try:
+            app = create_app(model, limits, token, _hosts(limits), _keeper(settings))
+            config = uvicorn.Config(
+                app, access_log=False, log_level="warning", server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )  # fmt: skip
+            tell(
+                "ready",
+                address=f"http://{limits.host}:{door.getsockname()[1]}",
+                version=model.version.version if model.version else "",
+            )
+            uvicorn.Server(config).run(sockets=[door])
+        finally:
+            model.close()
+
+
+def required_token(limits: Serve) -> str | None:
+    """The login's token; None where there is none and only this machine can ask.
+
+    Raises:
+        SettingsError: other machines could ask without one, or it can be guessed.
+    """
+    token = os.environ.get(TOKEN)
+    if token is None and limits.host not in LOOPBACK:
+        raise SettingsError(
+            f"Expected {TOKEN} in the environment, since serve.host {limits.host} opens the service to other machines,"
+            " but it is not set: set it to a long random text, or listen on 127.0.0.1."
+        )
+    if token is not None and len(token) < SHORTEST:
+        raise SettingsError(
+            f"Expected at least {SHORTEST} characters in {TOKEN}, got {len(token)}: `openssl rand -hex 32` makes some."
+        )
+    return token
+
+
+def tell(event: str, **figures: object) -> None:
+    """Write a line of the service's log: JSON, without anything of a patient or of who asked."""
+    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **figures}
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()
+
+
+def _listening(limits: Serve) -> socket.socket:
+    """A socket on the address, before a model is loaded for nothing."""
+    family = socket.AF_INET6 if ":" in limits.host else socket.AF_INET
+    try:
+        return socket.create_server((limits.host, limits.port), family=family)
+    except OSError as error:
+        raise ServiceError(
+            f"Expected {limits.host}:{limits.port} to be free, but {error.strerror}: end what listens there, or give"
+            " another serve.port or --port."
+        ) from None
+
+
+def _hosts(limits: Serve) -> list[str]:
+    return [*LOOPBACK, limits.host, *limits.names]
+
+
+def _keeper(settings: Settings) -> Callable[[ModelVersion, Sequence[bytes], Sequence[Answer], float], None]:
+    """Who keeps the answers; a full disk costs the record of an answer, which is told, and not the answer."""
+    log = answer_log.AnswerLog(settings.home, patient_secret(settings.home), "http")
+    answer_log.pack(settings.home)
+
+    def keep(version: ModelVersion, images: Sequence[bytes], answers: Sequence[Answer], seconds: float) -> None:
+        unreadable = sum(answer.label is None for answer in answers)
+        figures = {"version": version.version, "images": len(answers), "unreadable": unreadable}
+        tell("answered", **figures, seconds=round(seconds, 4))
+        try:
+            log.add(version, [hashlib.sha256(image).hexdigest() for image in images], answers, seconds)
+        except OSError as error:
+            tell(f"the answers are not kept in {settings.home / answer_log.FOLDER}: {error.strerror}")
+
+    return keep
