@@ -37,7 +37,7 @@ class FeatureDistance:
         distances: NDArray[np.float64] = np.sqrt((within + outside / self.rest) / 2)
         return distances
 
-    def unlike(self, embeddings: Embeddings) -> NDArray[np.bool_]:
+    def out_of_distribution(self, embeddings: Embeddings) -> NDArray[np.bool_]:
         """Whether each embedding is farther than the limit, (n, d) -> bool (n,)."""
         return self.distance(embeddings) > self.limit
 

@@ -77,7 +77,7 @@ def test_lists_and_arrays_of_any_kind_of_number_give_the_same(model, bundle_fold
     whole = np.arange(WIDTH)
     cells = [whole, whole.tolist(), whole.astype("float32"), tuple(whole.astype(float))]
     table = table_of(model, cells)
-    assert list(table.columns) == ["probability", "label", "error", "unlike"]
+    assert list(table.columns) == ["probability", "label", "error", "out_of_distribution"]
     np.testing.assert_allclose(table["probability"], load_bundle(bundle_folder).score(whole[None]).probability[0])
 
 
