@@ -144,8 +144,8 @@ def log_model(folder: Path) -> Path:
     spec = {"name": "MobileNetV2", "size": 224, "fit": "squash", "temperature": 1, "threshold": 0.5}
     bundle = folder / "bundle"
     bundle.mkdir()
-    familiarity = learn_feature_distance(embeddings, embeddings)
-    write_bundle(bundle, folder / "trained.keras", familiarity, **spec, dataset="", synthetic=True)
+    feature_distance = learn_feature_distance(embeddings, embeddings)
+    write_bundle(bundle, folder / "trained.keras", feature_distance, **spec, dataset="", synthetic=True)
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "bench")
     tracker.client.create_experiment("bench", artifact_location=(folder / "files").as_uri())
     example = next((folder / "images").iterdir())

@@ -79,7 +79,7 @@ def score_external(best: Evaluation, inventory: Inventory, home: Path) -> Extern
     """Score an external set with the candidate that is decided on; it is reported and decides nothing."""
     found = validation.evaluate_external(best, inventory, home)
     tracking, place = tracker(), f"external/{found.name}"
-    numbers = {**found.metrics, "unlike": found.unlike, "unreadable": float(found.errors)}
+    numbers = {**found.metrics, "out_of_distribution": found.out_of_distribution, "unreadable": float(found.errors)}
     tracking.log.metrics(best.run_id, {f"{place}/{name}": value for name, value in numbers.items()})
     tracking.log.artifacts(best.run_id, found.folder, place)
     tracking.runs.set_tags(best.run_id, {place: found.verdict})

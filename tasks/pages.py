@@ -114,7 +114,8 @@ def external_set(found: External) -> None:
         )
     ]
     table = "\n".join(["| | value (95 %) |", "|---|---|", *lines])
-    words = f"{found.images} images, {found.unlike:.0%} of them out-of-distribution, {found.errors} unreadable."
+    far = f"{found.out_of_distribution:.0%} of them out-of-distribution"
+    words = f"{found.images} images, {far}, {found.errors} unreadable."
     words += f" {found.left_out} of patients in the data set are left out." if found.left_out else ""
     create_markdown_artifact(key=key(f"external-{found.name}"), markdown=f"**{found.verdict}**\n\n{words}\n\n{table}")
 

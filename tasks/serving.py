@@ -35,7 +35,7 @@ def predict(
         update_progress_artifact(bar, progress=100 * done / total, description=f"{version.uri}: {done} of {total}")
 
     done = scoring.predict(tracking, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow)
-    counts = done.model_dump(include={"images", "errors", "positive", "unlike", "resumed"})
+    counts = done.model_dump(include={"images", "errors", "positive", "out_of_distribution", "resumed"})
     tracking.log.metrics(run_id, {name: float(value) for name, value in counts.items()})
     tracking.log.text(run_id, nameless(done.table), "predictions.csv")
     return done

@@ -77,7 +77,7 @@ def _tail(found: Acceptance) -> list[str]:
     lines = [size_in_words(found.needs)]
     if found.uncertain:
         lines.append(f"Not certain: the limit is within the interval of {', '.join(found.uncertain)}.")
-    lines.append(f"{found.verdict} {found.unlike:.0%} of the images are out-of-distribution.")
+    lines.append(f"{found.verdict} {found.out_of_distribution:.0%} of the images are out-of-distribution.")
     lines += found.shift
     lines += ["", f"{found.reason} {found.advice}".rstrip()]
     if found.version:

@@ -50,7 +50,7 @@ def predict(
         return
     console.print(
         f"{done.out}: {done.images} images by {version.name} version {version.version}, {done.positive} PNEUMONIA, "
-        f"{done.errors} unreadable, {done.unlike} out-of-distribution",
+        f"{done.errors} unreadable, {done.out_of_distribution} out-of-distribution",
         highlight=False,
         soft_wrap=True,
     )

@@ -50,13 +50,13 @@ def _make_bundle(
     training, validation = (
         vectors_of(store.path, manifest.loc[manifest["split"] == split, "sha256"]) for split in ("train", "validation")
     )
-    familiarity = learn_feature_distance(training, validation)
+    feature_distance = learn_feature_distance(training, validation)
     folder.mkdir()
     spec = write_embedding_bundle(
         folder,
         candidate.model,
-        familiarity,
+        feature_distance,
         width=store.width,
         **bundle_spec(candidate, version, operating),
     )
-    return EmbeddingBundle(spec, load_network(candidate.model), familiarity)
+    return EmbeddingBundle(spec, load_network(candidate.model), feature_distance)

@@ -20,7 +20,7 @@ from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 
 # Numbers of images in whole batches, since Keras traces a network again for another batch size. A forward pass of all
 # training images would take as long as an epoch.
-FAMILIAR_TRAINING, FAMILIAR_VALIDATION = 384, 256
+DISTANCE_TRAINING, DISTANCE_VALIDATION = 384, 256
 SHORTCUT_IMAGES = 128  # test images on which shortcuts are tried
 CHECKED = 64  # of them the bundle must score as in the predictions; one batch
 Images = NDArray[np.uint8]
@@ -68,19 +68,19 @@ def make_bundle(
     manifest = pd.read_parquet(version.manifest, columns=["sha256", "split"])
     training, validation = (
         run_network(scorer, images[sample(manifest[manifest["split"] == split], count)])[1]
-        for split, count in (("train", FAMILIAR_TRAINING), ("validation", FAMILIAR_VALIDATION))
+        for split, count in (("train", DISTANCE_TRAINING), ("validation", DISTANCE_VALIDATION))
     )
-    familiarity = learn_feature_distance(training, validation)
+    feature_distance = learn_feature_distance(training, validation)
     folder.mkdir()
     spec = write_bundle(
         folder,
         candidate.model,
-        familiarity,
+        feature_distance,
         size=store.size,
         fit=store.fit,
         **bundle_spec(candidate, version, operating),
     )
-    return Bundle(spec, model, familiarity)
+    return Bundle(spec, model, feature_distance)
 
 
 def sample(rows: pd.DataFrame, count: int) -> NDArray[np.intp]:

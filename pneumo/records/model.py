@@ -58,7 +58,7 @@ class Evaluation(Record):
 
 
 class External(Record):
-    """A candidate on an external set; `unlike` is the share of images that are out-of-distribution.
+    """A candidate on an external set; `out_of_distribution` is the share of images that are out-of-distribution.
 
     `left_out` counts images of patients in the data set, which are not among `images`. `verdict` is a sentence on
     whether the model generalises there. Figures are in `folder`/figures.
@@ -73,7 +73,7 @@ class External(Record):
     auc: Interval
     sensitivity: Interval
     specificity: Interval
-    unlike: float
+    out_of_distribution: float
     metrics: dict[str, float]
     slices: dict[str, dict[str, float]]
     generalises: bool

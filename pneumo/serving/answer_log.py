@@ -67,7 +67,7 @@ class AnswerLog:
                     "image": hmac.new(self._secret, digest.encode(), hashlib.sha256).hexdigest()[:32],
                     "probability": answer.probability,
                     "label": answer.label,
-                    "out_of_distribution": answer.unlike,
+                    "out_of_distribution": answer.out_of_distribution,
                     **same,
                 }
             )

@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     picture: NDArray[np.uint8]
     probability: float
     label: str
-    unlike: bool
+    out_of_distribution: bool
 
 
 def answer(bundle: Bundle, path: Path) -> Answer:
@@ -53,7 +53,7 @@ def answer(bundle: Bundle, path: Path) -> Answer:
         raise DataError(f"Expected a probability of {path.name}, but the model gives no number: use another model.")
     shown = overlay(decode(path, SHOWN, spec.fit, name=path.name), bundle.maps(image)[0])
     label = str(bundle.label(scores.probability)[0])
-    return Answer(shown, float(scores.probability[0]), label, bool(scores.unlike[0]))
+    return Answer(shown, float(scores.probability[0]), label, bool(scores.out_of_distribution[0]))
 
 
 def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
@@ -154,7 +154,7 @@ BAR = """<h2>{label}</h2>
 def _text(found: Answer, threshold: float) -> str:
     """A bar of the probability with a mark at the threshold, as HTML."""
     far = "<p><strong>Out-of-distribution: unlike the training images, so the probability means little.</strong></p>"
-    warning = far if found.unlike else ""
+    warning = far if found.out_of_distribution else ""
     colour = "#b91c1c" if found.label == LABELS[1] else "#1d4ed8"
     label, probability = html.escape(found.label), found.probability
     return BAR.format(label=label, probability=probability, threshold=threshold, colour=colour, warning=warning)

@@ -158,7 +158,7 @@ def _signature(column: str, threshold: float) -> "ModelSignature":
         ColSpec(DataType.double, "probability"),
         ColSpec(DataType.string, "label", required=False),
         ColSpec(DataType.string, "error", required=False),
-        ColSpec(DataType.boolean, "unlike"),
+        ColSpec(DataType.boolean, "out_of_distribution"),
     ]
     return ModelSignature(
         inputs=Schema([ColSpec(kind, column)]),

@@ -63,8 +63,8 @@ def test_the_bundle_is_of_its_own_kind_and_scores_as_the_predictions_say(evaluat
     rows = pd.read_parquet(candidate.predictions)
     scores = bundle.score(vectors_of(vectors.path, rows["sha256"]))
     np.testing.assert_allclose(scores.probability, bundle.probability(rows["logit"].to_numpy()), atol=1e-5)
-    assert scores.unlike.mean() < 0.2
-    assert bundle.score(np.full((1, WIDTH), 50.0)).unlike.all()
+    assert scores.out_of_distribution.mean() < 0.2
+    assert bundle.score(np.full((1, WIDTH), 50.0)).out_of_distribution.all()
 
 
 def test_a_model_that_does_not_score_as_its_predictions_say_is_refused(candidate, vectors, dataset, tmp_path):

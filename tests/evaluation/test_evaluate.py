@@ -21,7 +21,7 @@ def test_figures_numbers_and_bundle_are_written(evaluation):
     folder = evaluation.bundle.parent
     assert sorted(path.stem for path in (folder / "figures").iterdir()) == FIGURES
     assert sorted(path.name for path in evaluation.bundle.iterdir()) == [
-        "familiarity.npz", "model.keras", "serving.json",
+        "model.keras", "out_of_distribution.npz", "serving.json",
     ]  # fmt: skip
     report = json.loads((folder / "metrics.json").read_text())
     assert report["metrics"] == evaluation.metrics and len(report["shortcuts"]) == 6

@@ -74,7 +74,14 @@ def test_a_folder_is_scored_as_a_deployment_that_says_which_version_did_it(user,
     pairs = [part for name, value in values.items() for part in ("--param", f"{name}={json.dumps(value)}")]
     done = call(user, "prefect", "deployment", "run", "pneumonia-predict/batch", "--watch", *pairs)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert list(pandas.read_parquet(out).columns) == ["path", "sha256", "probability", "label", "error", "unlike"]
+    assert list(pandas.read_parquet(out).columns) == [
+        "path",
+        "sha256",
+        "probability",
+        "label",
+        "error",
+        "out_of_distribution",
+    ]
     experiment = client.get_experiment_by_name("pneumonia").experiment_id
     (run,) = client.search_runs([experiment], "tags.stage = 'predict'")
     assert run.data.tags["model"] == f"models:/{PHANTOM}/1"

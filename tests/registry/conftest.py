@@ -65,7 +65,7 @@ class Rule(PythonModel):
         logits = [logit(image, spec["noise"], spec["seed"]) + spec["shift"] for image in images]
         values = [1 / (1 + math.exp(-(value + spec["offset"]) / spec["temperature"])) for value in logits]
         labels = ["PNEUMONIA" if value >= params["threshold"] else "NORMAL" for value in values]
-        return pd.DataFrame({"probability": values, "label": labels, "error": None, "unlike": False})
+        return pd.DataFrame({"probability": values, "label": labels, "error": None, "out_of_distribution": False})
 
 
 set_model(Rule())

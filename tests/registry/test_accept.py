@@ -138,7 +138,7 @@ def test_scores_are_kept_of_the_same_weights_with_the_same_code_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    row = Answer(probability=0.5, label="NORMAL", error=None, unlike=False)
+    row = Answer(probability=0.5, label="NORMAL", error=None, out_of_distribution=False)
     monkeypatch.setattr(subject, "ask", lambda tracker, uri, cells: asked.append(uri) or SimpleNamespace(rows=[row]))
     place, rows = SimpleNamespace(key="k", root=tmp_path), pd.DataFrame({"path": ["a.png"]})
     for number, code in ("1", "a"), ("2", "a"), ("3", "mended"):

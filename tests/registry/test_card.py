@@ -19,7 +19,7 @@ def elsewhere(world: Any, name: str = "north") -> External:
     interval = Interval(value=0.42, low=0.36, high=0.48)
     return External(
         name=name, source=f"/data/{name}", folder=world.folder, images=200, errors=0, left_out=7, auc=interval,
-        sensitivity=interval, specificity=interval, unlike=0.9, metrics={}, slices={}, generalises=False,
+        sensitivity=interval, specificity=interval, out_of_distribution=0.9, metrics={}, slices={}, generalises=False,
         verdict="Does not generalise: AUC 0.420 (0.360 to 0.480), 0.970 at home.",
     )  # fmt: skip
 

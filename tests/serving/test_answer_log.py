@@ -13,9 +13,9 @@ from pneumo.serving.answer_log import AnswerLog
 from pneumo.serving.fresh_process.client import Answer
 
 VERSION: Any = SimpleNamespace(name="lungs", version="3")
-ILL = Answer(probability=0.9, label="PNEUMONIA", error=None, unlike=False)
-STRANGE = Answer(probability=0.2, label="NORMAL", error=None, unlike=True)
-BROKEN = Answer(probability=None, label=None, error="Patient Jane Doe is broken", unlike=False)
+ILL = Answer(probability=0.9, label="PNEUMONIA", error=None, out_of_distribution=False)
+STRANGE = Answer(probability=0.2, label="NORMAL", error=None, out_of_distribution=True)
+BROKEN = Answer(probability=None, label=None, error="Patient Jane Doe is broken", out_of_distribution=False)
 
 
 @pytest.fixture

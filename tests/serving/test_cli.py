@@ -49,7 +49,7 @@ def test_a_folder_is_scored_by_the_champion(run, images, bundle, registered, tmp
     report = json.loads(done.stdout)
     assert (report["model"], report["images"], report["errors"]) == (registered, 4, 1)
     table = pd.read_csv(out)
-    assert list(table.columns) == ["path", "sha256", "probability", "label", "error", "unlike"]
+    assert list(table.columns) == ["path", "sha256", "probability", "label", "error", "out_of_distribution"]
     expected = bundle.score(images.pictures).probability
     assert table["probability"].dropna().tolist() == pytest.approx(list(expected), abs=1e-6)
     assert "broken.png cannot be decoded" in table["error"].dropna().item()

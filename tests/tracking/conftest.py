@@ -28,7 +28,7 @@ class Constant(PythonModel):
                 "probability": [value if cell else float("nan") for cell in cells],
                 "label": ["PNEUMONIA" if value >= threshold else "NORMAL" for _ in cells],
                 "error": [None if cell else "empty" for cell in cells],
-                "unlike": [False for _ in cells],
+                "out_of_distribution": [False for _ in cells],
             }
         )
 

@@ -114,7 +114,7 @@ def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
         auc=area,
         sensitivity=measures.intervals["sensitivity"],
         specificity=measures.intervals["specificity"],
-        unlike=float(good["unlike"].mean()),
+        out_of_distribution=float(good["out_of_distribution"].mean()),
         left_out=inventory.skipped.get(KNOWN, 0),
         metrics=measures.flat(),
         slices=slices,
@@ -125,13 +125,12 @@ def _write(folder: Path, evaluation: Evaluation, inventory: Inventory) -> None:
 
 
 def _score(bundle: Bundle, inventory: Inventory) -> pd.DataFrame:
-    """The manifest's rows with logit, probability, called, unlike and error."""
+    """The manifest's rows with logit, probability, called, out_of_distribution and error."""
     manifest = pd.read_parquet(inventory.manifest).drop(columns=["error"], errors="ignore")
     scores = score_cells(bundle, [inventory.root / path for path in manifest["path"]])
     probability = scores["probability"].clip(1e-12, 1 - 1e-12)
     logit = bundle.spec.temperature * np.log(probability / (1 - probability)) - bundle.spec.offset
     called = scores["label"] == bundle.spec.labels[1]
     # The manifest's label is the truth, the scores' label is the call.
-    return manifest.assign(
-        probability=scores["probability"], unlike=scores["unlike"], error=scores["error"], logit=logit, called=called
-    )
+    kept = scores[["probability", "out_of_distribution", "error"]]
+    return manifest.assign(**kept, logit=logit, called=called)

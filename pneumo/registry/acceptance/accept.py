@@ -127,7 +127,7 @@ def _measure(
         left_out=place.left_out,
         calibrated_on=measuring.counts(place.rows[drawn]),
         prevalence=prevalence,
-        unlike=float(rest["unlike"].mean()),
+        out_of_distribution=float(rest["out_of_distribution"].mean()),
         home_auc=at_home.test_auc,
         home_sensitivity=at_home.sensitivity,
         home_specificity=at_home.specificity,
@@ -171,7 +171,7 @@ def _log(tracker: Tracker, run_id: str, found: Acceptance, rows: pd.DataFrame) -
     points = {"before": found.before, **({"after": found.after} if found.after else {})}
     for when, judged in points.items():
         tracker.log.metrics(run_id, {f"{when}/{name}": value for name, value in judged.metrics.items()})
-    tracker.log.metrics(run_id, {"unlike": found.unlike})
+    tracker.log.metrics(run_id, {"out_of_distribution": found.out_of_distribution})
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         scored = rows.drop(columns=["histogram"], errors="ignore")
         for when, judged in points.items():

@@ -40,7 +40,7 @@ class Acceptance(Record):
     left_out: int
     calibrated_on: dict[str, int]
     prevalence: float | None
-    unlike: float
+    out_of_distribution: float
     home_auc: Interval
     home_sensitivity: Interval
     home_specificity: Interval

@@ -40,7 +40,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Place:
-    """A place's images: readable `rows` (manifest, logit, unlike), and how many were `left_out`.
+    """A place's images: readable `rows` (manifest, logit, out_of_distribution), and how many were `left_out`.
 
     Images are left out whose patients the version was trained, tuned or calibrated on.
     """
@@ -116,7 +116,7 @@ def _require_foreign(asked: Subject, inventory: Inventory, manifest: pd.DataFram
 
 
 def _scores(tracker: Tracker, asked: Subject, inventory: Inventory, rows: pd.DataFrame, home: Path) -> pd.DataFrame:
-    """Columns path, logit (NaN where unreadable), unlike, refused (why it is unreadable); kept for a second call."""
+    """Scores: columns path, logit (NaN if unreadable), out_of_distribution, refused (why unreadable); computed once."""
     # The version's own code decodes and scores: the same weights with other code are another model.
     files = [asked.version.tags[version_evidence.FILES], asked.version.tags.get(package.TAG, asked.version.uri)]
     code = code_version("registry/acceptance/subject.py")
@@ -125,7 +125,8 @@ def _scores(tracker: Tracker, asked: Subject, inventory: Inventory, rows: pd.Dat
         answers = ask(tracker, asked.version.uri, [inventory.root / path for path in rows["path"]]).rows
         chance = np.array([row.probability for row in answers], np.float64).clip(1e-12, 1 - 1e-12)
         logit = asked.operating.temperature * np.log(chance / (1 - chance)) - asked.operating.offset
-        said = {"logit": logit, "unlike": [row.unlike for row in answers], "refused": [row.error for row in answers]}
+        far, refused = [row.out_of_distribution for row in answers], [row.error for row in answers]
+        said = {"logit": logit, "out_of_distribution": far, "refused": refused}
         with written_once(folder) as scratch:
             rows[["path"]].assign(**said).astype({"refused": object}).to_parquet(scratch / SCORED, index=False)
     return pd.read_parquet(folder / SCORED)

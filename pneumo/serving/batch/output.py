@@ -22,7 +22,7 @@ WRITERS: dict[str, Callable[["pd.DataFrame"], bytes]] = {
 }
 
 
-NAMELESS = ["sha256", "probability", "label", "unlike"]
+NAMELESS = ["sha256", "probability", "label", "out_of_distribution"]
 
 
 @dataclass(frozen=True)

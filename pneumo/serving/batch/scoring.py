@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Predict = Callable[[Sequence[Cell]], Sequence[Answer]]
 OnProgress = Callable[[int, int], None]
-COLUMNS = ("path", "sha256", "probability", "label", "error", "unlike")
+COLUMNS = ("path", "sha256", "probability", "label", "error", "out_of_distribution")
 
 
 class Scored(Record):
     """Result of a batch scoring.
 
     The table is at `out`, and on this machine at `table`. Of `images`, `errors` could not be read, `positive` were
-    called PNEUMONIA, `unlike` are out-of-distribution, and `resumed` were scored before it was cut off.
+    called PNEUMONIA, `out_of_distribution` are out-of-distribution, and `resumed` were scored before it was cut off.
     """
 
     out: str
@@ -35,7 +35,7 @@ class Scored(Record):
     images: int
     errors: int
     positive: int
-    unlike: int
+    out_of_distribution: int
     resumed: int
 
 
@@ -97,7 +97,7 @@ def score(
         on_progress: called with the number of images done and of all.
     """
     kept = out.file.with_name(f"{out.file.name}.{sha256(model.encode()).hexdigest()[:12]}.partial")
-    before = {row["sha256"]: row["answer"] for row in _whole_lines(kept)}
+    before = {row["sha256"]: Answer.model_validate(row["answer"]).model_dump() for row in _whole_lines(kept)}
     done, table, resumed = dict(before), [], 0
     for step in steps(found):
         rows = _score_step(step, answer, done)
@@ -125,7 +125,7 @@ def _score_step(step: Sequence[Found], answer: Predict, done: Mapping[str, Row])
 
 def _answer(path: str, content: Content, done: Mapping[str, Row], answers: Iterator[tuple[int, Answer]]) -> Row:
     if content.error:
-        return Answer(probability=None, label=None, error=content.error, unlike=False).model_dump()
+        return Answer(probability=None, label=None, error=content.error, out_of_distribution=False).model_dump()
     if content.sha256 in done:
         return done[content.sha256]
     number, said = next(answers)
@@ -145,7 +145,7 @@ def _scored(table: list[Row], out: Output, resumed: int) -> Scored:
         images=len(table),
         errors=sum(row["error"] is not None for row in table),
         positive=sum(row["label"] == LABELS[1] for row in table),
-        unlike=sum(row["unlike"] for row in table),
+        out_of_distribution=sum(row["out_of_distribution"] for row in table),
         resumed=resumed,
     )
 

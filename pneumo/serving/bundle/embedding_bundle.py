@@ -42,8 +42,8 @@ class EmbeddingBundle(Scorer):
         narrow = vectors.astype(np.float32)
         # Called directly, because `predict` would be traced again for every number of rows.
         logits = keras.ops.convert_to_numpy(self.model(narrow))[:, 0]
-        distance = self.familiarity.distance(narrow)
-        return Scores(self.probability(logits), distance, self.familiarity.is_beyond(distance))
+        distance = self.feature_distance.distance(narrow)
+        return Scores(self.probability(logits), distance, self.feature_distance.is_beyond(distance))
 
 
 def _vector(cell: Any, spec: EmbeddingSpec, name: str) -> Floats | str:

@@ -1,4 +1,4 @@
-"""The folder that is registered and served: model.keras, familiarity.npz and serving.json."""
+"""The folder that is registered and served: model.keras, out_of_distribution.npz and serving.json."""
 
 import hashlib
 import shutil
@@ -23,7 +23,8 @@ from pneumo.serving.bundle.scorer import Answers, Scorer, Scores, Spec
 if TYPE_CHECKING:
     import keras
 
-MODEL, FAMILIARITY, SPEC = "model.keras", "familiarity.npz", "serving.json"
+MODEL, OUT_OF_DISTRIBUTION, SPEC = "model.keras", "out_of_distribution.npz", "serving.json"
+OLD_NAME = "familiarity.npz"  # of OUT_OF_DISTRIBUTION in older bundles
 BATCH = 64
 Images = NDArray[np.uint8]
 Kind = TypeVar("Kind", bound=Spec)
@@ -60,8 +61,8 @@ class Bundle(Scorer):
     def score(self, images: Images) -> Scores:
         """Score decoded images, uint8 (n, size, size)."""
         logits, embeddings = run_network(self._scorer, images)
-        distance = self.familiarity.distance(embeddings)
-        return Scores(self.probability(logits[:, 0]), distance, self.familiarity.is_beyond(distance))
+        distance = self.feature_distance.distance(embeddings)
+        return Scores(self.probability(logits[:, 0]), distance, self.feature_distance.is_beyond(distance))
 
     def maps(self, images: Images) -> NDArray[np.float32]:
         """Class activation maps (n, height, width) in units of the logit; positive places speak for pneumonia."""
@@ -89,20 +90,21 @@ def run_network(network: "keras.Model", images: Images, batch: int = BATCH) -> l
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
-def write_bundle(folder: Path, model: Path, familiarity: FeatureDistance, **spec: object) -> ServingSpec:
+def write_bundle(folder: Path, model: Path, distance: FeatureDistance, **spec: object) -> ServingSpec:
     """Write a bundle to an existing empty folder; `spec` has the fields of ServingSpec but the sha256s."""
-    return _write(folder, model, familiarity, ServingSpec, spec)
+    return _write(folder, model, distance, ServingSpec, spec)
 
 
-def write_embedding_bundle(folder: Path, model: Path, familiarity: FeatureDistance, **spec: object) -> EmbeddingSpec:
+def write_embedding_bundle(folder: Path, model: Path, distance: FeatureDistance, **spec: object) -> EmbeddingSpec:
     """Write a bundle of a model of embeddings; `spec` has the fields of EmbeddingSpec but the sha256s."""
-    return _write(folder, model, familiarity, EmbeddingSpec, spec)
+    return _write(folder, model, distance, EmbeddingSpec, spec)
 
 
-def _write(folder: Path, model: Path, familiarity: FeatureDistance, kind: type[Kind], spec: dict[str, object]) -> Kind:
+def _write(folder: Path, model: Path, distance: FeatureDistance, kind: type[Kind], spec: dict[str, object]) -> Kind:
     shutil.copyfile(model, folder / MODEL)
-    familiarity.save(folder / FAMILIARITY)
-    digests = {"model_sha256": _digest(folder / MODEL), "familiarity_sha256": _digest(folder / FAMILIARITY)}
+    distance.save(folder / OUT_OF_DISTRIBUTION)
+    digest = _digest(folder / OUT_OF_DISTRIBUTION)
+    digests = {"model_sha256": _digest(folder / MODEL), "out_of_distribution_sha256": digest}
     written = kind.model_validate({**spec, **digests})
     (folder / SPEC).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return written
@@ -133,12 +135,13 @@ def load_bundle(folder: Path) -> Bundle | EmbeddingBundle:
         ModelError: a file is missing, was changed, or does not load in safe mode.
     """
     spec = read_spec(folder)
-    for name, expected in ((MODEL, spec.model_sha256), (FAMILIARITY, spec.familiarity_sha256)):
-        _check(folder / name, expected)
-    model, familiarity = load_network(folder / MODEL), FeatureDistance.load(folder / FAMILIARITY)
+    distance = folder / (OLD_NAME if (folder / OLD_NAME).is_file() else OUT_OF_DISTRIBUTION)
+    for file, expected in ((folder / MODEL, spec.model_sha256), (distance, spec.out_of_distribution_sha256)):
+        _check(file, expected)
+    model, feature_distance = load_network(folder / MODEL), FeatureDistance.load(distance)
     if isinstance(spec, EmbeddingSpec):
-        return EmbeddingBundle(spec, model, familiarity)
-    return Bundle(spec, model, familiarity)
+        return EmbeddingBundle(spec, model, feature_distance)
+    return Bundle(spec, model, feature_distance)
 
 
 def load_network(path: Path) -> "keras.Model":

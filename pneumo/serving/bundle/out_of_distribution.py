@@ -37,12 +37,12 @@ class FeatureDistance:
         distances: NDArray[np.float64] = np.sqrt((within + outside / self.rest) / 2)
         return distances
 
-    def unlike(self, embeddings: Embeddings) -> NDArray[np.bool_]:
-        """Whether each row of (n, d) is farther than the limit."""
+    def out_of_distribution(self, embeddings: Embeddings) -> NDArray[np.bool_]:
+        """Whether each embedding is farther than the limit, (n, d) -> bool (n,)."""
         return self.is_beyond(self.distance(embeddings))
 
     def is_beyond(self, distances: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether distances (n,) are beyond the limit, as one is that is no number."""
+        """Whether distances (n,) are beyond the limit; one that is no number is."""
         return ~(distances <= self.limit)
 
     def save(self, path: Path) -> None:

@@ -23,7 +23,7 @@ class Classifier(PythonModel):
     A model of embeddings made elsewhere takes a column `embedding` instead, with lists of numbers.
 
     Output: a row for each image with probability (0 to 1, None if unreadable), label, error (None or a sentence) and
-    unlike (true if the image is out-of-distribution, so that its probability means little).
+    out_of_distribution (true if the image is unlike the training images, so that its probability means little).
     """
 
     bundle: Bundle | EmbeddingBundle

@@ -12,17 +12,18 @@ CHUNK = 256  # images at a time, so that memory does not grow with the table
 
 
 def score_cells(bundle: Scorer, cells: Sequence[Any], threshold: float | None = None) -> "pd.DataFrame":
-    """Table with a row for each cell: probability (NaN if unreadable), label, error (None or a sentence), unlike."""
+    """Table with a row for each cell: probability (NaN if unreadable), label, error, out_of_distribution."""
     import numpy as np
     import pandas as pd
 
     probability = np.full(len(cells), np.nan)
     label = np.full(len(cells), None, dtype=object)
-    unlike = np.zeros(len(cells), dtype=bool)
+    far = np.zeros(len(cells), dtype=bool)
     errors: list[str | None] = []
     for start in range(0, len(cells), CHUNK):
         scores, found, failed = bundle.answer(cells[start : start + CHUNK], first=start)
-        rows, unlike[found + start] = found + start, scores.unlike
+        rows = found + start
+        far[rows] = scores.out_of_distribution
         answered = np.isfinite(scores.probability)  # what is no number is below every threshold, which is not normal
         for row in found[~answered]:
             failed[row] = f"Expected a probability of row {row + start}, but the model gives no number: do not use it."
@@ -31,4 +32,4 @@ def score_cells(bundle: Scorer, cells: Sequence[Any], threshold: float | None = 
         label[rows[answered]] = bundle.label(scores.probability[answered], threshold)
     # An explicit object type keeps None; pandas would make it NaN, which is not JSON.
     texts = {"label": pd.Series(label, dtype=object), "error": pd.Series(errors, dtype=object)}
-    return pd.DataFrame({"probability": probability, **texts, "unlike": unlike})
+    return pd.DataFrame({"probability": probability, **texts, "out_of_distribution": far})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AliasChoices, Field
 
 from pneumo.records.base import LABELS, Record
 from pneumo.serving.bundle.out_of_distribution import FeatureDistance
@@ -25,7 +26,9 @@ class Spec(Record):
     dataset: str
     synthetic: bool
     model_sha256: str
-    familiarity_sha256: str
+    out_of_distribution_sha256: str = Field(  # older bundles have the second name
+        validation_alias=AliasChoices("out_of_distribution_sha256", "familiarity_sha256")
+    )
     labels: tuple[str, str] = LABELS
 
 
@@ -34,7 +37,7 @@ class Scores(NamedTuple):
 
     probability: NDArray[np.float64]
     distance: NDArray[np.float64]
-    unlike: NDArray[np.bool_]
+    out_of_distribution: NDArray[np.bool_]
 
 
 class Answers(NamedTuple):
@@ -51,7 +54,7 @@ class Scorer(ABC):
 
     spec: Spec
     model: "keras.Model"
-    familiarity: FeatureDistance
+    feature_distance: FeatureDistance
 
     @abstractmethod
     def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:

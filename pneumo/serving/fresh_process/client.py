@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import AliasChoices, Field
+
 from pneumo.errors import ModelError, TrackingError
 from pneumo.records.base import Cell, Record
 from pneumo.tracking.client import Tracker
@@ -37,7 +39,8 @@ class Answer(Record):
     probability: float | None
     label: str | None
     error: str | None
-    unlike: bool
+    # versions that an older pneumo registered, and tables that it began, have the second name
+    out_of_distribution: bool = Field(validation_alias=AliasChoices("out_of_distribution", "unlike"))
 
 
 class Answers(Record):

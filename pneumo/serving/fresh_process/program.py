@@ -4,7 +4,8 @@ It is run by path and imports nothing of this package, so the only pneumo that i
 Its argument is the folder with the model's files; it needs no address and no login. When the model is loaded it writes
 a line of JSON, {example: probabilities of the input example, from_model, input: the column that it takes}, and then one
 for each line that it reads:
-{cells: [{path} or {data: base64} or {vector}], threshold or null} -> [{probability, label, error, unlike}, ...].
+{cells: [{path} or {data: base64} or {vector}], threshold or null} ->
+[{probability, label, error, out_of_distribution}, ...].
 """
 
 import base64

@@ -81,11 +81,9 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
             seconds = time.monotonic() - begun
             metrics.add(version, answers, seconds)
             await asyncio.to_thread(keep, version, images, answers, seconds)
-        rows = [
-            ImageAnswer(**answer.model_dump(exclude={"unlike"}), out_of_distribution=answer.unlike)
-            for answer in answers
-        ]
-        return Reply(model=version.name, version=version.version, answers=rows)
+        return Reply(
+            model=version.name, version=version.version, answers=[ImageAnswer(**row.model_dump()) for row in answers]
+        )
 
     @app.get("/live", summary="Whether the server runs")
     async def live() -> dict[str, str]:

@@ -65,4 +65,4 @@ def kind(answer: Answer) -> str:
     """What an answer counts as: PNEUMONIA, NORMAL, out-of-distribution or unreadable."""
     if answer.label is None:
         return "unreadable"
-    return "out-of-distribution" if answer.unlike else answer.label
+    return "out-of-distribution" if answer.out_of_distribution else answer.label

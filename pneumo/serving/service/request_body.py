@@ -97,4 +97,4 @@ def _image(text: str) -> bytes | Answer:
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        return Answer(probability=None, label=None, error=NO_BASE64, unlike=False)
+        return Answer(probability=None, label=None, error=NO_BASE64, out_of_distribution=False)

@@ -124,4 +124,4 @@ def test_the_external_set_is_kept_by_inventory_and_evaluation(evaluation, invent
 
 
 def test_most_images_from_elsewhere_are_flagged(evaluation, inventory, home):
-    assert evaluate_external(evaluation, inventory, home).unlike > 0.5
+    assert evaluate_external(evaluation, inventory, home).out_of_distribution > 0.5

@@ -36,7 +36,7 @@ def test_a_model_without_probabilities_is_refused(world: Any) -> None:
 def test_what_cannot_be_scored_is_told_without_its_path(monkeypatch: Any) -> None:
     files = [Path("/scans/NORMAL/1.png"), Path("/scans/NORMAL/Mustermann.png")]
     errors = (None, f"Expected a whole image, but {files[1]} cannot be decoded.")
-    rows = tuple(Answer(probability=None, label=None, error=error, unlike=False) for error in errors)
+    rows = tuple(Answer(probability=None, label=None, error=error, out_of_distribution=False) for error in errors)
     monkeypatch.setattr(load_check, "ask", lambda *_: Answers(rows=rows, example=(0.5,), from_model=True))
     said = load_check.says(None, "models:/a/1", files, np.zeros(2))  # type: ignore[arg-type]
     assert said == (False, "1 of 2 cannot be scored: Expected a whole image, but one of them cannot be decoded.")

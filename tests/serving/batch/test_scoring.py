@@ -54,8 +54,8 @@ def test_every_image_is_a_row_and_a_broken_one_has_an_error(folder, answer, bund
     result = score(find_images([str(folder)]), answer, "tiny 1", out)
     table = read(out.file)
     assert (result.images, result.errors, result.resumed) == (6, 1, 0)
-    assert result.positive == (table["label"] == "PNEUMONIA").sum() and 0 <= result.unlike <= 5
-    assert list(table.columns) == ["path", "sha256", "probability", "label", "error", "unlike"]
+    assert result.positive == (table["label"] == "PNEUMONIA").sum() and 0 <= result.out_of_distribution <= 5
+    assert list(table.columns) == ["path", "sha256", "probability", "label", "error", "out_of_distribution"]
     names = ["0.png", "1.png", "2.png", "broken.jpeg", "3.png", "4.png"]
     assert [path.rsplit("/", 1)[1] for path in table["path"]] == names
     good = table["error"].isna()
@@ -67,10 +67,10 @@ def test_the_table_says_which_images_are_unlike_the_training_data(answer, bundle
     pictures = [*tiny.pictures(2), np.full((tiny.SIZE, tiny.SIZE), 255, np.uint8)]
     for number, picture in enumerate(pictures):
         (tmp_path / f"{number}.png").write_bytes(tiny.encoded(picture))
-    expected = bundle.score(np.stack(pictures)).unlike.tolist()
+    expected = bundle.score(np.stack(pictures)).out_of_distribution.tolist()
     result = score(find_images([str(tmp_path)]), answer, "tiny 1", table_at(tmp_path / "predictions.csv"))
-    assert expected[-1] and read(tmp_path / "predictions.csv")["unlike"].tolist() == expected
-    assert result.unlike == sum(expected)
+    assert expected[-1] and read(tmp_path / "predictions.csv")["out_of_distribution"].tolist() == expected
+    assert result.out_of_distribution == sum(expected)
 
 
 @pytest.fixture
@@ -105,6 +105,13 @@ def test_a_scoring_that_was_cut_off_goes_on(cut_off, folder, answer, tmp_path):
     result = score(images, counted, "tiny 1", cut_off, lambda done, total: steps.append((done, total)))
     assert result.resumed == 2 and len(asked) == 4 and steps == [(2, 6), (4, 6), (6, 6)]
     assert read(cut_off.file)["path"].nunique() == 6 and not list(tmp_path.glob("*.partial"))
+
+
+def test_a_scoring_that_an_older_pneumo_began_goes_on(cut_off, folder, answer, tmp_path):
+    (partial_file,) = tmp_path.glob("*.partial")
+    partial_file.write_text(partial_file.read_text().replace("out_of_distribution", "unlike"))
+    assert score(find_images([str(folder)]), answer, "tiny 1", cut_off).resumed == 2
+    assert read(cut_off.file)["out_of_distribution"].notna().all()
 
 
 def test_a_file_that_was_replaced_meanwhile_is_scored_anew(cut_off, folder, answer, bundle, tiny):

@@ -80,7 +80,7 @@ def test_numbers_that_overflow_the_model_get_an_error_and_are_not_called_normal(
     table = score_cells(bundle, [VECTORS[0].tolist(), [3e38] * WIDTH], threshold=0.5)  # infinity less infinity
     assert table["label"].tolist()[0] and table["error"].tolist()[0] is None
     bad = table.iloc[1]
-    assert np.isnan(bad["probability"]) and bad["label"] is None and bad["unlike"]
+    assert np.isnan(bad["probability"]) and bad["label"] is None and bad["out_of_distribution"]
     assert bad["error"] == "Expected a probability of row 1, but the model gives no number: do not use it."
 
 
@@ -88,7 +88,7 @@ def test_lists_and_arrays_of_any_kind_of_number_give_the_same(model, bundle_fold
     whole = np.arange(WIDTH)
     cells = [whole, whole.tolist(), whole.astype("float32"), tuple(whole.astype(float))]
     table = table_of(model, cells)
-    assert list(table.columns) == ["probability", "label", "error", "unlike"]
+    assert list(table.columns) == ["probability", "label", "error", "out_of_distribution"]
     np.testing.assert_allclose(table["probability"], load_bundle(bundle_folder).score(whole[None]).probability[0])
 
 

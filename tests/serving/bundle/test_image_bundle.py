@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pneumo.errors import ModelError
-from pneumo.serving.bundle.image_bundle import FAMILIARITY, MODEL, SPEC, load_bundle
+from pneumo.serving.bundle.image_bundle import MODEL, OLD_NAME, OUT_OF_DISTRIBUTION, SPEC, load_bundle
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def test_scores_are_calibrated_probabilities_one_per_image(bundle, tiny):
     logits = np.asarray(bundle.model(images[..., None].astype(np.float32)))[:, 0]
     scores = bundle.score(images)
     np.testing.assert_allclose(scores.probability, 1 / (1 + np.exp(-logits / 2.0)), atol=1e-6)
-    assert scores.unlike.dtype == bool and scores.distance.shape == (5,)
+    assert scores.out_of_distribution.dtype == bool and scores.distance.shape == (5,)
 
 
 def test_many_batches_give_what_one_batch_gives(bundle, tiny):
@@ -29,11 +29,19 @@ def test_many_batches_give_what_one_batch_gives(bundle, tiny):
 
 
 def test_an_image_like_none_in_training_is_flagged(bundle, tiny):
-    assert not bundle.score(tiny.pictures(4, seed=5)).unlike.all()
-    assert bundle.score(np.zeros((2, tiny.SIZE, tiny.SIZE), np.uint8)).unlike.all()
+    assert not bundle.score(tiny.pictures(4, seed=5)).out_of_distribution.all()
+    assert bundle.score(np.zeros((2, tiny.SIZE, tiny.SIZE), np.uint8)).out_of_distribution.all()
 
 
-@pytest.mark.parametrize("name", [MODEL, FAMILIARITY])
+def test_a_bundle_with_the_names_of_an_older_pneumo_loads_and_scores_alike(copy, bundle, tiny):
+    (copy / OUT_OF_DISTRIBUTION).rename(copy / OLD_NAME)
+    spec = json.loads((copy / SPEC).read_text())
+    (copy / SPEC).write_text(json.dumps(spec | {"familiarity_sha256": spec.pop("out_of_distribution_sha256")}))
+    found, expected = load_bundle(copy).score(tiny.pictures(5)), bundle.score(tiny.pictures(5))
+    assert found.out_of_distribution.tolist() == expected.out_of_distribution.tolist()
+
+
+@pytest.mark.parametrize("name", [MODEL, OUT_OF_DISTRIBUTION])
 def test_a_changed_file_is_refused(copy, name):
     with (copy / name).open("ab") as file:
         file.write(b"x")

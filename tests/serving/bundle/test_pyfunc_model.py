@@ -33,7 +33,7 @@ def test_bytes_text_path_and_pixels_give_the_same(model, bundle, tiny, image, tm
     text = base64.b64encode(data).decode()
     cells = [data, text, f"data:image/png;base64,{text}", tmp_path / "image.png", image, image.tolist()]
     table = model.predict(pd.DataFrame({"image": pd.Series(cells, dtype=object)}))
-    assert list(table.columns) == ["probability", "label", "error", "unlike"]
+    assert list(table.columns) == ["probability", "label", "error", "out_of_distribution"]
     np.testing.assert_allclose(table["probability"], bundle.score(image[None]).probability[0], atol=1e-6)
     assert table["error"].isna().all()
 

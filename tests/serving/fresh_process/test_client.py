@@ -69,6 +69,7 @@ def test_the_process_knows_neither_secrets_nor_addresses(keeper, bundle, image, 
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     (row,) = ask(keeper, uri, [image]).rows
     environment, command = json.loads(row.error)
+    assert row.out_of_distribution is False, "older versions call this column unlike"
     told = json.dumps([environment, command])
     assert "planted" not in told and keeper.uri not in told and environment["HOME"] != str(Path.home())
     assert environment["KERAS_BACKEND"] == "tensorflow"
