@@ -52,6 +52,7 @@ def predict(
         f"{done.errors} unreadable, {done.unlike} unlike the training data",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
 
 
@@ -98,6 +99,7 @@ def export(
         f"{done.gap:.1g}; how to use it is in {done.spec.name}",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
 
 
