@@ -8,6 +8,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from pneumo.cli import acceptance, approval, data, registry, runs, services, serving, upkeep
 from pneumo.errors import PneumoError
@@ -22,5 +23,5 @@ def main() -> None:
     try:
         app()
     except PneumoError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True, markup=True)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

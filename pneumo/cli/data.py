@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pneumo.records.data import DatasetVersion, GateReport, Inventory
@@ -84,11 +85,11 @@ def _show(found: "Prepared", settings: Settings) -> None:
     _show_gate(report)
     if version:
         console.print(_counts(version))
-        console.print(f"report     {found.report}")
-    console.print(f"Data Docs  {report.docs / 'index.html'}")
+        console.print(f"report     {found.report}", markup=False)
+    console.print(f"Data Docs  {report.docs / 'index.html'}", markup=False)
     if found.sent is not None:
         sent = f"{found.sent:,} images sent" if found.sent else "was there"
-        console.print(f"storage    {settings.data.storage}: {sent}")
+        console.print(f"storage    {settings.data.storage}: {sent}", markup=False)
     if version:
         console.print(f"version    [bold]{version.digest}[/bold]")
 
@@ -97,14 +98,17 @@ def _show_gate(report: GateReport) -> None:
     failed = [row for row in report.rows if not row.passed]
     for row in sorted(failed, key=lambda row: row.severity):
         colour = "red" if row.severity == "error" else "yellow"
-        console.print(f"[{colour}]{row.severity}[/{colour}] {row.name}: expected {row.expected}, found {row.observed}")
+        told = escape(f"{row.name}: expected {row.expected}, found {row.observed}")
+        console.print(f"[{colour}]{row.severity}[/{colour}] {told}")
         for name in row.files[:SHOWN]:
             console.print(f"    {name}", markup=False)
         if len(row.files) > SHOWN:
             console.print("    ... (all of them are in the Data Docs)")
     console.print(f"gate       {'passed' if report.passed else 'stopped'}, {len(failed)} of {len(report.rows)} not met")
     if report.quarantined:
-        console.print(f"left out   {report.quarantined:,} images, each with its reason: {report.quarantine}")
+        console.print(
+            f"left out   {report.quarantined:,} images, each with its reason: {report.quarantine}", markup=False
+        )
 
 
 def _counts(version: DatasetVersion) -> Table:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pneumo.records.base import Record
@@ -82,7 +83,7 @@ def _tell(done: Record, words: str, as_json: bool) -> None:
     if as_json:
         console.print_json(done.model_dump_json())
     else:
-        console.print(words, highlight=False, soft_wrap=True)
+        console.print(words, highlight=False, soft_wrap=True, markup=False)
 
 
 def _none(settings: Settings, phantom: bool, as_json: bool) -> None:
@@ -97,7 +98,9 @@ def _none(settings: Settings, phantom: bool, as_json: bool) -> None:
     else:
         head = f"{model} has no champion yet. Version {last.version} was refused on {last.when:%Y-%m-%d %H:%M} UTC."
         remedy = f"What to do about {last.remedy}" if last.remedy else ""
-        console.print("\n".join(filter(None, (head, last.reason, remedy))), highlight=False, soft_wrap=True)
+        console.print(
+            "\n".join(filter(None, (head, last.reason, remedy))), highlight=False, soft_wrap=True, markup=False
+        )
 
 
 def _history(phantom: bool, as_json: bool) -> None:
@@ -112,5 +115,6 @@ def _history(phantom: bool, as_json: bool) -> None:
     for row in rows:
         took = "" if row.action in ("look", "calibration", "lift") else "yes" if row.took_effect else "no"
         look = f"{row.look.test_set[:6]} #{row.look.number}" if row.look else ""
-        table.add_row(f"{row.when:%Y-%m-%d %H:%M}", row.who, row.action, row.version, took, look, row.reason)
+        said = (row.who, row.action, row.version, took, look, row.reason)
+        table.add_row(f"{row.when:%Y-%m-%d %H:%M}", *map(escape, said))
     console.print(table, highlight=False)

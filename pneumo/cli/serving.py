@@ -53,6 +53,7 @@ def predict(
         f"{done.errors} unreadable, {done.out_of_distribution} out-of-distribution",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
 
 
@@ -140,6 +141,7 @@ def export(
         f"{done.gap:.1g}; how to use it is in {done.spec.name}",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
 
 

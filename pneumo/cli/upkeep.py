@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pneumo.sections import Retention
@@ -27,7 +28,7 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         table = Table("what", "state", "found", "what to do", box=None, pad_edge=False)
         for row in rows:
-            table.add_row(row.what, f"[{COLOURS[row.state]}]{row.state}[/]", row.found, row.advice)
+            table.add_row(row.what, f"[{COLOURS[row.state]}]{row.state}[/]", escape(row.found), escape(row.advice))
         console.print(table, highlight=False)
     if any(row.state == "failed" for row in rows):
         raise typer.Exit(1)
@@ -54,7 +55,7 @@ def clean(
         return
     table = Table("what", "name", "days old", "MiB", box=None, pad_edge=False)
     for item in [*items, *unknown]:
-        table.add_row(item.kind, item.name, f"{item.days:.0f}", f"{item.bytes / 2**20:.1f}")
+        table.add_row(item.kind, escape(item.name), f"{item.days:.0f}", f"{item.bytes / 2**20:.1f}")
     if table.rows:
         console.print(table, highlight=False)
     console.print(retention.words(items, unknown, "deleted" if apply else "nothing was touched; --apply deletes them"))

@@ -32,7 +32,7 @@ def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8
         data = decode.read_bytes(path, name)
         row |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         if dicom.is_dicom(data):  # before the pixels: a file named after its patient may be unreadable
-            row["patient"], row["named"] = dicom.identify(data, name, secret)
+            row |= dicom.identify(data, name, secret)._asdict()
         picture = decode.open_picture(data, name)
         row |= {"width": picture.width, "height": picture.height, "mode": picture.mode}
         return row, decode.to_gray(picture, SIZE, "squash")

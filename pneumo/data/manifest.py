@@ -67,7 +67,9 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
         cache.put(rows)
         known |= {stamp.path: row for stamp, row in rows.items()}
     _refuse_names(listing.root, [known[stamp.path] for stamp in stamps.values()])
-    measured_of = {entry: known[stamps[entry.path].path] for entry in listing.entries}
+    measured_of = dict(
+        zip(listing.entries, _of_one_issuer([known[stamp.path] for stamp in stamps.values()]), strict=True)
+    )
     named = {entry: row | {"sha256": original(entry, row)} for entry, row in measured_of.items()}
     hide = None if listing.version else secret
     return as_frame([manifest_row(entry, row, patient_pattern, hide) for entry, row in named.items()])
@@ -80,6 +82,12 @@ def _refuse_names(root: Path, rows: list[Row]) -> None:
             " rename files and folders, since paths go into manifests and logs; if these are pseudonyms, set"
             " PatientIdentityRemoved to YES in the files."
         )
+
+
+def _of_one_issuer(rows: list[Row]) -> list[Row]:
+    """Rows in which a patient whose issuer only some files name is one patient: else one may be in two splits."""
+    unissued = {row["patient"] for row in rows if row.get("patient") and row["patient"] == row["unissued"]}
+    return [row | {"patient": row["unissued"]} if row.get("unissued") in unissued else row for row in rows]
 
 
 def measure_all(entries: Sequence[Entry], root: Path, secret: bytes) -> list[Measured]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pneumo.records.base import Interval, Record
@@ -89,22 +90,22 @@ def show(summary: Summary, console: Console) -> None:
     for row in summary.candidates:
         table.add_row(*cells(row))
     warning = " [yellow](synthetic: drawn by pneumo)[/yellow]" if summary.synthetic else ""
-    console.print(f"\nData: {summary.source}, {summary.images} images, data set {summary.digest[:12]}{warning}")
+    console.print(f"\nData: {escape(summary.source)}, {summary.images} images, data set {summary.digest[:12]}{warning}")
     console.print(table)
     if any(row.test_auc and not row.test_auc.estimated for row in summary.candidates):
         console.print(f"{NO_INTERVAL}: {WHY_NONE}", highlight=False, soft_wrap=True)
     for row in summary.candidates:
         if row.reason:
-            console.print(f"[red]{row.name} failed[/red]: {row.reason}", highlight=False, soft_wrap=True)
+            console.print(f"[red]{row.name} failed[/red]: {escape(row.reason)}", highlight=False, soft_wrap=True)
     external = (f"External validation: {line}" for line in summary.external)
     shift = (f"Shift audit: {line}" for line in summary.shift)
     for line in (*unmeasured(summary), *external, *shift):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
     name = f"{summary.decision.registered_model} version {summary.decision.version}"
-    console.print(f"\n{verdict}: {name}. {summary.decision.reason}", highlight=False)
+    console.print(f"\n{verdict}: {name}. {escape(summary.decision.reason)}", highlight=False)
     for remedy in summary.decision.remedies:
-        console.print(f"[yellow]What to do[/yellow] about {remedy}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]What to do[/yellow] about {escape(remedy)}", highlight=False, soft_wrap=True)
     if summary.decision.look:
         console.print(summary.decision.look, highlight=False, soft_wrap=True)
     console.print(f"Prefect: {summary.prefect_url}\nMLflow:  {summary.mlflow_url}", highlight=False, soft_wrap=True)

@@ -1,12 +1,14 @@
 """`pneumo data` and `pneumo versions`, without any server but the storage."""
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
+from pneumo import cli
 from pneumo.cli import app
 from pneumo.errors import DataError, GateFailedError, SettingsError
 
@@ -63,6 +65,14 @@ def test_a_gate_that_stops_shows_why_and_makes_no_version(run, make, chest_set):
     found = json.loads(done.stdout)
     assert (found["version"], found["report"], found["gate"]["passed"]) == (None, None, False)
     assert json.loads(run("versions", "--json").stdout) == []
+
+
+def test_an_error_shows_brackets_of_a_path_as_they_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PNEUMO_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["pneumo", "data", "/scans/[old]/[/x]"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "error: Expected a folder" in (told := capsys.readouterr().err) and "'/scans/[old]/[/x]' does not" in told
 
 
 def test_a_source_that_is_not_there_and_a_setting_that_is_not_known(run, tmp_path, monkeypatch):

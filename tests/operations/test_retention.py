@@ -27,6 +27,7 @@ from tests.conftest import free_port
 from tests.operations.conftest import Prefect
 
 DAY = 86_400
+OLD, YOUNG, ID = "0123456789abcdef", "fedcba9876543210", "-0000-4000-8000-0123456789ab"
 LIMITS = Retention(days=10, runs=1, log_mb=0.001)
 STILL = partial(partial, alias_switch.still)  # of settings: as the command and the flow hand it in
 ROW = {"path": "a", "sha256": "s", "label": "NORMAL", "subtype": "none", "patient": "p", "split": "train"}
@@ -48,15 +49,34 @@ def names(removals):
 
 
 def test_only_old_caches_checkpoints_reports_and_logs_go(tmp_path):
-    for days, age in (("old", 11), ("young", 9)):
-        for place in (f"cache/train/{days}", f"checkpoints/{days}", f"runs/{days}", f"logs/{days}.log"):
-            aged(tmp_path / place, age)
+    gone, left = (
+        {f"cache/train/{key}", f"cache/reference/{key}.parquet", f"checkpoints/{key}", f"runs/{key[:8]}{ID}",
+         f"runs/predict-{key}", f"logs/train-{key}.log"} for key in (OLD, YOUNG)
+    )  # fmt: skip
+    for place in gone | left:
+        aged(tmp_path / place, 11 if place in gone else 9)
     found = list(files.old_files(tmp_path, LIMITS, tuple))
-    assert names(found) == {"cache/train/old", "checkpoints/old", "runs/old", "logs/old.log"}
+    assert names(found) == gone
     for _, remove in found:
         remove()
-    assert not list(tmp_path.rglob("*old*"))
-    assert len(list(tmp_path.rglob("*young*"))) == 4
+    assert not any((tmp_path / place).exists() for place in gone)
+    assert all((tmp_path / place).exists() for place in left)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "cache/pip/wheels",
+        "cache/models/large",
+        "cache/mine/.config",
+        "checkpoints/epoch-3",
+        "runs/exp7",
+        "logs/nginx.log",
+    ],
+)
+def test_what_others_keep_in_a_folder_that_became_the_state_folder_stays(tmp_path, place):
+    aged(tmp_path / place, 999)
+    assert not list(files.old_files(tmp_path, LIMITS, tuple))
 
 
 def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
@@ -68,29 +88,33 @@ def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
 def test_what_was_used_claimed_or_is_needed_since_the_plan_stays(tmp_path):
     digests = set()
     version = keep_version(pd.DataFrame([ROW]), "x", True, tmp_path / "images", tmp_path)
-    for place in ("cache/train/used", "cache/train/unused", "runs/claimed"):
+    for place in (
+        "cache/train/aaaaaaaaaaaaaaaa",
+        "cache/train/bbbbbbbbbbbbbbbb",
+        "runs/cccccccc-0000-4000-8000-0123456789ab",
+    ):
         aged(tmp_path / place, 11)
     for place in (version.manifest, version.manifest.with_name("version.json"), version.manifest.parent):
         os.utime(place, (1, 1))
     removals = list(files.old_files(tmp_path, LIMITS, lambda: digests))
     assert len(removals) == 4
-    assert is_kept(tmp_path / "cache/train/used")
-    (tmp_path / "runs/claimed/process.json").write_text("{}")
+    assert is_kept(tmp_path / "cache/train/aaaaaaaaaaaaaaaa")
+    (tmp_path / "runs/cccccccc-0000-4000-8000-0123456789ab/process.json").write_text("{}")
     digests.add(version.digest)  # a rollback has made it the champion's
-    assert {item.name for item, remove in removals if remove()} == {"cache/train/unused"}
-    assert version.manifest.exists() and (tmp_path / "cache/train/used/content").exists()
+    assert {item.name for item, remove in removals if remove()} == {"cache/train/bbbbbbbbbbbbbbbb"}
+    assert version.manifest.exists() and (tmp_path / "cache/train/aaaaaaaaaaaaaaaa/content").exists()
 
 
 def test_locks_measurements_and_claimed_runs_stay(tmp_path):
     aged(tmp_path / "cache/train/key.lock", 99)
     aged(tmp_path / "cache/files.sqlite", 99)
-    aged(tmp_path / "runs/mine", 99)
-    (tmp_path / "runs/mine/process.json").write_text("{}")
+    aged(tmp_path / "runs/dddddddd-0000-4000-8000-0123456789ab", 99)
+    (tmp_path / "runs/dddddddd-0000-4000-8000-0123456789ab/process.json").write_text("{}")
     assert names(files.old_files(tmp_path, LIMITS, tuple)) == set()
 
 
 def test_a_needed_data_set_stays_with_its_images(tmp_path):
-    roots = [tmp_path / "cache" / "phantom" / name for name in ("needed", "other")]
+    roots = [tmp_path / "cache" / "phantom" / name for name in ("d" * 16, "e" * 16)]
     versions = []
     for root in roots:
         row = pd.DataFrame([ROW | {"path": root.name}])
@@ -105,7 +129,7 @@ def test_a_needed_data_set_stays_with_its_images(tmp_path):
             os.utime(place, (1, 1))
         os.utime(versions[-1].manifest.parent, (1, 1))
     found = names(files.old_files(tmp_path, LIMITS, lambda: {versions[0].digest}))
-    assert found == {"cache/phantom/other", f"cache/split/{versions[1].digest[:16]}"}
+    assert found == {"cache/phantom/eeeeeeeeeeeeeeee", f"cache/split/{versions[1].digest[:16]}"}
 
 
 def test_a_long_log_loses_its_beginning_while_it_is_written(tmp_path):
@@ -249,12 +273,12 @@ def test_the_run_that_promoted_a_version_which_another_run_had_made_stays(regist
 def test_no_cache_goes_while_a_training_works_or_waits_for_approval(settings, prefect, states):
     for run in prefect.api.runs((*UNDER_WAY, "PAUSED")):  # of other tests
         prefect.ask("POST", f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
-    for name in ("one", "other"):
+    for name in ("1" * 16, "2" * 16):
         aged(settings.home / "cache/train" / name, 99)
     (_, one), (_, other) = retention.plan(settings, STILL(settings))
     assert one()
     run = prefect.run(prefect.deployment("a training"), *states)
-    assert not other() and (settings.home / "cache/train/other").exists()
+    assert not other() and (settings.home / "cache/train" / ("2" * 16)).exists()
     prefect.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
     assert other()
 

@@ -77,6 +77,16 @@ def test_a_failed_backbone_is_shown_with_its_reason(result):
     assert "MobileNetV2 1.0 failed: out of memory" in shown(result)
 
 
+def test_brackets_in_names_and_reasons_are_shown_as_they_are(result):
+    """Rich would take them for its own marks: drop them, or fail at the end of the run."""
+    row = CandidateRow(name="MobileNet", reason="Expected a file, but /scans/[/old] is a pipe")
+    decision = result.decision.model_copy(update={"reason": "refused at [red]", "remedies": ("a gate: look at [/x]",)})
+    changes = {"source": "/scans/[old]/x", "candidates": (row,), "external": ("ward: [b] it is",), "decision": decision}
+    text = shown(result.model_copy(update=changes))
+    for words in ("/scans/[old]/x", "/scans/[/old] is a pipe", "refused at [red]", "look at [/x]", "ward: [b] it is"):
+        assert words in text
+
+
 def test_synthetic_data_is_announced(result):
     assert "synthetic" in shown(result)
     assert "synthetic" not in shown(result.model_copy(update={"synthetic": False}))

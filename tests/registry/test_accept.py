@@ -134,6 +134,13 @@ def test_no_patient_calibrates_and_judges(here: Any, tmp_path: Path) -> None:
     assert set(sides) == {1} and rows["calibrated_on"].sum() == 60
 
 
+def test_figures_that_only_a_newer_pneumo_knows_are_told(tmp_path: Path) -> None:
+    (tmp_path / version_evidence.EVALUATION).write_text('{"name": "a", "f2": 0.9}')
+    version: Any = SimpleNamespace(uri="models:/lungs/7")
+    with pytest.raises(PromotionError, match=r"kept with models:/lungs/7, .* a newer pneumo may have registered it"):
+        subject._evaluation(version, tmp_path)
+
+
 def test_scores_are_kept_of_the_same_weights_with_the_same_code_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

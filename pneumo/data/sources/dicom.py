@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,13 +85,23 @@ def stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
     return _scaled(values, float(low), float(high))
 
 
-def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
+class Identity(NamedTuple):
+    """`patient` is a keyed hash (HMAC-SHA-256) of identifier and issuer, None where the file names no patient.
+
+    `unissued` is what it would be without the issuer, `named` whether the file's own path identifies the patient.
+    """
+
+    patient: str | None
+    named: bool
+    unissued: str | None
+
+
+def identify(data: bytes, name: str, secret: bytes) -> Identity:
     """The patient's pseudonym, and whether the file's own path identifies the patient.
 
-    The first is a keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer, None where the file names no
-    patient. The second is true where `name` holds a part of the patient's name, an identifier, the accession number of
-    the examination or the date of birth (`names_patient`), and the header does not say that identities were removed.
-    What follows in the file may be broken.
+    It does where `name` holds a part of the patient's name, an identifier, the accession number of the examination or
+    the date of birth (`names_patient`), and the header does not say that identities were removed. What follows in the
+    file may be broken.
 
     Raises:
         DataError: the header is broken.
@@ -106,7 +116,10 @@ def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
         identifier, issuer, person, birth, removed = (str(dataset.get(tag) or "").strip() for tag in wanted)
         numbers = {identifier, *(number.strip() for tag in OTHERS for number in _several(dataset.get(tag)))}
     named = removed.upper() != "YES" and any(names_patient(name, person, number, birth) for number in numbers)
-    return pseudonym("dicom", f"{issuer}\0{identifier}", secret) if identifier else None, named
+    patient, unissued = (
+        pseudonym("dicom", f"{by}\0{identifier}", secret) if identifier else None for by in (issuer, "")
+    )
+    return Identity(patient, named, unissued)
 
 
 def _several(value: Any) -> list[str]:

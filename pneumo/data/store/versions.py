@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
 from pneumo.cache import is_kept, written_once
 from pneumo.data.files import tells_disk_errors, write_whole
@@ -87,7 +88,13 @@ def find_version(home: Path, digest: str) -> DatasetVersion:
 
 
 def _read_record(folder: Path) -> DatasetVersion:
-    return DatasetVersion.model_validate_json((folder / RECORD).read_text())
+    try:
+        return DatasetVersion.model_validate_json((folder / RECORD).read_text())
+    except ValidationError:
+        raise DataError(
+            f"Expected a data set's record that this pneumo knows in {folder / RECORD}, but it is of another form: a"
+            " newer pneumo may have written it; install that, or remove the folder and bring the source in anew."
+        ) from None
 
 
 def version_folder(home: Path, digest: str) -> Path:

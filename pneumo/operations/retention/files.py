@@ -1,6 +1,7 @@
 """Old files of the state folder: caches, checkpoints, reports, logs, and leftovers of killed processes."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -12,31 +13,39 @@ from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
 from pneumo.sections import Retention
 
 Digests = Callable[[], Collection[str]]  # gives the digests of the data sets that are needed now
-STAGES = "cache/[!.]*/[!.]*"
-PLACES: tuple[tuple[Kind, str], ...] = (
-    ("cache", STAGES),
-    ("checkpoint", "checkpoints/*"),
-    ("report", "runs/*"),
-    ("log", "logs/*.log"),
-    ("cache", "prefect/storage/*"),
+KEY = "[0-9a-f]{12}(?:[0-9a-f]{4})?"
+RUN = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# Where files are, and how pneumo names them: others may keep a cache or runs in the same folder.
+PLACES: tuple[tuple[Kind, str, str], ...] = (
+    ("cache", "cache/[!.]*/[!.]*", rf"{KEY}(?:\.parquet)?"),
+    ("cache", "cache/kagglehub/*", ".+"),
+    ("checkpoint", "checkpoints/*", KEY),
+    ("report", "runs/*", rf"{RUN}|predict-{KEY}"),
+    ("log", "logs/*.log", rf"train-{KEY}\.log"),
+    ("cache", "prefect/storage/*", ".+"),
 )
 LEFT_OVER = ("cache/*/.*", "cache/.*", "cache/s3/**/.*.part", "cache/pulled/**/.*.part", "runs/*/.*.part")
+UNFINISHED = r"\.(?:.+\.)?(?:[0-9a-f]{8}(?:\.part)?|part|removed)"
 
 
 def old_files(home: Path, limits: Retention, digests: Digests) -> Iterator[Removal]:
-    """Whatever was not used for `retention.days` and is no part of the data sets with these digests.
+    """Whatever of pneumo's was not used for `retention.days` and is no part of the data sets with these digests.
 
     Lock files stay: if one is deleted while somebody holds it, another can take it as well.
     """
     needed = _needed(home, digests())
-    for kind, pattern in PLACES:
-        for place in sorted(home.glob(pattern)):
-            if place.suffix != ".lock" and place.name != "files.sqlite" and _is_old(place, limits.days, needed):
+    for kind, pattern, name in PLACES:
+        for place in _called(home, pattern, name):
+            if _is_old(place, limits.days, needed):
                 yield _removal(kind, place, home, limits.days, digests)
     for pattern in LEFT_OVER:
-        for place in sorted(home.glob(pattern)):
-            if place.suffix != ".lock" and place.name not in (".lock", ".identity") and _is_old(place, YOUNGEST, []):
+        for place in _called(home, pattern, UNFINISHED):
+            if _is_old(place, YOUNGEST, []):
                 yield _removal("left-over", place, home, YOUNGEST, tuple)
+
+
+def _called(home: Path, pattern: str, name: str) -> list[Path]:
+    return [place for place in sorted(home.glob(pattern)) if re.fullmatch(name, place.name)]
 
 
 def _is_old(place: Path, days: float, needed: list[Path]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.quality.near_duplicates import shown_in
@@ -73,7 +74,7 @@ def subject(tracker: Tracker, version: ModelVersion) -> Iterator[Subject]:
             kept=kept,
             example=input_example(folder),
             operating=Operating(spec.get("offset", 0.0), spec["temperature"], spec["threshold"]),
-            evaluation=_evaluation(kept),
+            evaluation=_evaluation(version, kept),
             share=_share(version, kept),
         )
 
@@ -132,9 +133,16 @@ def _scores(tracker: Tracker, asked: Subject, inventory: Inventory, rows: pd.Dat
     return pd.read_parquet(folder / SCORED)
 
 
-def _evaluation(kept: Path) -> Evaluation:
+def _evaluation(version: ModelVersion, kept: Path) -> Evaluation:
     # The oldest versions have no offset.
-    return Evaluation.model_validate({"offset": 0.0} | json.loads((kept / version_evidence.EVALUATION).read_bytes()))
+    figures = {"offset": 0.0} | json.loads((kept / version_evidence.EVALUATION).read_bytes())
+    try:
+        return Evaluation.model_validate(figures)
+    except ValidationError:
+        raise PromotionError(
+            f"Expected figures that this pneumo knows to be kept with {version.uri}, but they are of another form: a"
+            " newer pneumo may have registered it, install that."
+        ) from None
 
 
 def _share(version: ModelVersion, kept: Path) -> float:

@@ -55,9 +55,7 @@ def test_a_report_is_made_once_and_its_places_follow_the_home(chest_set, home):
 
 
 @pytest.mark.parametrize("champion", [False, True])
-def test_a_set_of_which_nothing_can_be_read_fails_the_gate_and_not_the_program(
-    make, chest_set, home, tmp_path, champion
-):
+def test_a_set_that_cannot_be_read_fails_the_gate_and_not_the_program(make, chest_set, home, tmp_path, champion):
     reference = ingest(str(chest_set), home, Data()).manifest if champion else None
     for label in ("NORMAL", "PNEUMONIA"):
         make.write(tmp_path / f"broken/{label}/1.png", b"no image")

@@ -153,6 +153,17 @@ def test_an_unreadable_file_called_after_its_patient_is_refused_as_well(make, ch
         ingest(str(chest_set), home, Data())
 
 
+def test_a_patient_whose_issuer_only_some_files_name_is_one_patient(make, tmp_path, home):
+    files = [("NORMAL", 1, "A-1", ""), ("PNEUMONIA", 2, "A-1", "WARD"), ("NORMAL", 3, "A-2", "WARD"),
+             ("PNEUMONIA", 4, "A-2", "CLINIC")]  # fmt: skip
+    for label, seed, patient, issuer in files:
+        image = np.asarray(make.picture(seed, (64, 64)))
+        make.write(tmp_path / f"set/{label}/{seed}.dcm", make.dicom(image, patient, IssuerOfPatientID=issuer))
+    manifest = pd.read_parquet(ingest(str(tmp_path / "set"), home, Data()).manifest).sort_values("path")
+    first, third, second, fourth = manifest["patient"]  # NORMAL/1, NORMAL/3, PNEUMONIA/2, PNEUMONIA/4
+    assert first == second and len({first, third, fourth}) == 3
+
+
 def test_no_identifier_reaches_the_manifest_or_the_cache(make, tmp_path, home):
     for label, seed in (("NORMAL", 1), ("PNEUMONIA", 2)):
         image = np.asarray(make.picture(seed, (64, 64)))

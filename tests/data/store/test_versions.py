@@ -69,3 +69,11 @@ def test_a_version_source_gives_the_same_version_again(make, made):
     again = make.version_of(f"version:{version.digest[:12]}", home)
     assert again.digest == version.digest
     assert Path(again.root) == version.root
+
+
+def test_a_record_that_only_a_newer_pneumo_knows_is_told(tmp_path):
+    file = tmp_path / "cache" / "split" / ("a" * 16) / "version.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"digest": "a", "shape": "new"}')
+    with pytest.raises(DataError, match=r"in .*version\.json, .* a newer pneumo may have written it; install that"):
+        list_versions(tmp_path)
