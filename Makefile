@@ -54,6 +54,7 @@ IMAGE := uv pip compile --python-version 3.11 --python-platform x86_64-manylinux
 lock:
 	$(COMPILE) $(UPGRADE) --all-extras --group dev --output-file .ci/development.lock
 	$(COMPILE) --extra app --extra server --extra build --constraint .ci/development.lock --output-file requirements.lock
+	$(IMAGE) infra/images/build.in --output-file infra/images/build.lock
 	$(IMAGE) infra/images/server.in --output-file infra/images/server.lock
 	$(IMAGE) pyproject.toml --extra server --extra ray --extra kubernetes --output-file infra/images/worker.lock
 	$(IMAGE) infra/images/gpu.in --constraint infra/images/worker.lock | awk '/^[a-z]/{gpu=/^nvidia-/} gpu' >infra/images/gpu.lock

@@ -48,6 +48,7 @@ def summarize(
         mlflow_url=log.run_url(run_id),
     )
     summary.write(result, home)
+    log.log_text(run_id, result.model_dump_json(indent=2), summary.FILE)
     log.log_text(run_id, json.dumps([row.model_dump(mode="json") for row in rows], indent=2), "leaderboard.json")
     best = next(row for row in ranked if row.name == decision.name)
     log.log_metrics(run_id, {"validation_auc": best.validation_auc, "test_auc": best.test_auc.value})

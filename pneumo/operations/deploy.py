@@ -20,7 +20,7 @@ from pneumo.settings import Settings
 from pneumo.tracking.connection import login
 from pneumo.tracking.logins import ensure_worker
 
-DEPLOYMENTS = Path("infra/prefect.yaml")
+DEPLOYMENTS = Path("flows/prefect.yaml")
 RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
 S3_BLOCK = "s3-bucket"
 # Types of the parameters that a deployment's form shows and checks.
@@ -93,7 +93,7 @@ def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _register_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
-    """Register the deployments of infra/prefect.yaml and the watch over their runs, unless this server has them."""
+    """Register the deployments of flows/prefect.yaml and the watch over their runs, unless this server has them."""
     sources = [PROJECT / DEPLOYMENTS, *FORMS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
     parts = [*(file.read_bytes() for file in sources), repr((api, variables(settings), settings.pool.type)).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
@@ -117,7 +117,7 @@ def _register_deployments(settings: Settings, say: Callable[[str], None], api: s
 
 
 def deployment_names() -> list[str]:
-    """The deployments of infra/prefect.yaml, without the names of their flows."""
+    """The deployments of flows/prefect.yaml, without the names of their flows."""
     import yaml
 
     listed = yaml.safe_load((PROJECT / DEPLOYMENTS).read_text(encoding="utf-8"))["deployments"]

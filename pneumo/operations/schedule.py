@@ -46,7 +46,7 @@ def _time(run: dict[str, Any], field: str) -> datetime:
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """The schedules of mlflow.yaml for infra/prefect.yaml; one that is empty becomes a date that is not active."""
+    """The schedules of mlflow.yaml for flows/prefect.yaml; one that is empty becomes a date that is not active."""
     crons = {
         "RETRAIN": settings.retrain.cron,
         "WATCH": settings.watch.cron,

@@ -18,4 +18,5 @@ class Tracker(RunLog, ModelFiles, Bundles, Erasing):
     @classmethod
     def of(cls, settings: Settings, patience: float = 0) -> Self:
         """That of the settings; a server that does not answer is waited for, up to `patience` seconds."""
-        return cls(settings.tracking_uri, settings.tracking.experiment, patience, settings.registry.unverified)
+        names = settings.tracking_uri, settings.tracking.experiment
+        return cls(*names, patience, settings.registry.unverified, settings.mlflow_page)

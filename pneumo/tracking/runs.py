@@ -29,15 +29,19 @@ class Run(Record):
 class Runs:
     """The runs of one experiment on one MLflow server."""
 
-    def __init__(self, uri: str, experiment: str, patience: float = 0, unverified: bool = False) -> None:
+    def __init__(
+        self, uri: str, experiment: str, patience: float = 0, unverified: bool = False, page: str = ""
+    ) -> None:
         """Connect, within `patience` seconds; the experiment is created when it is first needed.
 
         `unverified`: whether models of whose files no digest is known may be run.
+        `page`: where a browser opens the server, if not at `uri`.
 
         Raises:
             TrackingError: nothing answers at the address.
         """
         self.uri = uri.rstrip("/")
+        self.page = page or self.uri
         self.experiment = experiment
         self.unverified = unverified
         self.client: MlflowClient = connect(self.uri, patience)
@@ -138,7 +142,7 @@ class Runs:
 
     def run_url(self, run_id: str) -> str:
         """The run's page."""
-        return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        return f"{self.page}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     def _create_experiment(self) -> str:
         from mlflow.exceptions import MlflowException

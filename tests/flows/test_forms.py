@@ -13,7 +13,7 @@ from pneumo.errors import TrainingError
 
 PROJECT = Path(__file__).parents[2]
 ENTRYPOINTS = [
-    item["entrypoint"] for item in yaml.safe_load((PROJECT / "infra/prefect.yaml").read_text())["deployments"]
+    item["entrypoint"] for item in yaml.safe_load((PROJECT / "flows/prefect.yaml").read_text())["deployments"]
 ]
 
 

@@ -70,7 +70,7 @@ def test_more_images_larger_pictures_and_more_backbones_need_more():
     "names", [["mobilenet_1_0_224_tf_no_top.h5"], ["mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"]]
 )
 def test_weights_that_keras_has_not_fetched_are_named(tmp_path, monkeypatch, names):
-    monkeypatch.setattr(machine, "KERAS_CACHE", tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     for name in names:
         (tmp_path / name).touch()
     row = machine.weights(Settings())
