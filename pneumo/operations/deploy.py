@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.operations.schedule import variables
 from pneumo.sections import Pool
 from pneumo.settings import Settings
-from pneumo.tracking.connection import login
+from pneumo.tracking.connection import answers, login
 from pneumo.tracking.logins import ensure_worker
 
 DEPLOYMENTS = Path("flows/prefect.yaml")
@@ -39,6 +40,13 @@ def register(settings: Settings, say: Callable[[str], None], api: str | None = N
     register_pool(settings.pool, PrefectApi(api))
     ensure_results(settings, environment(settings, api))
     _register_deployments(settings, say, api)
+
+
+def wait_for_servers(settings: Settings, seconds: float) -> None:
+    """Wait until Prefect and MLflow answer, but no longer; what does not answer then is told by what is asked next."""
+    prefect, deadline = PrefectApi(address(settings)), time.monotonic() + seconds
+    while time.monotonic() < deadline and not (prefect.healthy() and answers(settings.tracking_uri)):
+        time.sleep(1)
 
 
 def ensure_login(settings: Settings) -> None:
