@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train test test-services check bench kill-test soak lock docs screenshots sbom up down status clean
+.PHONY: train test test-services test-containers check bench kill-test soak lock docs screenshots sbom up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [PRESET=quick|standard|best] [WEIGHTS=imagenet|folder|s3://...|none]
 #     [BACKBONES=A,B] [ARGS="..."]
@@ -22,6 +22,10 @@ test: check
 # The team server for real: Postgres, an S3 server, logins (infra/dev/packages.sh installs them).
 test-services: $(DEVELOPMENT)
 	$(BIN)/python -m pytest -q -m team tests/team $(ARGS)
+
+# The same in containers, by podman or Docker: images built, started, the main job run. Skipped where neither is.
+test-containers: $(DEVELOPMENT)
+	$(BIN)/python -m pytest -q -m containers tests/containers $(ARGS)
 
 check: $(DEVELOPMENT)
 	$(BIN)/ruff check .
@@ -54,6 +58,7 @@ IMAGE := uv pip compile --python-version 3.11 --python-platform x86_64-manylinux
 lock:
 	$(COMPILE) $(UPGRADE) --all-extras --group dev --output-file .ci/development.lock
 	$(COMPILE) --extra app --extra server --extra build --constraint .ci/development.lock --output-file requirements.lock
+	$(IMAGE) infra/images/build.in --output-file infra/images/build.lock
 	$(IMAGE) infra/images/server.in --output-file infra/images/server.lock
 	$(IMAGE) pyproject.toml --extra server --extra ray --extra kubernetes --output-file infra/images/worker.lock
 	$(IMAGE) infra/images/gpu.in --constraint infra/images/worker.lock | awk '/^[a-z]/{gpu=/^nvidia-/} gpu' >infra/images/gpu.lock

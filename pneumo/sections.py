@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+PAGE = "^https?://[^/]+"
+
 
 class Section(BaseModel):
     """A part of mlflow.yaml; unknown keys are refused."""
@@ -31,6 +33,7 @@ class Tracking(Section):
     """Where runs are tracked."""
 
     uri: Address = Field(None, description="MLflow tracking server; empty: the embedded one")
+    page: str | None = Field(None, pattern=PAGE, description="Where a browser opens it; empty: at `uri`")
     experiment: str = "pneumonia"
 
 
@@ -177,6 +180,7 @@ class Services(Section):
 
     host: str = Field("127.0.0.1", description="Other than loopback: logins are required")
     names: tuple[str, ...] = Field((), description="Other names by which this machine is reached")
+    prefect_page: str | None = Field(None, pattern=PAGE, description="Where a browser opens Prefect; empty: its API's")
     prefect_port: int = Field(4200, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
 

@@ -25,14 +25,14 @@ from pneumo.sections import (
 )
 
 FILE_NAME = "mlflow.yaml"
+FILE = "PNEUMO_SETTINGS"  # where that file is, if not in the working folder
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be told from one that can be opened
 
 
 class Settings(BaseSettings):
     """What is the same for every run; what differs from run to run is a parameter of the flow."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="PNEUMO_", env_nested_delimiter="__", yaml_file=FILE_NAME
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="PNEUMO_", env_nested_delimiter="__")
 
     home: Path = Field(Path(".pneumo"), description="State folder: caches, databases, logs")
     tracking: Tracking = Tracking()
@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Precedence: arguments, environment, mlflow.yaml, defaults."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, settings_file())
 
     @property
     def tracking_uri(self) -> str:
@@ -73,18 +73,39 @@ class Settings(BaseSettings):
         """Address of the embedded Prefect server's API."""
         return f"http://{self.services.host}:{self.services.prefect_port}/api"
 
+    @property
+    def mlflow_page(self) -> str:
+        """Where a browser opens MLflow's pages."""
+        return (self.tracking.page or self.tracking.uri or self._page(self.services.mlflow_port)).rstrip("/")
+
+    @property
+    def prefect_page(self) -> str:
+        """Where a browser opens the embedded Prefect server's pages."""
+        return (self.services.prefect_page or self._page(self.services.prefect_port)).rstrip("/")
+
+    def _page(self, port: int) -> str:
+        """An embedded server's address; all addresses of a machine (0.0.0.0) are none for a browser."""
+        host = self.services.host
+        if host in EVERY_ADDRESS:
+            host = next(iter(self.services.names), "127.0.0.1")
+        return f"http://{host}:{port}"
+
     def model_name(self, synthetic: bool) -> str:
         """Name of the registered model to which a data set's candidates belong."""
         return self.registry.phantom_model if synthetic else self.registry.model
 
 
 def load_settings() -> Settings:
-    """Read mlflow.yaml of the working folder and the environment.
+    """Read mlflow.yaml of the working folder, or the file that PNEUMO_SETTINGS names, and the environment.
 
     Raises:
         SettingsError: a key is unknown or a value out of bounds; the message names the key.
     """
-    if not Path(FILE_NAME).is_file():
+    if os.environ.get(FILE) and not settings_file().is_file():
+        raise SettingsError(
+            f"Expected the settings in {settings_file()}, which {FILE} names, found no file: correct it."
+        )
+    if not settings_file().is_file():
         raise SettingsError(
             f"Expected {FILE_NAME} in the working folder {Path.cwd()}: run this in the project's folder."
         )
@@ -93,6 +114,11 @@ def load_settings() -> Settings:
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(item["loc"], item["msg"]) for item in error.errors())) from None
     return settings.model_copy(update={"home": Path(os.path.abspath(settings.home))})
+
+
+def settings_file() -> Path:
+    """The file of the settings in force."""
+    return Path(os.environ.get(FILE) or FILE_NAME)
 
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:

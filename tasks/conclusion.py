@@ -48,6 +48,7 @@ def summarize(
         mlflow_url=tracking.runs.url(run_id),
     )
     summary.write(result, home)
+    tracking.log.text(run_id, result.model_dump_json(indent=2), summary.FILE)
     tracking.log.text(run_id, json.dumps([row.model_dump(mode="json") for row in rows], indent=2), "leaderboard.json")
     best = next(row for row in ranked if row.name == decision.name)
     tracking.log.metrics(run_id, {"validation_auc": best.validation_auc, "test_auc": best.test_auc.value})

@@ -89,3 +89,33 @@ def test_the_file_of_this_project_is_valid(monkeypatch):
 def test_synthetic_data_has_a_model_of_its_own(folder):
     settings = load_settings()
     assert settings.model_name(synthetic=True) != settings.model_name(synthetic=False)
+
+
+def test_a_variable_names_a_file_elsewhere(folder, tmp_path, monkeypatch):
+    (tmp_path / "other.yaml").write_text("promotion:\n  minimum_auc: 0.75\n")
+    monkeypatch.setenv("PNEUMO_SETTINGS", str(tmp_path / "other.yaml"))
+    assert load_settings().promotion.minimum_auc == 0.75
+    (tmp_path / "other.yaml").unlink()
+    with pytest.raises(SettingsError, match=r"other.yaml, which PNEUMO_SETTINGS names, found no file"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("sections", "mlflow", "prefect"),
+    [
+        ("{}", "http://127.0.0.1:5000", "http://127.0.0.1:4200"),
+        ("services: {host: 0.0.0.0, names: [xray]}", "http://xray:5000", "http://xray:4200"),
+        ("services: {host: 0.0.0.0}", "http://127.0.0.1:5000", "http://127.0.0.1:4200"),
+        ("tracking: {uri: 'http://mlflow:5000'}", "http://mlflow:5000", "http://127.0.0.1:4200"),
+        (
+            "{tracking: {uri: 'http://mlflow:5000', page: 'https://a.example:8444/'}, "
+            "services: {prefect_page: 'https://a.example:8443'}}",
+            "https://a.example:8444",
+            "https://a.example:8443",
+        ),
+    ],
+)
+def test_pages_are_where_a_browser_finds_them(folder, sections, mlflow, prefect):
+    (folder / "mlflow.yaml").write_text(sections)
+    settings = load_settings()
+    assert (settings.mlflow_page, settings.prefect_page) == (mlflow, prefect)

@@ -9,7 +9,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 yaml() {
-    yamllint --strict mlflow.yaml "$infra"
+    yamllint --strict mlflow.yaml flows/prefect.yaml "$infra"
 }
 
 compose() {

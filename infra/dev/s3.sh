@@ -1,5 +1,5 @@
 #!/bin/sh
-# An S3 server on loopback that checks signatures and keeps its data on disk: OpenStack Swift with its S3 API, one node,
+# An S3 server on loopback (or S3_ADDRESS) that checks signatures and keeps its data on disk: OpenStack Swift with its S3 API, one node,
 # one copy. For trials and tests, never for data that matters. Runs until it is killed.
 # usage: S3_PORT=... AWS_ACCESS_KEY_ID=account:user AWS_SECRET_ACCESS_KEY=... s3.sh FOLDER
 # Ports S3_PORT to S3_PORT+4 are taken. FOLDER must be on a file system with extended attributes, as ext4 or xfs.
@@ -56,7 +56,7 @@ touch "$conf/proxy.conf"
 chmod 600 "$conf/proxy.conf"
 cat >"$conf/proxy.conf" <<END
 [DEFAULT]
-bind_ip = 127.0.0.1
+bind_ip = ${S3_ADDRESS:-127.0.0.1}
 bind_port = $S3_PORT
 user = $(id -un)
 swift_dir = $conf

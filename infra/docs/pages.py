@@ -73,7 +73,7 @@ def _comments() -> dict[str, str]:
 
 def flows() -> str:
     """Every deployment with its parameters, as its form has them."""
-    known = yaml.safe_load((PROJECT / "infra" / "prefect.yaml").read_text())["deployments"]
+    known = yaml.safe_load((PROJECT / "flows" / "prefect.yaml").read_text())["deployments"]
     logging.disable(logging.WARNING)  # griffe misses the types, which Prefect hands over apart from the docstring
     try:
         lines = [line for item in known for line in _deployment(item)]

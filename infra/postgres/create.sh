@@ -7,7 +7,7 @@ set -eu
 create() { # name, password; the password travels by standard input, since a command line is public
     printf '%s\n' \
         "CREATE ROLE $1 LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD '$2';" \
-        "CREATE DATABASE $1 OWNER $1;" \
+        "CREATE DATABASE $1 OWNER $1 ENCODING 'UTF8' TEMPLATE template0;" \
         "REVOKE ALL ON DATABASE $1 FROM PUBLIC;" \
         '\connect '"$1" \
         'REVOKE ALL ON SCHEMA public FROM PUBLIC;' \

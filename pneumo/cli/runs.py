@@ -49,10 +49,11 @@ def _to_the_end(deployment: str, parameters: dict[str, Any], settings: Settings,
     if run["state_type"] != "COMPLETED":
         reason = run["state"].get("message") or "no reason given; see the run's page"
         raise ServiceError(f"the run ended as {run['state_name']}: {reason}")
-    found = summary.read(settings.home, run_id)
+    found = summary.read(settings.home, run_id) or summary.fetch(settings, run_id)
     if found is None:
         raise ServiceError(
-            f"Expected a summary of run {run_id} in {settings.home}, found none: the worker has another home."
+            f"Expected a summary of run {run_id} in {settings.home} or in MLflow, found none: set "
+            "PNEUMO_TRACKING__URI to the server that the worker uses."
         )
     return found
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo.operations import services
-from pneumo.operations.deploy import make_bucket, register
+from pneumo.operations.deploy import make_bucket, register, wait_for_servers
 from pneumo.settings import load_settings
 
 app = typer.Typer()
@@ -28,9 +28,13 @@ def up(bucket: Bucket = False) -> None:
 
 
 @app.command()
-def deploy(bucket: Bucket = False) -> None:
+def deploy(
+    bucket: Bucket = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds within which the servers may still be starting.")] = 0,
+) -> None:
     """Register work pool, result storage and deployments on a Prefect server elsewhere (PREFECT_API_URL)."""
     settings = load_settings()
+    wait_for_servers(settings, wait)
     if bucket:
         make_bucket(settings)
     register(settings, console.print)

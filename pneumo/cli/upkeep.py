@@ -1,7 +1,8 @@
-"""`pneumo doctor | clean`."""
+"""`pneumo doctor | clean | backup | restore`."""
 
 from functools import partial
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.table import Table
 
 from pneumo.sections import Retention
 from pneumo.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pneumo.operations.backup.contents import Contents
 
 app = typer.Typer()
 console = Console()
@@ -59,6 +63,32 @@ def clean(
     if table.rows:
         console.print(table, highlight=False)
     console.print(retention.words(items, unknown, "deleted" if apply else "nothing was touched; --apply deletes them"))
+
+
+@app.command()
+def backup(folder: Annotated[Path, typer.Argument(help="A new folder, kept as secret as the state folder.")]) -> None:
+    """Copy both databases, MLflow's artifacts and the state that matters into a new folder, while all goes on."""
+    from pneumo.operations import backup as whole
+
+    found = whole.backup(load_settings(), folder)
+    console.print(f"{folder}: {_counted(found)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="What `pneumo backup` wrote.")]) -> None:
+    """Check a backup by its digests and put it into an empty state folder and empty databases."""
+    from pneumo.operations import backup as whole
+
+    settings = load_settings()
+    found = whole.restore(settings, folder)
+    words = f"restored into {settings.home}, as of {found.made:%Y-%m-%d %H:%M} UTC: {_counted(found)}"
+    console.print(f"{words}\nThe settings of then are in {folder / whole.SETTINGS}.", highlight=False, soft_wrap=True)
+
+
+def _counted(found: "Contents") -> str:
+    size = sum(file.bytes for file in found.files.values()) / 2**20
+    there = f", and a list of {len(found.objects)} artifacts that stay in {found.artifacts}" if found.objects else ""
+    return f"{len(found.files)} files, {size:.1f} MiB{there}"
 
 
 def _limited(settings: Settings, **given: float | None) -> Settings:

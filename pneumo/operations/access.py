@@ -5,6 +5,7 @@ import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pneumo.errors import ServiceError
 from pneumo.sections import Retention
@@ -14,6 +15,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PREFECT_LOGIN, MLFLOW_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 ADMINISTRATOR = "MLFLOW_AUTH_ADMIN_USERNAME"
 DATABASE, SESSIONS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"
+UI_API = "PREFECT_SERVER_UI_API_URL"  # where Prefect's page asks, from a person's browser
 ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
 ELSEWHERE = "PNEUMO_DATABASE_ELSEWHERE"  # what processes other than the server know of MLflow's database
 VACUUM, SECONDS_A_DAY = "PREFECT_SERVER_SERVICES_DB_VACUUM_", 86_400
@@ -47,8 +49,9 @@ def administrator() -> tuple[str, str] | None:
 def mlflow_options(settings: Settings) -> tuple[str, ...]:
     """Options of `mlflow server`: host names it answers to, pages that may call it, and its login app if set."""
     port = settings.services.mlflow_port
-    hosts = ",".join(f"{name}:{port}" for name in _names(settings))
-    doors = ("--allowed-hosts", hosts, "--cors-allowed-origins", ",".join(_origins(settings, port)))
+    origins = _origins(settings, port, settings.mlflow_page)
+    hosts = ",".join(urlsplit(origin).netloc for origin in origins)
+    doors = ("--allowed-hosts", hosts, "--cors-allowed-origins", ",".join(origins))
     return (*doors, "--app-name", "basic-auth") if os.environ.get(MLFLOW_LOGIN) else doors
 
 
@@ -59,9 +62,13 @@ def own_environment(service: str, settings: Settings) -> dict[str, str]:
     """
     given = {name: os.environ[name] for name in SERVER_ONLY if name in os.environ}
     if service == "prefect":
-        origins = ",".join(_origins(settings, settings.services.prefect_port))
+        origins = ",".join(_origins(settings, settings.services.prefect_port, settings.prefect_page))
         own = {name: value for name, value in given.items() if name.startswith("PREFECT_")}
-        return own | {"PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origins} | _vacuum(settings.retention)
+        pages = {
+            "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origins,
+            UI_API: os.environ.get(UI_API) or f"{settings.prefect_page}/api",
+        }
+        return own | pages | _vacuum(settings.retention)
     if service == "mlflow":
         own = {name: value for name, value in given.items() if name.startswith("MLFLOW_")}
         return own | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | _mlflow_environment(settings)
@@ -135,5 +142,5 @@ def _names(settings: Settings) -> list[str]:
     return sorted({"localhost", "127.0.0.1", settings.services.host, *settings.services.names})
 
 
-def _origins(settings: Settings, port: int) -> list[str]:
-    return [f"http://{name}:{port}" for name in _names(settings)]
+def _origins(settings: Settings, port: int, page: str) -> list[str]:
+    return sorted({*(f"http://{name}:{port}" for name in _names(settings)), page})

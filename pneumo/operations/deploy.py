@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.operations.schedule import variables
 from pneumo.sections import Pool
 from pneumo.settings import Settings
-from pneumo.tracking.connection import login
+from pneumo.tracking.connection import answers, login
 from pneumo.tracking.logins import ensure_worker
 
-DEPLOYMENTS = Path("infra/prefect.yaml")
+DEPLOYMENTS = Path("flows/prefect.yaml")
 RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
 S3_BLOCK = "s3-bucket"
 # Types of the parameters that a deployment's form shows and checks.
@@ -39,6 +40,13 @@ def register(settings: Settings, say: Callable[[str], None], api: str | None = N
     register_pool(settings.pool, PrefectApi(api))
     ensure_results(settings, environment(settings, api))
     _register_deployments(settings, say, api)
+
+
+def wait_for_servers(settings: Settings, seconds: float) -> None:
+    """Wait until Prefect and MLflow answer, but no longer; what does not answer then is told by what is asked next."""
+    prefect, deadline = PrefectApi(address(settings)), time.monotonic() + seconds
+    while time.monotonic() < deadline and not (prefect.healthy() and answers(settings.tracking_uri)):
+        time.sleep(1)
 
 
 def ensure_login(settings: Settings) -> None:
@@ -93,7 +101,7 @@ def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _register_deployments(settings: Settings, say: Callable[[str], None], api: str) -> None:
-    """Register the deployments of infra/prefect.yaml and their automations, unless this server has them already."""
+    """Register the deployments of flows/prefect.yaml and their automations, unless this server has them already."""
     sources = [PROJECT / DEPLOYMENTS, *FORMS, Path(automations.__file__), *sorted((PROJECT / "flows").glob("*.py"))]
     parts = [*(file.read_bytes() for file in sources), repr((api, variables(settings), settings.pool.type)).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
@@ -117,7 +125,7 @@ def _register_deployments(settings: Settings, say: Callable[[str], None], api: s
 
 
 def deployment_names() -> list[str]:
-    """Names of the deployments in infra/prefect.yaml, without those of their flows."""
+    """Names of the deployments in flows/prefect.yaml, without those of their flows."""
     import yaml
 
     listed = yaml.safe_load((PROJECT / DEPLOYMENTS).read_text(encoding="utf-8"))["deployments"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pneumo.operations import access
 from pneumo.operations.automations import HEARTBEAT_SECONDS
-from pneumo.operations.prefect_api import POOL, PrefectApi
+from pneumo.operations.prefect_api import POOL, PrefectApi, address, page
 from pneumo.operations.reconcile import worker
 from pneumo.operations.schedule import variables
 from pneumo.settings import Settings
@@ -58,6 +58,7 @@ def environment(settings: Settings, api: str | None = None) -> dict[str, str]:
             "PNEUMO_PROJECT": str(PROJECT),
             "PREFECT_HOME": str(settings.home / "prefect"),
             "PREFECT_API_URL": api or settings.prefect_api,
+            "PREFECT_UI_URL": page(settings, api or settings.prefect_api),
             "PREFECT_LOCAL_STORAGE_PATH": str(settings.home / "prefect" / "storage"),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
@@ -98,7 +99,7 @@ def table(settings: Settings) -> tuple[Service, ...]:
 
 def run_page(settings: Settings, run_id: str) -> str:
     """Address of a flow run's page in Prefect."""
-    return f"http://{settings.services.host}:{settings.services.prefect_port}/runs/flow-run/{run_id}"
+    return f"{page(settings, address(settings))}/runs/flow-run/{run_id}"
 
 
 def folder_of(settings: Settings) -> Path:

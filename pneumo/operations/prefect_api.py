@@ -28,6 +28,13 @@ def address(settings: Settings) -> str:
     return (os.environ.get("PREFECT_API_URL") or settings.prefect_api).rstrip("/")
 
 
+def page(settings: Settings, api: str) -> str:
+    """Where a browser opens the pages of the Prefect server with this API."""
+    if settings.services.prefect_page or api == settings.prefect_api:
+        return settings.prefect_page
+    return api.removesuffix("/api")
+
+
 class PrefectApi(PrefectClient):
     """Work pool, deployments and flow runs of a Prefect server."""
 

@@ -20,10 +20,9 @@ from pneumo.operations.prefect_api import FINAL_STATES, UNDER_WAY, PrefectApi, a
 from pneumo.records.base import Record
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
-from pneumo.tracking.system import OURS
+from pneumo.tracking.system import FLOW_RUN, OURS
 
 REASON = "its process died; the next run goes on from caches and checkpoints"
-ORIGIN = "prefect.flow_run_id"  # tag of every MLflow run
 OPEN = 500  # newest runs among which abandoned ones are searched
 START = 120.0  # seconds in which a run that this machine's worker took has claimed its process
 TAKEN_BY = "prefect.worker.name"  # label that a worker gives the runs that it takes
@@ -80,7 +79,7 @@ def abandoned(home: Path, api: PrefectApi, tracker: Tracker) -> list[str]:
     A run that has just ended by itself may be closing its MLflow run now, so one with a living process is left alone.
     """
     running = tracker.runs.newest(dict([OURS]), "RUNNING", limit=OPEN)
-    left = {run.tags.get(ORIGIN, "") for run in running} | claimed_runs(home)
+    left = {run.tags.get(FLOW_RUN, "") for run in running} | claimed_runs(home)
     return [flow_run_id for flow_run_id in sorted(left - living(home) - {""}) if _ended(flow_run_id, api)]
 
 
@@ -117,7 +116,7 @@ def _close(flow_run_id: str, home: Path, api: PrefectApi, tracker: Tracker) -> C
     for task in api.tasks(flow_run_id) if run else ():
         if task["state_type"] not in FINAL_STATES:
             api.crash_task(task["id"], REASON)
-    runs = tracker.runs.unfinished({ORIGIN: flow_run_id, **dict([OURS])})
+    runs = tracker.runs.unfinished({FLOW_RUN: flow_run_id, **dict([OURS])})
     tracker.bundles.fail_pending(runs)
     for run_id in runs:
         tracker.runs.finish(run_id, "KILLED", REASON)

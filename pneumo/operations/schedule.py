@@ -50,7 +50,7 @@ def _time(run: dict[str, Any], field: str) -> datetime:
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Schedules of mlflow.yaml as variables of infra/prefect.yaml; an empty one becomes a date that is not active."""
+    """Schedules of mlflow.yaml as variables of flows/prefect.yaml; an empty one becomes a date that is not active."""
     crons = {
         "RETRAIN": settings.retrain.cron,
         "WATCH": settings.watch.cron,

@@ -1,5 +1,6 @@
 """Summary of a run: written by the flow as JSON, shown by the command line as a table."""
 
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -7,7 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from pneumo.records.base import Interval, Record
+from pneumo.settings import Settings
+from pneumo.tracking import Tracker
+from pneumo.tracking.system import FLOW_RUN
 
+FILE = "summary.json"  # of a flow run's folder, and of its MLflow run
 NO_INTERVAL = "no interval"
 WHY_NONE = "such an AUC is the same in every resample, so its interval cannot be estimated."
 
@@ -58,7 +63,7 @@ class Summary(Record):
 
 def path(home: Path, flow_run_id: str) -> Path:
     """File of a flow run's summary."""
-    return home / "runs" / flow_run_id / "summary.json"
+    return home / "runs" / flow_run_id / FILE
 
 
 def write(summary: Summary, home: Path) -> Path:
@@ -73,6 +78,21 @@ def read(home: Path, flow_run_id: str) -> Summary | None:
     """The summary of a flow run, or None if it has not ended."""
     target = path(home, flow_run_id)
     return Summary.model_validate_json(target.read_text()) if target.is_file() else None
+
+
+def fetch(settings: Settings, flow_run_id: str) -> Summary | None:
+    """The summary of a flow run of another machine, from its MLflow run; None if it has not come to its end.
+
+    Raises:
+        TrackingError: MLflow does not answer, or has the run without its summary.
+    """
+    tracker = Tracker.of(settings)
+    found = tracker.runs.newest({FLOW_RUN: flow_run_id, "stage": "pipeline"})
+    if not found:
+        return None
+    with tempfile.TemporaryDirectory(prefix="pneumo-") as scratch:
+        file = tracker.files.download(f"runs:/{found[0].run_id}/{FILE}", Path(scratch))
+        return Summary.model_validate_json(file.read_text())
 
 
 def show(summary: Summary, console: Console) -> None:

@@ -26,24 +26,28 @@ class Tracker:
         eraser: runs deleted for good.
     """
 
-    def __init__(self, uri: str, experiment: str, patience: float = 0, unverified: bool = False) -> None:
+    def __init__(
+        self, uri: str, experiment: str, patience: float = 0, unverified: bool = False, page: str = ""
+    ) -> None:
         """Connect, within `patience` seconds; the experiment is created when it is first needed.
 
         `unverified`: whether models may be run whose files have no known digest.
+        `page`: where a browser opens the server, if not at `uri`.
 
         Raises:
             TrackingError: nothing answers at the address.
         """
         self.uri, self.experiment = uri.rstrip("/"), experiment
         self.client = connect(self.uri, patience)
-        self.runs = Runs(self.client, self.uri, experiment)
+        self.runs = Runs(self.client, self.uri, experiment, page or self.uri)
         self.log = RunLog(self.client, self.uri, self.runs)
         self.bundles = Bundles(self.client, self.uri)
-        self.registry = ModelRegistry(self.client, self.uri)
+        self.registry = ModelRegistry(self.client, self.uri, page or self.uri)
         self.files = ModelFiles(self.client, self.uri, self.registry, unverified)
         self.eraser = Eraser(self.client, self.uri)
 
     @classmethod
     def of(cls, settings: Settings, patience: float = 0) -> Self:
         """The tracker of the settings; a server that does not answer is waited for, up to `patience` seconds."""
-        return cls(settings.tracking_uri, settings.tracking.experiment, patience, settings.registry.unverified)
+        names = settings.tracking_uri, settings.tracking.experiment
+        return cls(*names, patience, settings.registry.unverified, settings.mlflow_page)

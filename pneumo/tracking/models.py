@@ -50,8 +50,8 @@ class Registered(Record):
 class ModelRegistry:
     """The registered models of one MLflow server."""
 
-    def __init__(self, client: "MlflowClient", uri: str) -> None:
-        self.client, self.uri = client, uri
+    def __init__(self, client: "MlflowClient", uri: str, page: str) -> None:
+        self.client, self.uri, self.page = client, uri, page
 
     @as_tracking_errors
     def register(self, model_uri: str, name: str, description: str = "", tags: Mapping[str, str] | None = None) -> str:
@@ -160,7 +160,7 @@ class ModelRegistry:
 
     def version_url(self, name: str, version: str) -> str:
         """Address of the version's page."""
-        return f"{self.uri}/#/models/{name}/versions/{version}"
+        return f"{self.page}/#/models/{name}/versions/{version}"
 
     def _search_versions(self, words: str, token: str | None) -> Any:
         return self.client.search_model_versions(words, max_results=200, page_token=token)

@@ -29,8 +29,8 @@ class Run(Record):
 class Runs:
     """The runs of one experiment on one MLflow server."""
 
-    def __init__(self, client: "MlflowClient", uri: str, experiment: str) -> None:
-        self.client, self.uri, self.experiment = client, uri, experiment
+    def __init__(self, client: "MlflowClient", uri: str, experiment: str, page: str) -> None:
+        self.client, self.uri, self.experiment, self.page = client, uri, experiment, page
 
     @cached_property
     def experiment_id(self) -> str:
@@ -142,7 +142,7 @@ class Runs:
 
     def url(self, run_id: str) -> str:
         """Address of the run's page."""
-        return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        return f"{self.page}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     def _matching(self, words: str) -> list[Run]:
         """All runs that a filter takes, newest first."""

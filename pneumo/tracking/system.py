@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 REQUESTER = "pneumo.requester"  # label of a flow run, tag of its MLflow run: who asked for it
+FLOW_RUN = "prefect.flow_run_id"  # tag of every MLflow run of a flow run
 OURS = ("mlflow.source.name", "pneumo")  # tag of every run that pneumo makes, and of no other
 PACKAGES = ("pneumo", "tensorflow", "keras", "numpy", "mlflow", "prefect", "great-expectations", "scikit-learn")
 PROJECT = Path(__file__).parents[2]

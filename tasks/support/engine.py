@@ -57,7 +57,8 @@ def _cluster(engine: Engine) -> Iterator[Runner]:
     from prefect_ray import RayTaskRunner
     from prefect_ray.context import remote_options
 
-    code = {"working_dir": str(PROJECT), "excludes": NOT_CODE}
+    # An installed package is on every machine of the cluster; a source tree travels with the run.
+    code = {"working_dir": str(PROJECT), "excludes": NOT_CODE} if (PROJECT / "pyproject.toml").is_file() else {}
     runner = RayTaskRunner(engine.address, {"runtime_env": code, "logging_level": "WARNING"})
     memory = int(engine.memory_gib * 2**30)
     share = remote_options(num_cpus=engine.cpus, num_gpus=engine.gpus, memory=memory, max_retries=RETRIES)

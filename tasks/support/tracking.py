@@ -19,7 +19,7 @@ from pneumo.records.model import Candidate
 from pneumo.settings import load_settings
 from pneumo.tracking import Tracker, healthy
 from pneumo.tracking.runs import PARENT, Status
-from pneumo.tracking.system import REQUESTER
+from pneumo.tracking.system import FLOW_RUN, REQUESTER
 from tasks.support.naming import short
 from tasks.support.people import requester
 
@@ -30,12 +30,13 @@ CANCELLED = (KeyboardInterrupt, SystemExit, TerminationSignal)
 def tracker() -> Tracker:
     """The tracker of the settings in force."""
     settings = load_settings()
-    return _tracker(settings.tracking_uri, settings.tracking.experiment, settings.registry.unverified)
+    names = settings.tracking_uri, settings.tracking.experiment
+    return _tracker(*names, settings.registry.unverified, settings.mlflow_page)
 
 
 @cache
-def _tracker(uri: str, experiment: str, unverified: bool) -> Tracker:
-    return Tracker(uri, experiment, OUTAGE_SECONDS, unverified)
+def _tracker(uri: str, experiment: str, unverified: bool, page: str) -> Tracker:
+    return Tracker(uri, experiment, OUTAGE_SECONDS, unverified, page)
 
 
 @contextmanager
@@ -116,4 +117,4 @@ def show_curve(candidate: Candidate, run_id: str) -> None:
 
 
 def _origin() -> dict[str, str]:
-    return {"prefect.flow_run_id": flow_run.id or "", "prefect.url": flow_run.ui_url or ""}
+    return {FLOW_RUN: flow_run.id or "", "prefect.url": flow_run.ui_url or ""}

@@ -57,7 +57,7 @@ def test_a_target_of_make_is_there_with_its_variables(file, line):
 @pytest.mark.parametrize(("file", "line"), commands("prefect deployment run"))
 def test_a_deployment_is_there_and_takes_the_parameters(file, line):
     parts = words(line)
-    deployments = yaml.safe_load((PROJECT / "infra" / "prefect.yaml").read_text())["deployments"]
+    deployments = yaml.safe_load((PROJECT / "flows" / "prefect.yaml").read_text())["deployments"]
     entrypoint = {item["name"]: item["entrypoint"] for item in deployments}[parts[3].partition("/")[2]]
     module, _, name = entrypoint.partition(":")
     flow = getattr(importlib.import_module(module.removesuffix(".py").replace("/", ".")), name)

@@ -119,7 +119,7 @@ def test_a_deployment():
     assert entry["entrypoint"] == f"flows/{count.fn.__name__}.py:{count.fn.__name__}"
     schema = parameter_schema(count.fn).model_dump()
     assert schema["properties"]["source"]["description"] == "As for train." and schema["required"] == ["source"]
-    others = yaml.safe_load((PROJECT / "infra/prefect.yaml").read_text())["deployments"]
+    others = yaml.safe_load((PROJECT / "flows/prefect.yaml").read_text())["deployments"]
     assert set(entry) <= set().union(*others) and entry["work_pool"]["name"] == others[0]["work_pool"]["name"]
     assert importlib.import_module("flows.train").train.name == count.name
 

@@ -12,7 +12,7 @@ from flows.train import train
 from pneumo.errors import TrainingError
 
 PROJECT = Path(__file__).parents[2]
-DEPLOYMENTS = yaml.safe_load((PROJECT / "infra/prefect.yaml").read_text())["deployments"]
+DEPLOYMENTS = yaml.safe_load((PROJECT / "flows/prefect.yaml").read_text())["deployments"]
 ENTRYPOINTS = [item["entrypoint"] for item in DEPLOYMENTS]
 
 

@@ -13,7 +13,7 @@ KUSTOMIZE = pytest.mark.skipif(
     not (shutil.which("kubectl") or shutil.which("kustomize")), reason="neither kubectl nor kustomize is installed"
 )
 FAULTS = [
-    ("yaml", "prefect.yaml", "name: pneumo\n", "name: pneumo\nname: twice\n", "duplication of key"),
+    ("yaml", "compose.yaml", "name: pneumo\n", "name: pneumo\nname: twice\n", "duplication of key"),
     ("compose", "compose.yaml", "  read_only: true\n", "  read_olny: true\n", "read_olny"),
     ("compose", "compose.yaml", "postgres:17.6-bookworm}", "postgres:latest}", "with its version"),
     ("images", "images/Dockerfile", "USER 10001:10001\nWORKDIR /data", "USER root\nWORKDIR data", "DL3000"),

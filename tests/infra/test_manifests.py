@@ -43,13 +43,13 @@ def of_kind(items, kind):
     return {item["metadata"]["name"]: item for item in items if item["kind"] == kind}
 
 
-def job(items):
+def job(items, variables=None):
     maps = {re.sub(r"-[a-z0-9]{10}$", "", name): item["data"] for name, item in of_kind(items, "ConfigMap").items()}
     template = json.loads(maps["pneumo-job-template"]["job-template.json"])
-    return filled(template, json.loads(maps["pneumo-job"]["PNEUMO_POOL__VARIABLES"]))
+    return filled(template, json.loads(maps["pneumo-job"]["PNEUMO_POOL__VARIABLES"]) | (variables or {}))
 
 
-@pytest.fixture(scope="module", params=["cpu", "gpu"])
+@pytest.fixture(scope="module", params=["cpu", "gpu", "ingress"])
 def overlay(request):
     return rendered(request.param)
 
@@ -104,6 +104,38 @@ def test_everything_is_shut_before_anything_is_opened(overlay):
 
 
 @needs_kubectl
+def test_checkpoints_outlive_the_pod_that_wrote_them(overlay):
+    volumes = {item["name"]: item for item in job(overlay)["spec"]["template"]["spec"]["volumes"]}
+    claim = volumes["data"]["persistentVolumeClaim"]["claimName"]
+    assert of_kind(overlay, "PersistentVolumeClaim")[claim]["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+@needs_kubectl
+def test_the_worker_watches_the_namespace_that_its_role_is_for(overlay):
+    (container,) = of_kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"]
+    given = {item["name"]: item["value"] for item in container["env"]}
+    (role,) = of_kind(overlay, "Role").values()
+    assert given["PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES"] == role["metadata"]["namespace"]
+    from prefect_kubernetes.settings import KubernetesObserverSettings  # the variable is one that it reads
+
+    assert KubernetesObserverSettings.model_config["env_prefix"] + "NAMESPACES" in given
+
+
+@needs_kubectl
+def test_flows_that_train_nothing_ask_for_little_also_where_trainings_have_a_gpu():
+    file = INFRA.parent / "flows" / "prefect.yaml"
+    listed = {item["name"]: item for item in yaml.safe_load(file.read_text())["deployments"]}
+    asked = {name: item["work_pool"].get("job_variables", {}) for name, item in listed.items()}
+    assert {name for name, values in asked.items() if values} == {"rollback", "watch", "maintain"}
+    items = rendered("gpu")
+    maps = {re.sub(r"-[a-z0-9]{10}$", "", name): item["data"] for name, item in of_kind(items, "ConfigMap").items()}
+    template = json.loads(maps["pneumo-job-template"]["job-template.json"])
+    assert set(asked["watch"]) <= template["variables"]["properties"].keys()
+    limits = job(items, asked["watch"])["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"memory": "4Gi", "nvidia.com/gpu": "0"}
+
+
+@needs_kubectl
 def test_the_gpu_overlay_asks_for_a_gpu_and_the_cpu_overlay_does_not():
     limits = {
         name: job(rendered(name))["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
@@ -131,6 +163,7 @@ def test_containers_have_no_privilege_and_are_watched():
     for name, service in services().items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
+        assert service.get("cap_add", []) == (["CHOWN"] if name == "storage-folder" else []), name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert "restart" in service, name
         assert "privileged" not in service, name

@@ -4,7 +4,7 @@ import pytest
 
 from pneumo.errors import ServiceError
 from pneumo.operations import access, embedded, services
-from pneumo.sections import Services
+from pneumo.sections import Services, Tracking
 from pneumo.settings import Settings
 
 LOGINS = {access.PREFECT_LOGIN: "pneumo:prefect-secret", access.MLFLOW_LOGIN: "mlflow-secret"}
@@ -59,6 +59,28 @@ def test_mlflow_answers_to_its_own_names_and_to_no_page_of_another_site(settings
         "0.0.0.0:5000", "127.0.0.1:5000", "localhost:5000", "pneumo.hospital.example:5000"
     ]  # fmt: skip
     assert "*" not in options["--cors-allowed-origins"]
+
+
+def test_behind_a_proxy_servers_know_the_address_that_a_browser_opens(settings, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    there = settings.model_copy(
+        update={
+            "services": Services(prefect_page="https://xray.example:8443"),
+            "tracking": Tracking(page="https://xray.example:8444"),
+        }
+    )
+    prefect = access.own_environment("prefect", there)
+    assert prefect[access.UI_API] == "https://xray.example:8443/api"
+    assert "https://xray.example:8443" in prefect["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"].split(",")
+    options = dict(zip(*[iter(access.mlflow_options(there))] * 2, strict=True))
+    assert "xray.example:8444" in options["--allowed-hosts"].split(",")
+    assert embedded.run_page(there, "abc") == "https://xray.example:8443/runs/flow-run/abc"
+    assert embedded.environment(there)["PREFECT_UI_URL"] == "https://xray.example:8443"
+
+
+def test_a_run_elsewhere_has_its_page_there(settings, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "https://there.example/api")
+    assert embedded.run_page(settings, "abc") == "https://there.example/runs/flow-run/abc"
 
 
 def test_each_server_knows_its_own_secrets_and_the_worker_none(settings, logins, monkeypatch):

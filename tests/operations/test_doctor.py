@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -40,6 +41,12 @@ def test_the_installed_packages_are_what_pneumo_asks_for():
     assert machine.packages(Settings()).state == "ok"
 
 
+def test_code_that_is_only_copied_is_told_in_words(monkeypatch):
+    monkeypatch.setattr(machine.metadata, "requires", Mock(side_effect=machine.metadata.PackageNotFoundError("pneumo")))
+    row = machine.packages(Settings())
+    assert (row.state, "not installed as a package" in row.found) == ("failed", True)
+
+
 def test_a_package_of_another_version_is_named(monkeypatch):
     monkeypatch.setattr(machine.metadata, "requires", lambda name: ["numpy<2", "no-such-package>=1"])
     row = machine.packages(Settings())
@@ -70,9 +77,10 @@ def test_more_images_larger_pictures_and_more_backbones_need_more():
     "names", [["mobilenet_1_0_224_tf_no_top.h5"], ["mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"]]
 )
 def test_weights_that_keras_has_not_fetched_are_named(tmp_path, monkeypatch, names):
-    monkeypatch.setattr(machine, "KERAS_CACHE", tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     for name in names:
-        (tmp_path / name).touch()
+        (tmp_path / "models").mkdir(exist_ok=True)
+        (tmp_path / "models" / name).touch()
     row = machine.weights(Settings())
     assert ("MobileNet," in row.found) == ("mobilenet_v2" in names[0])
     assert "MobileNetV3Small" in row.found

@@ -6,6 +6,7 @@ from rich.console import Console
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
 from pneumo.records.base import Interval
+from pneumo.tracking.system import FLOW_RUN
 
 
 @pytest.fixture
@@ -35,6 +36,14 @@ def shown(result):
     stream = io.StringIO()
     summary.show(result, Console(file=stream, width=140))
     return stream.getvalue()
+
+
+def test_a_run_of_another_machine_tells_its_summary_through_mlflow(settings, tracker, result):
+    assert summary.fetch(settings, "abc") is None
+    run = tracker.start_run("parent", tags={FLOW_RUN: "abc", "stage": "pipeline"})
+    tracker.log_text(run, result.model_dump_json(), summary.FILE)
+    tracker.finish(run)
+    assert summary.fetch(settings, "abc") == result
 
 
 def test_a_summary_survives_the_disk(tmp_path, result):

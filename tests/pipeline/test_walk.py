@@ -26,6 +26,8 @@ pytestmark = pytest.mark.services
 # What another test runs, or nothing can run here: the beginning of the command, and where or why.
 ELSEWHERE = {
     "pneumo app": "tests/serving/test_web_page.py",
+    "pneumo backup": "tests/pipeline/test_backup.py",
+    "pneumo restore": "tests/pipeline/test_backup.py",
     "pneumo rollback": "tests/registry/test_rollback.py",
     "pneumo lift": "tests/registry/test_rollback.py",
     "pneumo down": "tests/operations/test_unattended.py",

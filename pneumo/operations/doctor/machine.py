@@ -1,5 +1,6 @@
 """Checks of this machine: packages, weights, disk, memory, GPU, clock; nothing here imports TensorFlow."""
 
+import os
 import re
 import shutil
 import time
@@ -22,7 +23,6 @@ from pneumo.training.networks.backbones import module_of
 SECONDS = 5.0  # seconds to wait for an answer
 USUAL_IMAGES = 6000  # images of the data set that pneumo is made for
 LARGEST_SKEW = 30.0  # seconds; S3 refuses a signature that is 900 s off
-KERAS_CACHE = Path("~/.keras/models")
 USUAL, DRAWN = preset("standard", synthetic=False), preset("standard", synthetic=True)
 
 
@@ -31,7 +31,12 @@ def packages(settings: Settings) -> Row:
     from packaging.requirements import Requirement
 
     wrong = []
-    for requirement in map(Requirement, metadata.requires("pneumo") or ()):
+    try:
+        asked = metadata.requires("pneumo") or ()
+    except metadata.PackageNotFoundError:
+        advice = "run `make train`, or install its wheel: code that is only copied does not say which packages it needs"
+        return Row(state="failed", found="pneumo itself is not installed as a package", advice=advice)
+    for requirement in map(Requirement, asked):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             version = version_of(requirement.name)
             if version is None or version not in requirement.specifier:
@@ -44,7 +49,7 @@ def packages(settings: Settings) -> Row:
 
 def weights(settings: Settings) -> Row:
     """Whether the default backbones' ImageNet weights are on this machine."""
-    folder = KERAS_CACHE.expanduser()
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
     names = [file.name for file in folder.glob("*no_top*")] if folder.is_dir() else []
     wanted = [backbone.name for backbone in parse_backbones(USUAL.backbones)]
     missing = [name for name in wanted if not any(re.search(rf"{module_of(name)}_(?!v\d)", file) for file in names)]

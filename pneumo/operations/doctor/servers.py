@@ -36,7 +36,7 @@ def worker(settings: Settings) -> Row:
 
 
 def deployments(settings: Settings) -> Row:
-    """Whether every deployment of infra/prefect.yaml is registered."""
+    """Whether every deployment of flows/prefect.yaml is registered."""
     names = deployment_names()
     missing = sorted(set(names) - _api(settings).deployments().keys())
     if missing:

@@ -1,0 +1,197 @@
+"""The team server in containers, by podman or Docker, as infra/README.md starts it; skipped with the reason otherwise.
+
+ENGINE is the engine with its options (podman, else docker, where that is empty); BUILD_OPTIONS are those of a build,
+such as the certificates of a package index. infra/dev/bases.sh makes base images where no registry is reached.
+"""
+
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import free_port
+from tests.pipeline.conftest import OPEN
+
+PROJECT = Path(__file__).parents[2]
+COMPOSE = PROJECT / "infra" / "compose.yaml"
+IMAGES = {"server": "pneumo-server:0.1.0", "worker": "pneumo-worker:0.1.0"}
+BUILD_SECONDS = 150  # of an image whose packages are in the engine's cache: some
+UNREACHABLE = re.compile(
+    r"(?i)max retries|name resolution|timed? ?out|no route|unreachable|certificate|could not find a version"
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A container engine and its compose."""
+
+    command: tuple[str, ...]
+    compose: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_podman(self):
+        return "podman" in Path(self.command[0]).name
+
+    def call(self, *words, timeout=300):
+        return subprocess.run(
+            [*self.command, *map(str, words)], env=self.environment, capture_output=True, text=True, timeout=timeout
+        )
+
+    def has(self, image):
+        return self.call("image", "inspect", image).returncode == 0
+
+    def image(self, name):
+        """An image that is here, or could be pulled; skips otherwise."""
+        if not self.has(name) and self.call("pull", "--quiet", name, timeout=120).returncode != 0:
+            pytest.skip(f"the image {name} is neither here nor to be had: infra/dev/bases.sh makes a stand-in")
+        return name
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory):
+    given = shlex.split(os.environ.get("ENGINE", ""))
+    found = [given] if given else [[name] for name in ("podman", "docker") if shutil.which(name)]
+    answering = [words for words in found if _answers(words)]
+    if not answering:
+        pytest.skip("no container engine answers: podman or Docker")
+    command = answering[0]
+    environment = dict(os.environ)
+    if "podman" in Path(command[0]).name:
+        program = shutil.which("podman-compose")
+        if given:  # podman-compose calls `podman`, which is to have the same options
+            folder = tmp_path_factory.mktemp("bin")
+            (folder / "podman").write_text(f'#!/bin/sh\nexec {shlex.join(_absolute(command))} "$@"\n')
+            (folder / "podman").chmod(0o755)
+            environment["PATH"] = f"{folder}:{environment['PATH']}"
+        return Engine(tuple(command), (program,) if program else (), environment)
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
+    return Engine(tuple(command), ("docker", "compose") if plugin else ())
+
+
+def _absolute(command):
+    return [shutil.which(command[0]) or command[0], *command[1:]]
+
+
+def _answers(command):
+    try:
+        return subprocess.run([*command, "info"], capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+@pytest.fixture(scope="session")
+def images(engine):
+    """Both images, built from what is here."""
+    version = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (PROJECT / "infra/images/Dockerfile").read_text(), re.MULTILINE)
+    engine.image(version[1])
+    options = shlex.split(os.environ.get("BUILD_OPTIONS", ""))
+    for target, tag in IMAGES.items():
+        file = PROJECT / "infra" / "images" / "Dockerfile"
+        words = (*options, "--file", file, "--target", target, "--tag", tag)
+        try:
+            done = engine.call("build", *words, PROJECT, timeout=BUILD_SECONDS)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"the image {tag} was not built within {BUILD_SECONDS} s: build it once (infra/README.md)")
+        if done.returncode != 0 and UNREACHABLE.search(done.stdout + done.stderr):
+            pytest.skip(f"the package index cannot be reached from a build: {(done.stderr or done.stdout)[-300:]}")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return IMAGES
+
+
+@dataclass(frozen=True)
+class Team:
+    """The running services of compose.yaml, and the addresses that are published."""
+
+    engine: Engine
+    name: str
+    file: Path
+    secrets: dict[str, str]
+
+    def compose(self, *words, timeout=300):
+        files = ("--env-file", self.file, "--file", COMPOSE, "--file", self.file.with_name("open.yaml"))
+        start = [*self.engine.compose, "--project-name", self.name, *files]
+        return subprocess.run(
+            [*map(str, [*start, *words])], env=self.engine.environment, capture_output=True, text=True, timeout=timeout
+        )
+
+    def containers(self):
+        """What the engine knows of each container, by its service."""
+        label = f"label=com.docker.compose.project={self.name}"
+        ids = self.engine.call("ps", "--all", "--quiet", "--filter", label).stdout.split()
+        found = json.loads(self.engine.call("inspect", *ids).stdout) if ids else []
+        return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in found}
+
+    def ended(self, service):
+        """Whether a service has come to its end, which must be a good one."""
+        state = self.containers()[service]["State"]
+        assert state["Status"] != "exited" or state["ExitCode"] == 0, self.compose("logs", service).stdout[-3000:]
+        return state["Status"] == "exited"
+
+    def inside(self, service, *words, timeout=600):
+        return self.engine.call("exec", self.containers()[service]["Id"], *words, timeout=timeout)
+
+
+@pytest.fixture(scope="session")
+def team(engine, images, tmp_path_factory):
+    if not engine.compose:
+        pytest.skip("the engine has no compose: podman-compose, or Docker's plugin")
+    for service in yaml.safe_load(COMPOSE.read_text())["services"].values():
+        if "profiles" not in service and "pneumo" not in service["image"]:
+            engine.image(re.search(r":-(.*)}", service["image"])[1])
+    folder = tmp_path_factory.mktemp("containers")
+    given = _secrets() | {f"{name}_PORT": str(free_port()) for name in ("PREFECT", "MLFLOW")}
+    given |= {f"{name}_ORIGIN": f"http://127.0.0.1:{given[f'{name}_PORT']}" for name in ("PREFECT", "MLFLOW")}
+    (folder / "team.env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    gates = {f"PNEUMO_PROMOTION__{name}": value for name, value in OPEN.items()}
+    (folder / "open.yaml").write_text(yaml.safe_dump({"services": {"worker": {"environment": gates}}}))
+    team = Team(engine, f"pneumo-test-{secrets.token_hex(3)}", folder / "team.env", given)
+    over = threading.Event()
+    checks = threading.Thread(target=_check_health, args=(team, over))
+    checks.start()
+    try:
+        # Podman before 4.6 cannot wait for health, and does not start what depends on a container that has ended: the
+        # worker is started by itself.
+        for words in (("setup",), ("--no-deps", "worker")):
+            done = team.compose("up", "--detach", *words, timeout=420)
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+            wait_for(lambda: team.ended("setup"), 300, "the end of setup")
+        yield team
+    finally:
+        over.set()
+        checks.join()
+        team.compose("down", "--volumes")
+        for item in team.containers().values():  # podman-compose leaves what restarts this moment
+            engine.call("rm", "--force", "--volumes", item["Id"])
+
+
+def _secrets():
+    example = (PROJECT / "infra" / "team.env.example").read_text()
+    given = {name: secrets.token_hex(24) for name in re.findall(r"^(\w+)=$", example, re.MULTILINE)}
+    return given | {"PREFECT_LOGIN": f"pneumo:{given['PREFECT_LOGIN']}", "AWS_ACCESS_KEY_ID": "pneumo:pneumo"}
+
+
+def _check_health(team, over):
+    """Podman leaves the times of health checks to systemd, which may not be there."""
+    while team.engine.is_podman and not over.wait(3):
+        for item in team.containers().values():
+            team.engine.call("healthcheck", "run", item["Id"])
+
+
+def wait_for(what, seconds, words):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if what():
+            return
+        time.sleep(2)
+    pytest.fail(f"not within {seconds} s: {words}")

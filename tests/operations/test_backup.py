@@ -1,0 +1,134 @@
+"""A backup and its way back, on databases made here; tests/pipeline/test_backup.py has that of a real run."""
+
+import sqlite3
+from contextlib import closing
+
+import boto3
+import pytest
+
+from pneumo.errors import ServiceError, SettingsError
+from pneumo.operations import access, backup
+from pneumo.operations.backup import databases
+from pneumo.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    for name in (*databases.PREFECT_ADDRESSES, access.DATABASE, access.ARTIFACTS, access.ELSEWHERE, "PNEUMO_SETTINGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlflow.yaml").write_text("accept:\n  half_width: 0.1\n")
+
+
+def database(path, word):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE t (word)")
+        connection.execute("INSERT INTO t VALUES (?)", (word,))
+        connection.commit()
+
+
+def words(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return [row[0] for row in connection.execute("SELECT word FROM t")]
+
+
+def put(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    home = tmp_path / "home"
+    database(home / "mlflow.db", "champion")
+    database(home / "prefect" / "prefect.db", "flow run")
+    put(home / "artifacts" / "1" / "model.keras", "weights")
+    put(home / "patient.key", "0123456789abcdef")
+    put(home / "cache" / "split" / "ab" / "manifest", "rows")
+    put(home / "cache" / "preprocess" / "cd" / "pixels", "many")
+    return Settings(home=home)
+
+
+def elsewhere(tmp_path):
+    return Settings(home=tmp_path / "new")
+
+
+def test_all_that_matters_comes_back_into_an_empty_place(settings, tmp_path):
+    with closing(sqlite3.connect(settings.home / "mlflow.db")) as writer:  # a server at work
+        writer.execute("INSERT INTO t VALUES ('not committed')")
+        backup.backup(settings, tmp_path / "copy")
+    backup.restore(elsewhere(tmp_path), tmp_path / "copy")
+    new = tmp_path / "new"
+    assert words(new / "mlflow.db") == ["champion"] and words(new / "prefect" / "prefect.db") == ["flow run"]
+    kept = ("artifacts/1/model.keras", "patient.key", "cache/split/ab/manifest")
+    assert all((new / name).read_bytes() == (settings.home / name).read_bytes() for name in kept)
+    assert not (new / "cache" / "preprocess").exists()
+    assert "half_width" in (tmp_path / "copy" / "settings" / "mlflow.yaml").read_text()
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_copy_that_is_interrupted_leaves_nothing(settings, tmp_path):
+    (settings.home / "prefect" / "prefect.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(ServiceError, match=r"prefect.db, but it cannot be read"):
+        backup.backup(settings, tmp_path / "copy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "mlflow.yaml"]
+
+
+@pytest.mark.parametrize("harm", ["change", "remove", "add"])
+def test_a_backup_that_is_not_as_it_was_written_is_refused_and_nothing_is_restored(settings, tmp_path, harm):
+    backup.backup(settings, tmp_path / "copy")
+    file = tmp_path / "copy" / "artifacts" / "1" / "model.keras"
+    {"change": lambda: file.write_text("weighty"), "remove": file.unlink, "add": lambda: put(file.with_name("x"), "")}[
+        harm
+    ]()
+    with pytest.raises(ServiceError, match=r"1 differ, first artifacts/1/"):
+        backup.restore(elsewhere(tmp_path), tmp_path / "copy")
+    assert not (tmp_path / "new").exists()
+
+
+def test_neither_a_full_folder_nor_a_full_home_is_written_over(settings, tmp_path):
+    put(tmp_path / "copy" / "of mine", "")
+    with pytest.raises(ServiceError, match="Expected a new folder"):
+        backup.backup(settings, tmp_path / "copy")
+    backup.backup(settings, tmp_path / "other")
+    with pytest.raises(ServiceError, match="Expected an empty state folder"):
+        backup.restore(settings, tmp_path / "other")
+
+
+def test_what_is_no_backup_is_refused(settings, tmp_path):
+    with pytest.raises(ServiceError, match=r"found no backup.json"):
+        backup.restore(elsewhere(tmp_path), tmp_path)
+
+
+def test_artifacts_on_s3_are_listed_and_looked_for(settings, tmp_path, s3_server, monkeypatch):
+    client = boto3.client("s3", endpoint_url=s3_server)
+    client.create_bucket(Bucket="kept")
+    client.put_object(Bucket="kept", Key="mlflow/1/model.keras", Body=b"weights")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+    monkeypatch.setenv(access.ARTIFACTS, "s3://kept/mlflow")
+    found = backup.backup(settings, tmp_path / "copy")
+    assert [item.key for item in found.objects] == ["1/model.keras"] and not (tmp_path / "copy" / "artifacts").exists()
+    backup.restore(elsewhere(tmp_path), tmp_path / "copy")
+    client.delete_object(Bucket="kept", Key="mlflow/1/model.keras")
+    with pytest.raises(ServiceError, match=r"1 are missing or differ, first 1/model.keras"):
+        backup.restore(Settings(home=tmp_path / "newer"), tmp_path / "copy")
+
+
+def test_a_password_goes_to_postgres_by_the_environment(settings, monkeypatch, tmp_path):
+    program = tmp_path / "bin" / "pg_dump"
+    put(program, '#!/bin/sh\nprintf "%s|%s|%s" "$*" "$PGPASSWORD" "$PGHOST:$PGPORT:$PGUSER:$PGDATABASE" >said\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv(access.DATABASE, "postgresql+psycopg://mlflow:se%2Fcret@db:5433/runs")
+    _, mlflow = databases.find_databases(settings)
+    mlflow.save(tmp_path)
+    options, password, place = (tmp_path / "said").read_text().split("|")
+    assert (password, place) == ("se/cret", "db:5433:mlflow:runs") and "cret" not in options
+
+
+def test_servers_elsewhere_are_not_guessed(tmp_path):
+    there = Settings(home=tmp_path / "home", tracking={"uri": "http://mlflow:5000"})
+    with pytest.raises(SettingsError, match=r"run this there"):
+        backup.backup(there, tmp_path / "copy")
