@@ -149,6 +149,15 @@ def test_a_version_is_pushed_once_and_reproduced_from_its_digest_alone(make, mad
     assert make.version_of(f"version:{version.digest}", tmp_path / "third", settings).digest == version.digest
 
 
+def test_a_pulled_file_of_another_length_is_fetched_again(made, s3_server, tmp_path):
+    version, _ = made
+    settings = Data(storage="s3://hospital/cut", s3_endpoint=s3_server)
+    packs.push(version, settings)
+    pulled = packs.pull(version.digest, tmp_path / "elsewhere", settings)
+    next(pulled.root.rglob("*.jpeg")).write_bytes(b"cut")
+    assert files(packs.pull(version.digest, tmp_path / "elsewhere", settings).root) == files(version.root)
+
+
 def test_growth_pushes_only_what_is_new_and_a_broken_off_pull_goes_on(
     make, chest_set, home, s3_server, tmp_path, fetched
 ):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pneumo.data.splits import assign_splits
+from pneumo.data.splits import TEST_SHARE, VALIDATION_SHARE, assign_splits, position_of
 from pneumo.errors import DataError
 
 
@@ -41,6 +41,20 @@ def test_shares_hold_in_every_stratum():
     rows["new"] = assign_splits(rows)
     shares = pd.crosstab(rows["subtype"], rows["new"], normalize="index")
     assert ((shares - [0.15, 0.70, 0.15]).abs() < 0.03).all(axis=None)
+
+
+def test_a_patient_who_is_taken_out_for_a_rare_kind_is_out_with_all_images():
+    """In its own stratum the nearest to the ends are taken where the share would be empty; they are ill and healthy."""
+    names = {position_of(f"IM-{number}"): f"IM-{number}" for number in range(400)}
+    inner = [names[place] for place in sorted(names) if VALIDATION_SHARE < place < 1 - TEST_SHARE][:3]
+    both = manifest(dict.fromkeys(inner, "PNEUMONIA"), images=1).assign(subtype="virus")
+    rows = pd.concat([manifest(people(200)), both, manifest(dict.fromkeys(names.values(), "NORMAL"))])
+    rows = rows[(rows["subtype"] != "virus") | rows["patient"].isin(inner)].reset_index(drop=True)
+    rows["path"] = rows["pixels"] = [str(number) for number in range(len(rows))]
+    rows["phash"] = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(len(rows))]
+    split = assign_splits(rows)
+    assert set(split[rows["subtype"] == "virus"]) == {"train", "validation", "test"}
+    assert (split.groupby(rows["patient"]).nunique() == 1).all()
 
 
 def test_own_test_folder_stays_and_nothing_is_added_to_it():

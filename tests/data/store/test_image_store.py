@@ -90,6 +90,15 @@ def test_blocks_are_removed_once_a_store_holds_their_rows(make, chest_set, home)
     assert not any((home / "cache" / "pixels").iterdir())
 
 
+def test_blocks_of_others_stay(tmp_path):
+    shelf = Shelf(tmp_path, 16, "pad")
+    shelf.put({"mine": np.zeros((16, 16), np.uint8)})
+    shelf.put({"mine": np.zeros((16, 16), np.uint8), "theirs": np.ones((16, 16), np.uint8)})
+    shelf.tidy({"mine"})
+    assert shelf.find({"mine", "theirs"}).keys() == {"mine", "theirs"}
+    assert len(list(tmp_path.glob("cache/pixels/*"))) == 1
+
+
 def test_a_file_that_changed_since_is_refused(make, chest_set, home):
     version = make.version_of(str(chest_set), home)
     make.write(chest_set / "train/NORMAL/IM-0002-0000.jpeg", make.encoded(make.picture(77)))

@@ -56,3 +56,12 @@ def test_the_interval_covers_the_truth_for_images_that_resemble_each_other():
         found = share_interval(random.random(len(patients)) < chance, everywhere(len(patients)), patients)
         covered += found.low <= truth <= found.high
     assert covered >= 0.93 * 400
+
+
+def test_few_patients_are_worth_less_than_their_design_effect_says():
+    """Four patients with 10 images each, of which 9, 9, 8 and 10 are hits: they hardly differ, but they are four."""
+    hits, images = [9, 9, 8, 10], [10] * 4
+    variance = 4 / 3 * 2 / 40**2  # squares of hits less 0.9 of 10 sum to 2
+    plain = 0.9 * 0.1 / 39 / variance * 40
+    assert plain == pytest.approx(55.385, abs=0.001)
+    assert effective_size(hits, images) == pytest.approx(plain * (2.02269 / 3.18245) ** 2, rel=1e-4)  # Student's t

@@ -48,6 +48,23 @@ def read(path):
     return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 
 
+def test_what_failed_before_the_cut_is_asked_about_again(folder, answer, tmp_path, monkeypatch):
+    """Such as one for which there was no memory a moment ago."""
+    monkeypatch.setattr(find_images_module, "STEP", 1)
+    out, asked = table_at(tmp_path / "predictions.csv"), []
+
+    def failing(cells):
+        asked.append(cells)
+        if len(asked) == 3:
+            raise ConnectionError("cut")
+        return [row.model_copy(update={"error": "no memory"}) if len(asked) == 1 else row for row in answer(cells)]
+
+    with pytest.raises(ConnectionError):
+        score(find_images([str(folder)]), failing, "tiny 1", out)
+    assert score(find_images([str(folder)]), answer, "tiny 1", out).resumed == 1
+    assert "no memory" not in out.file.read_text()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_every_image_is_a_row_and_a_broken_one_has_an_error(folder, answer, bundle, tiny, tmp_path, suffix):
     out = table_at(tmp_path / f"predictions{suffix}")
