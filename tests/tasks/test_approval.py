@@ -53,7 +53,7 @@ def test_a_person_is_told_what_only_warns():
         ("bob", True, NOBODY, ""),
         ("anna", True, "anna", "approved by anna, who asked for the run"),
         ("Anna", True, "anna", "approved by Anna, who asked for the run"),
-        ("bob", False, "anna", "approved on the page by bob.*asks for `pneumo approve`"),
+        ("bob", False, "anna", "approved on the page by bob.*requires `pneumo approve`"),
     ],
 )
 def test_two_people_are_two_logins(name, by_command, requester, why):
@@ -65,7 +65,7 @@ def test_two_people_are_two_logins(name, by_command, requester, why):
 def test_nobody_is_asked_where_nobody_knows_who_asked_for_the_run():
     word = asking(Settings(), requester=UNKNOWN)([AUC], None)
     assert not word.approved
-    assert "needs to know who asked" in word.said
+    assert "it must be known who asked" in word.said
 
 
 @pytest.mark.services

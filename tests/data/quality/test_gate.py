@@ -360,7 +360,7 @@ def test_a_test_folder_from_elsewhere_is_a_warning_for_the_class_that_is(toned):
     assert (normal.passed, pneumonia.passed, report.passed) == (False, True, True)
     assert normal.severity == "warning"
     assert re.fullmatch(r"AUC (1.00|0.[89]\d) \(0.[45]\d between random halves\)", normal.observed)
-    assert "expect less on them than on validation" in normal.meaning
+    assert "expect lower figures on them than on validation" in normal.meaning
     assert normal.observed in (report.docs / "index.html").read_text()
 
 
