@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+
+from pneumo.records.base import MODALITIES
 
 
 class Section(BaseModel):
@@ -91,6 +93,10 @@ class Data(Section):
     columns: dict[Column, str] = {}
     patient_pattern: str | None = Field(
         None, description="Regular expression with a group (?P<patient>...), sought in each image's relative path"
+    )
+
+    dicom_modalities: tuple[Annotated[str, Field(pattern="^[A-Z]{2,16}$")], ...] = Field(
+        MODALITIES, min_length=1, description="DICOM images of others are no chest X-rays; UNSTATED: that state none"
     )
 
     @field_validator("patient_pattern")

@@ -1,6 +1,7 @@
 """What image files are like: content hash, header, intensity statistics, perceptual hash."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from PIL import Image
 
 from pneumo.data.sources import dicom
 from pneumo.data.store import decode
-from pneumo.errors import DataError
+from pneumo.errors import DataError, OtherImageError
+from pneumo.records.base import MODALITIES
 
 SIZE = 224  # what exploration and near-duplicates see; its rows are kept, and a run at this size decodes nothing more
 BINS = 32
@@ -21,11 +23,14 @@ Small = NDArray[np.float32]
 Column = NDArray[np.float64]
 
 
-def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8] | None]:
+def measure(
+    path: Path, name: str, secret: bytes, modalities: Collection[str] = MODALITIES
+) -> tuple[Row, NDArray[np.uint8] | None]:
     """Read one file: its manifest columns without statistics, and its pixels uint8 (224, 224) or None where unreadable.
 
-    `secret` is the key that patients of DICOM files are hashed with. The column `error` says why a file is
-    unreadable; nothing is raised for it.
+    `secret` is the key that patients of DICOM files are hashed with, `modalities` are those of DICOM that may pass. The
+    column `error` says why a file is unreadable, and `other_image`, too, where it shows another thing; nothing is
+    raised for it.
     """
     row: Row = {"sha256": "", "bytes": 0, "error": None}
     try:
@@ -33,11 +38,12 @@ def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8
         row |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         if dicom.is_dicom(data):  # before the pixels, so that an unreadable file called after its patient is told, too
             row["patient"], row["named"] = dicom.identify(data, name, secret)
-        picture = decode.open_picture(data, name)
-        row |= {"width": picture.width, "height": picture.height, "mode": picture.mode}
+        picture = decode.open_picture(data, name, modalities)
+        row |= {"width": picture.width, "height": picture.height, "mode": picture.mode, **picture.facts}
         return row, decode.to_gray(picture, SIZE, "squash")
     except DataError as error:
-        return row | {"error": str(error)}, None
+        other = str(error) if isinstance(error, OtherImageError) else None
+        return row | {"error": str(error), "other_image": other}, None
 
 
 def statistics(pixels: NDArray[np.uint8]) -> list[Row]:

@@ -12,6 +12,8 @@ ENSEMBLE = "ensemble"  # name of the candidate that is the mean of the others
 VIEWS = "views"  # name of the layer that averages views of an image; the whole image is the first of them
 SHIFTED = "shifted.parquet"  # beside a candidate's predictions: what it says of validation images under change
 SUBTYPES = ("none", "bacteria", "virus")
+MODALITIES = ("CR", "DX")  # of DICOM: computed and digital radiography, what chest X-rays are
+UNSTATED = "UNSTATED"  # stands among modalities for DICOM files that state none
 Cell = Path | bytes | list[float]  # what a model scores: an image file, its bytes, or an embedding
 
 

@@ -46,7 +46,7 @@ def answer(bundle: Bundle, path: Path) -> Answer:
         DataError: not a whole JPEG, PNG or DICOM image.
     """
     spec = bundle.spec
-    image = decode(path, spec.size, spec.fit, name=path.name)[None]
+    image = decode(path, spec.size, spec.fit, path.name, spec.modalities)[None]
     scores = bundle.score(image)
     shown = overlay(decode(path, SHOWN, spec.fit, name=path.name), bundle.maps(image)[0])
     label = str(bundle.label(scores.probability)[0])
