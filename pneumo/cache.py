@@ -16,10 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 # Libraries with which a part of this package computes: another version may give another result.
-DECODERS = (  # pydicom uses whichever of its plug-ins is installed
-    "pillow", "pydicom", "pyjpegls", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle",
-    "python-gdcm",
-)  # fmt: skip
+DECODERS = ("pillow", "pydicom", "python-gdcm")  # of pydicom's plug-ins: see pneumo/data/sources/dicom_frames.py
 LIBRARIES = {
     "data": ("numpy", "pandas", "scikit-learn", "scipy", *DECODERS),
     "training": ("keras", "numpy", "scikit-learn"),

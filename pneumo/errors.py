@@ -13,6 +13,10 @@ class DataError(PneumoError):
     """The data cannot be used: missing, unreadable, unlabelled, or hostile."""
 
 
+class OtherImageError(DataError):
+    """An image that can be read and shows something else than a chest X-ray from the front."""
+
+
 class GateFailedError(DataError):
     """The data were read, but an expectation of severity error failed."""
 

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from pneumo.records.base import MODALITIES
+
 PAGE = "^https?://[^/]+"
 
 
@@ -107,6 +109,10 @@ class Data(Section):
     columns: dict[Column, str] = {}
     patient_pattern: str | None = Field(
         None, description="Regular expression with a group (?P<patient>...), searched in each image's relative path"
+    )
+
+    dicom_modalities: tuple[Annotated[str, Field(pattern="^[A-Z]{2,16}$")], ...] = Field(
+        MODALITIES, min_length=1, description="DICOM images of others are no chest X-rays; UNSTATED: that state none"
     )
 
     @field_validator("patient_pattern")

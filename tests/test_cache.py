@@ -27,7 +27,7 @@ def test_other_code_has_another_version():
     [
         ("pillow", "data/store/decode.py"),
         ("pydicom", "data/sources/dicom.py"),
-        ("pylibjpeg-openjpeg", "data/sources/dicom.py"),
+        ("python-gdcm", "data/sources/dicom.py"),
         ("python-gdcm", "serving"),
         ("scipy", "data/image_statistics.py"),
         ("scipy", "evaluation/robustness/simulated_shift.py"),

@@ -1,6 +1,7 @@
 """What is measured of an image file: content hash, header, intensity statistics, perceptual hash."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from PIL import Image
 
 from pneumo.data.sources import dicom
 from pneumo.data.store import decode
-from pneumo.errors import DataError
+from pneumo.errors import DataError, OtherImageError
+from pneumo.records.base import MODALITIES
 
 SIZE = 224  # pixels a side for exploration and near duplicates; a training at this size uses the same decoded images
 BINS = 32
@@ -21,11 +23,14 @@ Small = NDArray[np.float32]
 Column = NDArray[np.float64]
 
 
-def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8] | None]:
+def measure(
+    path: Path, name: str, secret: bytes, modalities: Collection[str] = MODALITIES
+) -> tuple[Row, NDArray[np.uint8] | None]:
     """Read one file: its manifest columns but the statistics, and its pixels, uint8 (224, 224), or None if unreadable.
 
-    `secret` is the key of the hashes that replace the patients of DICOM files. An unreadable file raises nothing: its
-    column `error` says why.
+    `secret` is the key of the hashes that replace the patients of DICOM files, `modalities` are those of DICOM that are
+    accepted. An unreadable file raises nothing: its column `error` says why, as does `other_image` if the image shows
+    something else.
     """
     row: Row = {"sha256": "", "bytes": 0, "error": None}
     try:
@@ -33,11 +38,12 @@ def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8
         row |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         if dicom.is_dicom(data):  # before the pixels: a file named after its patient may be unreadable
             row |= dicom.identify(data, name, secret)._asdict()
-        picture = decode.open_picture(data, name)
-        row |= {"width": picture.width, "height": picture.height, "mode": picture.mode}
+        picture = decode.open_picture(data, name, modalities)
+        row |= {"width": picture.width, "height": picture.height, "mode": picture.mode, **picture.facts}
         return row, decode.to_gray(picture, SIZE, "squash")
     except DataError as error:
-        return row | {"error": str(error)}, None
+        other = str(error) if isinstance(error, OtherImageError) else None
+        return row | {"error": str(error), "other_image": other}, None
 
 
 def statistics(pixels: NDArray[np.uint8]) -> list[Row]:

@@ -1,6 +1,6 @@
 """The manifest: one row for each image, from a listing of files."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,30 +12,36 @@ from pneumo.cache import code_version
 from pneumo.data.file_cache import FileCache, Stamp
 from pneumo.data.image_statistics import SIZE, Row, measure, statistics
 from pneumo.data.parallel import BLOCK, in_blocks
+from pneumo.data.sources import acquisition
 from pneumo.data.sources.folders import Entry, Listing
 from pneumo.data.sources.names import patient_by, patient_of, stem_of, subtype_of
 from pneumo.data.sources.pseudonyms import patient_secret, pseudonym
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.deidentified_copies import Held
 from pneumo.errors import DataError
+from pneumo.records.base import MODALITIES
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
 STATISTICS = ("mean", "std", "dark", "bright", "border", "symmetry", "marker", "histogram", "pixels", "phash")
-COLUMNS = [*FIXED, "patient_known", "bytes", "error", *STATISTICS]
+COLUMNS = [*FIXED, "patient_known", "bytes", "error", "other_image", *acquisition.COLUMNS, *STATISTICS]
 
 
 Measured = tuple[Row, NDArray[np.uint8] | None]
 CODE = (
-    *("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py"),
+    *("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py"),
+    *("data/sources/radiograph.py", "data/sources/acquisition.py"),
     *("data/sources/pseudonyms.py", "data/sources/identifying_paths.py"),
 )
 
 
-def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = None) -> pd.DataFrame:
+def build_manifest(
+    listing: Listing, home: Path, patient_pattern: str | None = None, modalities: Collection[str] = MODALITIES
+) -> pd.DataFrame:
     """Manifest of a listing, rows sorted by path; only new and changed files are read.
 
-    `patient_pattern` as in `sections.Data`; `patient_known` is False where an image counts as a patient of its own.
-    Patients from label files and from the pattern become pseudonyms; those of a dataset version are pseudonyms already.
+    `patient_pattern` and `modalities` as in `sections.Data`; `patient_known` is False where an image counts as a
+    patient of its own. Patients from label files and from the pattern become pseudonyms; those of a dataset version are
+    pseudonyms already.
 
     Pixels of the files that are read are kept for `image_store.decode_all`. Where a de-identified copy replaces an
     original, `sha256` is that of the original.
@@ -45,7 +51,7 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
     """
     secret = patient_secret(home)
     # A row says whether its path below the root names a patient, so a row is valid for one root only.
-    code = code_version(*CODE) + sha256(secret + bytes(listing.root)).hexdigest()[:8]
+    code = code_version(*CODE) + sha256(secret + bytes(listing.root)).hexdigest()[:8] + ",".join(sorted(modalities))
     cache = FileCache(home / "cache" / "files.sqlite", code)
     stamps = {entry.path: Stamp.of(listing.root / entry.path) for entry in listing.entries}
     known = cache.get(stamps.values())
@@ -58,7 +64,7 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
         return held.original(entry.path, row["sha256"])
 
     def work(entries: Sequence[Entry]) -> list[Measured]:
-        return measure_all(entries, listing.root, secret)
+        return measure_all(entries, listing.root, secret, modalities)
 
     for block, measured in in_blocks(work, missing, BLOCK):
         pairs = zip(block, measured, strict=True)
@@ -90,9 +96,9 @@ def _of_one_issuer(rows: list[Row]) -> list[Row]:
     return [row | {"patient": row["unissued"]} if row.get("unissued") in unissued else row for row in rows]
 
 
-def measure_all(entries: Sequence[Entry], root: Path, secret: bytes) -> list[Measured]:
+def measure_all(entries: Sequence[Entry], root: Path, secret: bytes, modalities: Collection[str]) -> list[Measured]:
     """The row and the pixels of each entry; see `measure` and `statistics`."""
-    measured = [measure(root / entry.path, entry.path, secret) for entry in entries]
+    measured = [measure(root / entry.path, entry.path, secret, modalities) for entry in entries]
     readable = [(row, pixels) for row, pixels in measured if pixels is not None]
     if readable:
         for (row, _), found in zip(readable, statistics(np.stack([pixels for _, pixels in readable])), strict=True):
@@ -120,6 +126,7 @@ def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None, secre
 
 def as_frame(rows: list[Row]) -> pd.DataFrame:
     """The manifest as a table with all `COLUMNS`; width and height are 0 where a file is unreadable."""
-    frame = pd.DataFrame(rows, columns=COLUMNS).astype({"mode": "object", "error": "object"})
-    frame = frame.fillna({"width": 0, "height": 0, "mode": ""})
-    return frame.astype({"width": "int64", "height": "int64", "bytes": "int64", "mode": "str"})
+    texts = dict.fromkeys(("mode", *acquisition.COLUMNS), "")
+    frame = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys((*texts, "error", "other_image"), "object"))
+    frame = frame.fillna({"width": 0, "height": 0} | texts)
+    return frame.astype({"width": "int64", "height": "int64", "bytes": "int64"} | dict.fromkeys(texts, "str"))

@@ -11,7 +11,7 @@ from pneumo.evaluation.bundle_checks import BundleFacts, bundle_spec, measure_co
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.measures import Operating, is_pneumonia
 from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
-from pneumo.records.base import LABELS
+from pneumo.records.base import LABELS, MODALITIES
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
 from pneumo.serving.bundle.class_activation import embedding_network
@@ -65,7 +65,7 @@ def make_bundle(
     """
     model = load_network(candidate.model)
     scorer = embedding_network(model)
-    manifest = pd.read_parquet(version.manifest, columns=["sha256", "split"])
+    manifest = pd.read_parquet(version.manifest)
     training, validation = (
         run_network(scorer, images[sample(manifest[manifest["split"] == split], count)])[1]
         for split, count in (("train", DISTANCE_TRAINING), ("validation", DISTANCE_VALIDATION))
@@ -78,9 +78,15 @@ def make_bundle(
         feature_distance,
         size=store.size,
         fit=store.fit,
+        modalities=modalities_of(manifest),
         **bundle_spec(candidate, version, operating),
     )
     return Bundle(spec, model, feature_distance)
+
+
+def modalities_of(manifest: pd.DataFrame) -> tuple[str, ...]:
+    """Those of DICOM that chest X-rays are of, and any other of this data set, by which the model learned."""
+    return tuple(sorted({*MODALITIES, *manifest.get("modality", ())} - {""}))  # manifests of before do not have it
 
 
 def sample(rows: pd.DataFrame, count: int) -> NDArray[np.intp]:

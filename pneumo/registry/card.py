@@ -127,7 +127,12 @@ def _numbers(metrics: dict[str, float]) -> Iterator[dict[str, Any]]:
 def _slices(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Slices of the test images, the worst first."""
     measured = [
-        {"name": _slice_in_words(name), "images": f"{item['images']:.0f}", "auc": _interval(item)}
+        {
+            "name": _slice_in_words(name),
+            "images": f"{item['images']:.0f}",
+            "auc": _interval(item),
+            "shows": item.get("shows"),
+        }
         for name, item in evaluation.slices.items()
         if "auc" in item
     ]

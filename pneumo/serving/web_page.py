@@ -47,7 +47,7 @@ def answer(bundle: Bundle, path: Path) -> Answer:
         DataError: it is no whole JPEG, PNG or DICOM image.
     """
     spec = bundle.spec
-    image = decode(path, spec.size, spec.fit, name=path.name)[None]
+    image = decode(path, spec.size, spec.fit, path.name, spec.modalities)[None]
     scores = bundle.score(image)
     if not math.isfinite(scores.probability[0]):
         raise DataError(f"Expected a probability of {path.name}, but the model gives no number: use another model.")

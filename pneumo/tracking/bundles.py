@@ -27,8 +27,8 @@ MODEL_FILE = PACKAGE / "serving" / "bundle" / "pyfunc_model.py"
 CODE = ("__init__.py", "cache.py", "errors.py", "settings.py", "sections.py", "records", "data", "serving", "tracking")
 # Packages that pneumo.serving needs, given by name; otherwise MLflow would run the model to find out.
 REQUIREMENTS = (
-    "mlflow", "tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scipy", "pillow", "pydicom", "pydantic",
-    "pydantic-settings",
+    "mlflow", "tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scipy", "pillow", "pydicom", "python-gdcm",
+    "pydantic", "pydantic-settings",
 )  # fmt: skip
 
 

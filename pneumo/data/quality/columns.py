@@ -24,6 +24,7 @@ def image_columns(manifest: pd.DataFrame) -> pd.DataFrame:
     table["aspect"] = table["width"] / table["height"]
     table["border_excess"] = table["border"] - table["mean"]
     table["name_conflict"] = _where(_names_pneumonia(table) & (table["label"] == "NORMAL"), "named as pneumonia")
+    table["unreadable"] = table["error"].where(table["other_image"].isna(), None)
     readable = table[table["error"].isna()]
     twins = readable.groupby("pixels")
     table["label_conflict"] = _alike(readable, twins["label"].transform("nunique") > 1)

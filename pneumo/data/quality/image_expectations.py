@@ -68,7 +68,16 @@ SHORTCUT = "A model can learn this instead of the lungs, and then fails where it
 
 E = Expectation
 IMAGES = (
-    E("readable", WARN, "error", EMPTY, "every file can be decoded", OUT, quarantine=True),
+    E("readable", WARN, "unreadable", EMPTY, "every file can be decoded", OUT, quarantine=True),
+    E(
+        "chest from the front",
+        WARN,
+        "other_image",
+        EMPTY,
+        "no DICOM file says that it is another modality, body part or view",
+        OUT,
+        quarantine=True,
+    ),
     E("labels", STOP, "label", _in(LABELS), f"labels are {' or '.join(LABELS)}"),
     E("subtypes", STOP, "subtype", _in(SUBTYPES), f"subtypes are {', '.join(SUBTYPES)}"),
     E("width", WARN, "width", between(SMALLEST, LARGEST), f"width {SIZE}", OUT, quarantine=True),

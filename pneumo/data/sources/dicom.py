@@ -1,7 +1,7 @@
 """DICOM radiographs: rendered to gray, their patient as a pseudonym; no direct identifier leaves this file."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pneumo.data.sources import acquisition, dicom_frames, radiograph
+from pneumo.data.sources.dicom_frames import RefusedError
 from pneumo.data.sources.identifying_paths import names_patient
 from pneumo.data.sources.pseudonyms import pseudonym
-from pneumo.errors import DataError
+from pneumo.errors import DataError, OtherImageError
 
 CLIPPED = 0.5
 LAST_OF_PATIENT = 0x0012  # group of the elements that say who it is; PatientIdentityRemoved is in it
@@ -28,6 +30,13 @@ class _RefusedError(Exception):
     """A reason in our own words, which quotes no header value."""
 
 
+class Rendered(NamedTuple):
+    """A gray 8-bit picture, and how and of whom it was taken, by `acquisition.COLUMNS`."""
+
+    image: Image.Image
+    facts: dict[str, str]
+
+
 @contextmanager
 def without_values(told: Callable[[str], DataError]) -> Iterator[None]:
     """Turn whatever a broken file raises in the block into the error that `told` makes of a reason.
@@ -37,7 +46,9 @@ def without_values(told: Callable[[str], DataError]) -> Iterator[None]:
     """
     try:
         yield
-    except _RefusedError as error:
+    except DataError:
+        raise
+    except RefusedError as error:
         raise told(str(error)) from None
     except Exception as error:  # noqa: BLE001
         raise told(type(error).__name__) from None
@@ -51,26 +62,37 @@ def read(data: bytes, last_group: int = 0xFFFF) -> Any:
     from pydicom.filereader import read_partial
 
     if DEFLATED in data:
-        raise _RefusedError("its transfer syntax is the deflated one, expected another")
+        raise RefusedError("its transfer syntax is the deflated one, expected another")
     return read_partial(io.BytesIO(data), stop_when=lambda tag, *_: tag.group > last_group)
 
 
-def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
+def render(data: bytes, name: str, maximum_pixels: int, modalities: Collection[str] | None = None) -> Rendered:
     """Gray 8-bit picture of a DICOM image, with rescale, VOI window and photometric interpretation applied.
 
+    With `modalities` only of a chest from the front that one of them took; see `radiograph.find_fault`.
+
     Raises:
-        DataError: it holds no single gray frame, is too large, or is compressed as no installed decoder can read.
+        OtherImageError: its header says that it is another image.
+        DataError: it holds no single gray frame, is too large, or is compressed as no decoder here can read.
     """
+    syntax = ""
 
     def told(reason: str) -> DataError:
-        return DataError(f"Expected a DICOM radiograph, but {name} cannot be decoded ({reason}): take it out.")
+        return DataError(f"Expected a DICOM radiograph, but {name} cannot be decoded ({reason}{syntax}): take it out.")
 
     with without_values(told):
         dataset = read(data)
+        if modalities is not None and (fault := radiograph.find_fault(dataset, modalities)):
+            raise OtherImageError(
+                f"Expected a chest X-ray from the front ({', '.join(modalities)}), but {name} is {fault}: take it out."
+            )
         pixels = int(dataset.get("Rows", 0)) * int(dataset.get("Columns", 0)) * int(dataset.get("NumberOfFrames") or 1)
         if not 0 < pixels <= maximum_pixels:
-            raise _RefusedError(f"{pixels:,} pixels declared, expected 1 to {maximum_pixels:,}")
-        return Image.fromarray(_gray(dataset))
+            raise RefusedError(f"{pixels:,} pixels declared, expected 1 to {maximum_pixels:,}")
+        _require_one_gray_frame(dataset)
+        syntax = f"; {dicom_frames.name_of(dataset)}"
+        dicom_frames.prepare(dataset)
+        return Rendered(Image.fromarray(_gray(dataset)), acquisition.describe(dataset))
 
 
 def stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -127,15 +149,19 @@ def _several(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(map(str, value or ()))
 
 
+def _require_one_gray_frame(dataset: Any) -> None:
+    if (frames := int(dataset.get("NumberOfFrames") or 1)) != 1:
+        raise RefusedError(f"expected one frame, found {frames}")
+    if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        raise RefusedError("expected gray pixels, MONOCHROME1 or MONOCHROME2")
+
+
 def _gray(dataset: Any) -> NDArray[np.uint8]:
     from pydicom.pixels.processing import apply_modality_lut
 
-    photometric = dataset.PhotometricInterpretation
-    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise _RefusedError("expected gray pixels, MONOCHROME1 or MONOCHROME2")
     stored = dataset.pixel_array
     if stored.ndim != 2:
-        raise _RefusedError(f"expected one frame, found an array of shape {stored.shape}")
+        raise RefusedError(f"expected one frame, found an array of shape {stored.shape}")
     values = apply_modality_lut(stored, dataset)
     table = (dataset.get("VOILUTSequence") or [{}])[0]
     if table.get("LUTDescriptor") and table.get("LUTData"):
@@ -144,7 +170,7 @@ def _gray(dataset: Any) -> NDArray[np.uint8]:
         gray = _windowed(values, dataset)
     else:
         gray = stretched(values)
-    return 255 - gray if photometric == "MONOCHROME1" else gray  # in MONOCHROME1 0 is white
+    return 255 - gray if dataset.PhotometricInterpretation == "MONOCHROME1" else gray  # 0 is white there
 
 
 def _windowed(values: NDArray[Any], dataset: Any) -> NDArray[np.uint8]:
@@ -166,7 +192,7 @@ def _by_table(values: NDArray[Any], dataset: Any, table: Any) -> NDArray[np.uint
         data = np.frombuffer(data, "<u2" if dataset.original_encoding[1] else ">u2")
     entries = np.asarray(data, dtype=np.float64)[: count or 2**16]
     if len(entries) < (count or 2**16):
-        raise _RefusedError(f"its table of grays has {len(entries)} entries of the {count or 2**16} it declares")
+        raise RefusedError(f"its table of grays has {len(entries)} entries of the {count or 2**16} it declares")
     places = np.clip(values - float(first), 0, len(entries) - 1).astype(np.int64)
     return _scaled(entries[places], float(entries.min()), float(entries.max()))
 

@@ -92,14 +92,14 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
         source: a folder, zip or tar archive in Kaggle's layout or of two class folders; a CSV or Parquet label file;
             "phantom", "phantom:500", "kaggle:owner/name", "s3://bucket/prefix", "version:<digest>".
         home: state folder.
-        settings: storage, endpoint, columns of label files, pattern of patients.
+        settings: storage, endpoint, columns of label files, pattern of patients, modalities of DICOM.
 
     Raises:
         DataError: the source holds nothing usable. Unreadable images are rows with an `error`, not exceptions.
     """
     scheme, _, rest = source.partition(":")
     listing = SCHEMES.get(scheme, _local)(Request(source, rest, home, settings))
-    frame = build_manifest(listing, home, settings.patient_pattern)
+    frame = build_manifest(listing, home, settings.patient_pattern, settings.dicom_modalities)
     content = hashlib.sha256(frame.to_json(orient="values").encode()).hexdigest()
     folder = home / "cache" / "ingest" / stage_key("ingest", content=content)
     if not is_kept(folder):

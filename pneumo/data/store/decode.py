@@ -3,7 +3,8 @@
 import io
 import stat
 import struct
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,22 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.De
 
 @dataclass(frozen=True)
 class Picture:
-    """An opened image whose pixels are not decoded yet; width and height as stored, before rotation by EXIF."""
+    """An opened image whose pixels are not decoded yet; width and height as stored, before EXIF rotation.
+
+    `facts` are what a DICOM header says of how and of whom it was taken, by `acquisition.COLUMNS`.
+    """
 
     image: Image.Image
     name: str
     mode: str
     width: int
     height: int
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def decode(source: bytes | Path, size: int, fit: Fit, name: str | None = None) -> NDArray[np.uint8]:
+def decode(
+    source: bytes | Path, size: int, fit: Fit, name: str | None = None, modalities: Collection[str] | None = None
+) -> NDArray[np.uint8]:
     """Decode an encoded JPEG, PNG or DICOM image to gray, uint8 (size, size), 0 black to 255 white.
 
     Args:
@@ -41,22 +48,24 @@ def decode(source: bytes | Path, size: int, fit: Fit, name: str | None = None) -
         size: edge of the result in pixels.
         fit: "squash" stretches to the square, "pad" keeps the aspect and fills with black.
         name: the image's name in errors; by default the file's path.
+        modalities: of DICOM that are accepted, and then only chests from the front; None if that was checked before.
 
     Raises:
+        OtherImageError: a DICOM header says that it is another image.
         DataError: it is no image, broken, or larger than a radiograph can be; the message names it.
     """
-    return to_gray(open_picture(source, name), size, fit)
+    return to_gray(open_picture(source, name, modalities), size, fit)
 
 
-def open_picture(source: bytes | Path, name: str | None = None) -> Picture:
+def open_picture(source: bytes | Path, name: str | None = None, modalities: Collection[str] | None = None) -> Picture:
     """Read an image's header and check the limits; arguments and errors as for `decode`."""
     name = name or (str(source) if isinstance(source, Path) else "image")
     data = read_bytes(source, name) if isinstance(source, Path) else source
     if not data:
         raise DataError(f"Expected an image, but {name} is empty (0 bytes): fetch it again or take it out.")
     if dicom.is_dicom(data):
-        image = dicom.render(data, name, MAXIMUM_PIXELS)
-        return Picture(image, name, "DICOM", *image.size)
+        image, facts = dicom.render(data, name, MAXIMUM_PIXELS, modalities)
+        return Picture(image, name, "DICOM", *image.size, facts)
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
     except UNREADABLE as error:

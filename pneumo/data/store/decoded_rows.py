@@ -13,6 +13,7 @@ from pneumo.cache import code_version, written_once
 from pneumo.records.base import Fit
 
 IMAGES = "images.npy"
+DECODING = ("data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Shelf:
     @property
     def index(self) -> str:
         """Name of the index file; it tells the form, so the right blocks are found by their names."""
-        return f"{self.size}-{self.fit}-{code_version('data/store/decode.py', 'data/sources/dicom.py')[:8]}.sha256"
+        return f"{self.size}-{self.fit}-{code_version(*DECODING)[:8]}.sha256"
 
     def put(self, rows: Mapping[str, NDArray[np.uint8]]) -> None:
         """Add rows, by the sha256 of their files, as one block; it is written whole or not at all."""

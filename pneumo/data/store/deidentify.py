@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from pneumo.data.sources import dicom
+from pneumo.data.sources import acquisition, dicom, dicom_frames
 from pneumo.data.store import decode
 from pneumo.errors import DataError
 
@@ -123,13 +123,15 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
         source = dicom.read(data)
         pixels = _pixels(source)
         kept = _elements(source, ELEMENTS)
+        for keyword, value in acquisition.elements(acquisition.describe(source)).items():
+            setattr(kept, keyword, value)
         for keyword in TABLES:
             if keyword in source:
                 setattr(kept, keyword, [_elements(item, LUT) for item in source[keyword].value])
         kept.PixelData = pixels
         kept.SOPInstanceUID = generate_uid(entropy_srcs=[hashlib.sha256(pixels).hexdigest()])
         kept.PatientID, kept.PatientIdentityRemoved = patient or "", "YES"
-        kept.DeidentificationMethod = "pneumo: nothing but the pixels and how they are shown"
+        kept.DeidentificationMethod = "pneumo: only pixels, how they are shown, coarse facts"
         kept.file_meta = pydicom.dataset.FileMetaDataset()
         kept.file_meta.TransferSyntaxUID = source.file_meta.TransferSyntaxUID
         file = io.BytesIO()
@@ -141,8 +143,8 @@ def _pixels(source: Any) -> bytes:
     """The pixels alone, uncompressed: a compressed frame can hold comments, and PixelData can hold more behind it."""
     from pydicom.pixels.utils import get_expected_length
 
-    if source.file_meta.TransferSyntaxUID.is_compressed:
-        source.decompress()
+    if plugin := dicom_frames.prepare(source):
+        source.decompress(decoding_plugin=plugin)
     length = get_expected_length(source)
     pixels: bytes = source.PixelData[:length]
     return pixels + b"\0" * (length % 2)

@@ -28,7 +28,7 @@ def make_version(inventory: Inventory, report: GateReport, home: Path) -> Datase
     manifest = pd.read_parquet(inventory.manifest)
     quarantined = set(pd.read_csv(report.quarantine, dtype=str, keep_default_na=False)["path"])
     accepted = manifest[~manifest["path"].isin(quarantined)].sort_values("path", ignore_index=True)
-    accepted = accepted.drop(columns="error")
+    accepted = accepted.drop(columns=["error", "other_image"])
     accepted["folder"] = accepted["split"]
     accepted["split"] = assign_splits(accepted)
     _require_same(inventory, digest_of(accepted))

@@ -7,10 +7,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.evaluation.statistics.metrics import auc_statistic, interval
+from pneumo.evaluation.statistics.sample_size import smallest_difference
 
 MINIMUM = 20  # images of each class; an AUC of fewer says nothing and is left out
 THIRDS = ("low", "middle", "high")
 ACQUISITION = {"brightness": "mean", "contrast": "std", "border": "border"}
+NAMED = ("mode", "source", "view", "manufacturer", "age", "sex")  # columns of words; no slice where one is empty
 
 
 def measure_slices(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -20,9 +22,11 @@ def measure_slices(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
         rows: label, subtype, patient, probability, called (bool), width, height, and any statistics of the manifest.
 
     Returns:
-        By slice: images, and where defined auc, auc_low, auc_high (95 %), sensitivity, specificity.
+        By slice: images, and where defined auc, auc_low, auc_high (95 %), sensitivity, specificity, and `shows`: how
+        far below the AUC of all images that of the slice must be to be told from chance, by its number of patients.
     """
-    return {name: _measure(rows[mask]) for name, mask in _slices(rows) if mask.any()}
+    area = float(auc_statistic(rows["label"] == "PNEUMONIA", rows["probability"])(np.ones((1, len(rows))))[0])
+    return {name: _measure(rows[mask], area) for name, mask in _slices(rows) if mask.any()}
 
 
 def _slices(rows: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -36,10 +40,10 @@ def _slices(rows: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     for name, column in ACQUISITION.items():
         if column in rows:
             yield from _thirds(name, rows[column].to_numpy(float))
-    for column in ("mode", "source"):
-        values = rows[column].astype(str) if column in rows else pd.Series(dtype=str)
-        if values.nunique() > 1:
-            yield from ((f"{column} {value}", (values == value).to_numpy()) for value in sorted(values.unique()))
+    for column in NAMED:
+        values = rows[column].fillna("").astype(str) if column in rows else pd.Series(dtype=str)
+        if len(told := sorted({*values} - {""})) > 1:
+            yield from ((f"{column} {value}", (values == value).to_numpy()) for value in told)
 
 
 def _thirds(name: str, values: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -50,7 +54,7 @@ def _thirds(name: str, values: NDArray[np.float64]) -> Iterator[tuple[str, NDArr
         yield from ((f"{name} {third}", place == number) for number, third in enumerate(THIRDS))
 
 
-def _measure(rows: pd.DataFrame) -> dict[str, float]:
+def _measure(rows: pd.DataFrame, whole: float) -> dict[str, float]:
     positive, called = (rows["label"] == "PNEUMONIA").to_numpy(), rows["called"].to_numpy(bool)
     measures = {"images": float(len(rows))}
     if positive.any():
@@ -60,4 +64,7 @@ def _measure(rows: pd.DataFrame) -> dict[str, float]:
     if min(positive.sum(), (~positive).sum()) >= MINIMUM:
         area = interval(auc_statistic(positive, rows["probability"]), rows["patient"], resamples=500)
         measures |= {"auc": area.value, "auc_low": area.low, "auc_high": area.high}
+        if whole < 1:  # a perfect one has no error that the formula could tell
+            patients = [rows.loc[mask, "patient"].nunique() for mask in (~positive, positive)]
+            measures["shows"] = smallest_difference(whole, *patients)
     return measures

@@ -6,6 +6,7 @@ from statistics import NormalDist
 from pneumo.records.base import Record
 
 Z = NormalDist().inv_cdf(0.975)  # normal quantile of a 95 % interval
+Z_POWER = NormalDist().inv_cdf(0.8)  # normal quantile of a test that finds what is there four times in five
 
 
 class Need(Record):
@@ -55,6 +56,14 @@ def area_error(area: float, normal: int, pneumonia: int) -> float:
     """Standard error of a ROC AUC (Hanley and McNeil 1982, negative exponential approximation)."""
     spread, sick, well = _area_parts(area)
     return math.sqrt((spread + (pneumonia - 1) * sick + (normal - 1) * well) / (normal * pneumonia))
+
+
+def smallest_difference(area: float, normal: int, pneumonia: int) -> float:
+    """How far below `area`, taken as known, a ROC AUC must be for so many patients to show it.
+
+    (1.96 + 0.84) SE, by `area_error` (also Hanley and McNeil 1982): a test at 5 % finds it with a power of 80 %.
+    """
+    return (Z + Z_POWER) * area_error(area, normal, pneumonia)
 
 
 def _area_parts(area: float) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from pneumo.errors import ModelError
-from pneumo.records.base import EMBEDDING, IMAGE, Fit
+from pneumo.records.base import EMBEDDING, IMAGE, MODALITIES, Fit
 from pneumo.serving.bundle.class_activation import activation_network, embedding_network
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle, EmbeddingSpec
 from pneumo.serving.bundle.inputs import read_images
@@ -36,6 +36,7 @@ class ServingSpec(Spec):
     input: Literal["image"] = "image"  # the first bundles do not name it
     size: int
     fit: Fit
+    modalities: tuple[str, ...] = MODALITIES  # of DICOM, that it was trained for; none in older bundles
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Bundle(Scorer):
 
     def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:
         """Decode and score images; one that cannot be read gets an error, the others their scores."""
-        decoded = read_images(cells, self.spec.size, self.spec.fit, first)
+        decoded = read_images(cells, self.spec.size, self.spec.fit, first, self.spec.modalities)
         nothing = Scores(np.zeros(0), np.zeros(0), np.zeros(0, bool))
         return Answers(self.score(decoded.images) if len(decoded.rows) else nothing, decoded.rows, decoded.errors)
 

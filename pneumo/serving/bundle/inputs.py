@@ -8,7 +8,7 @@ import base64
 import binascii
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
-from pneumo.records.base import Fit
+from pneumo.records.base import MODALITIES, Fit
 
 ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a pathlib.Path, or an array of pixels in 0..255"
 
@@ -31,7 +31,9 @@ class Decoded(NamedTuple):
     errors: list[str | None]
 
 
-def read_images(cells: Sequence[Any], size: int, fit: Fit, first: int = 0) -> Decoded:
+def read_images(
+    cells: Sequence[Any], size: int, fit: Fit, first: int = 0, modalities: Collection[str] = MODALITIES
+) -> Decoded:
     """Decode every cell, several at the same time; a bad one becomes an error, never a failed batch or a black image.
 
     Args:
@@ -39,12 +41,13 @@ def read_images(cells: Sequence[Any], size: int, fit: Fit, first: int = 0) -> De
         size: pixels a side.
         fit: squash or pad.
         first: row number of the first cell; errors name cells that are not files by their row.
+        modalities: of DICOM that are accepted, as chests from the front.
     """
 
     def read(row: int, cell: Any) -> NDArray[np.uint8] | str:
         try:
             source = source_of(cell, f"row {row}")
-            return decode(source, size, fit, name=None if isinstance(source, Path) else f"row {row}")
+            return decode(source, size, fit, None if isinstance(source, Path) else f"row {row}", modalities)
         except DataError as error:
             return str(error)
 

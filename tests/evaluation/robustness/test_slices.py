@@ -4,6 +4,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pneumo.evaluation.robustness.slices import measure_slices
+from pneumo.evaluation.statistics.sample_size import area_error
 
 
 @pytest.fixture
@@ -37,6 +38,24 @@ def test_a_column_that_does_not_vary_gives_no_slice(rows):
     assert not [
         name for name in measure_slices(rows.assign(width=224, height=224)) if name.startswith(("size", "mode"))
     ]
+
+
+def test_what_dicom_tells_is_cut_by_word_and_silence_is_no_slice(rows):
+    told = rows.assign(view=np.where(np.arange(240) < 100, "PA", np.where(np.arange(240) < 200, "AP", "")), sex=None)
+    named = {name: slice["images"] for name, slice in measure_slices(told).items() if name.startswith(("view", "sex"))}
+    assert named == {"view AP": 100, "view PA": 100}
+    assert not [name for name in measure_slices(told.assign(view="PA")) if name.startswith("view")]
+
+
+def test_a_slice_tells_the_smallest_difference_that_its_patients_show(rows):
+    slices = measure_slices(rows.assign(view=np.where(np.arange(240) < 60, "AP", "PA")))
+    area = roc_auc_score(rows["label"] == "PNEUMONIA", rows["probability"])
+    assert slices["view AP"]["shows"] == pytest.approx(2.8016 * area_error(area, 30, 30), abs=1e-4)
+    assert slices["view PA"]["shows"] < slices["view AP"]["shows"]
+    once = measure_slices(rows.assign(view=np.where(np.arange(240) < 60, "AP", "PA"), patient=np.arange(240) % 24))
+    assert once["view AP"]["shows"] > slices["view AP"]["shows"]  # patients count, not their images
+    perfect = rows.assign(probability=(rows["label"] == "PNEUMONIA").astype(float))
+    assert "shows" not in measure_slices(perfect)["virus"]
 
 
 def test_few_images_of_a_class_give_no_auc(rows):
