@@ -187,6 +187,26 @@ def test_a_frame_other_than_the_header_says_is_refused_before_it_is_decoded(with
     assert "x.dcm" in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["JPEG lossless", "JPEG-LS", "JPEG extended of 12 bits"])
+def test_a_broken_frame_is_decoded_or_refused_and_the_process_lives(make, tmp_path, kind):
+    """Without the checks GDCM ends one process in thirty."""
+    picture, elements, syntax, loss, _ = MADE[kind]
+    data, random = recoded(make.dicom(picture, **elements), syntax, tmp_path, loss), np.random.default_rng(0)
+
+    def spoil(frame):
+        for at in random.integers(0, random.choice([80, len(frame)]), random.integers(1, 5)):
+            frame[at] = random.integers(256)
+        return frame
+
+    refused = 0
+    for _ in range(100):
+        try:
+            assert decode(changed(data, spoil), 32, "pad").shape == (32, 32)
+        except DataError:
+            refused += 1
+    assert 0 < refused < 100
+
+
 def test_a_decoders_error_is_a_reason_with_the_name_of_the_syntax(with_frame):
     spoiled = with_frame(lambda frame: frame[:60] + b"\x55" * 900 + b"\xff\xd9", KINDS.JPEGLSLossless)
     with pytest.raises(

@@ -69,11 +69,11 @@ def test_a_killed_ingest_goes_on_where_it_was(chest_set, home, monkeypatch):
     twenty_fifth = sorted(path.relative_to(chest_set).as_posix() for path in chest_set.rglob("*.jpeg"))[24]
     measured = []
 
-    def dies(path, name, secret):
+    def dies(path, name, *rest):
         measured.append(name)
         if name == twenty_fifth and measured.count(name) == 1:
             raise KeyboardInterrupt
-        return image_statistics.measure(path, name, secret)
+        return image_statistics.measure(path, name, *rest)
 
     monkeypatch.setattr("pneumo.data.manifest.measure", dies)
     with pytest.raises(KeyboardInterrupt):
