@@ -139,7 +139,7 @@ class Site:
     def open_runs(self) -> list[str]:
         """What is not closed: MLflow runs that are running, Prefect runs under way."""
         under_way = [run["name"] for run in self.api.runs(("PENDING", "RUNNING", "CANCELLING"))]
-        return [*under_way, *(run.run_id for run in self.tracker().newest({}, "RUNNING", limit=1000))]
+        return [*under_way, *(run.run_id for run in self.tracker().runs.newest({}, "RUNNING", limit=1000))]
 
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """A command of pneumo, as its user gives it."""
@@ -185,14 +185,14 @@ class Poller:
     def _look(self) -> bool:
         """Whether there was an answer to judge."""
         tracker = self.site.tracker()
-        version = tracker.alias(self.model, Registry().champion)
+        version = tracker.registry.alias(self.model, Registry().champion)
         if version is None and not self.weights:
             return False  # there has been none yet
         if version is None:
             raise PneumoError(f"{self.model} has no champion any more")
         if version not in self.weights:
             self.weights[version] = weights_of(tracker, f"models:/{self.model}/{version}")
-        found = tracker.version(self.model, version)
+        found = tracker.registry.version(self.model, version)
         if found is None or "files.sha256" not in found.tags or not found.description:
             raise PneumoError(f"{self.model} version {version} is not complete")
         return True
@@ -201,7 +201,7 @@ class Poller:
 def weights_of(tracker: Tracker, uri: str) -> str:
     """Digest of a registered model's weights, loaded by Keras as a server would."""
     with tempfile.TemporaryDirectory() as folder:
-        files = tracker.download(uri, Path(folder))
+        files = tracker.files.download(uri, Path(folder))
         return digest_of(next(files.rglob("model.keras")))
 
 

@@ -45,15 +45,15 @@ def rows() -> list[Row]:
             maximum_slice_drop=1, maximum_latency_ms=1e6,
         )  # fmt: skip
         settings = settings.model_copy(update={"promotion": lax})
-        parent = tracker.start_run("bench")
+        parent = tracker.runs.start("bench")
         example = next(version.root.iterdir())
 
         def evaluated(candidate: Candidate) -> tuple[Evaluation, float]:
             return timed(evaluate, candidate, version, store, lax, settings.home)
 
         def logged(found: Evaluation) -> tuple[Evaluation, float]:
-            run_id = tracker.start_run(found.name, parent)
-            uri, seconds = timed(tracker.log_bundle, run_id, found.bundle, found.name, example)
+            run_id = tracker.runs.start(found.name, parent)
+            uri, seconds = timed(tracker.bundles.log, run_id, found.bundle, found.name, example)
             return found.model_copy(update={"run_id": run_id, "model_uri": uri}), seconds
 
         champion = logged(evaluated(train("MobileNetV2", 1, folder, version, store))[0])[0]

@@ -53,7 +53,7 @@ def finished(stage: str, number: int) -> Callable[[Site], bool]:
 
 def promoting(site: Site) -> bool:
     """The new version is registered and has perhaps not yet the champion's alias."""
-    return len(site.tracker().versions(MODEL)) > 1
+    return len(site.tracker().registry.versions(MODEL)) > 1
 
 
 EPOCH = seen("checkpoints/*/checkpoint.npz")
@@ -92,7 +92,7 @@ def rows(names: str | None = None) -> list[dict[str, Any]]:
     try:
         site.up()
         _completed(site, FIRST)
-        assert site.tracker().alias(MODEL, Registry().champion) == "1"
+        assert site.tracker().registry.alias(MODEL, Registry().champion) == "1"
         truth = _undisturbed(site)
         return [_row(point, site, truth) for point in points]
     finally:
@@ -126,7 +126,7 @@ def disturb(point: Point, site: Site, truth: str) -> dict[str, Any]:
         if run["state_type"] != "COMPLETED":
             _completed(site, SECOND)
         seconds = time.monotonic() - killed
-    champion = site.tracker().alias(MODEL, Registry().champion) or ""
+    champion = site.tracker().registry.alias(MODEL, Registry().champion) or ""
     words = [
         f"{point.who[0] if len(point.who) == 1 else 'all'} killed: run {run['state_name']}",
         "same weights" if _weights(site, champion) == truth else "OTHER WEIGHTS",
@@ -153,12 +153,12 @@ def _arrive(point: Point, site: Site) -> str:
 def reset(site: Site) -> None:
     """The first champion stands, and nothing of the second run is known: no caches, no checkpoints, no version."""
     tracker = site.tracker()
-    tracker.set_alias(MODEL, Registry().champion, "1")
+    tracker.registry.set_alias(MODEL, Registry().champion, "1")
     for alias in (Registry().challenger, Registry().previous):
-        tracker.delete_alias(MODEL, alias)
-    for version in tracker.versions(MODEL):
+        tracker.registry.delete_alias(MODEL, alias)
+    for version in tracker.registry.versions(MODEL):
         if version.version != "1":
-            tracker.delete_version(MODEL, version.version)
+            tracker.registry.delete_version(MODEL, version.version)
     for folder in ("cache", "checkpoints", "logs"):
         shutil.rmtree(site.home / folder, ignore_errors=True)
 
@@ -168,7 +168,7 @@ def _undisturbed(site: Site) -> str:
     reset(site)
     _completed(site, SECOND)
     tracker = site.tracker()
-    version = tracker.alias(MODEL, Registry().champion)
+    version = tracker.registry.alias(MODEL, Registry().champion)
     assert version not in (None, "1"), "the second run is to win"
     return _weights(site, version or "")
 
@@ -187,7 +187,7 @@ def _closed(site: Site, run_id: str) -> None:
     """Wait until the run whose process is dead is closed on both servers; `pneumo up` has just run."""
     site.wait(run_id)
     deadline = time.monotonic() + 120
-    while site.tracker().unfinished({"prefect.flow_run_id": run_id}):
+    while site.tracker().runs.unfinished({"prefect.flow_run_id": run_id}):
         assert time.monotonic() < deadline, "MLflow's runs are still open two minutes later"
         time.sleep(1)
         site.up()

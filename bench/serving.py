@@ -149,8 +149,8 @@ def log_model(folder: Path) -> Path:
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "bench")
     tracker.client.create_experiment("bench", artifact_location=(folder / "files").as_uri())
     example = next((folder / "images").iterdir())
-    uri = tracker.log_bundle(tracker.start_run("bench"), bundle, "bench", example)
-    return tracker.download(uri, folder / "model")
+    uri = tracker.bundles.log(tracker.runs.start("bench"), bundle, "bench", example)
+    return tracker.files.download(uri, folder / "model")
 
 
 @contextmanager

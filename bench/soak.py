@@ -127,7 +127,7 @@ def _round(number: int, soak: Soak, site: Site, poller: Poller, folder: Path) ->
         killed=killed,
         reached=reached,
         states=states,
-        version=site.tracker().alias(MODEL, Registry().champion) or "",
+        version=site.tracker().registry.alias(MODEL, Registry().champion) or "",
         seconds=time.monotonic() - begun,
         disk=size_of(site.home),
         memory={who: (next((one.pid for one in site.members(who)), 0), site.memory(who)) for who in SERVERS},
@@ -139,7 +139,7 @@ def _round(number: int, soak: Soak, site: Site, poller: Poller, folder: Path) ->
 
 def _ask(number: int, site: Site, folder: Path) -> str:
     """The first run is asked for with its recipe; the others repeat the last success."""
-    if site.tracker().alias(MODEL, Registry().champion) is None:
+    if site.tracker().registry.alias(MODEL, Registry().champion) is None:
         return site.start("train", data=str(folder / "images"), **RECIPE)
     return site.start("retrain")
 

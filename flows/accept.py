@@ -31,7 +31,7 @@ def accept(
     """
     parameters = dict(locals())
     with operations.guard() as settings, parent_run(parameters, stage="accept") as run_id:
-        pages.link(tracker().run_url(run_id))
+        pages.link(tracker().runs.url(run_id))
         found = acceptance.accept(data, calibrate, prevalence, model, synthetic, settings, run_id)
     registered = f" Registered {found.uri}." if found.version else ""
     return Completed(message=f"{found.reason}{registered} {found.advice}".rstrip())

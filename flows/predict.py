@@ -29,6 +29,6 @@ def predict(
     parameters = {"places": len(paths), "model": model, "threshold": threshold, "synthetic": synthetic}
     with operations.guard() as settings, parent_run(parameters, stage="predict", private=True) as run_id:
         table = out or str(settings.home / "runs" / str(flow_run.id) / "predictions.csv")
-        pages.link(tracker().run_url(run_id))
+        pages.link(tracker().runs.url(run_id))
         done = serving.predict(paths, table, model, threshold, synthetic, settings, run_id)
     return Completed(message=f"{done.images} images, {done.positive} PNEUMONIA, {done.errors} unreadable: {done.out}")

@@ -57,7 +57,7 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
     recipe = dict(locals())
     with operations.guard() as settings, parent_run(recipe) as run_id:
         home = settings.home
-        pages.link(tracker().run_url(run_id))
+        pages.link(tracker().runs.url(run_id))
         inventory = data_tasks.ingest(data, home, settings.data)
         reference = promotion.reference(settings, inventory.synthetic, home)
         report = data_tasks.validate(inventory, home, settings.gate, reference)

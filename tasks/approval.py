@@ -42,7 +42,7 @@ def asking(settings: Settings, requester: str | None = None) -> Approve:
             return ApprovalAnswer(
                 approved=False, said="not asked for: promotion.two_people needs to know who asked for the run"
             )
-        form = Approval.with_initial_data(description=evidence(rows, evaluation, tracker().run_url(evaluation.run_id)))
+        form = Approval.with_initial_data(description=evidence(rows, evaluation, tracker().runs.url(evaluation.run_id)))
         get_run_logger().info("waiting %g h for a person's approval: %s", hours, flow_run.ui_url)
         try:
             answer = pause_flow_run(wait_for_input=form, timeout=int(hours * 3600), poll_interval=LOOK_SECONDS)

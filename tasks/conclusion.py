@@ -33,7 +33,7 @@ def summarize(
     ranked = rank(evaluations)
     failed = (CandidateRow(name=name, reason=reason) for name, reason in failures.items())
     rows = (*(_row(evaluation) for evaluation in ranked), *failed)
-    log = tracker()
+    tracking = tracker()
     result = Summary(
         flow_run_id=flow_run.id or "",
         source=version.source,
@@ -45,13 +45,13 @@ def summarize(
         shift=tuple(sentence for audit in audits or () for sentence in sentences(audit)),
         decision=_outcome(decision),
         prefect_url=flow_run.ui_url or "",
-        mlflow_url=log.run_url(run_id),
+        mlflow_url=tracking.runs.url(run_id),
     )
     summary.write(result, home)
-    log.log_text(run_id, json.dumps([row.model_dump(mode="json") for row in rows], indent=2), "leaderboard.json")
+    tracking.log.text(run_id, json.dumps([row.model_dump(mode="json") for row in rows], indent=2), "leaderboard.json")
     best = next(row for row in ranked if row.name == decision.name)
-    log.log_metrics(run_id, {"validation_auc": best.validation_auc, "test_auc": best.test_auc.value})
-    log.set_tags(run_id, {"mlflow.note.content": _note(result), "decision": _verdict(result)})
+    tracking.log.metrics(run_id, {"validation_auc": best.validation_auc, "test_auc": best.test_auc.value})
+    tracking.runs.set_tags(run_id, {"mlflow.note.content": _note(result), "decision": _verdict(result)})
     pages.leaderboard(rows)
     pages.links(result.mlflow_url)
     return result

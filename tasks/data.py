@@ -38,9 +38,9 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
 @task(name="gate", task_run_name="gate", cache_policy=NO_CACHE)
 def require(report: GateReport, run_id: str) -> None:
     """Show the gate's rows in Prefect and MLflow, then stop the run if one of severity error failed."""
-    tracker().log_artifacts(run_id, report.docs, "data_docs")
-    tracker().log_artifact(run_id, report.quarantine, "data")
-    pages.gate_table(report, tracker().run_url(run_id))
+    tracker().log.artifacts(run_id, report.docs, "data_docs")
+    tracker().log.artifact(run_id, report.quarantine, "data")
+    pages.gate_table(report, tracker().runs.url(run_id))
     for row in report.rows:
         if not row.passed:
             get_run_logger().warning("%s: expected %s, found %s", row.name, row.expected, row.observed)
@@ -69,10 +69,10 @@ def explore(version: DatasetVersion, report: GateReport, home: Path) -> Path:
 def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
     """Log the data set, its manifest and its report to the run, and show its counts in Prefect."""
     name_run(run_id, version.source, version.digest)
-    tracker().log_dataset(run_id, version)
-    tracker().log_artifact(run_id, version.manifest, "data")
-    tracker().log_artifact(run_id, report, "exploration")
-    pages.data_summary(version, tracker().run_url(run_id))
+    tracker().log.dataset(run_id, version)
+    tracker().log.artifact(run_id, version.manifest, "data")
+    tracker().log.artifact(run_id, report, "exploration")
+    pages.data_summary(version, tracker().runs.url(run_id))
 
 
 @task(name="push", task_run_name="push", cache_policy=NO_CACHE)

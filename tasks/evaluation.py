@@ -37,16 +37,16 @@ def evaluate(
 ) -> Evaluation:
     """Measure a candidate, log figures and model to its MLflow run, and close that run."""
     result = evaluation.evaluate(candidate, version, store, settings, home)
-    log, run_id = tracker(), candidate.run_id
-    log.log_dataset(run_id, version)
-    log.log_metrics(run_id, result.metrics)
-    log.log_artifacts(run_id, result.bundle.with_name("figures"), "figures")
-    log.log_artifact(run_id, result.predictions, "predictions")
-    model_uri = log.log_bundle(run_id, result.bundle, candidate.name, _example(version, store))
+    tracking, run_id = tracker(), candidate.run_id
+    tracking.log.dataset(run_id, version)
+    tracking.log.metrics(run_id, result.metrics)
+    tracking.log.artifacts(run_id, result.bundle.with_name("figures"), "figures")
+    tracking.log.artifact(run_id, result.predictions, "predictions")
+    model_uri = tracking.bundles.log(run_id, result.bundle, candidate.name, _example(version, store))
     for number, warning in enumerate(result.warnings, start=1):
-        log.set_tags(run_id, {f"warning.{number}": warning})
+        tracking.runs.set_tags(run_id, {f"warning.{number}": warning})
         get_run_logger().warning("%s: %s", candidate.name, warning)
-    log.finish(run_id)
+    tracking.runs.finish(run_id)
     auc = result.test_auc
     get_run_logger().info("%s: ROC AUC %s on test", candidate.name, format(auc, ".4f"))
     return result.model_copy(update={"model_uri": model_uri, "run_id": run_id})
@@ -78,11 +78,11 @@ def _of_set() -> str:
 def score_external(best: Evaluation, inventory: Inventory, home: Path) -> External:
     """Score a set from elsewhere with the candidate that is decided on; reported, never chosen by."""
     found = validation.evaluate_external(best, inventory, home)
-    log, place = tracker(), f"external/{found.name}"
+    tracking, place = tracker(), f"external/{found.name}"
     numbers = {**found.metrics, "unlike": found.unlike, "unreadable": float(found.errors)}
-    log.log_metrics(best.run_id, {f"{place}/{name}": value for name, value in numbers.items()})
-    log.log_artifacts(best.run_id, found.folder, place)
-    log.set_tags(best.run_id, {place: found.verdict})
+    tracking.log.metrics(best.run_id, {f"{place}/{name}": value for name, value in numbers.items()})
+    tracking.log.artifacts(best.run_id, found.folder, place)
+    tracking.runs.set_tags(best.run_id, {place: found.verdict})
     pages.external_set(found)
     return found
 
@@ -102,12 +102,12 @@ def audit_shift(
     except WeightsError as error:  # of a cluster, whose machines have them
         get_run_logger().warning("%s The audit looks at intensities instead.", error)
         found = shift_audit.audit_run(spec.model_copy(update={"weights": "none"}), version, store, elsewhere, home)
-    log = tracker()
+    tracking = tracker()
     for audit in found:
         place = "shift_audit" if audit.name == shift_audit.TEST else f"shift_audit/{audit.name}"
-        log.log_metrics(run_id, {f"{place}/{name}": value for name, value in numbers(audit).items()})
+        tracking.log.metrics(run_id, {f"{place}/{name}": value for name, value in numbers(audit).items()})
         get_run_logger().info(" ".join(sentences(audit)))
-    log.log_text(run_id, json.dumps([audit.model_dump() for audit in found], indent=1), "shift_audit.json")
+    tracking.log.text(run_id, json.dumps([audit.model_dump() for audit in found], indent=1), "shift_audit.json")
     pages.shift_table(found)
     return list(found)
 

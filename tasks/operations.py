@@ -134,7 +134,7 @@ def note_cause(
     version: DatasetVersion, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings, run_id: str
 ) -> None:
     """Leave with the MLflow run what the next retraining asks for; before the training, so that a failure counts."""
-    tracker().set_tags(run_id, retraining.tags(version.digest, inventory.key, recipe, settings))
+    tracker().runs.set_tags(run_id, retraining.tags(version.digest, inventory.key, recipe, settings))
 
 
 def conclude(result: Summary, settings: Settings) -> None:

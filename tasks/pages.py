@@ -174,7 +174,7 @@ def decision_table(decision: Decision, tracker: Tracker, audits: Sequence[ShiftA
 
 def model_card(decision: Decision, tracker: Tracker) -> None:
     """What the version that was decided on is for and not for, as in the registry."""
-    found = tracker.version(decision.registered_model, decision.version)
+    found = tracker.registry.version(decision.registered_model, decision.version)
     if found:
         head = f"# [{found.name} version {found.version}]({_version(decision, tracker)}): {decision.name}\n\n"
         words = f"What {found.name} version {found.version} is for, and not for."
@@ -208,7 +208,7 @@ def _interval(item: Interval | None) -> str:
 
 
 def _version(decision: Decision, tracker: Tracker) -> str:
-    return tracker.version_url(decision.registered_model, decision.version)
+    return tracker.registry.version_url(decision.registered_model, decision.version)
 
 
 def _plain(row: CandidateRow) -> dict[str, object]:

@@ -29,14 +29,14 @@ def search(
             store = decode_all(version, home, proposed.size, fit)
             score = candidates.train(proposed, version, store, run_id, home, follow).selection_score
         except optuna.TrialPruned:
-            tracker().finish(run_id, "KILLED", "pruned: worse than the others, or out of time")
+            tracker().runs.finish(run_id, "KILLED", "pruned: worse than the others, or out of time")
             raise
         except PneumoError as error:
-            tracker().finish(run_id, "FAILED", str(error))
+            tracker().runs.finish(run_id, "FAILED", str(error))
             raise
         assert score is not None  # noqa: S101 - a backbone sees images
-        tracker().log_metrics(run_id, {"selection_score": score})
-        tracker().finish(run_id)
+        tracker().log.metrics(run_id, {"selection_score": score})
+        tracker().runs.finish(run_id)
         return score
 
     return searching.search_once(spec, minutes, version, fit, home, trial)
@@ -47,7 +47,7 @@ def _both(watch: OnProgress, run_id: str) -> OnProgress:
 
     def follow(event: Progress) -> None:
         if event.metrics:
-            tracker().log_metrics(run_id, event.metrics, step=event.epoch)
+            tracker().log.metrics(run_id, event.metrics, step=event.epoch)
         watch(event)
 
     return follow

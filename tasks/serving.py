@@ -25,17 +25,17 @@ def predict(
     run_id: str,
 ) -> Scored:
     """Score images with a registered version, with a bar in Prefect; MLflow is told no path: it may name a patient."""
-    log = tracker()
-    version = chosen(log, settings, model, synthetic)
-    log.set_tags(run_id, {"model": version.uri, "model.name": version.name, "model.version": version.version})
+    tracking = tracker()
+    version = chosen(tracking, settings, model, synthetic)
+    tracking.runs.set_tags(run_id, {"model": version.uri, "model.name": version.name, "model.version": version.version})
     bar = create_progress_artifact(progress=0.0, key="predict", description=version.uri)
     assert isinstance(bar, UUID)  # noqa: S101 - in a synchronous task the call is synchronous
 
     def follow(done: int, total: int) -> None:
         update_progress_artifact(bar, progress=100 * done / total, description=f"{version.uri}: {done} of {total}")
 
-    done = scoring.predict(log, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow)
+    done = scoring.predict(tracking, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow)
     counts = done.model_dump(include={"images", "errors", "positive", "unlike", "resumed"})
-    log.log_metrics(run_id, {name: float(value) for name, value in counts.items()})
-    log.log_text(run_id, nameless(done.table), "predictions.csv")
+    tracking.log.metrics(run_id, {name: float(value) for name, value in counts.items()})
+    tracking.log.text(run_id, nameless(done.table), "predictions.csv")
     return done

@@ -79,10 +79,10 @@ def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -
     seen: list[int] = []
     follow = follower(run_id, name, seen)
     try:
-        with tracker().watched(run_id):
+        with tracker().runs.watched(run_id):
             candidate = _once_more(work, follow)
     except PneumoError as error:
-        tracker().finish(run_id, "FAILED", str(error))
+        tracker().runs.finish(run_id, "FAILED", str(error))
         raise
     words = "%s: ROC AUC %.4f on validation, %.1f min"
     get_run_logger().info(words, name, candidate.validation_auc, candidate.minutes)
@@ -92,7 +92,11 @@ def _recorded(run_id: str, name: str, work: Callable[[OnProgress], Candidate]) -
 
 
 def _once_more(work: Callable[[OnProgress], Candidate], follow: OnProgress) -> Candidate:
-    """A training whose process was killed is tried again, from its checkpoint; twice is no accident."""
+    """Try a training again, from its checkpoint, if its process was killed; a second time is no accident.
+
+    Not by Prefect's `retries`: the second try goes on in the same MLflow run and progress bar, which a retried task
+    would have closed.
+    """
     try:
         return work(follow)
     except TrainingKilledError as error:
@@ -109,7 +113,7 @@ def follower(run_id: str, name: str, seen: list[int]) -> OnProgress:
     def follow(event: Progress) -> None:
         if event.metrics:
             seen.append(event.epoch)
-            tracker().log_metrics(run_id, event.metrics, step=event.epoch)
+            tracker().log.metrics(run_id, event.metrics, step=event.epoch)
         bar(event)
 
     return follow

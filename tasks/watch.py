@@ -35,16 +35,16 @@ def examine(inventory: Inventory, settings: Settings) -> Drift | None:
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE)
 def record(found: Drift, source: str, settings: Settings) -> list[str]:
     """Add a point to the source's series in MLflow, and ask for a retraining if there is reason; returns the words."""
-    log, run_id = tracker(), _series(source)
-    log.log_metrics(run_id, _figures(found), step=len(log.series(run_id, "images")))
-    series = {name: log.series(run_id, name) for name in found.figures}
+    tracking, run_id = tracker(), _series(source)
+    tracking.log.metrics(run_id, _figures(found), step=len(tracking.runs.series(run_id, "images")))
+    series = {name: tracking.runs.series(run_id, name) for name in found.figures}
     if series:
-        log.log_figure(run_id, drift.plot(series, settings.watch.drift), "drift.png")
-    before = LastRequest.model_validate_json(log.tags(run_id).get("announced", "{}"))
+        tracking.log.figure(run_id, drift.plot(series, settings.watch.drift), "drift.png")
+    before = LastRequest.model_validate_json(tracking.runs.tags(run_id).get("announced", "{}"))
     words, after = drift.reasons(found, before, settings.watch)
     if words:
-        _announce(source, [*words, *origin(found)], drift.is_news(before, after), log.run_url(run_id), settings)
-        log.set_tags(run_id, {"announced": after.model_dump_json()})
+        _announce(source, [*words, *origin(found)], drift.is_news(before, after), tracking.runs.url(run_id), settings)
+        tracking.runs.set_tags(run_id, {"announced": after.model_dump_json()})
     return words
 
 
@@ -62,11 +62,11 @@ def _figures(found: Drift) -> dict[str, float]:
 def _series(source: str) -> str:
     """The MLflow run that holds a source's series; it is finished, and grows all the same."""
     tags = {"stage": STAGE, "data.source": source}
-    found = [run for run in tracker().newest({"stage": STAGE}, limit=100) if run.tags.get("data.source") == source]
+    found = [run for run in tracker().runs.newest({"stage": STAGE}, limit=100) if run.tags.get("data.source") == source]
     if found:
         return found[0].run_id
-    run_id = tracker().start_run(f"watch {Path(source).name or source}", tags=tags)
-    tracker().finish(run_id)
+    run_id = tracker().runs.start(f"watch {Path(source).name or source}", tags=tags)
+    tracker().runs.finish(run_id)
     return run_id
 
 

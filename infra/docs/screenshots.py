@@ -47,17 +47,17 @@ def places(settings: Settings) -> dict[str, tuple[str, str]]:
     api = PrefectApi(address(settings))
     prefect = api.url.removesuffix("/api")
     tracker = Tracker(settings.tracking_uri, settings.tracking.experiment)
-    parent = tracker.newest({"stage": "pipeline"})[0]
+    parent = tracker.runs.newest({"stage": "pipeline"})[0]
     run = f"{prefect}/runs/flow-run/{parent.tags['prefect.flow_run_id']}"
     name = settings.model_name(parent.tags["synthetic"] == "true")
-    champion = tracker.resolve(f"models:/{name}@champion")
+    champion = tracker.registry.resolve(f"models:/{name}@champion")
     deployment: dict[str, Any] = api.deployment("pneumonia/train") or {}
     return {
         "prefect-run": (run, parent.name),
         "prefect-form": (f"{prefect}/deployments/deployment/{deployment['id']}/run", "Pixels a side"),
-        "mlflow-run": (tracker.run_url(parent.run_id), "validation_auc"),
-        "mlflow-figures": (artifact(tracker.run_url(champion.run_id), "figures/roc.png"), "roc.png"),
-        "mlflow-model": (tracker.version_url(name, champion.version), "Not a medical device"),
+        "mlflow-run": (tracker.runs.url(parent.run_id), "validation_auc"),
+        "mlflow-figures": (artifact(tracker.runs.url(champion.run_id), "figures/roc.png"), "roc.png"),
+        "mlflow-model": (tracker.registry.version_url(name, champion.version), "Not a medical device"),
     }
 
 

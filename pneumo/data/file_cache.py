@@ -1,4 +1,4 @@
-"""Measurements of files by path, size and time of change, so that an unchanged file is not read again."""
+"""Measurements of files, kept by path, size and time of change: an unchanged file is not read again."""
 
 import json
 import os
@@ -21,7 +21,7 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path) -> "Stamp":
-        """The stamp of a file now; size -1 when the file is not to be had."""
+        """The stamp of a file now; size -1 where the file is missing or cannot be reached."""
         try:
             status = os.stat(path)
         except OSError:
@@ -30,7 +30,7 @@ class Stamp:
 
 
 class FileCache:
-    """Measurements in a SQLite file; a row counts only with the same stamp and the same code."""
+    """Measurements in a SQLite file; a row is used only if the file's stamp and the code are the same as then."""
 
     def __init__(self, path: Path, code: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ class FileCache:
         return found
 
     def put(self, rows: Mapping[Stamp, Row]) -> None:
-        """Remember measurements, all of them or none; one with an error is not kept, for the next try may go well."""
+        """Keep measurements, all of them or none; one with an error is left out, since the next try may succeed."""
         good = [(stamp, row) for stamp, row in rows.items() if not row.get("error")]
         values = [(stamp.path, stamp.size, stamp.mtime_ns, self._code, json.dumps(row)) for stamp, row in good]
         with closing(self._open()) as connection, connection:

@@ -1,4 +1,4 @@
-"""Writing files: complete or absent, and a clear error where the disk refuses."""
+"""Write files complete or not at all, with a clear error where the disk refuses."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file next to its place and rename it there."""
+    """Write a file under a temporary name and rename it, so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.part")
     scratch.write_bytes(data)
@@ -22,9 +22,9 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def tells_disk_errors(stage: Callable[P, Result]) -> Callable[P, Result]:
-    """A stage whose failures to write (disk full, no rights, not a folder) are DataErrors.
+    """Turn a stage's failures to write (disk full, no rights, not a folder) into DataErrors.
 
-    Failures to read the user's files are DataErrors already where they are read.
+    Failures to read the user's files become DataErrors where they are read.
     """
 
     @functools.wraps(stage)

@@ -1,4 +1,4 @@
-"""What image files are like: content hash, header, intensity statistics, perceptual hash."""
+"""What is measured of an image file: content hash, header, intensity statistics, perceptual hash."""
 
 import hashlib
 from pathlib import Path
@@ -12,26 +12,26 @@ from pneumo.data.sources import dicom
 from pneumo.data.store import decode
 from pneumo.errors import DataError
 
-SIZE = 224  # what exploration and near-duplicates see; its rows are kept, and a run at this size decodes nothing more
+SIZE = 224  # pixels a side for exploration and near duplicates; a training at this size uses the same decoded images
 BINS = 32
-SMALL = 4  # pixels a side that are averaged into one of the small picture, 56 x 56
-HASH = 16  # the lowest frequencies each way that make the perceptual hash
+SMALL = 4  # pixels a side that become one pixel of the small picture, 56 x 56, by their mean
+HASH = 16  # frequencies in each direction, lowest first, of the perceptual hash
 Row = dict[str, Any]
 Small = NDArray[np.float32]
 Column = NDArray[np.float64]
 
 
 def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8] | None]:
-    """Read one file: its manifest columns without statistics, and its pixels uint8 (224, 224) or None where unreadable.
+    """Read one file: its manifest columns but the statistics, and its pixels, uint8 (224, 224), or None if unreadable.
 
-    `secret` is the key that patients of DICOM files are hashed with. The column `error` says why a file is
-    unreadable; nothing is raised for it.
+    `secret` is the key of the hashes that replace the patients of DICOM files. An unreadable file raises nothing: its
+    column `error` says why.
     """
     row: Row = {"sha256": "", "bytes": 0, "error": None}
     try:
         data = decode.read_bytes(path, name)
         row |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-        if dicom.is_dicom(data):  # before the pixels, so that an unreadable file called after its patient is told, too
+        if dicom.is_dicom(data):  # before the pixels: a file named after its patient may be unreadable
             row["patient"], row["named"] = dicom.identify(data, name, secret)
         picture = decode.open_picture(data, name)
         row |= {"width": picture.width, "height": picture.height, "mode": picture.mode}
@@ -43,11 +43,11 @@ def measure(path: Path, name: str, secret: bytes) -> tuple[Row, NDArray[np.uint8
 def statistics(pixels: NDArray[np.uint8]) -> list[Row]:
     """Intensity statistics of gray pictures, uint8 (images, 224, 224); shares are 0 to 1, intensities 0 to 255.
 
-    `border` is the mean of the outer fourteenth, `symmetry` the correlation of the picture with its mirror image at
-    28 x 28, `marker` the share of pixels that stand out brightly from their surroundings outside the chest's middle,
-    `pixels` a hash of the decoded picture, `phash` a 256-bit perceptual hash.
+    `border` is the mean of a frame as wide as a fourteenth of the picture, `symmetry` the correlation of the picture
+    with its mirror image at 28 x 28, `marker` the share of pixels outside the middle that are much brighter than their
+    surroundings, `pixels` a hash of the decoded picture, `phash` a 256-bit perceptual hash.
 
-    They are taken of many pictures at once: one by one they would cost as much as decoding.
+    Many pictures are measured in one call, because one by one would take as long as decoding them.
     """
     images = [Image.fromarray(one) for one in pixels]
     shares = np.array([image.histogram() for image in images]) / pixels[0].size
@@ -90,7 +90,7 @@ def _symmetry(small: Small) -> Column:
 
 
 def _marker(small: Small, pixels: NDArray[np.uint8]) -> Column:
-    """Letters and arrows are near white, small, and sit in the outer parts of the picture."""
+    """Share of pixels of letters and arrows, which are small, nearly white, and in the outer parts, (n,)."""
     from scipy.ndimage import uniform_filter
 
     around = uniform_filter(small, (0, 7, 7), mode="nearest")
@@ -104,7 +104,7 @@ def _marker(small: Small, pixels: NDArray[np.uint8]) -> Column:
 
 
 def _perceptual(small: Small) -> list[str]:
-    """Which low frequencies are above their median (the pHash of Zauner 2010), as hex."""
+    """256-bit hashes as hex: which low frequencies are above their median (pHash, Zauner 2010)."""
     from scipy.fft import dctn
 
     low = dctn(small, axes=(1, 2))[:, :HASH, :HASH].reshape(len(small), -1)

@@ -1,4 +1,4 @@
-"""The manifest: one row per image, from a listing of files."""
+"""The manifest: one row for each image, from a listing of files."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -34,14 +34,17 @@ CODE = (
 def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = None) -> pd.DataFrame:
     """Manifest of a listing, rows sorted by path; only new and changed files are read.
 
-    `patient_pattern` as in `settings.Data`; `patient_known` is False where a picture counts as a patient of its own.
-    Patients of label files and of the pattern become pseudonyms; those of a version are so already and stay.
+    `patient_pattern` as in `sections.Data`; `patient_known` is False where an image counts as a patient of its own.
+    Patients from label files and from the pattern become pseudonyms; those of a dataset version are pseudonyms already.
 
-    Pixels of the files that are read are kept on the shelf for `image_store.decode_all`. Where a copy is
-    in the place of an original, `sha256` is that of the original.
+    Pixels of the files that are read are kept for `image_store.decode_all`. Where a de-identified copy replaces an
+    original, `sha256` is that of the original.
+
+    Raises:
+        DataError: DICOM files are named after their patients.
     """
     secret = patient_secret(home)
-    # A row says whether its path below the root names somebody, so that it is another one below another root.
+    # A row says whether its path below the root names a patient, so a row is valid for one root only.
     code = code_version(*CODE) + sha256(secret + bytes(listing.root)).hexdigest()[:8]
     cache = FileCache(home / "cache" / "files.sqlite", code)
     stamps = {entry.path: Stamp.of(listing.root / entry.path) for entry in listing.entries}
@@ -73,14 +76,14 @@ def build_manifest(listing: Listing, home: Path, patient_pattern: str | None = N
 def _refuse_names(root: Path, rows: list[Row]) -> None:
     if named := sum(bool(row.get("named")) for row in rows):
         raise DataError(
-            f"Expected paths that identify nobody, but {named} DICOM files in {root} are called after their patient:"
+            f"Expected paths that identify nobody, but {named} DICOM files in {root} are named after their patient:"
             " rename files and folders, since paths go into manifests and logs; if these are pseudonyms, set"
             " PatientIdentityRemoved to YES in the files."
         )
 
 
 def measure_all(entries: Sequence[Entry], root: Path, secret: bytes) -> list[Measured]:
-    """A row and the pixels of each entry; see `measure` and `statistics`."""
+    """The row and the pixels of each entry; see `measure` and `statistics`."""
     measured = [measure(root / entry.path, entry.path, secret) for entry in entries]
     readable = [(row, pixels) for row, pixels in measured if pixels is not None]
     if readable:
@@ -90,9 +93,9 @@ def measure_all(entries: Sequence[Entry], root: Path, secret: bytes) -> list[Mea
 
 
 def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None, secret: bytes | None) -> Row:
-    """One manifest row; the patient is told by the listing, else the pattern, the DICOM header, or the file's name.
+    """One manifest row; the patient is taken from the listing, else the pattern, the DICOM header, or the file's name.
 
-    What the first two tell may identify somebody: with `secret` a pseudonym takes its place.
+    The first two may identify a person: where `secret` is given, a pseudonym replaces what they say.
     """
     told = entry.patient or patient_by(patient_pattern, entry.path)
     hidden = pseudonym("patient", told, secret) if told and secret else told
@@ -108,7 +111,7 @@ def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None, secre
 
 
 def as_frame(rows: list[Row]) -> pd.DataFrame:
-    """Manifest table with every column present; width and height are 0 where a file is unreadable."""
+    """The manifest as a table with all `COLUMNS`; width and height are 0 where a file is unreadable."""
     frame = pd.DataFrame(rows, columns=COLUMNS).astype({"mode": "object", "error": "object"})
     frame = frame.fillna({"width": 0, "height": 0, "mode": ""})
     return frame.astype({"width": "int64", "height": "int64", "bytes": "int64", "mode": "str"})

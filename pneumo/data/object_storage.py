@@ -1,4 +1,4 @@
-"""The only door to S3: list, get and put objects of any S3 server, retried, with errors that say what to do."""
+"""The only door to S3: list, get and put objects on any S3 server, with retries, and errors that say what to do."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0  # seconds
 TRANSIENT = ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError", "ConnectionClosedError")
 UNREACHABLE = (*TRANSIENT, "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
 OUTAGE = ("429", "500", "502", "503", "504")
-OUTAGE_SECONDS = 300.0  # how long a place that has answered is waited for
+OUTAGE_SECONDS = 300.0  # how long to wait for a bucket that has answered before
 LONGEST_PAUSE = 16.0
 ADVICE = {
     "403": "check the credentials and their rights",
@@ -24,7 +24,7 @@ ADVICE = {
     "412": "it changed while it was read, run again",
 }
 Value = TypeVar("Value")
-_answered: set[tuple[str, str]] = set()  # buckets at endpoints, in this process
+_answered: set[tuple[str, str]] = set()  # (endpoint, bucket) pairs that have answered this process
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Item:
 
 
 class Bucket:
-    """A bucket with a prefix; credentials come from the environment as boto3 reads them."""
+    """A bucket and a prefix in it; boto3 takes the credentials from the environment."""
 
     def __init__(self, url: str, endpoint: str | None, attempts: int = 0, timeout: float = 0) -> None:
         import boto3
@@ -54,18 +54,18 @@ class Bucket:
             read_timeout=timeout or READ_TIMEOUT,
             retries={"mode": "standard", "max_attempts": self._attempts},
             max_pool_connections=CONNECTIONS,
-            request_checksum_calculation="when_required",  # other servers than AWS refuse the newer checksums
+            request_checksum_calculation="when_required",  # servers other than AWS's refuse the newer checksums
             response_checksum_validation="when_required",
         )
         self._client = boto3.client("s3", endpoint_url=endpoint, config=config)
-        self.endpoint = self._client.meta.endpoint_url  # given, of the environment, or AWS's own
+        self.endpoint = self._client.meta.endpoint_url  # the given one, that of the environment, or AWS's own
 
     def key(self, *parts: str) -> str:
-        """A key below the prefix."""
+        """The full key of parts below the prefix."""
         return self.prefix + self.below("/".join(parts))
 
     def below(self, name: str) -> str:
-        """A name as it continues the prefix."""
+        """A name as it is appended to the prefix, with a slash before it where one is needed."""
         return name if not self.prefix or self.prefix.endswith("/") else f"/{name}"
 
     def has(self, key: str) -> bool:
@@ -74,7 +74,7 @@ class Bucket:
         return any(item["Key"] == key for item in found.get("Contents", ()))
 
     def delete(self, key: str) -> None:
-        """Remove an object; nothing happens where there is none."""
+        """Delete an object; no error if there is none."""
         self._call(key, lambda: self._client.delete_object(Bucket=self.name, Key=key))
 
     def list(self, below: str = "") -> Iterator[Item]:
@@ -85,13 +85,13 @@ class Bucket:
                 yield Item(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
     def at_or_below(self) -> Iterator[Item]:
-        """The prefix's own object and those below it as a folder: of s3://bucket/ward1 not ward10/, nor ward1-old/."""
+        """The object of this very key, and those below it as a folder: for ward1 neither ward10/ nor ward1-old/."""
         return (item for item in self.list() if item.key == self.prefix or item.key.startswith(self.key()))
 
     def get(self, key: str, etag: str | None = None) -> bytes:
-        """Content of an object; with `etag` only if it is still that one.
+        """Content of an object; if `etag` is given, only if the object still has it.
 
-        A content hash in the ETag (an MD5, for objects put in one part) is verified.
+        Where the ETag is a hash of the content (the MD5 of an object that was put in one part), it is verified.
         """
         condition = {"IfMatch": etag} if etag else {}
         arguments = {"Bucket": self.name, "Key": key, **condition}
@@ -104,7 +104,7 @@ class Bucket:
         self._call(key, lambda: self._client.put_object(Bucket=self.name, Key=key, Body=data, ContentMD5=digest))
 
     def make(self) -> None:
-        """Make the bucket; nothing happens where it is ours already."""
+        """Make the bucket; no error if it is ours already."""
         owned = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
         def create() -> None:
@@ -117,9 +117,9 @@ class Bucket:
         self._call("", create)
 
     def _call(self, key: str, action: Callable[[], Value]) -> Value:
-        """Run a request; boto3 retries requests, but neither a body that breaks off nor through a long outage.
+        """Run a request, and again when it breaks off; a bucket that has answered before is waited for in an outage.
 
-        A place that has answered once is waited for when it goes away; a wrong address is told at once.
+        boto3 itself retries neither a body that breaks off nor through a long outage. A wrong address fails at once.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 

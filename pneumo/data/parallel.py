@@ -1,4 +1,4 @@
-"""Work on many files with all cores, in blocks that are kept as they come."""
+"""Work on many files with all cores, block by block, so that a killed run loses one block at most."""
 
 import os
 from collections import deque
@@ -6,26 +6,26 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-BLOCK = 512  # images per block: what a killed run loses at most, twice that is the memory that decoding holds
-BATCH = 16  # images per task: NumPy measures several at once faster than one by one
+BLOCK = 512  # images in a block: a killed run loses one block, and decoding holds two in memory
+BATCH = 16  # images in a task: NumPy measures several together faster than one by one
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def workers() -> int:
-    """Threads for reading and decoding; Pillow, NumPy and hashlib release the interpreter lock."""
+    """Number of threads for reading and decoding: Pillow, NumPy and hashlib release the interpreter lock."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_blocks(
     work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], block: int
 ) -> Iterator[tuple[Sequence[Item], list[Result]]]:
-    """Items and their results, block by block in order; the next block is under way while the caller keeps this one.
+    """Items and their results, block by block, in order; while the caller saves one block, the next is computed.
 
     Args:
-        work: results of a few items, one each.
+        work: gives the results of a few items, one for each.
         items: all of them.
-        block: how many to hand over at a time.
+        block: number of items in a block.
     """
     waiting: deque[tuple[Sequence[Item], list[Future[list[Result]]]]] = deque()
     pool = ThreadPoolExecutor(workers())

@@ -1,4 +1,4 @@
-"""All that is done with data before a training: brought in, checked, cut, described, stored."""
+"""Everything that is done with data before a training: ingest, validate, split, describe, push."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from pneumo.sections import Data, Gate
 
 
 class Prepared(Record):
-    """`version` and `report` (a page) are None where the gate stopped the data; `sent` images, None without storage."""
+    """`version` and `report` (a page) are None where the gate stopped the data; `sent` is None without a storage."""
 
     inventory: Inventory
     gate: GateReport
@@ -29,17 +29,17 @@ def prepare(
     limits: Gate,
     reference: Callable[[Inventory], Path | None] = lambda _: None,
 ) -> Prepared:
-    """Make a dataset version of a source, with its gate report and its page; push it where a storage is set.
+    """Make a dataset version of a source, with its gate report and its page; push it if a storage is set.
 
     Args:
-        source: see `sources.ingest`.
+        source: as for `schemes.ingest`.
         home: state folder.
         data: storage, endpoint, columns of label files.
         limits: of the gate.
-        reference: gives the manifest that drift is measured against, or None.
+        reference: gives the manifest against which drift is measured, or None.
 
     Raises:
-        DataError: nothing usable there; a failed expectation is in `gate`, see `gate.require`.
+        DataError: the source holds nothing usable. A failed expectation raises nothing: see `gate.require`.
     """
     inventory = schemes.ingest(source, home, data)
     report = gate.validate(inventory, home, limits, reference(inventory))

@@ -1,4 +1,4 @@
-"""Which split a patient belongs to: by a hash of the patient, so that growing the data set moves nobody."""
+"""Which split a patient belongs to, by a hash of the patient: a data set that grows moves nobody to another split."""
 
 import hashlib
 
@@ -13,11 +13,12 @@ TEST_SHARE = 0.15  # only where the source has no test folder of its own
 
 
 def assign_splits(manifest: pd.DataFrame) -> pd.Series:
-    """Split of every row: train, validation or test; a patient stays together.
+    """Split of every row, train, validation or test; all images of a patient go to one split.
 
-    So do patients who share a picture, or almost the same one. The source's own test rows stay test; the rest is cut by
-    patient, in every stratum of label and subtype. Where the source has no test rows the cut makes all three. Shares
-    hold on average (it is a hash), and a stratum whose share came out empty gives its next patient in line.
+    Patients who share a picture, or almost the same one, stay together, too. The source's own test rows stay test; the
+    others are split by patient within each stratum of label and subtype. Without test rows of the source, test is split
+    off as well. Shares hold on average, because a hash decides; if a stratum gives a split no patient, the patient next
+    in line goes there.
 
     Raises:
         DataError: a patient or picture is in the source's test set and outside of it, or a class has too few patients.
@@ -43,12 +44,14 @@ def assign_splits(manifest: pd.DataFrame) -> pd.Series:
 
 
 def position_of(name: str) -> float:
-    """Place of a patient in [0, 1), the same on every machine."""
+    """Position of a patient in [0, 1) by a hash, the same on every machine."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
 
 def groups(manifest: pd.DataFrame) -> pd.Series:
-    """Patients linked by an identical or almost identical picture are one group, named after its first by position.
+    """Group of each row: patients who share an identical or almost identical picture are one group.
+
+    A group has the name of its first patient by position.
 
     Args:
         manifest: readable rows with patient, pixels and phash.
@@ -71,6 +74,6 @@ def _require_apart(group: pd.Series, own_test: pd.Series) -> None:
 
 
 def _keep_groups_whole(split: pd.Series, group: pd.Series) -> pd.Series:
-    """A group that spans strata and was pulled into a held-out split by one of them goes there whole."""
+    """Move a group that spans strata as a whole to the held-out split to which one of its strata was assigned."""
     order = {"train": 0, "validation": 1, "test": 2}
     return split.map(order).groupby(group).transform("max").map({rank: name for name, rank in order.items()})

@@ -67,7 +67,7 @@ def model_run(tracker: Tracker, settings: Settings, source: str | None) -> Repea
 
 def last_success(tracker: Tracker, source: str | None) -> RepeatableRun | None:
     """The newest successful run of a source; without one the newest on real images, then on drawn ones."""
-    runs = [run for run in tracker.newest({"stage": "pipeline"}, limit=RECENT) if PARTS.keys() <= run.tags.keys()]
+    runs = [run for run in tracker.runs.newest({"stage": "pipeline"}, limit=RECENT) if PARTS.keys() <= run.tags.keys()]
     if source:
         runs = [run for run in runs if run.tags.get(SOURCE) == source]
     runs.sort(key=lambda run: run.tags.get("synthetic") == "true")  # stable: newest first within each
@@ -76,9 +76,9 @@ def last_success(tracker: Tracker, source: str | None) -> RepeatableRun | None:
 
 def _champion_run(tracker: Tracker, settings: Settings, synthetic: bool) -> RepeatableRun | None:
     name = settings.model_name(synthetic)
-    number = tracker.alias(name, settings.registry.champion)
-    found = tracker.version(name, number) if number else None
-    run = tracker.run(found.tags[RUN]) if found and RUN in found.tags else None
+    number = tracker.registry.alias(name, settings.registry.champion)
+    found = tracker.registry.version(name, number) if number else None
+    run = tracker.runs.find(found.tags[RUN]) if found and RUN in found.tags else None
     return _success(run) if run and PARTS.keys() <= run.tags.keys() else None
 
 
@@ -112,10 +112,10 @@ def tried(tracker: Tracker, now: Mapping[str, str]) -> str:
     the same. One that failed as a whole or died may have met with an outage and is tried again, up to `TRIES` times.
     """
     same = {"stage": "pipeline", **{name: now[name] for name in PARTS}}
-    if done := tracker.newest(same):
+    if done := tracker.runs.newest(same):
         return f"data, parameters, settings and code are those of {done[0].name}"
-    failed = tracker.newest(same, "FAILED", limit=TRIES)
-    died = tracker.newest({**same, "reason": REASON}, "KILLED", limit=TRIES)  # a person's cancellation is no try
+    failed = tracker.runs.newest(same, "FAILED", limit=TRIES)
+    died = tracker.runs.newest({**same, "reason": REASON}, "KILLED", limit=TRIES)  # a person's cancellation is no try
     runs = sorted([*failed, *died], key=lambda run: run.started)
     if len(runs) < TRIES:
         return ""

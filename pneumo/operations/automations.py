@@ -44,7 +44,7 @@ def _crash(
     """Mark a run Crashed to which nothing of `expect` happens in time; one that has ended meanwhile stays as it is."""
     return {
         "name": name,
-        "description": "Laid by pneumo together with its deployments.",
+        "description": "Registered by pneumo together with its deployments.",
         "enabled": True,
         "trigger": {
             "type": "event",

@@ -79,7 +79,7 @@ def abandoned(home: Path, api: PrefectApi, tracker: Tracker) -> list[str]:
 
     A run that has ended by itself a moment ago may be telling MLflow just now, so a note of a living process counts.
     """
-    running = tracker.newest(dict([OURS]), "RUNNING", limit=OPEN)
+    running = tracker.runs.newest(dict([OURS]), "RUNNING", limit=OPEN)
     left = {run.tags.get(ORIGIN, "") for run in running} | claimed_runs(home)
     return [flow_run_id for flow_run_id in sorted(left - living(home) - {""}) if _ended(flow_run_id, api)]
 
@@ -117,10 +117,10 @@ def _close(flow_run_id: str, home: Path, api: PrefectApi, tracker: Tracker) -> C
     for task in api.tasks(flow_run_id) if run else ():
         if task["state_type"] not in FINAL_STATES:
             api.crash_task(task["id"], REASON)
-    runs = tracker.unfinished({ORIGIN: flow_run_id, **dict([OURS])})
-    tracker.fail_pending_models(runs)
+    runs = tracker.runs.unfinished({ORIGIN: flow_run_id, **dict([OURS])})
+    tracker.bundles.fail_pending(runs)
     for run_id in runs:
-        tracker.finish(run_id, "KILLED", REASON)
+        tracker.runs.finish(run_id, "KILLED", REASON)
     release(home, flow_run_id)
     return Closed(flow_run_id=flow_run_id, mlflow_runs=tuple(runs))
 

@@ -33,7 +33,11 @@ def drop_overdue(api: PrefectApi, deployment: str, keep: dict[str, Any] | None =
 
 
 def collided(api: PrefectApi, flow_run_id: str) -> str:
-    """Words that name the training which held the slot when this run was due; empty if it was free."""
+    """A sentence that names the training which held the slot when this run was due; empty if the slot was free.
+
+    Not by a deployment's concurrency limit: that counts the runs of one deployment, and `train` and `retrain` share a
+    slot, which is a work queue of limit 1.
+    """
     due = _time(api.run(flow_run_id), "expected_start_time")
     for run in api.ended_since(due, TRAINING_QUEUE):
         if run["start_time"] and _time(run, "start_time") < due and run["id"] != flow_run_id:

@@ -61,7 +61,7 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
     """
     tracker = Tracker.of(settings)
     name = settings.model_name(synthetic)
-    now, found = history.registry_state(tracker, name, settings.registry), tracker.version(name, version)
+    now, found = history.registry_state(tracker, name, settings.registry), tracker.registry.version(name, version)
     content = version_evidence.content(found.tags) if found else ()
     bar = find(now.rows, version, content)
     if bar is None:
@@ -77,6 +77,6 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
     entry = entry.model_copy(update={"content": tuple({*content, *bar.content})})
     history.append(tracker, name, entry)
     for number in {version, bar.champion or version}:
-        if tracker.version(name, number):
-            tracker.set_version_tags(name, number, {version_evidence.BARRED: ""})
+        if tracker.registry.version(name, number):
+            tracker.registry.set_version_tags(name, number, {version_evidence.BARRED: ""})
     return entry

@@ -69,7 +69,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
         synthetic=synthetic,
         since=moves[-1].when if moves and moves[-1].version == found.version else None,
         registered=datetime.fromtimestamp(found.created, UTC),
-        run_url=tracker.run_url(found.run_id),
+        run_url=tracker.runs.url(found.run_id),
         look=look,
         decisions=len(made),
         promotions=sum(row.action == "promotion" and row.took_effect for row in made),
@@ -120,14 +120,14 @@ def chosen(tracker: Tracker, settings: Settings, model: str | None = None, synth
         TrackingError: there is no such version, or MLflow does not answer.
     """
     if model:
-        return tracker.resolve(model)
+        return tracker.registry.resolve(model)
     name = settings.model_name(synthetic)
-    if tracker.alias(name, settings.registry.champion) is None:
+    if tracker.registry.alias(name, settings.registry.champion) is None:
         raise PromotionError(
             f"Expected a champion of {name}, but there is none yet: promote one with `pneumo train`, "
             "or name a version, such as models:/name/1."
         )
-    return tracker.resolve(f"models:/{name}@{settings.registry.champion}")
+    return tracker.registry.resolve(f"models:/{name}@{settings.registry.champion}")
 
 
 def _auc(found: ModelVersion) -> Interval | None:
@@ -140,5 +140,5 @@ def _auc(found: ModelVersion) -> Interval | None:
 def _serving(settings: Settings, synthetic: bool) -> tuple[Tracker, str, ModelVersion | None]:
     """Where to ask, name of the registered model, and its champion, if there is one."""
     tracker, name = Tracker.of(settings), settings.model_name(synthetic)
-    number = tracker.alias(name, settings.registry.champion)
-    return tracker, name, tracker.version(name, number) if number else None
+    number = tracker.registry.alias(name, settings.registry.champion)
+    return tracker, name, tracker.registry.version(name, number) if number else None

@@ -79,7 +79,7 @@ class RegistryState(Record):
 
 def registry_state(tracker: Tracker, name: str, names: Registry) -> RegistryState:
     """How a registered model stands now."""
-    found = tracker.registered(name)
+    found = tracker.registry.registered(name)
     champion = found.aliases.get(names.champion)
     moved = {key.removeprefix(DONE) for key in found.tags if key.startswith(DONE)}
     return RegistryState(champion=champion, rows=tuple(judged(entries(found.tags), champion, moved)))
@@ -97,7 +97,7 @@ def history(settings: Settings, synthetic: bool = False) -> list[HistoryRow]:
 
 def read(tracker: Tracker, name: str) -> list[Entry]:
     """The entries as they were written, oldest first."""
-    return entries(tracker.registered(name).tags)
+    return entries(tracker.registry.registered(name).tags)
 
 
 def entries(tags: Mapping[str, str]) -> list[Entry]:
@@ -109,12 +109,12 @@ def entries(tags: Mapping[str, str]) -> list[Entry]:
 def append(tracker: Tracker, registered: str, entry: Entry) -> None:
     """Write an entry under a key of its own, so that two writers at once both stay."""
     key = f"{HISTORY}{entry.number:06d}.{entry.id}"
-    tracker.set_model_tag(registered, key, entry.model_dump_json())
+    tracker.registry.set_model_tag(registered, key, entry.model_dump_json())
 
 
 def mark_done(tracker: Tracker, registered: str, entry: Entry) -> None:
     """Say that the champion's alias has moved as an entry announced, whatever becomes of the alias later."""
-    tracker.set_model_tag(registered, f"{DONE}{entry.id}", datetime.now(UTC).isoformat())
+    tracker.registry.set_model_tag(registered, f"{DONE}{entry.id}", datetime.now(UTC).isoformat())
 
 
 class By(NamedTuple):

@@ -46,15 +46,15 @@ def rollback(
         said = reason or f"went back from version {now.champion} to version {target.version}"
         by = history.by(home, requester)
         tags = {"stage": "rollback", "synthetic": str(synthetic).lower(), REQUESTER: by.who}
-        run_id = tracker.start_run("rollback", tags=tags)
-        undo.callback(tracker.finish, run_id, "FAILED", "the rollback was undone")
+        run_id = tracker.runs.start("rollback", tags=tags)
+        undo.callback(tracker.runs.finish, run_id, "FAILED", "the rollback was undone")
         decision = _decision(target, run_id, now.champion, said)
-        tracker.log_text(run_id, decision.model_dump_json(indent=1), version_evidence.DECISION)
+        tracker.log.text(run_id, decision.model_dump_json(indent=1), version_evidence.DECISION)
         evidence = f"runs:/{run_id}/{version_evidence.DECISION}"
         entry = history.new_entry(
             now.number, by, "rollback", target.version, decision.name, now.champion, said, evidence
         ).model_copy(update={"content": _bar(tracker, target, now.champion, said, undo)})
-        tracker.finish(run_id)
+        tracker.runs.finish(run_id)
         moves = [(names.previous, now.champion)] if now.champion else []
         alias_switch.commit(tracker, name, entry, now, [*moves, (names.champion, target.version)], names, undo)
         undo.pop_all()
@@ -69,7 +69,7 @@ def _target(tracker: Tracker, name: str, now: RegistryState, to: str | None) -> 
         raise PromotionError(f"Expected an earlier champion of {name} to go back to, but there was none: promote one.")
     if wanted == now.champion:
         raise PromotionError(f"{name} version {wanted} is the champion already: give another version.")
-    found = tracker.version(name, wanted)
+    found = tracker.registry.version(name, wanted)
     if wanted not in champions or found is None:
         known = ", ".join(dict.fromkeys(champions)) or "none"
         raise PromotionError(
@@ -85,17 +85,17 @@ def _target(tracker: Tracker, name: str, now: RegistryState, to: str | None) -> 
 
 
 def _barred(tracker: Tracker, name: str, now: RegistryState, version: str) -> bool:
-    found = tracker.version(name, version)
+    found = tracker.registry.version(name, version)
     return barred.find(now.rows, version, version_evidence.content(found.tags) if found else ()) is not None
 
 
 def _bar(tracker: Tracker, target: ModelVersion, version: str | None, reason: str, undo: ExitStack) -> tuple[str, ...]:
     """Say on the version that goes that it is barred; returns what it alone holds, by which the history bars it."""
-    gone = tracker.version(target.name, version) if version else None
+    gone = tracker.registry.version(target.name, version) if version else None
     if gone is None:
         return ()
-    undo.callback(tracker.set_version_tags, gone.name, gone.version, {version_evidence.BARRED: ""})
-    tracker.set_version_tags(gone.name, gone.version, {version_evidence.BARRED: f"rolled back: {reason}"})
+    undo.callback(tracker.registry.set_version_tags, gone.name, gone.version, {version_evidence.BARRED: ""})
+    tracker.registry.set_version_tags(gone.name, gone.version, {version_evidence.BARRED: f"rolled back: {reason}"})
     # The same weights with another operating point may be what it goes back to.
     return tuple(
         item for item in version_evidence.content(gone.tags) if item not in version_evidence.content(target.tags)

@@ -35,10 +35,11 @@ REQUIREMENTS = (
 class Bundles:
     """Logging of models to one MLflow server."""
 
-    client: "MlflowClient"
+    def __init__(self, client: "MlflowClient", uri: str) -> None:
+        self.client, self.uri = client, uri
 
     @as_tracking_errors
-    def log_bundle(self, run_id: str, bundle: Path, name: str, example: Cell, model_file: Path = MODEL_FILE) -> str:
+    def log(self, run_id: str, bundle: Path, name: str, example: Cell, model_file: Path = MODEL_FILE) -> str:
         """Log a bundle as a model of a run; returns "models:/m-...".
 
         Args:
@@ -67,7 +68,7 @@ class Bundles:
         return f"models:/{logged.model_id}"
 
     @as_tracking_errors
-    def fail_pending_models(self, run_ids: Collection[str]) -> None:
+    def fail_pending(self, run_ids: Collection[str]) -> None:
         """Close the models that these runs were logging when they died."""
         if not run_ids:
             return

@@ -101,7 +101,7 @@ def as_tracking_errors(method: Callable[Arguments, Result]) -> Callable[Argument
             return method(*args, **kwargs)
         except (MlflowException, RequestException) as error:
             uri = getattr(args[0], "uri", "")
-            raise TrackingError(_sentence(uri, method.__name__, str(error))) from error
+            raise TrackingError(_sentence(uri, method.__qualname__, str(error))) from error
 
     return asking
 

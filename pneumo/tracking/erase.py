@@ -29,11 +29,11 @@ def owner_of(path: str) -> Owner | None:
     return Owner(folder=found["folder"], id=found["run"] or found["model"]) if found else None
 
 
-class Erasing:
+class Eraser:
     """Removal on one MLflow server; what is gone already is no error, so a removal that was killed can be repeated."""
 
-    uri: str
-    client: "MlflowClient"
+    def __init__(self, client: "MlflowClient", uri: str) -> None:
+        self.client, self.uri = client, uri
 
     @as_tracking_errors
     def models_of_runs(self, experiment_ids: list[str]) -> Mapping[str, list[str]]:

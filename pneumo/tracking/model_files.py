@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 from pneumo.errors import TrackingError
 from pneumo.tracking import package
 from pneumo.tracking.connection import as_tracking_errors
-from pneumo.tracking.models import Models
+from pneumo.tracking.models import ModelRegistry
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.pyfunc import PyFuncModel
 
 
-class ModelFiles(Models):
-    """The registry of one MLflow server, with its models' files."""
+class ModelFiles:
+    """The files of one MLflow server's models and runs."""
 
-    unverified: bool
+    def __init__(self, client: "MlflowClient", uri: str, registry: ModelRegistry, unverified: bool = False) -> None:
+        """`unverified`: whether models of whose files no digest is known may be run."""
+        self.client, self.uri = client, uri
+        self.registry, self.unverified = registry, unverified
 
     @as_tracking_errors
     def download(self, uri: str, folder: Path) -> Path:
@@ -40,7 +44,7 @@ class ModelFiles(Models):
         Raises:
             TrackingError: a file was changed, added or removed, or nobody kept a digest and `unverified` is not set.
         """
-        version = self.resolve(uri)
+        version = self.registry.resolve(uri)
         kept = version.tags.get(package.TAG)
         if kept is None and not self.unverified:
             raise TrackingError(

@@ -47,11 +47,11 @@ class Registered(Record):
     tags: dict[str, str]
 
 
-class Models:
-    """The registry of one MLflow server."""
+class ModelRegistry:
+    """The registered models of one MLflow server."""
 
-    uri: str
-    client: "MlflowClient"
+    def __init__(self, client: "MlflowClient", uri: str) -> None:
+        self.client, self.uri = client, uri
 
     @as_tracking_errors
     def register(self, model_uri: str, name: str, description: str = "", tags: Mapping[str, str] | None = None) -> str:

@@ -13,16 +13,20 @@ from pneumo.tracking.runs import Runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mlflow import MlflowClient
 
 LONGEST_PARAMETER = 6000
 BATCH = 100  # parameters or tags in one request
 
 
-class RunLog(Runs):
-    """The runs of one experiment, and what is logged to them."""
+class RunLog:
+    """What is logged to the runs of one MLflow server."""
+
+    def __init__(self, client: "MlflowClient", uri: str, runs: Runs) -> None:
+        self.client, self.uri, self.runs = client, uri, runs
 
     @as_tracking_errors
-    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+    def params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Parameters; what is not text is written as JSON, and cut at MLflow's limit."""
         from mlflow.entities import Param
 
@@ -31,7 +35,7 @@ class RunLog(Runs):
             self.client.log_batch(run_id, params=items[start : start + BATCH])
 
     @as_tracking_errors
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def metrics(self, run_id: str, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Numbers, of one step if given."""
         from mlflow.entities import Metric
 
@@ -41,30 +45,30 @@ class RunLog(Runs):
             self.client.log_batch(run_id, metrics=items[start : start + BATCH])
 
     @as_tracking_errors
-    def log_artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
+    def artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """One file, under its own name."""
         self.client.log_artifact(run_id, str(path), folder)
 
     @as_tracking_errors
-    def log_artifacts(self, run_id: str, folder: Path, target: str | None = None) -> None:
+    def artifacts(self, run_id: str, folder: Path, target: str | None = None) -> None:
         """A folder's content."""
         self.client.log_artifacts(run_id, str(folder), target)
 
     @as_tracking_errors
-    def log_text(self, run_id: str, text: str, file: str) -> None:
+    def text(self, run_id: str, text: str, file: str) -> None:
         """Text as an artifact; `file` such as "promotion/card.html"."""
         self.client.log_text(run_id, text, file)
 
     @as_tracking_errors
-    def log_figure(self, run_id: str, figure: "Figure", file: str) -> None:
+    def figure(self, run_id: str, figure: "Figure", file: str) -> None:
         """A matplotlib figure as an artifact."""
         self.client.log_figure(run_id, figure, file)
 
     @as_tracking_errors
-    def log_dataset(self, run_id: str, version: DatasetVersion) -> None:
+    def dataset(self, run_id: str, version: DatasetVersion) -> None:
         """The data set of a run, with its digest as input and as tag."""
         self.client.log_inputs(run_id, [dataset_input(version)])
-        self.set_tags(run_id, {"dataset.digest": version.digest, "synthetic": str(version.synthetic).lower()})
+        self.runs.set_tags(run_id, {"dataset.digest": version.digest, "synthetic": str(version.synthetic).lower()})
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Runs with explicit ids: parameters, metrics, artifacts, tags. Nothing uses MLflow's active run."""
+"""Runs with explicit ids: started, found, tagged, ended. Nothing uses MLflow's active run."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.records.base import Record
-from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, connect, pages, quoted
+from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, pages, quoted
 from pneumo.tracking.system import system_tags
 
 if TYPE_CHECKING:
@@ -29,18 +29,8 @@ class Run(Record):
 class Runs:
     """The runs of one experiment on one MLflow server."""
 
-    def __init__(self, uri: str, experiment: str, patience: float = 0, unverified: bool = False) -> None:
-        """Connect, within `patience` seconds; the experiment is created when it is first needed.
-
-        `unverified`: whether models of whose files no digest is known may be run.
-
-        Raises:
-            TrackingError: nothing answers at the address.
-        """
-        self.uri = uri.rstrip("/")
-        self.experiment = experiment
-        self.unverified = unverified
-        self.client: MlflowClient = connect(self.uri, patience)
+    def __init__(self, client: "MlflowClient", uri: str, experiment: str) -> None:
+        self.client, self.uri, self.experiment = client, uri, experiment
 
     @cached_property
     def experiment_id(self) -> str:
@@ -61,7 +51,7 @@ class Runs:
             monitor.finish()
 
     @as_tracking_errors
-    def start_run(self, name: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:
+    def start(self, name: str, parent: str | None = None, tags: Mapping[str, str] | None = None) -> str:
         """Create a run that is running; returns its id."""
         every = {**system_tags(), **(tags or {}), **({PARENT: parent} if parent else {})}
         return str(self.client.create_run(self.experiment_id, tags=every, run_name=name).info.run_id)
@@ -79,7 +69,7 @@ class Runs:
         return dict(self.client.get_run(run_id).data.tags)
 
     @as_tracking_errors
-    def run(self, run_id: str) -> Run | None:
+    def find(self, run_id: str) -> Run | None:
         """One run; None when there is none of that id."""
         from mlflow.exceptions import MlflowException
 
@@ -111,7 +101,7 @@ class Runs:
         return [_record(run) for run in found]
 
     @as_tracking_errors
-    def all_runs(self) -> list[Run]:
+    def all(self) -> list[Run]:
         """Every run of the experiment, newest first."""
         ordered = ["attributes.start_time DESC"]
         return [
@@ -136,7 +126,7 @@ class Runs:
             self.set_tags(run_id, {"reason": reason})
         self.client.set_terminated(run_id, status)
 
-    def run_url(self, run_id: str) -> str:
+    def url(self, run_id: str) -> str:
         """The run's page."""
         return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
 

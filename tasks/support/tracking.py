@@ -46,11 +46,11 @@ def parent_run(parameters: dict[str, Any], stage: str = "pipeline", private: boo
     """
     tags = {**_origin(), "stage": stage, "data.source": str(parameters.get("data", ""))}
     tags[REQUESTER] = requester(load_settings())
-    run_id = tracker().start_run(flow_run.name or "pneumonia", tags=tags)
-    tracker().log_params(run_id, {name: value for name, value in parameters.items() if value is not None})
+    run_id = tracker().runs.start(flow_run.name or "pneumonia", tags=tags)
+    tracker().log.params(run_id, {name: value for name, value in parameters.items() if value is not None})
     try:
         yield run_id
-        tracker().finish(run_id)
+        tracker().runs.finish(run_id)
         _end_all("KILLED", "a server went away while this run was created, and it was created twice")
     except Exception as error:  # whatever it is: it is recorded, and raised again
         _tell_the_end("FAILED", f"{type(error).__name__}, see the flow run" if private else str(error), error)
@@ -72,10 +72,10 @@ def _tell_the_end(status: Status, reason: str, error: Exception) -> None:
 
 def _end_all(status: Status, reason: str) -> None:
     """End this flow run's MLflow runs that are still open, children included."""
-    runs = tracker().unfinished(_origin())
-    tracker().fail_pending_models(runs)
+    runs = tracker().runs.unfinished(_origin())
+    tracker().bundles.fail_pending(runs)
     for run_id in runs:
-        tracker().finish(run_id, status, reason)
+        tracker().runs.finish(run_id, status, reason)
 
 
 def name_run(run_id: str, source: str, digest: str) -> None:
@@ -83,7 +83,7 @@ def name_run(run_id: str, source: str, digest: str) -> None:
     from prefect.client.orchestration import get_client
 
     name = f"{datetime.now():%Y-%m-%d %H:%M} {short(source)} {digest[:8]}"
-    tracker().set_tags(run_id, {"mlflow.runName": name})
+    tracker().runs.set_tags(run_id, {"mlflow.runName": name})
     if flow_run.id:
         with get_client(sync_client=True) as client:
             client.update_flow_run(UUID(flow_run.id), name=name)
@@ -98,12 +98,12 @@ def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
     """A child run of a candidate; one that a lost machine left open goes on."""
     if cancelled():
         raise TrainingError(f"The flow run was cancelled before {name} began.")
-    begun = tracker().unfinished({PARENT: parent_run, "candidate": name})
+    begun = tracker().runs.unfinished({PARENT: parent_run, "candidate": name})
     if begun:
         return begun[0]
     tags = {"candidate": name, "stage": "candidate", **_origin()}
-    run_id = tracker().start_run(name, parent=parent_run, tags=tags)
-    tracker().log_params(run_id, parameters)
+    run_id = tracker().runs.start(name, parent=parent_run, tags=tags)
+    tracker().log.params(run_id, parameters)
     return run_id
 
 
@@ -112,7 +112,7 @@ def show_curve(candidate: Candidate, run_id: str) -> None:
     history = candidate.model.with_name("history.json")
     for row in json.loads(history.read_text())["epochs"] if history.is_file() else []:
         epoch = int(row["epoch"])
-        tracker().log_metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
+        tracker().log.metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
 
 
 def _origin() -> dict[str, str]:

@@ -60,10 +60,10 @@ def test_an_old_recipe_loses_what_is_not_known_any_more_and_gains_what_is_new():
 def test_the_last_success_is_of_the_source_asked_for_and_prefers_real_images(tracker):
     def run(source, synthetic, succeeded=True):
         tags = {"stage": "pipeline", "data.source": source, "synthetic": synthetic}
-        run_id = tracker.start_run(source, tags=tags)
+        run_id = tracker.runs.start(source, tags=tags)
         if succeeded:
-            tracker.set_tags(run_id, retraining.tags("d", "i", {**RECIPE, "data": source}, Settings()))
-        tracker.finish(run_id)
+            tracker.runs.set_tags(run_id, retraining.tags("d", "i", {**RECIPE, "data": source}, Settings()))
+        tracker.runs.finish(run_id)
         return run_id
 
     assert retraining.last_success(tracker, None) is None
@@ -78,9 +78,9 @@ def test_the_last_success_is_of_the_source_asked_for_and_prefers_real_images(tra
 
 def ended(tracker, recipe, status="FINISHED", reason=None):
     """A pipeline run of a source called `recipe["data"]`."""
-    run_id = tracker.start_run("pipeline", tags={"stage": "pipeline", "data.source": recipe["data"]})
-    tracker.set_tags(run_id, retraining.tags("d", "i", recipe, Settings()))
-    tracker.finish(run_id, status, reason)
+    run_id = tracker.runs.start("pipeline", tags={"stage": "pipeline", "data.source": recipe["data"]})
+    tracker.runs.set_tags(run_id, retraining.tags("d", "i", recipe, Settings()))
+    tracker.runs.finish(run_id, status, reason)
     return run_id
 
 
@@ -91,9 +91,9 @@ def test_the_champion_s_recipe_is_repeated_and_not_that_of_a_trial_after_it(trac
     good = ended(tracker, {"data": "/scans", "epochs": 3})
     trial = ended(tracker, {"data": "/scans", "epochs": 0})
     assert retraining.model_run(tracker, settings, "/scans").run_id == trial
-    made = tracker.client.create_logged_model(tracker.experiment_id).model_uri
-    number = tracker.register(made, names.model, tags={"pipeline.run": good})
-    tracker.set_alias(names.model, "champion", number)
+    made = tracker.client.create_logged_model(tracker.runs.experiment_id).model_uri
+    number = tracker.registry.register(made, names.model, tags={"pipeline.run": good})
+    tracker.registry.set_alias(names.model, "champion", number)
     for source in ("/scans", None):
         assert retraining.model_run(tracker, settings, source).recipe == {"data": "/scans", "epochs": 3}
     ended(tracker, {"data": "/other", "epochs": 0})

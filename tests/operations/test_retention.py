@@ -125,15 +125,15 @@ def test_a_long_log_loses_its_beginning_while_it_is_written(tmp_path):
 def evaluated(tracker, name, age_days, monkeypatch):
     """A pipeline run with a child whose model is registered, as old as is said; returns the version."""
     then = time.time() - age_days * DAY
-    parent = tracker.start_run("pipeline", tags={"stage": "pipeline"})
-    child = tracker.start_run("candidate", parent=parent)
-    tracker.log_text(child, "figures", "figures/roc.txt")
-    model = tracker.client.create_logged_model(tracker.experiment_id, "m", child)
+    parent = tracker.runs.start("pipeline", tags={"stage": "pipeline"})
+    child = tracker.runs.start("candidate", parent=parent)
+    tracker.log.text(child, "figures", "figures/roc.txt")
+    model = tracker.client.create_logged_model(tracker.runs.experiment_id, "m", child)
     tracker.client.finalize_logged_model(model.model_id, "READY")
     tags = {"pneumo.key": uuid.uuid4().hex, "pipeline.run": parent, "dataset.digest": uuid.uuid4().hex}
-    version = tracker.register(f"models:/{model.model_id}", name, tags=tags)
+    version = tracker.registry.register(f"models:/{model.model_id}", name, tags=tags)
     for run in (child, parent):
-        tracker.finish(run)
+        tracker.runs.finish(run)
     return version, parent, child, then
 
 
@@ -145,7 +145,7 @@ def registered(settings, tracker, monkeypatch):
         update={"registry": Registry(model=name, phantom_model=f"{name}-phantom"), "retention": LIMITS}
     )
     made = [evaluated(tracker, name, 99, monkeypatch) for _ in range(5)]
-    tracker.set_alias(name, "champion", "4")
+    tracker.registry.set_alias(name, "champion", "4")
     monkeypatch.setattr(tracked.time, "time", lambda now=time.time: now() + 99 * DAY)
     return settings, name, made
 
@@ -158,7 +158,7 @@ def test_champion_the_one_before_and_their_runs_stay(registered, tracker):
     runs = list(tracked.old_runs(tracker, settings, keep))
     assert names(versions) == {f"{name} 1", f"{name} 2"}
     assert {item.name.split("(")[1] for item, _ in runs} == {f"{made[0][1]})", f"{made[1][1]})"}
-    assert {tracker.version(name, number).tags["dataset.digest"] for number in ("3", "4")} == keep.digests
+    assert {tracker.registry.version(name, number).tags["dataset.digest"] for number in ("3", "4")} == keep.digests
 
 
 @pytest.mark.services
@@ -167,11 +167,11 @@ def test_a_removed_run_takes_its_files_and_models_with_it(registered, tracker):
     keep = tracked.needed(tracker, settings)
     old = [*tracked.old_versions(tracker, settings, keep, STILL(settings)), *tracked.old_runs(tracker, settings, keep)]
     assert all(remove() for _, remove in old)
-    assert [version.version for version in tracker.versions(name)] == ["3", "4", "5"]
+    assert [version.version for version in tracker.registry.versions(name)] == ["3", "4", "5"]
     assert tracker.client.get_run(made[0][2]).info.lifecycle_stage == "deleted"
     assert tracker.client.list_artifacts(made[0][2], "figures") == []
     assert tracker.client.list_artifacts(made[3][2], "figures") != []
-    assert tracker.alias(name, "champion") == "4"
+    assert tracker.registry.alias(name, "champion") == "4"
     assert names(tracked.old_versions(tracker, settings, tracked.needed(tracker, settings), STILL(settings))) == set()
 
 
@@ -181,9 +181,9 @@ def test_a_version_that_a_rollback_took_up_since_the_plan_stays_with_its_run(reg
     keep = tracked.needed(tracker, settings)
     old = [*tracked.old_versions(tracker, settings, keep, STILL(settings)), *tracked.old_runs(tracker, settings, keep)]
     assert len(old) == 4
-    tracker.set_alias(name, "champion", "1")
+    tracker.registry.set_alias(name, "champion", "1")
     assert [item.name for item in retention.apply(old, settings)] == [f"{name} 2", f"pipeline ({made[1][1]})"]
-    assert tracker.alias(name, "champion") == "1"
+    assert tracker.registry.alias(name, "champion") == "1"
     assert tracker.client.get_run(made[0][1]).info.lifecycle_stage == "active"
 
 
@@ -195,7 +195,7 @@ def test_no_version_goes_while_somebody_may_be_going_back_to_it(registered, trac
     history.append(tracker, name, elsewhere)
     with pytest.raises(PromotionError, match=r"announced version 1 .* it has not happened yet"):
         remove()
-    assert tracker.version(name, "1")
+    assert tracker.registry.version(name, "1")
 
 
 @pytest.mark.services
@@ -238,12 +238,12 @@ def test_nothing_younger_than_the_limit_goes(registered, tracker, monkeypatch):
 @pytest.mark.services
 def test_what_somebody_else_made_stays_and_all_that_it_rests_on(registered, tracker):
     settings, name, made = registered
-    client, experiment = tracker.client, tracker.experiment_id
+    client, experiment = tracker.client, tracker.runs.experiment_id
     by_hand = client.create_run(experiment, run_name="mine").info.run_id
     client.set_terminated(by_hand)
     client.create_model_version(name, f"runs:/{by_hand}/model", by_hand)
     client.create_registered_model(f"{name}-of-a-colleague")
-    source = tracker.version(name, "1").source  # models:/<id of a logged model>
+    source = tracker.registry.version(name, "1").source  # models:/<id of a logged model>
     client.create_model_version(f"{name}-of-a-colleague", source, model_id=source.removeprefix("models:/"))
     below = client.create_run(experiment, tags={"mlflow.parentRunId": made[1][2]}).info.run_id
     client.set_terminated(below)
@@ -255,13 +255,13 @@ def test_what_somebody_else_made_stays_and_all_that_it_rests_on(registered, trac
 @pytest.fixture
 def store(tracker, tmp_path, monkeypatch):
     """A folder of artifacts, three days old: of a run that works, one that a person deleted, and one of nobody."""
-    runs = {what: tracker.start_run(what) for what in ("alive", "deleted", "erased")} | {"lost": uuid.uuid4().hex}
+    runs = {what: tracker.runs.start(what) for what in ("alive", "deleted", "erased")} | {"lost": uuid.uuid4().hex}
     for what in ("deleted", "erased", "alive"):
-        tracker.finish(runs[what])
-    model = tracker.client.create_logged_model(tracker.experiment_id, "m", runs["alive"]).model_id
+        tracker.runs.finish(runs[what])
+    model = tracker.client.create_logged_model(tracker.runs.experiment_id, "m", runs["alive"]).model_id
     tracker.client.delete_logged_model(model)
     tracker.client.delete_run(runs["deleted"])
-    tracker.erase_run(runs["erased"], [])
+    tracker.eraser.erase_run(runs["erased"], [])
     places = {what: f"1/{run_id}" for what, run_id in runs.items()} | {"deleted model": f"1/models/{model}"}
     for place in places.values():
         aged(tmp_path / "artifacts" / place / "artifacts" / "a.png", 3)
@@ -295,11 +295,11 @@ def test_what_house_keeping_removed_leaves_s3_and_others_stay(settings, tracker,
     import boto3
 
     client = boto3.client("s3", endpoint_url=s3_server)
-    alive, gone = tracker.start_run("alive"), tracker.start_run("gone")
-    model = tracker.client.create_logged_model(tracker.experiment_id, "m", gone).model_id
+    alive, gone = tracker.runs.start("alive"), tracker.runs.start("gone")
+    model = tracker.client.create_logged_model(tracker.runs.experiment_id, "m", gone).model_id
     for run_id in (alive, gone):
-        tracker.finish(run_id)
-    tracker.erase_run(gone, [model])
+        tracker.runs.finish(run_id)
+    tracker.eraser.erase_run(gone, [model])
     prefix = f"left-{uuid.uuid4().hex[:6]}"
     lost = uuid.uuid4().hex
     paths = [f"1/{run_id}/artifacts/a" for run_id in (alive, gone, lost)]
@@ -324,8 +324,8 @@ def test_what_is_not_mlflows_has_no_owner(path):
 
 @pytest.mark.services
 def test_a_database_that_cannot_be_read_is_told_in_one_sentence(settings, tracker, tmp_path, monkeypatch):
-    run_id = tracker.start_run("old")
-    tracker.erase_run(run_id, [])
+    run_id = tracker.runs.start("old")
+    tracker.eraser.erase_run(run_id, [])
     (tmp_path / "mlflow.db").write_text("not a database, and long enough to be looked at " * 100)
     monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path}/mlflow.db")
     with pytest.raises(TrackingError, match=r"forget deleted runs in MLflow's database, but .*file is not a database"):
@@ -339,10 +339,10 @@ def test_only_what_house_keeping_deleted_a_day_ago_is_forgotten(mlflow_control, 
     try:
         tracker = Tracker(f"http://127.0.0.1:{port}", "purged")
         client, model = tracker.client, tracker.client.create_logged_model
-        old, young, theirs = (tracker.start_run(name) for name in ("old", "young", "theirs"))
-        ours, others = (model(tracker.experiment_id, "m", run).model_id for run in (old, theirs))
-        tracker.erase_run(old, [ours])
-        tracker.erase_run(young, [])
+        old, young, theirs = (tracker.runs.start(name) for name in ("old", "young", "theirs"))
+        ours, others = (model(tracker.runs.experiment_id, "m", run).model_id for run in (old, theirs))
+        tracker.eraser.erase_run(old, [ours])
+        tracker.eraser.erase_run(young, [])
         client.delete_run(theirs)
         client.delete_logged_model(others)
         experiment = client.create_experiment("of a colleague")

@@ -71,7 +71,7 @@ def killed(site, pool):
     assert site.kill("flow")
     site.up()
     died = site.wait(first)
-    left = site.tracker().unfinished({"prefect.flow_run_id": first})
+    left = site.tracker().runs.unfinished({"prefect.flow_run_id": first})
     second = site.wait(site.start("train", data=str(pool[1]), **RECIPE))
     return died, left, second
 
@@ -80,7 +80,7 @@ def test_a_killed_run_is_closed_on_both_servers(killed, site):
     died, left, _ = killed
     assert died["state_type"] == "CRASHED"
     assert left == []
-    (run,) = site.tracker().newest({"prefect.flow_run_id": died["id"], "stage": "pipeline"}, "KILLED")
+    (run,) = site.tracker().runs.newest({"prefect.flow_run_id": died["id"], "stage": "pipeline"}, "KILLED")
     assert "its process died" in run.tags["reason"]
     tasks = site.api.tasks(died["id"])
     assert {task["state_type"] for task in tasks} <= FINAL_STATES
@@ -114,8 +114,9 @@ def test_unchanged_images_are_nothing_to_do(killed, site):
 
 
 def test_four_writers_at_once_see_no_locked_database(site):
-    write = "import sys; from pneumo.tracking import Tracker; log = Tracker(sys.argv[1], 'writers'); "
-    write += "run = log.start_run('w'); [log.log_metrics(run, {'x': n}, step=n) for n in range(60)]; log.finish(run)"
+    write = "import sys; from pneumo.tracking import Tracker; tracker = Tracker(sys.argv[1], 'writers'); "
+    write += "run = tracker.runs.start('w'); [tracker.log.metrics(run, {'x': n}, step=n) for n in range(60)]; "
+    write += "tracker.runs.finish(run)"
     command = [sys.executable, "-c", write, site.mlflow]
     writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     assert [(writer.communicate()[1], writer.returncode)[1] for writer in writers] == [0] * 4
@@ -138,8 +139,8 @@ def test_new_images_start_a_retraining_by_themselves(killed, site, pool):
     assert found[0]["parameters"] == {"data": str(source)}
     site.api.cancel(found[0]["id"])
     assert site.wait(found[0]["id"])["state_type"] == "CANCELLED"
-    series = site.tracker().newest({"stage": "watch"})
-    assert [value for _, value in site.tracker().series(series[0].run_id, "new_images")] == [0, len(held_back)]
+    series = site.tracker().runs.newest({"stage": "watch"})
+    assert [value for _, value in site.tracker().runs.series(series[0].run_id, "new_images")] == [0, len(held_back)]
 
 
 def test_house_keeping_touches_nothing_young(killed, site):
@@ -174,7 +175,7 @@ def test_ctrl_c_during_a_training_leaves_nothing_open(killed, site, pool):
         time.sleep(0.2)
     assert site.open_runs() == []
     assert site.strays() == []
-    ended = site.tracker().newest({"prefect.flow_run_id": run["id"], "stage": "pipeline"}, "KILLED")
+    ended = site.tracker().runs.newest({"prefect.flow_run_id": run["id"], "stage": "pipeline"}, "KILLED")
     assert ended[0].tags["reason"] == "the flow run was cancelled"
 
 

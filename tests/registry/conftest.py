@@ -100,7 +100,9 @@ class World:
         self.settings = self.settings.model_copy(update={"promotion": changed})
 
     def aliases(self) -> dict[str, str | None]:
-        return {alias: self.tracker.alias(self.name, alias) for alias in ("champion", "challenger", "previous")}
+        return {
+            alias: self.tracker.registry.alias(self.name, alias) for alias in ("champion", "challenger", "previous")
+        }
 
     def moves(self) -> list[tuple[str, str, bool]]:
         """Action, version and effect of every history entry but the looks."""
@@ -135,14 +137,14 @@ class World:
         (folder / "bundle" / "serving.json").write_text(json.dumps(spec))
         test = apply_operating(rows[rows["split"] == "test"], operating)
         measures = measure(test, operating.temperature)
-        run_id = self.tracker.start_run(name, parent=self.parent)
+        run_id = self.tracker.runs.start(name, parent=self.parent)
         example = self.version.root / str(test["path"].iloc[0])
         auc = float(measures.intervals["auc"].value)
         return Evaluation(
             name=name,
             key=hashlib.sha256(folder.name.encode()).hexdigest()[:16],
             run_id=run_id,
-            model_uri=self.tracker.log_bundle(run_id, folder / "bundle", name, example, self.model_file),
+            model_uri=self.tracker.bundles.log(run_id, folder / "bundle", name, example, self.model_file),
             bundle=folder / "bundle",
             predictions=folder / "predictions.parquet",
             minutes=0.0,
@@ -211,7 +213,7 @@ def data_version(root: Path, rows: pd.DataFrame) -> DatasetVersion:
 
 def in_this_process(tracker: Tracker, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
     """What `ask` does, without the seconds that a process of its own takes."""
-    model = tracker.load_pyfunc(model_uri)
+    model = tracker.files.load_pyfunc(model_uri)
     example = model.predict(model.input_example)["probability"].tolist()
     column = model.metadata.get_input_schema().input_names()[0]
     table = model.predict(pd.DataFrame({column: pd.Series(list(cells), dtype=object)}))
@@ -255,4 +257,4 @@ def world(tracker: Tracker, tmp_path: Path, request: pytest.FixtureRequest) -> I
     model_file = tmp_path / "model.py"
     model_file.write_text(MODEL_FILE)
     version = draw_data(tmp_path / "images")
-    yield World(tmp_path, settings, version, model_file, tracker, tracker.start_run("pipeline"))
+    yield World(tmp_path, settings, version, model_file, tracker, tracker.runs.start("pipeline"))

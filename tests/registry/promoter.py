@@ -21,7 +21,7 @@ from pneumo.records.data import DatasetVersion
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import comparison, load_check, state_machine
 from pneumo.settings import Settings
-from pneumo.tracking import Tracker
+from pneumo.tracking.models import ModelRegistry
 
 CALLS = {"register": "register", "describe": "describe_version", "announce": "set_model_tag"}
 
@@ -72,14 +72,14 @@ def promoted(job: dict[str, Any]) -> str:
 def before(point: str, act: Callable[[], None]) -> None:
     """Do something right before a call of the registry; `point` is a name in CALLS, or the alias that is moved."""
     name = CALLS.get(point, "set_alias")
-    real = getattr(Tracker, name)
+    real = getattr(ModelRegistry, name)
 
     def call(*args: Any) -> Any:
         if point in (*CALLS, args[2]):
             act()
         return real(*args)
 
-    setattr(Tracker, name, call)
+    setattr(ModelRegistry, name, call)
 
 
 def meet(mine: str, other: str) -> None:

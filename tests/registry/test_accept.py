@@ -21,7 +21,8 @@ from pneumo.registry.acceptance.accept import accept
 from pneumo.registry.history import history
 from pneumo.registry.promotion import comparison, load_check, version_evidence
 from pneumo.settings import Settings
-from pneumo.tracking import Tracker
+from pneumo.tracking.bundles import Bundles
+from pneumo.tracking.run_log import RunLog
 from pneumo.tracking.system import REQUESTER
 
 LIMITS = {"maximum_calibration_error": 0.12, "minimum_specificity": 0.5, "minimum_sensitivity": 0.7}
@@ -44,8 +45,8 @@ def draw(folder: Path, patients: int, shift: float = 40, first: int = 0) -> Path
 def here(world: Any, quick: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A champion, and the labels of another place in `here.place`."""
     monkeypatch.setattr(subject, "ask", load_check.ask)
-    log = Tracker.log_bundle
-    monkeypatch.setattr(Tracker, "log_bundle", lambda *args: log(*args[:5], world.model_file))
+    log = Bundles.log
+    monkeypatch.setattr(Bundles, "log", lambda *args: log(*args[:5], world.model_file))
     world.policy(**LIMITS)
     assert world.promote(world.candidate("fair", noise=1.0)).promoted
     world.place = str(draw(world.folder / "our_xrays", 90))
@@ -69,11 +70,11 @@ def away(*args: Any) -> None:
 
 
 def evidence(world: Any, run_url: str, folder: Path) -> Path:
-    return world.tracker.download(f"runs:/{run_url.rpartition('/')[2]}/accept", folder)
+    return world.tracker.files.download(f"runs:/{run_url.rpartition('/')[2]}/accept", folder)
 
 
 def spec(world: Any, version: str, folder: Path) -> dict[str, Any]:
-    (file,) = world.tracker.download(f"models:/{world.name}/{version}", folder).rglob("serving.json")
+    (file,) = world.tracker.files.download(f"models:/{world.name}/{version}", folder).rglob("serving.json")
     return json.loads(file.read_text())
 
 
@@ -82,7 +83,7 @@ def test_a_version_is_measured_where_it_shall_work_and_nothing_is_registered(her
     assert found.images == {"NORMAL": 120, "PNEUMONIA": 60} and found.patients == 90
     assert found.before.auc.low > 0.8 and not found.generalises  # 1.0 at home, 0.91 here
     assert not found.accepted and "specificity is" in found.reason and "--calibrate 100" in found.advice
-    assert (found.version, found.after, len(here.tracker.versions(here.name))) == (None, None, 1)
+    assert (found.version, found.after, len(here.tracker.registry.versions(here.name))) == (None, None, 1)
     kept = evidence(here, found.run_url, tmp_path / "kept")
     assert {file.name for file in kept.rglob("*.*")} == {
         "report.json", "scored.parquet", "roc.png", "reliability.png", "confusion.png",
@@ -100,20 +101,20 @@ def test_calibrating_registers_the_same_files_with_another_operating_point(here:
     assert {name for name in before if before[name] != after[name]} == {"offset", "temperature", "threshold"}
     assert after["threshold"] == found.after.threshold
     assert here.aliases() == {"champion": "1", "challenger": "1", "previous": None}
-    assert here.tracker.alias(here.name, "accepted") == "2"
+    assert here.tracker.registry.alias(here.name, "accepted") == "2"
 
 
 def test_the_new_version_has_evidence_card_tags_and_history(here: Any, tmp_path: Path) -> None:
-    run = here.tracker.start_run("asked for", tags={REQUESTER: "anna"})
+    run = here.tracker.runs.start("asked for", tags={REQUESTER: "anna"})
     found = ask(here, calibrate=60, run_id=run)
-    version = here.tracker.version(here.name, "2")
+    version = here.tracker.registry.version(here.name, "2")
     assert version.tags["accept.parent"] == "1" and version.tags["accept"] == "accepted"
     assert version.tags["offset"] == repr(found.after.offset) and version.tags["auc"]
     assert "Not a medical device" in version.description and "40 NORMAL and 20 PNEUMONIA" in version.description
     entry = history(here.settings)[-1]
     assert (entry.action, entry.version, entry.champion, entry.took_effect) == ("calibration", "2", "1", False)
     assert entry.who == "anna"
-    report = here.tracker.download(entry.evidence, tmp_path / "report")
+    report = here.tracker.files.download(entry.evidence, tmp_path / "report")
     assert json.loads(report.read_text())["version"] == "2"
     with version_evidence.evidence_of(here.tracker, version) as kept:
         assert len(version_evidence.calibrated_on(kept)) == 60
@@ -139,15 +140,15 @@ def test_what_is_judged_anew_and_not_accepted_is_told_so_and_loses_the_alias(her
     ask(here, calibrate=60)
     here.policy(**LIMITS | {"minimum_auc": 0.999})
     with monkeypatch.context() as patch, pytest.raises(TrackingError, match="away"):
-        patch.setattr(Tracker, "log_text", away)
+        patch.setattr(RunLog, "text", away)
         ask(here, calibrate=60)
-    left = here.tracker.version(here.name, "2")
+    left = here.tracker.registry.version(here.name, "2")
     assert left.tags["accept"] == "accepted" and "It was not accepted" not in left.description
-    assert here.tracker.alias(here.name, "accepted") == "2"
+    assert here.tracker.registry.alias(here.name, "accepted") == "2"
     assert ask(here, calibrate=60).version == "2"
-    judged = here.tracker.version(here.name, "2")
+    judged = here.tracker.registry.version(here.name, "2")
     assert judged.tags["accept"] == "not accepted" and "It was not accepted" in judged.description
-    assert here.tracker.alias(here.name, "accepted") is None
+    assert here.tracker.registry.alias(here.name, "accepted") is None
     assert "Not accepted" in history(here.settings)[-1].reason
 
 
@@ -155,7 +156,7 @@ def test_a_version_that_is_not_accepted_leaves_the_alias_of_another(here: Any) -
     ask(here, calibrate=60)
     here.policy(**LIMITS | {"minimum_auc": 0.999})
     assert ask(here, calibrate=80).version == "3"
-    assert here.tracker.alias(here.name, "accepted") == "2"
+    assert here.tracker.registry.alias(here.name, "accepted") == "2"
 
 
 @pytest.mark.parametrize("step", ["load_check.says", "alias_switch.move"])
@@ -165,12 +166,12 @@ def test_what_a_kill_left_is_no_version_until_it_was_checked(here: Any, monkeypa
         patch.setattr(version_evidence, "mark_undone", lambda *args: None)
         patch.setattr(f"pneumo.registry.promotion.{step}", killed)
         ask(here, calibrate=60)
-    left, checked = here.tracker.version(here.name, "2"), step == "alias_switch.move"
-    assert here.tracker.alias(here.name, "accepted") is None
+    left, checked = here.tracker.registry.version(here.name, "2"), step == "alias_switch.move"
+    assert here.tracker.registry.alias(here.name, "accepted") is None
     assert bool(left.tags[version_evidence.UNDONE]) is not checked
     again = ask(here, calibrate=60)
     assert (again.version, again.alias) == ("2" if checked else "3", "accepted")
-    found = here.tracker.version(here.name, again.version)
+    found = here.tracker.registry.version(here.name, again.version)
     assert "Not a medical device" in found.description and not found.tags[version_evidence.UNDONE]
     told = [(row.action, row.version) for row in history(here.settings)]
     assert told == [("promotion", "1"), *[("calibration", again.version)] * (2 if checked else 1)]
@@ -185,7 +186,7 @@ def test_a_version_is_not_judged_by_the_patients_that_calibrated_it(here: Any) -
 
 def test_what_calibrated_a_version_counts_as_seen_in_a_later_contest(here: Any) -> None:
     ask(here, calibrate=60)
-    with version_evidence.evidence_of(here.tracker, here.tracker.version(here.name, "2")) as kept:
+    with version_evidence.evidence_of(here.tracker, here.tracker.registry.version(here.name, "2")) as kept:
         test = version_evidence.calibrated_on(kept).assign(patient="other")
         assert comparison._seen(test, kept).all()
 
@@ -195,7 +196,7 @@ def test_a_share_of_pneumonia_moves_probabilities_and_no_call(here: Any, tmp_pat
     assert found.before.sensitivity == found.after.sensitivity and found.before.specificity == found.after.specificity
     assert found.after.temperature == found.before.temperature and found.after.offset < found.before.offset
     assert found.after.calibration_error.value < found.before.calibration_error.value
-    assert here.tracker.version(here.name, "2").tags[version_evidence.PREVALENCE] == "0.05"
+    assert here.tracker.registry.version(here.name, "2").tags[version_evidence.PREVALENCE] == "0.05"
     # From there back to half and half, the share among the validation images at home.
     back = ask(here, prevalence=0.5, model=f"models:/{here.name}/2")
     assert back.after.offset == pytest.approx(spec(here, "1", tmp_path)["offset"])
@@ -212,7 +213,7 @@ def test_a_version_that_is_not_accepted_has_no_alias(here: Any) -> None:
     here.policy(**LIMITS | {"minimum_auc": 0.999})
     found = ask(here, calibrate=60)
     assert (found.accepted, found.version, found.alias) == (False, "2", None)
-    assert here.tracker.alias(here.name, "accepted") is None
+    assert here.tracker.registry.alias(here.name, "accepted") is None
     assert "No operating point mends this" in found.advice
 
 
@@ -223,10 +224,10 @@ def test_what_does_not_answer_as_it_should_is_marked_and_not_used_again(
         patch.setattr(load_check, "says", lambda *_: (False, "largest difference 3.0e-01"))
         with pytest.raises(PromotionError, match=r"but largest difference 3\.0e-01: it is marked as undone"):
             ask(here, calibrate=60)
-    assert "ended before its decision" in here.tracker.version(here.name, "2").tags["undone"]
-    assert here.tracker.alias(here.name, "accepted") is None
+    assert "ended before its decision" in here.tracker.registry.version(here.name, "2").tags["undone"]
+    assert here.tracker.registry.alias(here.name, "accepted") is None
     assert [row.action for row in history(here.settings)] == ["promotion"]
-    assert here.tracker.newest({"stage": "accept", "model": f"models:/{here.name}/1"}, "FAILED")
+    assert here.tracker.runs.newest({"stage": "accept", "model": f"models:/{here.name}/1"}, "FAILED")
     assert ask(here, calibrate=60).version == "3"
 
 
@@ -235,7 +236,7 @@ def refused(here: Any, tmp_path: Path) -> list[tuple[dict[str, Any], str]]:
     bare = tmp_path / "bare"
     bare.mkdir()
     (few / "NORMAL" / "00000001_000.png").rename(bare / "a.png")
-    known = here.tracker.register(here.candidate("foreign", 1.0).model_uri, here.name)
+    known = here.tracker.registry.register(here.candidate("foreign", 1.0).model_uri, here.name)
     return [
         ({"source": str(few)}, r"at least 10 readable images of each class .* got 15 NORMAL and 8 PNEUMONIA"),
         ({"source": str(bare)}, "Expected images in folders"),
@@ -252,7 +253,7 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(here: Any, tmp_path: P
     for options, words in refused(here, tmp_path):
         with pytest.raises(PneumoError, match=words.replace("phantom is", "phantom:40 is")):
             ask(here, **options)
-    assert not here.tracker.newest({"stage": "accept", "model": f"models:/{here.name}/1"})
+    assert not here.tracker.runs.newest({"stage": "accept", "model": f"models:/{here.name}/1"})
 
 
 def test_images_of_the_version_s_own_data_set_are_refused(here: Any) -> None:
@@ -282,7 +283,7 @@ def test_other_images_of_patients_who_were_learned_are_left_out_and_counted(
         path.rename(path.with_name(f"{patient}-again.png"))
     found = ask(here, str(place), calibrate=40)
     assert found.left_out == 3 and sum(found.images.values()) + sum(found.calibrated_on.values()) == 77
-    described = here.tracker.version(here.name, found.version).description
+    described = here.tracker.registry.version(here.name, found.version).description
     assert "3 images are left out: of patients that this version has learned." in described
 
 
@@ -306,7 +307,7 @@ def test_a_later_promotion_is_not_confused(here: Any) -> None:
     ask(here, calibrate=60)
     here.policy(tie="promote")
     assert here.promote(here.candidate("good", noise=0.1)).version == "3"
-    assert here.aliases()["champion"] == "3" and here.tracker.alias(here.name, "accepted") == "2"
+    assert here.aliases()["champion"] == "3" and here.tracker.registry.alias(here.name, "accepted") == "2"
 
 
 def test_the_command_shows_both_points_and_how_to_use_the_new_one(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,5 +340,5 @@ def test_the_deployment_s_flow_does_the_same(here: Any, prefect_server: str) -> 
         env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "Not accepted at our_xrays: specificity is" in done.stdout, done.stderr
-    (run,) = here.tracker.newest({"stage": "accept", "model": f"models:/{here.name}/1"})
+    (run,) = here.tracker.runs.newest({"stage": "accept", "model": f"models:/{here.name}/1"})
     assert run.tags["prefect.flow_run_id"] and run.tags["accepted"] == "false"

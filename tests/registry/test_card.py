@@ -111,7 +111,7 @@ def test_the_limits_say_that_the_test_images_are_from_elsewhere(world: Any) -> N
         words = "The test normals are from elsewhere: AUC 0.89 (0.50 between random halves); expect less than on valid"
         assert words in text.partition(head)[2]
     run = world.tracker.client.get_run(world.parent).info.run_id
-    with world.tracker.downloaded(f"runs:/{run}/promotion") as folder:
+    with world.tracker.files.downloaded(f"runs:/{run}/promotion") as folder:
         assert json.loads((folder / "decision.json").read_text())["shift_audit"][0]["name"] == "test"
 
 

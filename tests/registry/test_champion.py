@@ -4,7 +4,7 @@ import pytest
 
 from pneumo.registry.champion import champion_manifest
 from pneumo.registry.promotion.state_machine import promote
-from pneumo.tracking import Tracker
+from pneumo.tracking.model_files import ModelFiles
 
 
 def test_new_data_is_compared_with_the_champions_and_with_nothing_on_a_first_run(world: Any, monkeypatch: Any) -> None:
@@ -14,11 +14,11 @@ def test_new_data_is_compared_with_the_champions_and_with_nothing_on_a_first_run
     assert found is not None
     assert found.read_bytes() == world.version.manifest.read_bytes()
     assert champion_manifest(world.settings, True, world.home) is None
-    monkeypatch.setattr(Tracker, "downloaded", lambda *_: pytest.fail("fetched twice"))
+    monkeypatch.setattr(ModelFiles, "downloaded", lambda *_: pytest.fail("fetched twice"))
     assert champion_manifest(world.settings, False, world.home) == found
 
 
 def test_a_champion_of_other_hands_has_no_data_to_compare_with(world: Any) -> None:
-    number = world.tracker.register(world.candidate("foreign", 1.0).model_uri, world.name)
-    world.tracker.set_alias(world.name, "champion", number)
+    number = world.tracker.registry.register(world.candidate("foreign", 1.0).model_uri, world.name)
+    world.tracker.registry.set_alias(world.name, "champion", number)
     assert champion_manifest(world.settings, False, world.home) is None

@@ -38,11 +38,11 @@ def embedded(world: Any, tmp_path: Path) -> Make:
         file = tmp_path / "dino.parquet"
         pd.DataFrame({"sha256": rows["sha256"], "embedding": values.tolist()}).to_parquet(file)
         (vectors,) = bring_in([str(file)], world.version, world.home, Data())
-        run_id = world.tracker.start_run(vectors.candidate, parent=world.parent)
+        run_id = world.tracker.runs.start(vectors.candidate, parent=world.parent)
         candidate = train_linear(vectors, world.version, run_id, world.home)
         found = evaluate(candidate, world.version, vectors, world.settings.promotion, world.home)
         (example,) = cells(rows.head(1), world.version.root, vectors.path)
-        uri = world.tracker.log_bundle(run_id, found.bundle, candidate.name, example)
+        uri = world.tracker.bundles.log(run_id, found.bundle, candidate.name, example)
         return found.model_copy(update={"model_uri": uri})
 
     world.policy(embeddings_may_win=True)
@@ -54,10 +54,10 @@ def test_it_becomes_champion_by_the_same_gates_in_a_fresh_process(world: Any, em
     assert decision.promoted, decision.reason
     assert float(world.row(decision, FRESH).value.removeprefix("largest difference ")) < 1e-4
     assert "of the linear model alone" in world.row(decision, "latency of one image, ms").value
-    model = world.tracker.load_pyfunc(f"models:/{world.name}@champion")
+    model = world.tracker.files.load_pyfunc(f"models:/{world.name}@champion")
     table = model.predict(pd.DataFrame({"embedding": [[0.0, 0.0, 0.0], [1.0]]}))
     assert table["error"].isna().tolist() == [True, False]
-    found = world.tracker.version(world.name, "1")
+    found = world.tracker.registry.version(world.name, "1")
     assert found.tags["input"] == "embedding"
     with pytest.raises(ModelError, match="takes embeddings made elsewhere, not images"):
         accept("phantom:40", world.settings, world.home, f"models:/{world.name}/1")

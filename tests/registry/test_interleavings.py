@@ -29,15 +29,18 @@ from pneumo.registry.card import Card
 from pneumo.registry.promotion import alias_switch, entries, judgement, state_machine, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison
 from pneumo.settings import Settings
-from pneumo.tracking import Tracker, runs
+from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
+from pneumo.tracking.models import ModelRegistry
+from pneumo.tracking.run_log import RunLog
+from pneumo.tracking.runs import Runs
 from tests.registry.memory import Memory
 
 QUALITY = {"worse": 0.05, "first": 0.1, "second": 0.2, "a": 0.3, "b": 0.4, "later": 0.5}
 SETTINGS = Settings(tracking={"uri": "memory"})
 SURE = Interval(value=0.9, low=0.9, high=0.9)
 WATCHED = ("registered", "set_model_tag", "set_alias", "delete_alias", "set_version_tags", "register")
-WATCHED += ("describe_version", "log_text")
+WATCHED += ("describe_version",)
 PROMOTED = "promoted"
 
 
@@ -145,11 +148,11 @@ class Table:
         tracker = Tracker("memory", "registry")
         standing, found = (
             history.registry_state(tracker, self.name, self.settings("end").registry),
-            tracker.versions(self.name),
+            tracker.registry.versions(self.name),
         )
         rejected = [row for row in standing.rows if row.action == "rejection" and not row.withdrawn]
         return {
-            "aliases": tracker.aliases(self.name),
+            "aliases": tracker.registry.aliases(self.name),
             "versions": {item.version: item.tags.get("candidate") for item in found},
             "undone": [item.version for item in found if item.tags.get(version_evidence.UNDONE)],
             "moves": [(row.champion, row.version) for row in standing.rows if row.took_effect],
@@ -197,9 +200,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     def nothing(*_: Any, **__: Any) -> str:
         return ""
 
-    def log_text(_: Any, run_id: str, text: str, path: str) -> None:
+    def text(_: Any, run_id: str, content: str, path: str) -> None:
         if path == version_evidence.DECISION and run_id:
-            written.decisions[run_id] = json.loads(text)["decision"]["promoted"]
+            written.decisions[run_id] = json.loads(content)["decision"]["promoted"]
 
     def card(evaluation: Any, data: Any, decision: Decision, *_: Any) -> Card:
         return Card(markdown=PROMOTED if decision.promoted else "refused", html="")
@@ -210,11 +213,11 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setattr(judgement.card, "write", card)
     for module, name in ((rollback, "check_example"), (version_evidence, "check_files"), (version_evidence, "keep")):
         monkeypatch.setattr(module, name, nothing)
-    for name in ("start_run", "finish", "run_url"):
-        monkeypatch.setattr(Tracker, name, nothing)
-    monkeypatch.setattr(Tracker, "log_text", log_text)
+    for name in ("start", "finish", "url"):
+        monkeypatch.setattr(Runs, name, nothing)
+    monkeypatch.setattr(RunLog, "text", waiting("text", text))
     for name in WATCHED:
-        monkeypatch.setattr(Tracker, name, waiting(name, getattr(Tracker, name)))
+        monkeypatch.setattr(ModelRegistry, name, waiting(name, getattr(ModelRegistry, name)))
     return written
 
 
@@ -243,7 +246,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Table]:
 
     def again(patch: pytest.MonkeyPatch) -> Table:
         client = copy.deepcopy(made[0]) if made else Memory()
-        patch.setattr(runs, "connect", lambda *_: client)
+        patch.setattr("pneumo.tracking.client.connect", lambda *_: client)
         table = Table("lungs", folder)
         if not made:
             table.promote("first")
@@ -403,14 +406,14 @@ def test_a_real_server_ends_as_the_one_in_memory(
     tables: Any, monkeypatch: pytest.MonkeyPatch, tracker: Tracker
 ) -> None:
     """So that the registry in memory is worth what it says; a few orders, as each takes seconds here."""
-    made = {who: tracker.client.create_logged_model(tracker.experiment_id).model_uri for who in QUALITY}
+    made = {who: tracker.client.create_logged_model(tracker.runs.experiment_id).model_uri for who in QUALITY}
     lengths = [steps(tables, monkeypatch, act) for act in ("a", "b")]
     for number, order in enumerate(list(merges(*lengths))[::40]):
         table = tables(monkeypatch)
         play(table, order, *(Run(partial(ACTS[act], table)) for act in ("a", "b")))
         expected = table.end()
-        monkeypatch.setattr(runs, "connect", lambda *_: tracker.client)
-        monkeypatch.setattr(runs.Runs, "tags", lambda *_: {})  # their MLflow runs are names only
+        monkeypatch.setattr("pneumo.tracking.client.connect", lambda *_: tracker.client)
+        monkeypatch.setattr(Runs, "tags", lambda *_: {})  # their MLflow runs are names only
         real = Table(f"lungs-{number}", table.folder, made.__getitem__)
         real.promote("first")
         real.promote("second")

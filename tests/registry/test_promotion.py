@@ -15,7 +15,8 @@ from pneumo.registry.history import history
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.proposal import choose
 from pneumo.registry.promotion.state_machine import ApprovalAnswer, promote
-from pneumo.tracking import Tracker
+from pneumo.tracking.models import ModelRegistry
+from pneumo.tracking.run_log import RunLog
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -31,7 +32,7 @@ def test_the_first_champion_needs_just_the_gates_and_can_then_be_used(world: Any
     assert info.auc is not None
     assert info.auc.low <= info.auc.value <= info.auc.high
     assert info.since is not None
-    model = world.tracker.load_pyfunc(f"models:/{world.name}@champion")
+    model = world.tracker.files.load_pyfunc(f"models:/{world.name}@champion")
     image = (world.version.root / "0.png").read_bytes()
     assert 0 <= model.predict(pd.DataFrame({"image": [image]}))["probability"][0] <= 1
 
@@ -77,17 +78,17 @@ def test_the_same_candidate_again_changes_nothing(world: Any) -> None:
     decision = world.promote(good)
     assert not decision.promoted
     assert "is already the champion (version 1)" in decision.reason
-    assert len(world.tracker.versions(world.name)) == 1
+    assert len(world.tracker.registry.versions(world.name)) == 1
 
 
 def test_evidence_and_model_card_are_kept_with_the_run(world: Any, tmp_path: Any) -> None:
     decision = world.promote(world.candidate("good", noise=1.0))
-    evidence = world.tracker.download(f"runs:/{world.parent}/promotion/decision.json", tmp_path / "evidence")
+    evidence = world.tracker.files.download(f"runs:/{world.parent}/promotion/decision.json", tmp_path / "evidence")
     found = json.loads(evidence.read_text())
     assert found["decision"]["version"] == decision.version
     assert found["policy"]["minimum_auc"] == 0.6
-    assert world.tracker.download(f"runs:/{decision.run_id}/card.html", tmp_path / "card").is_file()
-    description = world.tracker.version(world.name, "1").description
+    assert world.tracker.files.download(f"runs:/{decision.run_id}/card.html", tmp_path / "card").is_file()
+    description = world.tracker.registry.version(world.name, "1").description
     assert description.startswith("**Not a medical device.**")
 
 
@@ -98,13 +99,16 @@ def test_synthetic_data_has_a_registered_model_of_its_own(world: Any) -> None:
     decision = world.promote(world.candidate("drawn", noise=0.1))
     assert decision.registered_model == world.settings.registry.phantom_model
     assert decision.promoted
-    assert world.tracker.version(world.name, "1").description.startswith("**Synthetic")
+    assert world.tracker.registry.version(world.name, "1").description.startswith("**Synthetic")
     world.version = world.version.model_copy(update={"synthetic": False})
     assert world.aliases() == real
     assert champion(world.settings, synthetic=True).synthetic  # type: ignore[union-attr]
 
 
-WRITES = ("register", "set_model_tag", "set_alias", "describe_version", "log_text")
+WRITES = [
+    *((ModelRegistry, name) for name in ("register", "set_model_tag", "set_alias", "describe_version")),
+    (RunLog, "text"),
+]
 
 
 def test_an_error_leaves_every_alias_as_it_was_and_the_version_with_a_note(world: Any) -> None:
@@ -124,15 +128,15 @@ def test_an_error_leaves_every_alias_as_it_was_and_the_version_with_a_note(world
         assert calls == [failed - 1]
         assert world.aliases() == before
         assert [row.version for row in history(world.settings) if row.took_effect] == ["1"]
-        written = world.tracker.versions(world.name)[-1].description
+        written = world.tracker.registry.versions(world.name)[-1].description
         assert "and replaces version 1" not in written, f"a card of what was undone: {written}"
-        notes = [item.tags.get(version_evidence.UNDONE, "") for item in world.tracker.versions(world.name)]
+        notes = [item.tags.get(version_evidence.UNDONE, "") for item in world.tracker.registry.versions(world.name)]
         assert notes[0] == "" and len(notes) <= 2
         if failed == 3:  # it had just been registered
             assert notes[1] == f"run {world.parent} ended before its decision"
     assert failed == 9
     assert decision.promoted and decision.version == "2"
-    assert not world.tracker.version(world.name, "2").tags[version_evidence.UNDONE]
+    assert not world.tracker.registry.version(world.name, "2").tags[version_evidence.UNDONE]
 
 
 @contextmanager
@@ -153,8 +157,8 @@ def failing_at(place: int) -> Iterator[list[int]]:
         return call
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in WRITES:
-            patch.setattr(Tracker, name, refusing(getattr(Tracker, name)))
+        for part, name in WRITES:
+            patch.setattr(part, name, refusing(getattr(part, name)))
         yield happened
 
 
@@ -170,7 +174,7 @@ def test_an_undone_run_leaves_alone_what_another_one_has_moved_meanwhile(world: 
     with pytest.raises(KeyboardInterrupt):
         world.promote(first, approve=interrupted)
     assert world.aliases() == {"champion": "2", "challenger": "2", "previous": None}
-    assert [item.version for item in world.tracker.versions(world.name)] == ["1", "2"]
+    assert [item.version for item in world.tracker.registry.versions(world.name)] == ["1", "2"]
 
 
 def test_a_version_that_another_run_made_champion_meanwhile_is_not_marked_as_undone(world: Any) -> None:
@@ -179,14 +183,14 @@ def test_a_version_that_another_run_made_champion_meanwhile_is_not_marked_as_und
     good, agreed = world.candidate("good", noise=1.0), ApprovalAnswer(approved=True, said="approved by A")
 
     def interrupted(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
-        elsewhere = world.tracker.start_run("elsewhere")
+        elsewhere = world.tracker.runs.start("elsewhere")
         promote([good], world.version, world.settings, world.home, elsewhere, lambda *_: agreed)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         world.promote(good, approve=interrupted)
     assert world.aliases()["champion"] == "1"
-    assert not world.tracker.version(world.name, "1").tags[version_evidence.UNDONE]
+    assert not world.tracker.registry.version(world.name, "1").tags[version_evidence.UNDONE]
 
 
 def test_a_no_that_comes_too_late_is_said_and_no_rejection_of_what_serves(world: Any) -> None:
@@ -195,14 +199,14 @@ def test_a_no_that_comes_too_late_is_said_and_no_rejection_of_what_serves(world:
     good, agreed = world.candidate("good", noise=1.0), ApprovalAnswer(approved=True, said="approved by B")
 
     def late(rows: list[PolicyRow], evaluation: Evaluation) -> ApprovalAnswer:
-        elsewhere = world.tracker.start_run("elsewhere")
+        elsewhere = world.tracker.runs.start("elsewhere")
         assert promote([good], world.version, world.settings, world.home, elsewhere, lambda *_: agreed).promoted
         return ApprovalAnswer(approved=False, said="rejected by A: it looks at the corners")
 
     with pytest.raises(PromotionError, match=r"rejected by A: it looks at .* it goes on serving, `pneumo roll"):
         world.promote(good, approve=late)
     assert world.aliases()["champion"] == "1"
-    assert "passed all 9 gates" in world.tracker.version(world.name, "1").description
+    assert "passed all 9 gates" in world.tracker.registry.version(world.name, "1").description
     (look, rejection) = [row for row in history(world.settings) if row.action in ("promotion", "rejection")]
     assert (look.took_effect, rejection.withdrawn) == (True, True)
     assert refused(world.settings) is None
@@ -210,20 +214,20 @@ def test_a_no_that_comes_too_late_is_said_and_no_rejection_of_what_serves(world:
 
 def test_a_promotion_that_loses_the_switch_leaves_no_card_and_no_decision(world: Any, tmp_path: Any) -> None:
     world.promote(world.candidate("weak", noise=4.0))
-    good, real = world.candidate("good", noise=0.5), Tracker.set_alias
+    good, real = world.candidate("good", noise=0.5), ModelRegistry.set_alias
 
-    def moved_by_hand(self: Tracker, name: str, alias: str, version: str) -> None:
+    def moved_by_hand(self: ModelRegistry, name: str, alias: str, version: str) -> None:
         real(self, name, alias, version)
         if alias == "previous":
             self.delete_alias(name, "champion")
 
-    run = world.tracker.start_run("loses")
+    run = world.tracker.runs.start("loses")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError, match="at the same time"):
-        patch.setattr(Tracker, "set_alias", moved_by_hand)
+        patch.setattr(ModelRegistry, "set_alias", moved_by_hand)
         promote([good], world.version, world.settings, world.home, run)
-    assert world.tracker.version(world.name, "2").description.startswith("good on folder, under evaluation")
+    assert world.tracker.registry.version(world.name, "2").description.startswith("good on folder, under evaluation")
     with pytest.raises(TrackingError):
-        world.tracker.download(f"runs:/{run}/promotion/decision.json", tmp_path / "none")
+        world.tracker.files.download(f"runs:/{run}/promotion/decision.json", tmp_path / "none")
 
 
 def test_who_was_approved_while_the_champion_changed_is_compared_with_the_new_one_and_asked_about_again(
@@ -270,4 +274,4 @@ def test_approval_that_nobody_can_give_is_an_error_before_anything_happens(world
     world.policy(approval=True)
     with pytest.raises(PromotionError, match="nobody can approve here"):
         world.promote(world.candidate("good", noise=1.0))
-    assert world.tracker.versions(world.name) == []
+    assert world.tracker.registry.versions(world.name) == []

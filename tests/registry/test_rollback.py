@@ -35,7 +35,7 @@ def three(world: Any) -> Any:
 
 def served(world: Any, folder: Path) -> str:
     """Digest of all that is downloaded for the champion."""
-    return files_digest(world.tracker.download(f"models:/{world.name}@champion", folder))
+    return files_digest(world.tracker.files.download(f"models:/{world.name}@champion", folder))
 
 
 def test_the_previous_champion_serves_again_bit_for_bit(world: Any, tmp_path: Path) -> None:
@@ -56,9 +56,13 @@ def test_a_rollback_can_be_undone_once_somebody_lifts_the_bar(three: Any) -> Non
     assert three.aliases()["champion"] == "2"
     with pytest.raises(PromotionError, match="3 was rolled back: `pneumo lift 3` first"):
         rollback(three.settings, three.home, to=3)
-    assert three.tracker.version(three.name, "3").tags["barred"].startswith("rolled back: went back from version 3")
+    assert (
+        three.tracker.registry.version(three.name, "3")
+        .tags["barred"]
+        .startswith("rolled back: went back from version 3")
+    )
     lift(three.settings, three.home, "3")
-    assert three.tracker.version(three.name, "3").tags["barred"] == ""
+    assert three.tracker.registry.version(three.name, "3").tags["barred"] == ""
     rollback(three.settings, three.home, to=3)
     assert three.aliases() == {"champion": "3", "challenger": "3", "previous": "2"}
 
@@ -104,9 +108,9 @@ def test_a_bar_stays_whatever_a_person_does_to_the_alias(world: Any, by_hand: st
     if by_hand:
         world.promote(world.candidate("worse", noise=9.0))
     rollback(world.settings, world.home)
-    world.tracker.delete_alias(world.name, "champion")
+    world.tracker.registry.delete_alias(world.name, "champion")
     if by_hand:
-        world.tracker.set_alias(world.name, "champion", by_hand)
+        world.tracker.registry.set_alias(world.name, "champion", by_hand)
     assert world.moves()[-1] == ("rollback", "1", True)
     assert not world.promote(good).promoted
     assert "version 2, which has the same weights, was rolled back by" in history(world.settings)[-1].reason
@@ -131,7 +135,7 @@ def test_a_rollback_that_ended_without_a_word_bars_all_the_same(world: Any) -> N
         patch.setattr(alias_switch, "move", lambda *_: gone(None, "", SimpleNamespace(action="withdrawal")))
         rollback(world.settings, world.home)
     assert world.aliases()["champion"] == "2" and world.moves()[-1] == ("rollback", "1", False)
-    world.tracker.delete_alias(world.name, "champion")
+    world.tracker.registry.delete_alias(world.name, "champion")
     assert "bar after a rollback is up" in world.promote(good).reason
 
 
@@ -140,7 +144,7 @@ def test_a_bar_outlives_its_version(world: Any) -> None:
     world.promote(world.candidate("weak", noise=4.0))
     world.promote(world.candidate("good", noise=0.5))
     rollback(world.settings, world.home)
-    world.tracker.delete_version(world.name, "2")
+    world.tracker.registry.delete_version(world.name, "2")
     assert not world.promote(world.candidate("anew", noise=0.5)).promoted
     lift(world.settings, world.home, "2")
     assert world.promote(world.candidate("once more", noise=0.5)).promoted
@@ -211,7 +215,7 @@ def test_files_that_were_changed_in_the_store_are_refused(world: Any) -> None:
 
 
 def test_an_error_on_the_way_leaves_everything_as_it_was(three: Any) -> None:
-    before, real = three.aliases(), type(three.tracker).set_alias
+    before, real = three.aliases(), type(three.tracker.registry).set_alias
     for fails in ("previous", "champion"):
 
         def set_alias(self: Any, name: str, alias: str, version: str, fails: str = fails) -> None:
@@ -220,7 +224,7 @@ def test_an_error_on_the_way_leaves_everything_as_it_was(three: Any) -> None:
             real(self, name, alias, version)
 
         with pytest.MonkeyPatch.context() as patch, pytest.raises(TrackingError, match="the network is gone"):
-            patch.setattr(type(three.tracker), "set_alias", set_alias)
+            patch.setattr(type(three.tracker.registry), "set_alias", set_alias)
             rollback(three.settings, three.home)
         assert three.aliases() == before
         assert three.moves()[-1][2] is False

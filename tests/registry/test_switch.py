@@ -14,7 +14,7 @@ from pneumo.errors import PromotionError
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import alias_switch
 from pneumo.registry.promotion.state_machine import promote
-from pneumo.tracking import Tracker
+from pneumo.tracking.models import ModelRegistry
 
 PLACES = ["register", "announce", "challenger", "previous", "champion", "describe", "end"]
 MOVED = ("describe", "end")  # places after the move of the champion
@@ -64,8 +64,8 @@ def poller(world: Any) -> Iterator[list[str]]:
 
     def look() -> None:
         while not over.is_set():
-            number = world.tracker.alias(world.name, "champion")
-            if number is None or world.tracker.version(world.name, number) is None:
+            number = world.tracker.registry.alias(world.name, "champion")
+            if number is None or world.tracker.registry.version(world.name, number) is None:
                 seen.append(f"dangling: {number}")
             elif [number] != seen[-1:]:
                 seen.append(number)
@@ -89,11 +89,13 @@ def test_a_promotion_killed_at_any_step_leaves_a_champion_and_the_next_one_succe
         better = world.candidate(name, noise=2.0 - place / 8, seed=1)
         promoters[0].tell(world, better, world.home, die=name)
         assert promoters[0].answer() == "killed"
-        survivor = world.tracker.alias(world.name, "champion")
+        survivor = world.tracker.registry.alias(world.name, "champion")
         assert (survivor == champions[-1]) is (name not in MOVED), name
         decision = world.promote(better)
         assert decision.promoted is (name not in MOVED), decision.reason
-        assert len(world.tracker.versions(world.name)) == place + 1, "a killed promotion left a version too many"
+        assert len(world.tracker.registry.versions(world.name)) == place + 1, (
+            "a killed promotion left a version too many"
+        )
         champions.append(str(place + 1))
         assert world.aliases()["champion"] == champions[-1]
         assert world.aliases()["previous"] == champions[-2]
@@ -131,9 +133,9 @@ def test_a_promotion_that_slept_through_another_one_does_not_win_after_all(
 ) -> None:
     world.promote(world.candidate("weak", noise=4.0))
     slow, quick = world.candidate("slow", noise=1.0), world.candidate("quick", noise=1.0, seed=1)
-    real, slept = Tracker.set_alias, []
+    real, slept = ModelRegistry.set_alias, []
 
-    def sleep(self: Tracker, name: str, alias: str, version: str) -> None:
+    def sleep(self: ModelRegistry, name: str, alias: str, version: str) -> None:
         real(self, name, alias, version)
         if version == "2" and not slept:
             slept.append(version)
@@ -141,7 +143,7 @@ def test_a_promotion_that_slept_through_another_one_does_not_win_after_all(
             elsewhere = world.home / "elsewhere"
             assert promote([quick], world.version, world.settings, elsewhere, world.parent).promoted
 
-    monkeypatch.setattr(Tracker, "set_alias", sleep)
+    monkeypatch.setattr(ModelRegistry, "set_alias", sleep)
     with pytest.raises(PromotionError, match="at the same time"):
         world.promote(slow)
     assert world.aliases() == {"champion": "3", "challenger": "3", "previous": "1"}

@@ -164,7 +164,7 @@ def test_looks_are_kept_with_the_model_and_shown(world: Any, command: Any) -> No
     assert f"at {1 - significance(2):.2%}" in world.row(better, CONTEST).value
     assert "comparison 2 on these test images" in world.row(better, CONTEST).value
     words = "Decision 3 on the 96 test images"
-    assert words in world.tracker.version(world.name, better.version).description
+    assert words in world.tracker.registry.version(world.name, better.version).description
     info = champion(world.settings)
     assert info and (info.decisions, info.promotions) == (3, 2)
     assert "3 decision(s) so far, 2 promotion(s)" in command()

@@ -85,9 +85,9 @@ def saved(bundle_folder, tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mlflow")
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "tests")
     tracker.client.create_experiment("tests", artifact_location=(folder / "files").as_uri())
-    run_id = tracker.start_run("run")
-    uri = tracker.log_bundle(run_id, bundle_folder, "tiny", tiny.encoded(tiny.pictures(1)[0]))
-    return tracker.download(uri, folder / "model")
+    run_id = tracker.runs.start("run")
+    uri = tracker.bundles.log(run_id, bundle_folder, "tiny", tiny.encoded(tiny.pictures(1)[0]))
+    return tracker.files.download(uri, folder / "model")
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ NAME = "served-by-the-command-line"
 @pytest.fixture(scope="module")
 def registered(mlflow_server, bundle_folder, tiny):
     tracker = Tracker(mlflow_server, "cli")
-    uri = tracker.log_bundle(tracker.start_run("run"), bundle_folder, "tiny", tiny.encoded(tiny.pictures(1)[0]))
-    number = tracker.register(uri, NAME)
-    tracker.set_alias(NAME, "champion", number)
+    uri = tracker.bundles.log(tracker.runs.start("run"), bundle_folder, "tiny", tiny.encoded(tiny.pictures(1)[0]))
+    number = tracker.registry.register(uri, NAME)
+    tracker.registry.set_alias(NAME, "champion", number)
     return f"models:/{NAME}/{number}"
 
 

@@ -26,14 +26,14 @@ def logged(mlflow_server, bundle_folder, tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("private")
     tracker = Tracker(mlflow_server, "private")
     tracker.client.create_experiment("private", artifact_location=(folder / "files").as_uri())
-    run_id, examples = tracker.start_run("run"), {}
+    run_id, examples = tracker.runs.start("run"), {}
     for kind, write in KINDS.items():
         file = folder.parent / f"image.{kind}"
         file.write_bytes(write(picture()))
-        number = tracker.register(tracker.log_bundle(run_id, bundle_folder, kind, file), "private")
-        with tracker.downloaded(f"models:/private/{number}") as files:
+        number = tracker.registry.register(tracker.bundles.log(run_id, bundle_folder, kind, file), "private")
+        with tracker.files.downloaded(f"models:/private/{number}") as files:
             examples[kind] = input_example(files), decode(file, tiny.SIZE, "squash")
-    versions = tracker.versions("private")
+    versions = tracker.registry.versions("private")
     return SimpleNamespace(folder=folder, examples=examples, versions=versions, tracker=tracker)
 
 
@@ -68,7 +68,7 @@ def score(logged, mlflow_server, tmp_path, monkeypatch):
 
 def said_of_batches(logged):
     """All that MLflow knows of scored batches, as the only source of a search for words."""
-    runs = logged.tracker.client.search_runs([logged.tracker.experiment_id], "tags.stage = 'predict'")
+    runs = logged.tracker.client.search_runs([logged.tracker.runs.experiment_id], "tags.stage = 'predict'")
     files = [(path.name, path.read_bytes()) for path in logged.folder.rglob("*") if path.is_file()]
     return [*files, *((run.info.run_id, str(run.to_dictionary()).encode()) for run in runs)]
 
@@ -91,5 +91,5 @@ def test_a_batch_that_fails_quotes_no_patient_in_mlflow(score, logged, tmp_path)
     with pytest.raises(DataError, match=r"Zwetschgenbaum.*does not exist"):
         score(paths=[str(tmp_path / NAME)])
     assert hits(said_of_batches(logged), WORDS) == []
-    failed = logged.tracker.newest({"stage": "predict"}, "FAILED")
+    failed = logged.tracker.runs.newest({"stage": "predict"}, "FAILED")
     assert failed[0].tags["reason"] == "DataError, see the flow run"

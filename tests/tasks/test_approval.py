@@ -72,7 +72,7 @@ def test_nobody_is_asked_where_nobody_knows_who_asked_for_the_run():
 def test_whoever_answers_on_the_page_is_no_second_person_whatever_they_type(prefect_server, monkeypatch):
     """Three questions of one run: as the page can answer, by the command, and once more as that was answered."""
     monkeypatch.setattr("tasks.approval.LOOK_SECONDS", 0.2)
-    monkeypatch.setattr("tasks.approval.tracker", lambda: SimpleNamespace(run_url=str))
+    monkeypatch.setattr("tasks.approval.tracker", lambda: SimpleNamespace(runs=SimpleNamespace(url=str)))
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     api, seen, words = PrefectApi(prefect_server, timeout=60), set(), []
 

@@ -17,10 +17,11 @@ from tasks import evaluation
 def logged(monkeypatch):
     """Numbers, files and rows of the page that a task sends; nothing leaves this process."""
     sent = {}
-    tracker = SimpleNamespace(
-        log_metrics=lambda run_id, numbers: sent.update(numbers),
-        log_text=lambda run_id, text, file: sent.update({file: text}),
+    log = SimpleNamespace(
+        metrics=lambda run_id, numbers: sent.update(numbers),
+        text=lambda run_id, text, file: sent.update({file: text}),
     )
+    tracker = SimpleNamespace(log=log)
     monkeypatch.setattr(evaluation, "tracker", lambda: tracker)
     monkeypatch.setattr(evaluation, "get_run_logger", lambda: logging.getLogger("run"))
     monkeypatch.setattr(evaluation.pages, "create_table_artifact", lambda **page: sent.update(page))

@@ -30,9 +30,9 @@ def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_ser
     text = data_docs.page({"images": images, WHOLE_SET: whole}, {row.column: "0" for row in FIGURES}, "1.0")
     (tmp_path / data_docs.PAGE).write_text(text)
     tracker = Tracker(mlflow_server, "pages")
-    run_id = tracker.start_run("pipeline")
-    tracker.log_artifacts(run_id, tmp_path, Path(pages.DATA_DOCS).parent.name)
-    page.goto(pages.artifact(tracker.run_url(run_id), pages.DATA_DOCS))
+    run_id = tracker.runs.start("pipeline")
+    tracker.log.artifacts(run_id, tmp_path, Path(pages.DATA_DOCS).parent.name)
+    page.goto(pages.artifact(tracker.runs.url(run_id), pages.DATA_DOCS))
     shown = page.frame_locator("iframe")
     assert "20 of 21 expectations met in suite “images”" in shown.locator("p.sub").inner_text()
     assert shown.locator(".row.passed").count() == len(IMAGES) + len(FIGURES) - 1

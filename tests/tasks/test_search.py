@@ -42,7 +42,7 @@ def test_each_trial_is_a_child_run_that_says_how_it_ended(mlflow_server, tmp_pat
         digest="d" * 64, source="s", synthetic=True, root=tmp_path, manifest=tmp_path, images=1, counts={}
     )
     spec, tracker = candidate_specs("MobileNet:0.25", "none", 32, 1)[0], Tracker(mlflow_server, "search")
-    parent = tracker.start_run("pipeline")
+    parent = tracker.runs.start("pipeline")
 
     @flow
     def run():
@@ -50,8 +50,8 @@ def test_each_trial_is_a_child_run_that_says_how_it_ended(mlflow_server, tmp_pat
 
     assert run() == spec
     below = {"mlflow.parentRunId": parent}
-    assert len(tracker.newest(below, "FINISHED", 100)) >= 3
-    assert all("pruned" in found.tags["reason"] for found in tracker.newest(below, "KILLED", 100))
-    assert not tracker.unfinished(below)
+    assert len(tracker.runs.newest(below, "FINISHED", 100)) >= 3
+    assert all("pruned" in found.tags["reason"] for found in tracker.runs.newest(below, "KILLED", 100))
+    assert not tracker.runs.unfinished(below)
     trials = len(begun)
     assert run() == spec and len(begun) == trials

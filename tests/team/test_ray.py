@@ -136,7 +136,7 @@ def test_a_training_whose_machine_is_lost_goes_on_elsewhere(prefect_server, sett
     epochs = json.loads(history.read_text())["epochs"]
     assert [row["epoch"] for row in epochs] == list(range(1, 9))
     tracker = Tracker(os.environ["PNEUMO_TRACKING__URI"], os.environ["PNEUMO_TRACKING__EXPERIMENT"])
-    runs = tracker.client.search_runs([tracker.experiment_id], "tags.candidate = 'MobileNetV2 0.35'")
+    runs = tracker.client.search_runs([tracker.runs.experiment_id], "tags.candidate = 'MobileNetV2 0.35'")
     assert [run.info.status for run in runs] == ["FINISHED"], "one child run, that went on"
     first = [row for row in tracker.client.get_metric_history(runs[0].info.run_id, "loss") if row.step == 1]
     assert len(first) == 1, "the first epoch was not done again"

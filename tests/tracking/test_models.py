@@ -17,15 +17,15 @@ def example() -> bytes:
 
 @pytest.fixture(scope="module")
 def model_uri(tracker: Tracker, bundle: Path, model_file: Path) -> str:
-    run_id = tracker.start_run("model")
-    return tracker.log_bundle(run_id, bundle, "Mobile/Net:0.35", example(), model_file=model_file)
+    run_id = tracker.runs.start("model")
+    return tracker.bundles.log(run_id, bundle, "Mobile/Net:0.35", example(), model_file=model_file)
 
 
 def test_a_logged_bundle_is_ready_and_has_no_pickle(tracker: Tracker, model_uri: str) -> None:
     logged = tracker.client.get_logged_model(model_uri.removeprefix("models:/"))
     assert str(logged.status) == "READY"
     assert logged.name == "Mobile-Net-0-35"
-    with tracker.downloaded(model_uri) as folder:
+    with tracker.files.downloaded(model_uri) as folder:
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert not [path for path in files if path.suffix in {".pkl", ".pyc"}]
         assert (folder / "code" / "pneumo" / "errors.py").is_file()
@@ -33,8 +33,8 @@ def test_a_logged_bundle_is_ready_and_has_no_pickle(tracker: Tracker, model_uri:
 
 
 def test_a_registered_model_answers_from_bytes_and_takes_a_threshold(tracker: Tracker, model_uri: str) -> None:
-    version = tracker.register(model_uri, "answering")
-    model = tracker.load_pyfunc(f"models:/answering/{version}")
+    version = tracker.registry.register(model_uri, "answering")
+    model = tracker.files.load_pyfunc(f"models:/answering/{version}")
     frame = pd.DataFrame({"image": [b"one", b"two"]})
     assert model.predict(frame)["probability"].tolist() == [0.7, 0.7]
     assert model.predict(frame)["label"].tolist() == ["PNEUMONIA"] * 2
@@ -44,44 +44,44 @@ def test_a_registered_model_answers_from_bytes_and_takes_a_threshold(tracker: Tr
 def test_a_bundle_that_cannot_be_logged_leaves_a_failed_model(tracker: Tracker, bundle: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise ValueError('broken on purpose')")
-    run_id = tracker.start_run("broken")
-    with pytest.raises(TrackingError, match="refused log_bundle"):
-        tracker.log_bundle(run_id, bundle, "broken", example(), model_file=broken)
-    found = tracker.client.search_logged_models([tracker.experiment_id])
+    run_id = tracker.runs.start("broken")
+    with pytest.raises(TrackingError, match=r"refused Bundles\.log"):
+        tracker.bundles.log(run_id, bundle, "broken", example(), model_file=broken)
+    found = tracker.client.search_logged_models([tracker.runs.experiment_id])
     assert [str(item.status) for item in found if item.name == "broken"] == ["FAILED"]
 
 
 def test_versions_carry_tags_run_and_description(tracker: Tracker, model_uri: str) -> None:
-    version = tracker.register(model_uri, "described", "what it is for", {"auc": "0.9"})
-    tracker.set_version_tags("described", version, {"synthetic": "true"})
-    found = tracker.version("described", version)
+    version = tracker.registry.register(model_uri, "described", "what it is for", {"auc": "0.9"})
+    tracker.registry.set_version_tags("described", version, {"synthetic": "true"})
+    found = tracker.registry.version("described", version)
     assert found is not None
     assert {"auc": "0.9", "synthetic": "true"}.items() <= found.tags.items()
     assert found.description == "what it is for"
     assert found.run_id
-    assert tracker.version("described", "99") is None
-    assert tracker.version("never registered", "1") is None
+    assert tracker.registry.version("described", "99") is None
+    assert tracker.registry.version("never registered", "1") is None
 
 
 def test_an_alias_moves_and_is_absent_without_a_model(tracker: Tracker, model_uri: str) -> None:
-    first, second = (tracker.register(model_uri, "aliased") for _ in range(2))
-    assert tracker.alias("aliased", "champion") is None
-    tracker.set_alias("aliased", "champion", first)
-    tracker.set_alias("aliased", "champion", second)
-    assert tracker.alias("aliased", "champion") == second
-    tracker.delete_version("aliased", second)
-    assert tracker.alias("aliased", "champion") is None
-    assert tracker.register(model_uri, "aliased") == "3"
-    assert [item.version for item in tracker.versions("aliased")] == ["1", "3"]
-    assert tracker.alias("never registered", "champion") is None
+    first, second = (tracker.registry.register(model_uri, "aliased") for _ in range(2))
+    assert tracker.registry.alias("aliased", "champion") is None
+    tracker.registry.set_alias("aliased", "champion", first)
+    tracker.registry.set_alias("aliased", "champion", second)
+    assert tracker.registry.alias("aliased", "champion") == second
+    tracker.registry.delete_version("aliased", second)
+    assert tracker.registry.alias("aliased", "champion") is None
+    assert tracker.registry.register(model_uri, "aliased") == "3"
+    assert [item.version for item in tracker.registry.versions("aliased")] == ["1", "3"]
+    assert tracker.registry.alias("never registered", "champion") is None
 
 
 def test_the_registered_model_itself_has_tags(tracker: Tracker) -> None:
-    tracker.set_model_tag("tagged", "history", "x" * 5000)
-    assert tracker.registered("tagged").tags == {"history": "x" * 5000}
-    assert tracker.registered("never registered").tags == {}
+    tracker.registry.set_model_tag("tagged", "history", "x" * 5000)
+    assert tracker.registry.registered("tagged").tags == {"history": "x" * 5000}
+    assert tracker.registry.registered("never registered").tags == {}
 
 
 def test_what_mlflow_refuses_is_one_sentence(tracker: Tracker) -> None:
-    with pytest.raises(TrackingError, match=r"refused set_alias: .*not found$"):
-        tracker.set_alias("never registered", "champion", "1")
+    with pytest.raises(TrackingError, match=r"refused ModelRegistry.set_alias: .*not found$"):
+        tracker.registry.set_alias("never registered", "champion", "1")

@@ -14,36 +14,36 @@ def read(tracker: Tracker, run_id: str):  # type: ignore[no-untyped-def]
 
 
 def test_a_child_run_hangs_below_its_parent_and_carries_versions(tracker: Tracker) -> None:
-    parent = tracker.start_run("parent")
-    child = tracker.start_run("child", parent=parent, tags={"candidate": "MobileNet"})
-    tags = tracker.tags(child)
+    parent = tracker.runs.start("parent")
+    child = tracker.runs.start("child", parent=parent, tags={"candidate": "MobileNet"})
+    tags = tracker.runs.tags(child)
     assert tags["mlflow.parentRunId"] == parent
     assert tags["candidate"] == "MobileNet"
     assert tags["version.mlflow"].startswith("3.")
 
 
 def test_a_run_keeps_parameters_metrics_by_step_and_files(tracker: Tracker, tmp_path: Path) -> None:
-    run_id = tracker.start_run("content")
-    tracker.log_params(run_id, {"backbones": ["a", "b"], "seed": 0, "name": "text", "long": "x" * 9000})
-    tracker.log_metrics(run_id, {"loss": 0.5}, step=1)
-    tracker.log_metrics(run_id, {"loss": 0.25}, step=2)
+    run_id = tracker.runs.start("content")
+    tracker.log.params(run_id, {"backbones": ["a", "b"], "seed": 0, "name": "text", "long": "x" * 9000})
+    tracker.log.metrics(run_id, {"loss": 0.5}, step=1)
+    tracker.log.metrics(run_id, {"loss": 0.25}, step=2)
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "file.txt").write_text("content")
-    tracker.log_artifacts(run_id, tmp_path, "folder")
-    tracker.log_text(run_id, "hello", "notes/hello.txt")
+    tracker.log.artifacts(run_id, tmp_path, "folder")
+    tracker.log.text(run_id, "hello", "notes/hello.txt")
     found = read(tracker, run_id)
     assert found.data.params["backbones"] == '["a", "b"]'
     assert found.data.params["name"] == "text"
     assert len(found.data.params["long"]) == 6000
     assert [item.value for item in tracker.client.get_metric_history(run_id, "loss")] == [0.5, 0.25]
-    assert tracker.download(f"runs:/{run_id}/folder/deep/file.txt", tmp_path / "back").read_text() == "content"
-    assert tracker.download(f"runs:/{run_id}/notes/hello.txt", tmp_path / "back").read_text() == "hello"
+    assert tracker.files.download(f"runs:/{run_id}/folder/deep/file.txt", tmp_path / "back").read_text() == "content"
+    assert tracker.files.download(f"runs:/{run_id}/notes/hello.txt", tmp_path / "back").read_text() == "hello"
 
 
 def test_the_load_of_the_machine_is_a_metric_with_steps(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
-    run_id = tracker.start_run("busy")
-    with tracker.watched(run_id):
+    run_id = tracker.runs.start("busy")
+    with tracker.runs.watched(run_id):
         time.sleep(2)
     history = tracker.client.get_metric_history(run_id, "system/cpu_utilization_percentage")
     assert len(history) > 1 and [item.step for item in history] == list(range(len(history)))
@@ -51,10 +51,10 @@ def test_the_load_of_the_machine_is_a_metric_with_steps(tracker: Tracker, monkey
 
 
 def test_a_failed_run_says_why(tracker: Tracker) -> None:
-    run_id = tracker.start_run("failing")
-    tracker.finish(run_id, "FAILED", "no images")
+    run_id = tracker.runs.start("failing")
+    tracker.runs.finish(run_id, "FAILED", "no images")
     assert read(tracker, run_id).info.status == "FAILED"
-    assert tracker.tags(run_id)["reason"] == "no images"
+    assert tracker.runs.tags(run_id)["reason"] == "no images"
 
 
 def test_a_run_names_its_data_set_by_digest(tracker: Tracker, tmp_path: Path) -> None:
@@ -63,27 +63,27 @@ def test_a_run_names_its_data_set_by_digest(tracker: Tracker, tmp_path: Path) ->
     version = DatasetVersion(
         digest="d" * 64, source="phantom", synthetic=True, root=tmp_path, manifest=manifest, images=1, counts={}
     )
-    run_id = tracker.start_run("data")
-    tracker.log_dataset(run_id, version)
+    run_id = tracker.runs.start("data")
+    tracker.log.dataset(run_id, version)
     dataset = read(tracker, run_id).inputs.dataset_inputs[0].dataset
     assert (dataset.name, dataset.digest) == ("phantom", "d" * 36)
-    assert tracker.tags(run_id)["dataset.digest"] == "d" * 64
-    assert tracker.tags(run_id)["synthetic"] == "true"
+    assert tracker.runs.tags(run_id)["dataset.digest"] == "d" * 64
+    assert tracker.runs.tags(run_id)["synthetic"] == "true"
 
 
 def test_the_address_of_a_run_opens_on_the_server(tracker: Tracker) -> None:
-    run_id = tracker.start_run("page")
-    assert tracker.run_url(run_id) == f"{tracker.uri}/#/experiments/{tracker.experiment_id}/runs/{run_id}"
+    run_id = tracker.runs.start("page")
+    assert tracker.runs.url(run_id) == f"{tracker.uri}/#/experiments/{tracker.runs.experiment_id}/runs/{run_id}"
 
 
 @pytest.mark.parametrize("source", ["/scans of St. John's", 'the "new" ones', "a' OR tags.x = 'b"])
 def test_runs_are_found_by_a_tag_that_holds_quotes(tracker: Tracker, source: str) -> None:
-    runs = [tracker.start_run("run", tags={"source": name}) for name in (source, "another")]
+    runs = [tracker.runs.start("run", tags={"source": name}) for name in (source, "another")]
     for run_id in runs:
-        tracker.finish(run_id)
-    assert [run.run_id for run in tracker.newest({"source": source}, limit=9)] == runs[:1]
+        tracker.runs.finish(run_id)
+    assert [run.run_id for run in tracker.runs.newest({"source": source}, limit=9)] == runs[:1]
 
 
 def test_a_tag_that_no_filter_can_hold_is_refused(tracker: Tracker) -> None:
     with pytest.raises(TrackingError, match="Expected a value without"):
-        tracker.newest({"source": """it's "new\""""})
+        tracker.runs.newest({"source": """it's "new\""""})

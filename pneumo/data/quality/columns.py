@@ -1,4 +1,4 @@
-"""Columns and figures that the gate's expectations look at, computed from the manifest alone."""
+"""Columns and figures that the gate's expectations check, computed from the manifest alone."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from pneumo.data.quality.image_expectations import MARKER
 from pneumo.data.quality.near_duplicates import picture_numbers
 from pneumo.data.splits import groups
 
-SHOWN = 4  # of the copies of a picture
+SHOWN = 4  # paths of copies that a row names
 
 
 def image_columns(manifest: pd.DataFrame) -> pd.DataFrame:
-    """The manifest with a column per derived check; text where something is wrong, None where all is well.
+    """The manifest with one more column for each derived check: a text where something is wrong, None elsewhere.
 
-    Measured columns are missing values where a file is unreadable, which Great Expectations passes over.
+    Where a file is unreadable, measured columns are missing values, which Great Expectations skips.
     """
     table = manifest.copy()
     table[["width", "height"]] = table[["width", "height"]].where(table["error"].isna(), np.nan)
@@ -37,7 +37,7 @@ def image_columns(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_figures(manifest: pd.DataFrame, quarantined: int) -> dict[str, float]:
-    """Numbers of the whole set, by the columns of `expectations.FIGURES`."""
+    """Figures of the whole set, by the columns of `set_expectations.FIGURES`."""
     sick = manifest["label"] == "PNEUMONIA"
     test = manifest["split"] == "test"
     good = manifest[manifest["error"].isna()]
@@ -58,9 +58,9 @@ def set_figures(manifest: pd.DataFrame, quarantined: int) -> dict[str, float]:
 
 
 def shift_figures(manifest: pd.DataFrame) -> tuple[dict[str, float], dict[str, str]]:
-    """Can the source's own test images be told from the others, by class: AUC above chance, and the same in words.
+    """Whether the source's own test images can be told from the others, by class: AUC above chance, and a sentence.
 
-    Both by the columns of `expectations.SHIFT`, without those that cannot be measured: no test folder, few patients.
+    Both by the columns of `set_expectations.SHIFT`, without those for which there are no test images or few patients.
     """
     test = manifest["split"] == "test"
     rows = two_sample_test.audit_manifests("test", manifest[~test], manifest[test]).rows if test.any() else ()
@@ -70,9 +70,9 @@ def shift_figures(manifest: pd.DataFrame) -> tuple[dict[str, float], dict[str, s
 
 
 def drift_figures(manifest: pd.DataFrame, reference: pd.DataFrame) -> dict[str, float]:
-    """Population stability index of intensities and of sizes against a reference manifest; 0 is no drift.
+    """Population stability index of intensities and of sizes against a reference manifest; 0 means no drift.
 
-    Sum of (p - q) ln(p / q) over bins; by custom 0.1 is small and 0.25 large.
+    Sum of (p - q) ln(p / q) over bins; by convention 0.1 is small and 0.25 is large.
     """
     now, then = manifest[manifest["error"].isna()], reference
     edges = np.quantile(np.log(then["width"] * then["height"]), np.linspace(0, 1, 11)[1:-1])
@@ -106,7 +106,7 @@ def _where(rows: pd.Series, text: Any) -> pd.Series:
 
 
 def _alike(table: pd.DataFrame, bad: pd.Series) -> pd.Series:
-    """For bad rows: the paths of rows with the same pixels."""
+    """For rows that are bad: the paths of all rows with the same pixels."""
     names = {pixels: _listed(paths) for pixels, paths in table[bad].groupby("pixels")["path"]}
     return _where(bad, table["pixels"].map(names).astype("object"))
 
@@ -122,9 +122,9 @@ def _across(table: pd.DataFrame, key: str, place: pd.Series) -> pd.Series:
 
 
 def _add_near_duplicates(table: pd.DataFrame, readable: pd.DataFrame) -> pd.DataFrame:
-    """Names the pictures that are almost identical, directly or by way of others, on each of them.
+    """Add a column that names, for each picture, those that are almost identical, directly or through others.
 
-    `near_across` is given to those outside test that are so with one in test. Identical pixels are another check.
+    `near_across` names them for pictures outside test that are almost one in test. Identical pixels are another check.
     """
     look = picture_numbers(readable)
     near = look[readable["pixels"].groupby(look).transform("nunique") > 1]
@@ -141,14 +141,14 @@ def _add_near_duplicates(table: pd.DataFrame, readable: pd.DataFrame) -> pd.Data
 
 
 def _texts(texts: list[str], rows: pd.Index, table: pd.DataFrame) -> pd.Series:
-    """A column with texts in some rows, None in the others."""
+    """A column with texts in the given rows and None in the others."""
     column = pd.Series(None, index=table.index, dtype="object")
     column[rows] = texts
     return column
 
 
 def _largest_group(good: pd.DataFrame) -> float:
-    """Share of images in the largest group of several patients that pictures join; 0 to 1."""
+    """Share of images, 0 to 1, in the largest group of patients who are joined by shared pictures."""
     if good.empty:
         return 0.0
     group = groups(good)
@@ -162,7 +162,7 @@ def _gap(table: pd.DataFrame, flag: pd.Series) -> float:
 
 
 def _auc(table: pd.DataFrame, score: pd.Series) -> float:
-    """Area under the ROC curve of a number as a classifier, whichever way round (rank form, Mann and Whitney 1947)."""
+    """ROC AUC of a number as a classifier, in whichever direction is better (rank form, Mann and Whitney 1947)."""
     ranks, sick = score.rank(), table["label"] == "PNEUMONIA"
     positives, negatives = int(sick.sum()), int((~sick).sum())
     if not positives or not negatives:

@@ -1,7 +1,7 @@
-"""Data Docs: everything that Great Expectations found, as one page that needs no other file and no network.
+"""Data Docs: all that Great Expectations found, as one page that needs neither other files nor a network.
 
-Its own site loads scripts and styles from six hosts, does not escape file names, and is many files, of which MLflow
-opens only one.
+Great Expectations' own site loads scripts and styles from six hosts, does not escape file names, and consists of many
+files, of which MLflow opens only one.
 """
 
 from pathlib import Path
@@ -9,15 +9,15 @@ from pathlib import Path
 from pneumo.data.quality.great_expectations_suites import Outcome
 
 PAGE, TEMPLATE = "index.html", "data/templates/data_docs.html.j2"
-LISTED = 1000  # offenders of one expectation; those that were taken out are all in the quarantine list
+LISTED = 1000  # offending images shown for one expectation; the quarantine list has all that were taken out
 
 
 def page(suites: dict[str, list[Outcome]], figures: dict[str, str], version: str) -> str:
-    """HTML of the outcomes by suite.
+    """The outcomes by suite, as HTML.
 
     Args:
         suites: outcomes by the suite's name.
-        figures: numbers of the whole set, as they are shown, by column.
+        figures: figures of the whole set by column, as texts to show.
         version: of Great Expectations.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

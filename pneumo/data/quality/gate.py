@@ -1,4 +1,4 @@
-"""The gate: the expectations on a manifest, their outcome in rows, a quarantine list and the Data Docs."""
+"""The gate checks expectations on a manifest and writes outcome rows, a quarantine list and the Data Docs."""
 
 import hashlib
 import json
@@ -26,10 +26,10 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
     """Check an inventory; a failed expectation is a row of the report, not an exception.
 
     Args:
-        inventory: what ingestion found.
+        inventory: what ingest found.
         home: state folder.
-        settings: severity by expectation name, and the share of images that may be taken out.
-        reference: manifest of the current champion's data set to measure drift against, or None.
+        settings: severity by the expectation's name, and the share of images that may go to quarantine.
+        reference: manifest of the champion's data set, against which drift is measured, or None.
 
     Raises:
         SettingsError: a severity is set for an expectation that does not exist.
@@ -56,7 +56,11 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
 
 
 def require(report: GateReport) -> None:
-    """Raise GateFailedError with the numbers and the offending files if an expectation of severity error failed."""
+    """Stop if an expectation of severity error failed.
+
+    Raises:
+        GateFailedError: names the numbers and the offending files.
+    """
     failed = [row for row in report.rows if not row.passed and row.severity == "error"]
     if failed:
         details = "; ".join(f"{row.name}: expected {row.expected}, found {row.observed}{_named(row)}" for row in failed)
@@ -77,7 +81,7 @@ def _require_known(settings: Gate) -> None:
 
 
 def _check(manifest: pd.DataFrame, drift: dict[str, float], settings: Gate, folder: Path) -> None:
-    """Run both suites, the images first because the second looks at how many of them were taken out."""
+    """Run both suites, that of the images first, because the other one checks how many of them went to quarantine."""
     session = Session()
     images = session.run("images", columns.image_columns(manifest), _fitting(IMAGES, manifest, settings))
     reasons = _quarantine(images)
@@ -97,7 +101,7 @@ def _check(manifest: pd.DataFrame, drift: dict[str, float], settings: Gate, fold
 
 
 def _fitting(table: tuple[Expectation, ...], manifest: pd.DataFrame, settings: Gate) -> list[Expectation]:
-    """The rows that this set can fail, with severities and limits of the settings."""
+    """The expectations that apply to this set, with severities and limits from the settings."""
     own_test = bool((manifest["split"] == "test").any())
     return [_with_settings(row, manifest, settings) for row in table if own_test or not row.needs_test]
 
@@ -113,7 +117,7 @@ def _with_settings(row: Expectation, manifest: pd.DataFrame, settings: Gate) -> 
 
 
 def _quarantine(outcomes: list[Outcome]) -> dict[str, str]:
-    """Reason by path of the images to take out."""
+    """Reason by path for the images that go to quarantine."""
     reasons: dict[str, str] = {}
     for outcome in outcomes:
         if outcome.expectation.quarantine:

@@ -1,4 +1,4 @@
-"""Suites of expectations, checked with Great Expectations; the only door to it."""
+"""Check suites of expectations with Great Expectations; this is the only door to it."""
 
 import os
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ import pandas as pd
 from pneumo.data.quality.image_expectations import Expectation
 from pneumo.records.data import GateRow
 
-WHOLE_SET = "data set"  # instead of a path, where the whole set is looked at
-SHOWN = 20  # offenders in a row
+WHOLE_SET = "data set"  # stands for a path where the whole set is checked
+SHOWN = 20  # offending images that a row names
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an expectation: how many values were looked at, and path and value of each offending image."""
+    """Outcome of an expectation: how many values were checked, and path and value of each offending image."""
 
     expectation: Expectation
     passed: bool
@@ -24,7 +24,7 @@ class Outcome:
     offenders: list[tuple[str, str]]
 
     def row(self, figures: Mapping[str, str]) -> GateRow:
-        """The outcome in words; `figures` are the numbers of the whole set, as they are shown, by column."""
+        """The outcome as a row of the report; `figures` are those of the whole set by column, as texts to show."""
         expectation = self.expectation
         if expectation.column in figures:
             observed = figures[expectation.column]
@@ -47,7 +47,7 @@ class Session:
     """A throw-away Great Expectations context."""
 
     def __init__(self) -> None:
-        os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the package is imported
+        os.environ["GX_ANALYTICS_ENABLED"] = "false"  # it reads this when it is imported
         import great_expectations
         from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
@@ -59,10 +59,10 @@ class Session:
         self._source = context.data_sources.add_pandas("manifest")
 
     def run(self, name: str, table: pd.DataFrame, expectations: list[Expectation]) -> list[Outcome]:
-        """Check one table with one suite; outcomes in the order of the expectations."""
+        """Check one table with one suite; the outcomes are in the order of the expectations."""
         suite = self._gx.ExpectationSuite(name, expectations=[self._build(row) for row in expectations])
         definition = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-        rows = table.set_index("path").rename_axis(None)  # with a name, every offender would come as a dict
+        rows = table.set_index("path").rename_axis(None)  # with a name, each offender would be a dict
         outcome = definition.get_batch({"dataframe": rows}).validate(suite, result_format="COMPLETE")
         found = {result.expectation_config.meta["name"]: result for result in outcome.results}
         return [_outcome(row, found[row.name], rows[row.column]) for row in expectations]

@@ -1,7 +1,7 @@
 """What is expected of every image, as a table (`IMAGES`); `gate.py` checks it with Great Expectations.
 
-A row looks at a column of the manifest, or at one derived in `columns.py`. Limits were set on 5,216 images of children,
-140 originals and 200 images of adults, so that known oddities come out as warnings.
+A row checks a column of the manifest, or one that `columns.py` adds. The limits were set on 5,216 images of children,
+140 originals and 200 images of adults, so that known oddities become warnings.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pneumo.records.base import LABELS, SUBTYPES
 
 SMALLEST, LARGEST = 64, 10_000  # pixels
-MARKER = 0.0015  # share of the picture
+MARKER = 0.0015  # share of the picture's pixels
 STOP: Literal["error"] = "error"
 WARN: Literal["warning"] = "warning"
 
@@ -25,10 +25,10 @@ class Test:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One row of the gate: a test of a column, what it says in words, and what a failure means for a model.
+    """One row of the gate: a test of a column, the test in words, and what a failure means for a model.
 
-    `quarantine` takes the offending images out of the data set, with the reason; the share of such images is limited.
-    `needs_test` compares the source's own test images with the others, and is left out where there are none.
+    `quarantine` takes the offending images out of the data set and notes why; the share of such images is limited.
+    `needs_test` compares the source's own test images with the others; without any, the row is left out.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Expectation:
 
 
 def between(low: float | None, high: float | None) -> Test:
-    """A test that values are in a range; None is no limit."""
+    """A test that values are in a range; None means no limit."""
     return Test("ExpectColumnValuesToBeBetween", {"min_value": low, "max_value": high})
 
 
@@ -64,7 +64,7 @@ NAMED = (
     " or a known kind of file name tells the patient"
 )
 LEAK = "Results on such images are better than they will be on new patients."
-SHORTCUT = "A model can learn this instead of the lungs, and fails where it is otherwise."
+SHORTCUT = "A model can learn this instead of the lungs, and then fails where it is different."
 
 E = Expectation
 IMAGES = (
@@ -126,8 +126,8 @@ IMAGES = (
         WARN,
         "near_across",
         EMPTY,
-        "no picture outside test is almost as one in test",
-        "Those outside were taken out, else results would be better than they will be on new patients.",
+        "no picture outside test is almost the same as one in test",
+        "Those outside test were taken out, or results would be better than they will be on new patients.",
         quarantine=True,
         needs_test=True,
     ),

@@ -1,4 +1,4 @@
-"""Identical and almost identical pictures, by their pixels and the distance of their perceptual hashes."""
+"""Find identical and almost identical pictures by their pixels and the distance of their perceptual hashes."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# Of 256 bits. Saving 200 real images again, at a quarter of the size, at JPEG quality 30, or with gamma 0.8 changed at
-# most 16, cropping 1 % off each side up to 32. No two different pictures of the Kaggle set (5,216) are nearer than 40,
-# of 200 images of NIH than 68, of 2,000 phantoms than 18.
+# Of 256 bits. When 200 real images were saved again at a quarter of the size, at JPEG quality 30 or with gamma 0.8, at
+# most 16 bits changed; cropping 1 % off each side changed up to 32. No two different pictures differ by less than 40
+# bits in Kaggle's set (5,216 images), 68 in 200 images of NIH, and 18 in 2,000 phantoms.
 DISTANCE = 16
 BITS = 256
 
@@ -16,7 +16,7 @@ BITS = 256
 def near_pairs(hashes: list[str], distance: int = DISTANCE) -> NDArray[np.intp]:
     """Pairs (i < j) of 256-bit hex hashes that differ in at most `distance` bits, int (pairs, 2), sorted.
 
-    Exact, and far less than every pair is compared: of `distance` + 1 bands of bits, at least one is the same in both.
+    Exact, though few pairs are compared: of `distance` + 1 bands of bits, such a pair has at least one in common.
     """
     words = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint64).reshape(len(hashes), BITS // 64)
     bits = np.unpackbits(words.view(np.uint8), axis=1)
@@ -29,11 +29,11 @@ def near_pairs(hashes: list[str], distance: int = DISTANCE) -> NDArray[np.intp]:
 
 
 def _same_band(band: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
-    """Pairs of rows with the same bits, uint8 (rows, bits), in portions of at most as many pairs as there are rows."""
+    """Pairs of rows of uint8 (rows, bits) with the same bits, in portions of at most as many pairs as rows."""
     _, keys = np.unique(np.packbits(band, axis=1), axis=0, return_inverse=True)
     order = np.argsort(keys, kind="stable")
     keys, first = keys[order], np.arange(len(band))
-    for step in range(1, len(band)):  # rows that are `step` apart in order; those further apart are a part of them
+    for step in range(1, len(band)):  # pairs `step` apart in sorted order; if there are none, none are further apart
         first = first[: np.searchsorted(first, len(band) - step)]
         first = first[keys[first] == keys[first + step]]
         if not first.size:
@@ -42,7 +42,7 @@ def _same_band(band: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
 
 
 def connected(count: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Number of the group of each of `count` things that pairs, int (pairs, 2), join directly or by way of others."""
+    """Group number of each of `count` things that pairs, int (pairs, 2), join directly or through others, (count,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -52,18 +52,18 @@ def connected(count: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def picture_numbers(manifest: pd.DataFrame) -> pd.Series:
-    """Number of the picture that each readable row shows; identical and almost identical pictures are one."""
+    """Picture number of each readable row; identical and almost identical pictures have the same number."""
     picture, _ = pd.factorize(manifest["pixels"])
     hashes = manifest.drop_duplicates("pixels")["phash"].tolist()
     return pd.Series(connected(len(hashes), near_pairs(hashes))[picture], index=manifest.index)
 
 
 def seen_in(manifest: pd.DataFrame, known: pd.DataFrame) -> dict[str, str]:
-    """Paths of a manifest whose file or picture, or almost the same picture, is in another, with the path there.
+    """Paths of a manifest whose file, picture or almost the same picture is in another manifest, with the path there.
 
     Args:
         manifest: rows with path, sha256, pixels and phash; the last two are missing where a file is unreadable.
-        known: the same of readable rows.
+        known: the other manifest, with the same columns and readable rows only.
     """
     readable = manifest[manifest["pixels"].notna()]
     look = picture_numbers(pd.concat([known, readable], ignore_index=True)).to_numpy()
@@ -76,9 +76,9 @@ def seen_in(manifest: pd.DataFrame, known: pd.DataFrame) -> dict[str, str]:
 
 
 def shown_in(manifest: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows show a picture that another manifest has, as of `seen_in`.
+    """Which rows show a picture that another manifest has, bool (n,), as for `seen_in`.
 
-    A manifest without the columns `pixels` and `phash`, as older versions kept, is compared by its files alone.
+    A manifest without the columns `pixels` and `phash`, as older versions wrote it, is compared by its files alone.
     """
     if {"pixels", "phash"} <= set(manifest) & set(known):
         return manifest["path"].isin(seen_in(manifest, known)).to_numpy(bool)

@@ -1,4 +1,4 @@
-"""Whether an image was seen before: the file, the picture, or another picture of the same patient."""
+"""Whether an image was seen before: the same file, the same picture, or another picture of the same patient."""
 
 import numpy as np
 import pandas as pd
@@ -9,15 +9,15 @@ from pneumo.data.sources.names import tells_patient
 
 
 def seen_before(manifest: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows a manifest shares with another by file, by picture, identical or almost, or by patient, bool (n,).
+    """Which rows of a manifest are in another by file, by picture (identical or almost) or by patient, bool (n,).
 
-    Directly or by way of others: who shares a picture with somebody known is known in all pictures. A patient counts
-    where somebody told who it is, healthy or ill. What a manifest does not have is not compared by: older ones lack
-    pixels and phash, and rows of unreadable files do.
+    Links count through others, too: a patient who shares a picture with a known one is known in all pictures. A patient
+    is compared where it is known, healthy or ill. Columns that are missing are not compared: older manifests, and rows
+    of unreadable files, lack pixels and phash.
 
     Args:
-        manifest: rows with path, sha256 and patient, if possible with pixels, phash and patient_known.
-        known: the same of what was seen.
+        manifest: rows with path, sha256 and patient, and if possible pixels, phash and patient_known.
+        known: the manifest of what was seen, with the same columns.
     """
     both = pd.concat([known, manifest], ignore_index=True)
     told = pd.concat([told_patients(known), told_patients(manifest)], ignore_index=True)
@@ -28,23 +28,23 @@ def seen_before(manifest: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_
 
 
 def told_patients(manifest: pd.DataFrame) -> pd.Series:
-    """Patients (n,) as somebody told them; missing where a picture counts as a patient of its own."""
+    """Known patients (n,); missing where a picture counts as a patient of its own."""
     pairs = zip(manifest["path"], manifest["patient"], strict=True)
     known = pd.Series([tells_patient(*pair) for pair in pairs], index=manifest.index, dtype=object)
-    if "patient_known" in manifest:  # else made before manifests said so
+    if "patient_known" in manifest:  # manifests of older versions lack it
         known = manifest["patient_known"].astype(object).where(manifest["patient_known"].notna(), known)
     return manifest["patient"].where(known.astype(bool))
 
 
 def _looks(rows: pd.DataFrame) -> pd.Series:
-    """Pictures as of `picture_numbers`, missing where they cannot be compared."""
+    """Picture numbers of rows, see `picture_numbers`; missing where pictures cannot be compared."""
     if not {"pixels", "phash"} <= set(rows):
         return pd.Series(dtype=float)
     return picture_numbers(rows[rows["pixels"].notna() & rows["phash"].notna()])
 
 
 def _links(key: pd.Series) -> NDArray[np.intp]:
-    """Each row that has a key beside the first row with the same, int (pairs, 2)."""
+    """Pairs of each row that has a key and the first row with the same key, int (pairs, 2)."""
     has = key.dropna()
     first = has.index.to_series().groupby(has.to_numpy()).transform("first")
     return np.column_stack([has.index.to_numpy(), first.to_numpy()]).astype(np.intp)

@@ -1,6 +1,6 @@
-"""What is expected of a data set as a whole, as tables of the same form as those of `image_expectations.py`.
+"""What is expected of a data set as a whole, in tables like that of `image_expectations.py`.
 
-`FIGURES` looks at numbers of the whole set, `SHIFT` at the source's own test folder, `DRIFT` at numbers against the
+`FIGURES` checks figures of the whole set, `SHIFT` the source's own test folder, and `DRIFT` figures against the
 champion's data.
 """
 
@@ -34,7 +34,7 @@ FIGURES = (
         "largest_group",
         at_most(0.1),
         "patients joined by pictures that are alike have at most 10 % of the images",
-        "Chains of alike pictures go to one split together, which leaves the others little.",
+        "Chains of pictures that are alike go to one split together, which leaves little for the others.",
     ),
     E(
         "class share per split",
@@ -42,7 +42,7 @@ FIGURES = (
         "share_gap",
         at_most(0.1),
         "pneumonia share in test within 0.1 of the rest",
-        "Accuracy in test does not tell what to expect elsewhere.",
+        "Accuracy on test does not tell what to expect elsewhere.",
         needs_test=True,
     ),
     E(
@@ -88,7 +88,7 @@ FIGURES = (
     E("quarantine", STOP, "quarantined", at_most(0.01), "few images had to be taken out"),
 )
 
-FROM_ELSEWHERE = "They were made otherwise, or elsewhere: expect less on them than on validation."
+FROM_ELSEWHERE = "They were made in another way or place: expect lower figures on them than on validation."
 TOLD_APART = "a linear model tells them from the others of their class by an AUC at most 0.1 above random halves"
 SHIFT = (
     E("test normals as the others", WARN, "shift_normal", at_most(0.1), TOLD_APART, FROM_ELSEWHERE),

@@ -1,8 +1,9 @@
 """Are two groups of images from one place? A classifier two-sample test (Lopez-Paz and Oquab 2017), class by class.
 
-A linear model that tells held-out images of one group from those of the other sees that they were made otherwise. It is
-asked within a class, so that another share of pneumonia is no difference, and patients stay together, so that to know a
-patient again is none either. What chance gives is measured in the same way, between random halves of the first group.
+If a linear model can tell held-out images of one group from those of the other, the groups were not made alike.
+Each class is tested alone, so that another share of pneumonia makes no difference; all images of a patient are in one
+fold, so that recognising a patient makes none either. Chance is measured in the same way, between random halves of the
+first group.
 """
 
 import math
@@ -15,15 +16,15 @@ from numpy.typing import NDArray
 from pneumo.records.base import LABELS, Interval
 from pneumo.records.data import ShiftAudit, ShiftRow
 
-MOST = 300  # images of a class and a group; more take longer and tell little more
+MOST = 300  # images of a class in a group; more take longer and change little
 FEWEST = 20  # patients of a class that each group needs
 FOLDS = 5
 HALVINGS = 10
-# Standard deviations that chance reaches once in twenty sets, each of which is asked once a class (Bonferroni).
+# Standard deviations that chance exceeds for one data set in twenty, each with a test for either class (Bonferroni).
 SPREAD = 2.24
 RESAMPLES = 300
-STRENGTH = 1e-3  # inverse regularisation, for more features than images
-MARGIN = 0.1  # of AUC above random halves, from which on a difference is worth a warning
+STRENGTH = 1e-3  # inverse of the regularisation: strong, since there are more features than images
+MARGIN = 0.1  # of AUC above random halves: a larger difference is worth a warning
 STATISTICS = "intensity statistics and coarse structure"
 MEASURES = ["mean", "std", "dark", "bright", "border", "symmetry", "marker"]
 WORDS = {"NORMAL": "normals", "PNEUMONIA": "pneumonia images"}
@@ -32,63 +33,63 @@ Flags = NDArray[np.bool_]
 
 
 class Group(NamedTuple):
-    """Images of one place: `rows` with label and patient, and in the same order `features` (n, d)."""
+    """Images of one place: `rows` with label and patient, and `features` (n, d) in the same order."""
 
     rows: pd.DataFrame
     features: Floats
 
 
 def sample(manifest: pd.DataFrame) -> pd.DataFrame:
-    """At most `MOST` rows of each class, the same on any machine: the first ones by sha256, in the manifest's order."""
+    """At most `MOST` rows of each class, the first by sha256, so the same on any machine; in the manifest's order."""
     order = manifest.sort_values("sha256", kind="stable")
     return manifest.loc[order.groupby("label").head(MOST).index.sort_values()]
 
 
 def audit_manifests(name: str, training: pd.DataFrame, others: pd.DataFrame) -> ShiftAudit:
-    """`audit` from what manifests know of readable images: no pixels, no network."""
+    """`audit` with features from the manifests of readable images alone, without pixels or a network."""
     parts = sample(training), sample(others)
     features = np.split(_described(pd.concat(parts)), [len(parts[0])])
     return audit(name, STATISTICS, *map(Group, parts, features))
 
 
 def can_be_audited(manifest: pd.DataFrame) -> bool:
-    """Whether a manifest says of its images what `audit_manifests` looks at; those of older versions may not."""
+    """Whether a manifest has the columns that `audit_manifests` needs; older versions may lack them."""
     return {"phash", "histogram", *MEASURES} <= set(manifest.columns)
 
 
 def audit(name: str, kind: str, training: Group, others: Group) -> ShiftAudit:
-    """Ask of each class whether its images among `others` can be told from those of training.
+    """Test for each class whether its images among `others` can be told from those of training.
 
     Args:
-        name: of the others, as sentences call them: test, or a hospital.
+        name: name of the others in sentences: test, or a hospital.
         kind: what the features are, in words.
-        training: images from home; at most some hundreds a class, see `sample`.
-        others: those that are asked about.
+        training: images of the training set; at most some hundreds of each class, see `sample`.
+        others: images in question.
     """
     rows = tuple(_row(label, _of_class(training, label), _of_class(others, label)) for label in LABELS)
     return ShiftAudit(name=name, features=kind, rows=rows)
 
 
 def excess(row: ShiftRow) -> float:
-    """By how much AUC lies above that between random halves, 0 to 0.5; 0 where chance can be the reason, or unknown."""
+    """How far the AUC is above that between random halves, 0 to 0.5; 0 if chance can explain it or it is unknown."""
     if row.auc is None or row.random is None or row.auc.low <= row.random.high:
         return 0.0
     return row.auc.value - row.random.value
 
 
 def figures_in_words(row: ShiftRow) -> str:
-    """AUC 0.89 (0.50 between random halves); for a row that has figures."""
-    assert row.auc and row.random  # noqa: S101 - the caller looked
+    """The figures of a row that has them, as text: AUC 0.89 (0.50 between random halves)."""
+    assert row.auc and row.random  # noqa: S101 - the caller checked
     return f"AUC {row.auc.value:.2f} ({row.random.value:.2f} between random halves)"
 
 
 def sentences(audit: ShiftAudit) -> list[str]:
-    """What was found, a sentence a class."""
+    """What was found, one sentence for each class."""
     return [_sentence(row, f"{audit.name} {WORDS[row.label]}") for row in audit.rows]
 
 
 def numbers(audit: ShiftAudit) -> dict[str, float]:
-    """What was measured under the names it has in MLflow, below a folder: normal_auc, normal_random_auc, ..."""
+    """What was measured, by its name in MLflow: normal_auc, normal_random_auc, ..."""
     measured = [(row.label.lower(), row.auc, row.random) for row in audit.rows]
     areas = {f"{label}_auc": area.value for label, area, _ in measured if area}
     return areas | {f"{label}_random_auc": area.value for label, _, area in measured if area}
@@ -116,7 +117,7 @@ def _of_class(group: Group, label: str) -> Group:
 
 
 def _described(rows: pd.DataFrame) -> Floats:
-    """Statistics, square roots of the histogram, and the signs of the low frequencies, (n, d)."""
+    """Features (n, d): statistics, square roots of the histogram, and signs of the low frequencies."""
     bits = np.frombuffer(bytes.fromhex("".join(rows["phash"])), np.uint8).reshape(len(rows), -1)
     histogram = np.sqrt(np.stack(rows["histogram"].tolist()))
     return np.hstack([rows[MEASURES].to_numpy(float), histogram, np.unpackbits(bits, axis=1)])
@@ -134,13 +135,13 @@ def _row(label: str, training: Group, others: Group) -> ShiftRow:
 
 
 def _scores(features: Floats, apart: Flags, patients: NDArray[Any]) -> Floats:
-    """Scores for being one of `apart`, each by a model that saw no image of the patient, (n,)."""
+    """Scores (n,) for belonging to `apart`, each from a model that saw no image of that patient."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    # Its solver needs one thread; those that share such small work among threads take three times as long.
+    # This solver uses one thread; those that share so little work among threads take three times as long.
     linear = LogisticRegression(C=STRENGTH, class_weight="balanced", solver="liblinear", dual=True, random_state=0)
     model = make_pipeline(StandardScaler(), linear)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
@@ -160,9 +161,9 @@ def _interval(scores: Floats, apart: Flags, patients: NDArray[Any]) -> Interval:
 
 
 def _chance(features: Floats, patients: NDArray[Any], others: int) -> Interval:
-    """ROC AUC between random halves of the patients: the mean, and what chance adds or takes.
+    """ROC AUC between random halves of the patients: the mean, and the range within which chance explains a value.
 
-    That is `SPREAD` standard deviations of a halving, brought to as many patients as are compared with `others`.
+    The range is `SPREAD` standard deviations over the halvings, scaled to the number of patients that are compared.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -176,5 +177,5 @@ def _chance(features: Floats, patients: NDArray[Any], others: int) -> Interval:
 
 
 def _deviation(first: float, second: float) -> float:
-    """Standard deviation of a ROC AUC where there is no difference (Mann and Whitney 1947)."""
+    """Standard deviation of the ROC AUC of two equal groups of these sizes (Mann and Whitney 1947)."""
     return math.sqrt((first + second + 1) / (12 * first * second))

@@ -1,4 +1,4 @@
-"""Charts of the exploration report; each gives a PNG as a data address that a page can hold."""
+"""Charts of the exploration report; each is a PNG as a data URL, so that the page holds it."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def counts_chart(manifest: pd.DataFrame) -> str:
-    """Images by split, split up by class and, for pneumonia, by subtype."""
+    """Number of images by split, class and, for pneumonia, subtype."""
     figure, (axes,) = _figure(1, 2.2)
     kinds = manifest["label"].where(manifest["label"] == "NORMAL", manifest["subtype"])
     table = pd.crosstab(manifest["split"], kinds)
@@ -54,7 +54,7 @@ def patients_chart(manifest: pd.DataFrame) -> str:
 
 
 def intensity_chart(manifest: pd.DataFrame) -> str:
-    """Mean intensity histogram by class with the middle 80 % of images as a band."""
+    """Mean intensity histogram of each class, with a band for the middle 80 % of images."""
     figure, (axes,) = _figure(1, 2.8)
     for label, rows in manifest.groupby("label"):
         shares = np.stack(rows["histogram"].tolist()) * 100
@@ -68,10 +68,10 @@ def intensity_chart(manifest: pd.DataFrame) -> str:
 
 
 def size_chart(manifest: pd.DataFrame) -> str:
-    """Width against height, and the aspect, by class."""
+    """Width against height, and the aspect ratio, by class."""
     figure, (left, right) = _figure(2, 3.0)
     edges = np.linspace(0.5, 2.5, 41)
-    dot = min(16.0, max(4.0, 4000 / len(manifest)))  # square points
+    dot = min(16.0, max(4.0, 4000 / len(manifest)))  # square markers
     for label, rows in manifest.groupby("label"):
         colour, name = COLOURS[str(label)], str(label).lower()
         left.scatter(rows["width"], rows["height"], s=dot, alpha=0.5, color=colour, label=name, linewidths=0)
@@ -84,7 +84,7 @@ def size_chart(manifest: pd.DataFrame) -> str:
 
 
 def means_chart(normal: NDArray[np.float64], pneumonia: NDArray[np.float64]) -> str:
-    """Mean picture of each class, and pneumonia minus normal; arrays (n, n), gray values."""
+    """Mean picture of each class, and pneumonia minus normal; arguments are gray values (n, n)."""
     figure, panels = _figure(3, 2.9)
     difference = pneumonia - normal
     limit = max(1.0, float(np.abs(difference).max()))
@@ -100,7 +100,7 @@ def means_chart(normal: NDArray[np.float64], pneumonia: NDArray[np.float64]) -> 
 
 
 def _figure(columns: int, height: float) -> "tuple[Figure, list[Axes]]":
-    """A figure outside of pyplot, so that no global state is touched and no display is needed."""
+    """A figure without pyplot, which would touch global state and need a display."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, height), dpi=110, layout="constrained")
@@ -117,5 +117,5 @@ def _png(figure: "Figure") -> str:
 
 
 def data_address(content: bytes, kind: str) -> str:
-    """Bytes as an address that needs no file."""
+    """Bytes as a data URL, which needs no file."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,4 +1,4 @@
-"""Pictures worth a look in the exploration report: examples, the oddest ones, duplicates."""
+"""Pictures for the exploration report: examples, the oddest ones, duplicates."""
 
 import io
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from pneumo.data.quality.near_duplicates import near_pairs
 from pneumo.data.report.charts import data_address
 from pneumo.data.store.decode import decode
 
-EDGE = 176  # pixels of a picture in the page
-# Column, whether the largest is odd, how many, and what a reader should know of it.
+EDGE = 176  # pixels of a picture on the page
+# Column, whether its largest values are the odd ones, how many are shown, and what the reader is told.
 ODDITIES = (
     ("marker", True, 3, "Bright letters or arrows at the edge"),
     ("symmetry", False, 3, "Left and right differ most: turned, cropped, or one side opaque"),
@@ -27,7 +27,7 @@ ODDITIES = (
 
 @dataclass(frozen=True)
 class Example:
-    """A picture in the page and the words below it."""
+    """A picture on the page and the words below it."""
 
     picture: str
     name: str
@@ -35,7 +35,7 @@ class Example:
 
 
 def examples(manifest: pd.DataFrame, root: Path, each: int = 6) -> dict[str, list[Example]]:
-    """Pictures of different patients by kind; which ones depends on their content only."""
+    """Pictures of different patients by kind, chosen by their content alone, so the same on any machine."""
     kinds = manifest["label"].where(manifest["label"] == "NORMAL", "PNEUMONIA, " + manifest["subtype"])
     shuffled = manifest.assign(kind=kinds).sort_values("sha256").drop_duplicates(["kind", "patient"])
     return {
@@ -45,7 +45,7 @@ def examples(manifest: pd.DataFrame, root: Path, each: int = 6) -> dict[str, lis
 
 
 def oddest(manifest: pd.DataFrame, root: Path) -> dict[str, list[Example]]:
-    """The extremes of every measure by what is odd about them, each picture once."""
+    """The most extreme pictures of every measure, by what is odd about them; each picture once."""
     table = manifest.assign(excess=manifest["border"] - manifest["mean"], aspect=manifest["width"] / manifest["height"])
     found: dict[str, list[str]] = {}
     for column, largest, number, note in ODDITIES:
@@ -57,7 +57,7 @@ def oddest(manifest: pd.DataFrame, root: Path) -> dict[str, list[Example]]:
 
 
 def duplicates(manifest: pd.DataFrame, root: Path, most: int = 4) -> tuple[list[list[Example]], int, int]:
-    """Groups of identical pictures and pairs of almost identical ones to show, and how many there are of each."""
+    """Groups of identical and pairs of almost identical pictures to show, and how many of each there are."""
     groups = [rows for _, rows in manifest.groupby("pixels")["path"] if len(rows) > 1]
     hashes = manifest.drop_duplicates("pixels")
     pairs = near_pairs(hashes["phash"].tolist())

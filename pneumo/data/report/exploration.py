@@ -1,4 +1,4 @@
-"""The exploration report: one self-contained page on a dataset version, for a reader who knows X-rays."""
+"""The exploration report: one self-contained page on a dataset version, for readers who know X-rays."""
 
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from pneumo.records.data import DatasetVersion, GateReport, ShiftAudit
 
 PAGE = "report.html"
 TEMPLATES = Path(__file__).parents[1] / "templates"
-SAMPLE = 300  # images a class in the mean pictures; more change nothing that is visible
+SAMPLE = 300  # images of a class in its mean picture; more make no visible difference
 LISTED = 30
 
 
 @tells_disk_errors
 def report(version: DatasetVersion, gate_report: GateReport, home: Path) -> Path:
-    """Write the page (HTML, pictures inside, under 3 MB) and return its path."""
+    """Write the page (HTML with its pictures, under 3 MB) and return its path."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     code = code_version("data", "data/templates/report.html.j2")
@@ -68,7 +68,7 @@ def _content(version: DatasetVersion, gate: GateReport, home: Path) -> dict[str,
 
 
 def _facts(manifest: pd.DataFrame) -> dict[str, Any]:
-    """Numbers that the page's sentences are made of."""
+    """The numbers in the page's sentences."""
     sick = manifest["label"] == "PNEUMONIA"
     per_patient = manifest.groupby("patient").size()
     sizes = manifest[["width", "height"]].drop_duplicates()

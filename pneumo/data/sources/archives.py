@@ -1,4 +1,4 @@
-"""Zip and tar archives, taken as hostile: nothing is written outside the target, and what comes out is limited."""
+"""Zip and tar archives, treated as hostile: nothing is written outside the target, and sizes are limited."""
 
 import bz2
 import gzip
@@ -27,15 +27,15 @@ BROKEN = (
     *CLASH,
 )  # fmt: skip
 CHUNK = 2**20
-LONGEST_HEADER = 2**18  # bytes, with names, comments and attributes
+LONGEST_HEADER = 2**18  # bytes of a header with its names, comments and attributes
 PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-LONGEST_NAME = 255  # bytes, of common file systems
+LONGEST_NAME = 255  # bytes that common file systems allow
 Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold; the ratio of unpacked to packed size counts from `ratio_from` bytes on."""
+    """What an archive may hold. The ratio of unpacked to packed size is checked beyond `ratio_from` bytes."""
 
     files: int = 1_000_000
     total: int = 200 * 2**30
@@ -53,15 +53,15 @@ class Member:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is called like an archive."""
+    """Whether a file has the name of an archive."""
     return path.name.lower().endswith(SUFFIXES)
 
 
 def extract(archive: Path, home: Path, limits: Limits | None = None) -> Path:
-    """Unpack an archive once and return the folder; an archive that changed is unpacked anew.
+    """Unpack an archive once and return the folder; an archive that has changed is unpacked again.
 
     Raises:
-        DataError: broken, encrypted, or it holds links, paths that lead outside, or more than the limits.
+        DataError: it is broken or encrypted, or holds links, paths that lead outside, or more than the limits.
     """
     stamp = Stamp.of(archive)
     folder = home / "cache" / "archives" / stage_key("archive", path=archive, size=stamp.size, changed=stamp.mtime_ns)
@@ -104,7 +104,7 @@ def _unpack(archive: Path, target: Path, limits: Limits) -> None:
 
 
 def _as_archive_errors(parts: Iterator[Part]) -> Iterator[Part]:
-    """What a broken archive's file gives as an error of the disk is one of the archive; writing is not in here."""
+    """Turn errors of reading into errors of a broken archive; errors of writing are not caught here."""
     while True:
         try:
             part = next(parts, None)
@@ -122,6 +122,11 @@ def _chunks(member: Member) -> Iterator[bytes]:
 
 
 def _safe(member: Member, archive: Path) -> PurePosixPath:
+    """The path of a member below the target.
+
+    Not by `tarfile.data_filter`: there is none for zip files, it lets links pass and turns /etc/x into etc/x, where a
+    data set with either is refused; modes and owners need no filter, for only a member's bytes are written.
+    """
     path = PurePosixPath(member.name.replace("\\", "/"))
     if not member.plain:
         raise DataError(f"Expected only files in {archive}, but {member.name!r} is a link or a device: remove it.")
@@ -149,7 +154,7 @@ def _members(archive: Path) -> Iterator[Member]:
 
 
 class _Bytes:
-    """An unpacked tape, of whose headers tarfile may read a limited part each: it keeps names and lists in memory."""
+    """An unpacked tar file that lets tarfile read only so much of each header, which it keeps in memory."""
 
     def __init__(self, archive: Path) -> None:
         with archive.open("rb") as file:
@@ -168,7 +173,7 @@ class _Bytes:
         return header
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes."""
+        """Read at most so many bytes; a header that is too long is an error."""
         self._left -= size
         if self._left < 0:
             raise tarfile.ReadError(f"a header of over {LONGEST_HEADER >> 10} KiB")

@@ -1,4 +1,4 @@
-"""DICOM radiographs: rendering to gray, and who is on them; no direct identifier leaves this file."""
+"""DICOM radiographs: rendered to gray, their patient as a pseudonym; no direct identifier leaves this file."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -14,8 +14,8 @@ from pneumo.data.sources.pseudonyms import pseudonym
 from pneumo.errors import DataError
 
 CLIPPED = 0.5
-LAST_OF_PATIENT = 0x0012  # group of the elements that say who it is; PatientIdentityRemoved is in it
-DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax that packs all behind its name
+LAST_OF_PATIENT = 0x0012  # last group of elements that are about the patient; it holds PatientIdentityRemoved
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax that compresses the whole data set
 
 
 def is_dicom(data: bytes) -> bool:
@@ -24,15 +24,15 @@ def is_dicom(data: bytes) -> bool:
 
 
 class _RefusedError(Exception):
-    """A reason of our own, safe to show."""
+    """A reason in our own words, which quotes no header value."""
 
 
 @contextmanager
 def without_values(told: Callable[[str], DataError]) -> Iterator[None]:
-    """Whatever a broken file raises in the block becomes the error that `told` makes of a reason.
+    """Turn whatever a broken file raises in the block into the error that `told` makes of a reason.
 
-    The one broad except for DICOM: pydicom and its plug-ins raise almost anything, and their texts quote header values,
-    so that only the kind of the error is told.
+    This is the one broad except for DICOM: pydicom and its plug-ins raise almost any error, and the error's text may
+    quote header values, so only its type is shown.
     """
     try:
         yield
@@ -43,9 +43,9 @@ def without_values(told: Callable[[str], DataError]) -> Iterator[None]:
 
 
 def read(data: bytes, last_group: int = 0xFFFF) -> Any:
-    """The data set of a DICOM file, up to a group of elements; raises whatever pydicom raises.
+    """The data set of a DICOM file, up to and with a group of elements; raises whatever pydicom raises.
 
-    A deflated file is refused: pydicom would unpack it whole before anything of it is known, and 400 kB can be 800 MiB.
+    A deflated file is refused, since pydicom would unpack all of it first, and 400 kB can become 800 MiB.
     """
     from pydicom.filereader import read_partial
 
@@ -55,10 +55,10 @@ def read(data: bytes, last_group: int = 0xFFFF) -> Any:
 
 
 def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
-    """Gray 8-bit picture of a DICOM image: rescale, VOI window and photometric interpretation applied.
+    """Gray 8-bit picture of a DICOM image, with rescale, VOI window and photometric interpretation applied.
 
     Raises:
-        DataError: no single-frame gray image in it, too large, or compressed in a way no installed decoder reads.
+        DataError: it holds no single gray frame, is too large, or is compressed as no installed decoder can read.
     """
 
     def told(reason: str) -> DataError:
@@ -73,10 +73,10 @@ def render(data: bytes, name: str, maximum_pixels: int) -> Image.Image:
 
 
 def stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Grays of any depth that come without a window, brought to 0..255 by their own range, same shape.
+    """Scale gray values of any depth that come without a window to uint8 0..255, same shape.
 
-    Black is the value below which `CLIPPED` per cent of the pixels lie, white the one above which as many lie, so that
-    a few odd pixels change nothing; where these are one value, the darkest and the brightest. Linear in between.
+    Black is the value with `CLIPPED` per cent of the pixels below it, white the one with as many above it, so that a
+    few odd pixels change nothing. If both are the same value, the darkest and the brightest pixel are taken instead.
     """
     low, high = np.percentile(values, [CLIPPED, 100 - CLIPPED])
     if low == high:
@@ -85,11 +85,12 @@ def stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def identify(data: bytes, name: str, secret: bytes) -> tuple[str | None, bool]:
-    """Who is on the picture, and whether the file's own path gives it away.
+    """The patient's pseudonym, and whether the file's own path identifies the patient.
 
-    The first is a keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer, None where the file names no
-    patient. The second is true where `name` holds a part of the patient's name, the identifier or the date of birth
-    (`names_patient`), and the header does not say that identities were removed. What follows in the file may be broken.
+    The pseudonym is a keyed hash (HMAC-SHA-256) of the patient's identifier and its issuer, or None where the file has
+    no identifier. The path identifies the patient if `name` holds a part of the patient's name, the identifier or the
+    date of birth (see `names_patient`) and the header does not say that the identity was removed. Only the header is
+    read; the rest of the file may be broken.
 
     Raises:
         DataError: the header is broken.
@@ -123,21 +124,21 @@ def _gray(dataset: Any) -> NDArray[np.uint8]:
         gray = _windowed(values, dataset)
     else:
         gray = stretched(values)
-    return 255 - gray if photometric == "MONOCHROME1" else gray  # 0 is white there
+    return 255 - gray if photometric == "MONOCHROME1" else gray  # in MONOCHROME1 0 is white
 
 
 def _windowed(values: NDArray[Any], dataset: Any) -> NDArray[np.uint8]:
-    """Black and white are the ends of the window, whichever part of it the picture takes."""
+    """Black and white are the ends of the window, even if the picture uses only a part of it."""
     from pydicom.pixels.processing import apply_windowing
 
-    black, white = apply_windowing(np.array([-np.inf, np.inf]), dataset)  # white is the lower with a negative slope
+    black, white = apply_windowing(np.array([-np.inf, np.inf]), dataset)  # a negative slope makes white the lower
     return _scaled((apply_windowing(values, dataset) - black) / ((white - black) or 1.0), 0.0, 1.0)
 
 
 def _by_table(values: NDArray[Any], dataset: Any, table: Any) -> NDArray[np.uint8]:
-    """Black and white are the table's own lowest and highest entry: many declare more bits than they use.
+    """Black and white are the table's lowest and highest entry, because many tables declare more bits than they use.
 
-    pydicom's `apply_voi` is not used: it takes the number of a table's entry modulo 256 where entries have 8 bits.
+    pydicom's `apply_voi` is not used: in a table of 8-bit entries it takes an entry's number modulo 256.
     """
     count, first, _ = table.LUTDescriptor
     data = table.LUTData

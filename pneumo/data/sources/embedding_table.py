@@ -1,4 +1,4 @@
-"""A Parquet of embeddings as somebody else wrote it, to keys and numbers; whatever is not clean is refused."""
+"""Read a Parquet file of embeddings that somebody else wrote; whatever is not clean is refused."""
 
 import io
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 KEYS = ("sha256", "path")
-# Numbers that tables are left with by accident: they tell the label, or the order of the files, which does as well.
+# Columns that are left in tables by accident: they give away the label, or the order of the files, which is as bad.
 NO_FEATURES = {*COLUMNS, "target", "class", "index", "Unnamed: 0"}
-SHOWN = 60  # letters of a bad value
+SHOWN = 60  # letters of a bad value that an error shows
 
 
 class Table(NamedTuple):
-    """What a file holds: `key` is sha256 or path, `keys` text (n,), `values` (n, d); `name` is None if it has none."""
+    """What a file holds: `key` is sha256 or path, `keys` text (n,), `values` float32 (n, d); `name` may be None."""
 
     name: str | None
     key: str
@@ -31,14 +31,14 @@ class Table(NamedTuple):
 
 
 def read_vectors(content: bytes, shown: str) -> Table:
-    """Read a table: a column sha256 or path, and a column `embedding` of lists or a column per number.
+    """Read a table with a column sha256 or path, and a column `embedding` of lists or one column for each number.
 
     Args:
-        content: of a Parquet file.
-        shown: what errors call it.
+        content: the bytes of a Parquet file.
+        shown: its name in errors.
 
     Raises:
-        DataError: anything but one finite vector of the same length for each key; it names the column.
+        DataError: there is not exactly one finite vector, all of the same length, for each key; names the column.
     """
     table = read_table(io.BytesIO(content), len(content), shown, lambda names: _wanted(names, shown))
     key = next(name for name in KEYS if name in table.column_names)
@@ -57,7 +57,7 @@ def read_vectors(content: bytes, shown: str) -> Table:
 
 
 def _wanted(names: list[str], shown: str) -> list[str]:
-    """Beside a column of lists, others are not read."""
+    """Names of the columns to read: with a column of lists, no other numbers."""
     if not set(KEYS) & set(names):
         raise DataError(f"Expected a column sha256 or path in {shown}, got {_listed(names)}: add one.")
     return [name for name in names if name in (*KEYS, EMBEDDING)] if EMBEDDING in names else names
@@ -99,7 +99,7 @@ def _of_lists(column: Any, keys: NDArray[np.object_], shown: str) -> Floats:
 
 
 def _of_columns(table: "pyarrow.Table", shown: str) -> Floats:
-    """A column per number; a column that is no feature is refused, for it would teach the label or an order."""
+    """One column for each number; a column that is no feature is refused, since it would give away the label."""
     names = [name for name in table.column_names if name not in KEYS]
     for name in names:
         kind = table.schema.field(name).type
@@ -112,10 +112,10 @@ def _of_columns(table: "pyarrow.Table", shown: str) -> Floats:
 
 
 def _numbers(column: Any) -> NDArray[np.floating]:
-    """Floats, NaN where there is nothing."""
+    """Numbers of a column as float32, NaN where a cell is empty."""
     from pyarrow import float64
 
-    with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is refused
         narrow: Floats = column.cast(float64()).to_numpy().astype(np.float32)
     return narrow
 
@@ -136,7 +136,7 @@ def _enough(values: NDArray[np.floating], column: str, shown: str) -> Floats:
 
 
 def _once(keys: NDArray[np.object_], values: Floats, key: str, shown: str) -> tuple[NDArray[np.object_], Floats]:
-    """Each key once; the same vector twice is no harm."""
+    """Keep each key once; a second row with the same vector is no error."""
     unique, first, where = np.unique(keys, return_index=True, return_inverse=True)
     if other := np.flatnonzero((values != values[first[where]]).any(axis=1)).tolist():
         raise DataError(

@@ -1,4 +1,4 @@
-"""Embeddings of the images that were made elsewhere: brought in, and joined to a data set version."""
+"""Embeddings of the images that were made elsewhere: read, and joined to a dataset version."""
 
 import hashlib
 import posixpath
@@ -24,16 +24,16 @@ NAME = re.compile(r"\w[\w .+-]{0,59}")
 
 @tells_disk_errors
 def bring_in(places: Sequence[str], version: DatasetVersion, home: Path, settings: Data) -> list[Vectors]:
-    """Read files of embeddings and join them to a data set, before hours of training.
+    """Read files of embeddings and join them to a data set; what is wrong with them is found before any training.
 
     Args:
-        places: Parquet files, folders of them, s3://bucket/prefix; each file is one candidate.
-        version: every image of it needs a vector.
+        places: Parquet files, folders of them, s3://bucket/prefix; each file becomes one candidate.
+        version: the data set; each of its images needs a vector.
         home: state folder; the vectors are kept in `<home>/cache/vectors/<key>/`.
-        settings: endpoint of S3.
+        settings: the endpoint of S3.
 
     Raises:
-        DataError: a file is not what it should be (see `read_vectors`), lacks an image, or is called like another.
+        DataError: a file is not as it should be (see `read_vectors`), lacks an image, or has the name of another.
     """
     found = [
         _kept(read_vectors(content, shown), shown, version, home)
@@ -47,10 +47,10 @@ def bring_in(places: Sequence[str], version: DatasetVersion, home: Path, setting
 
 
 def vectors_of(path: Path, sha256: "pd.Series[str]") -> Floats:
-    """The vectors (n, d) of images by their sha256, from a file that `bring_in` kept.
+    """Vectors, float32 (n, d), of images by their sha256, from a file that `bring_in` wrote.
 
     Raises:
-        DataError: an image has none.
+        DataError: an image has no vector.
     """
     from pyarrow import parquet
 
@@ -111,7 +111,7 @@ def _kept(table: Table, shown: str, version: DatasetVersion, home: Path) -> Vect
 
 
 def _joined(table: Table, shown: str, version: DatasetVersion) -> tuple[list[str], Floats, int]:
-    """sha256 and vector of every image of the data set, each once, and the number of other rows."""
+    """sha256 and vector of each image of the data set, and how many rows of the table belong to none of them."""
     manifest = pd.read_parquet(version.manifest, columns=["path", "sha256", "split"])
     keys = pd.Index(table.keys)
     places = keys.get_indexer(pd.Index(manifest[table.key]))

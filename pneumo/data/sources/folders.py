@@ -1,4 +1,4 @@
-"""Finding labelled images in a folder tree; what does not belong is skipped and counted."""
+"""Find labelled images in a folder tree; what does not belong is skipped and counted."""
 
 import os
 import unicodedata
@@ -18,9 +18,9 @@ LAYOUT = f"folders {{train,val,test}}/{{{','.join(LABELS)}}} or {{{','.join(LABE
 
 @dataclass(frozen=True)
 class Entry:
-    """A labelled image file; `path` is relative to the root, posix; `split` the folder's own, or empty.
+    """A labelled image file; `path` is relative to the root, posix; `split` is that of its folder, or empty.
 
-    `patient_known` is False where the patient is one that an earlier manifest made up for a file of unknown name.
+    `patient_known` is False where an earlier manifest made up the patient, since the file's name told none.
     """
 
     path: str
@@ -33,9 +33,9 @@ class Entry:
 
 @dataclass
 class Listing:
-    """Labelled files below `root`, sorted by path, and counts of what was skipped by reason.
+    """Labelled files below `root`, sorted by path, and how many files were skipped, by reason.
 
-    `source` where it is told more exactly than it was asked for, `version` as in `Inventory`.
+    `source` is set where it is more exact than what was asked for; `version` as in `Inventory`.
     """
 
     root: Path
@@ -47,10 +47,10 @@ class Listing:
 
 
 def list_folder(root: Path) -> Listing:
-    """Labelled images of a folder in Kaggle's layout, or of two class folders, which may hold splits in turn.
+    """Labelled images of a folder in Kaggle's layout, or with two class folders, which may themselves hold splits.
 
     Raises:
-        DataError: no such folder, no image, one class only, a class folder of unknown name, or a split inside another.
+        DataError: no such folder, no image, one class only, an unknown class folder, or a split inside a split.
     """
     listing = Listing(layout_root(root))
     for parts in walk(listing.root, listing.skipped):
@@ -62,7 +62,7 @@ def list_folder(root: Path) -> Listing:
 
 
 def layout_root(root: Path) -> Path:
-    """The folder that holds the layout: `root`, or the only folder inside it, as archives have it."""
+    """The folder that holds the layout: `root`, or, as in many archives, the only folder inside it."""
     if not root.is_dir():
         raise DataError(f"Expected a folder with {LAYOUT}, but {root} is not a folder: check the path.")
     current = root
@@ -76,7 +76,7 @@ def layout_root(root: Path) -> Path:
 
 
 def walk(root: Path, skipped: Counter[str]) -> Iterator[list[str]]:
-    """Relative paths, in parts, of all files below a folder whose names are text; the others are counted."""
+    """Parts of the relative paths of all files below a folder; files whose names are not text are only counted."""
     for parts in walk_all(root, skipped):
         if all(_is_text(name) for name in parts):
             yield parts
@@ -85,7 +85,7 @@ def walk(root: Path, skipped: Counter[str]) -> Iterator[list[str]]:
 
 
 def walk_all(root: Path, skipped: Counter[str]) -> Iterator[list[str]]:
-    """Relative paths, in parts, of all files below a folder, whatever their names; a folder is entered once."""
+    """Parts of the relative paths of all files below a folder, whatever their names; each folder is entered once."""
     pending: list[tuple[Path, list[str]]] = [(root, [])]
     seen: set[tuple[int, int]] = set()
     while pending:
@@ -111,7 +111,7 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _place(folders: list[str], listing: Listing) -> tuple[str, str] | None:
-    """Label and split by the folders above a file; None for a file that does not belong."""
+    """Label and split by the folders above a file; None for a file that does not belong to the data set."""
     if any(_foreign(name) for name in folders):
         listing.skipped["system file"] += 1
         return None
@@ -131,7 +131,10 @@ def _place(folders: list[str], listing: Listing) -> tuple[str, str] | None:
 
 
 def _is_second_copy(folders: list[str], root: Path) -> bool:
-    """Whether folders repeat the layout of the root; class folders beside its splits are a split of unknown name."""
+    """Whether folders are a second copy of the root's layout, as some archives hold one.
+
+    Class folders in a folder beside splits are no copy: they are a split of unknown name.
+    """
     if any(split_of(name) for name in folders):
         return True
     cut = any(item.is_dir() and split_of(item.name) for item in _scan(root))
@@ -149,7 +152,7 @@ def _belongs(name: str, skipped: Counter[str]) -> bool:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name has no control characters, and no surrogates, which stand for bytes that are not UTF-8."""
+    """Whether a name has neither control characters nor surrogates, which stand for bytes that are not UTF-8."""
     return all(sign.isprintable() or unicodedata.category(sign) == "Zs" for sign in name)  # Zs: spaces of any width
 
 

@@ -1,4 +1,4 @@
-"""Paths that tell who is on the picture, compared with what the file's own header says of its patient."""
+"""Find paths that identify the patient, by comparing them with what the file's own header says."""
 
 import re
 import unicodedata
@@ -7,24 +7,24 @@ from collections.abc import Iterator
 from pneumo.data.sources.names import split_of
 from pneumo.records.base import LABELS
 
-RANDOM = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")  # a UUID: a pseudonym, as public sets have them
-SHORT = 5  # letters below which an identifier is sought as a whole word only
+RANDOM = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")  # a UUID is a pseudonym, as in public data sets
+SHORT = 5  # a shorter identifier counts only as a whole word
 APART = r"[\W_]"
 DIGRAPHS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 
 
 def names_patient(path: str, person: str, identifier: str, birth: str) -> bool:
-    """Whether a relative path holds a part of the patient's name, the identifier, or the date of birth.
+    """Whether a relative path holds a part of the patient's name, the identifier or the date of birth.
 
-    All is compared without case, in one Unicode form (macOS writes another one), without accents and with umlauts as
-    two letters; identifiers without what separates their parts. Folders of splits and classes do not count; name parts
-    of two letters, and identifiers of three or four, count as a whole word only.
+    All is compared without case, in one Unicode form (macOS writes another one), without accents, and with umlauts as
+    two letters; identifiers also without what separates their parts. Folders of splits and classes do not count. Parts
+    of a name of two letters, and identifiers of three or four, count only as a whole word.
 
     Args:
         path: relative to the source's folder, posix.
-        person: as in a DICOM header, family^given^middle, in up to three alphabets with "=" between them.
-        identifier: of any kind.
-        birth: YYYYMMDD, or anything else where it is not known.
+        person: the name as in a DICOM header, family^given^middle, in up to three alphabets with "=" between them.
+        identifier: the patient's, of any kind.
+        birth: the date of birth, YYYYMMDD; anything else is ignored.
     """
     told = "/".join(part for part in path.split("/") if not (split_of(part) or part.upper() in LABELS))
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", told)
@@ -44,7 +44,7 @@ def _folded(text: str) -> str:
 
 
 def _spellings(text: str) -> set[str]:
-    """A text without accents, and with umlauts as two letters: müller is muller and mueller."""
+    """Spellings of a text: without accents, and with umlauts as two letters: müller gives muller and mueller."""
     folded = _folded(text)
     apart = (unicodedata.normalize("NFKD", form) for form in (folded, folded.translate(DIGRAPHS)))
     return {"".join(sign for sign in form if not unicodedata.combining(sign)) for form in apart}
@@ -59,7 +59,7 @@ def _holds(text: str, number: str) -> bool:
 
 
 def _parts(person: str) -> Iterator[str]:
-    """Parts of the name, without titles, and family and given name as one word, in either order."""
+    """Parts of the name without titles, and family and given name joined, in either order."""
     for alphabet in person.split("="):
         names = [re.findall(r"[^\W_]+", name) for name in alphabet.split("^")[:3]]
         yield from (part for name in names for part in name if len(part) > 1 and part.isalpha())
@@ -69,7 +69,7 @@ def _parts(person: str) -> Iterator[str]:
 
 
 def _dates(birth: str) -> Iterator[str]:
-    """Patterns of a date's usual spellings: year, month and day in three orders, joined or apart."""
+    """Patterns of a date's usual spellings: year, month and day in three orders, with or without separators."""
     if not re.fullmatch(r"\d{8}", birth):
         return
     year, month, day = birth[:4], birth[4:6], birth[6:]

@@ -1,4 +1,4 @@
-"""Data sets of Kaggle, through kagglehub: anonymous, or with the token in its own environment variables."""
+"""Data sets from Kaggle through kagglehub, anonymously or with the token in kagglehub's environment variables."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from pneumo.errors import DataError
 
 
 def download(handle: str, home: Path) -> Path:
-    """Folder of a data set such as "paultimothymooney/chest-xray-pneumonia"; fetched once.
+    """Folder of a data set such as "paultimothymooney/chest-xray-pneumonia"; it is downloaded once.
 
     Raises:
-        DataError: no such data set, no network, or access refused; the message says how to do it by hand.
+        DataError: no such data set, no network, or no access; the message says how to do it by hand.
     """
     if handle.count("/") != 1 or not all(handle.split("/")):
         raise DataError(f"Expected kaggle:<owner>/<name>, but got kaggle:{handle}: correct it.")
@@ -18,7 +18,7 @@ def download(handle: str, home: Path) -> Path:
     import kagglehub
     from kagglehub import exceptions
 
-    # Kaggle's HTTP and connection errors are all OSErrors (requests.RequestException).
+    # All HTTP and connection errors of Kaggle's are OSErrors (requests.RequestException).
     failures = (
         OSError,
         ValueError,

@@ -1,4 +1,4 @@
-"""Label files: a CSV or Parquet table beside images, for sets that are not sorted into folders."""
+"""Label files: a CSV or Parquet table beside the images, for data sets that are not sorted into folders."""
 
 import io
 from collections import Counter
@@ -24,15 +24,15 @@ MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PN
 
 
 def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
-    """Images named in a label file, which lies in the folder of the images.
+    """Images that a label file names; the file lies in the folder of the images.
 
     Args:
-        file: CSV with a header, or Parquet; paths relative to its folder, or file names that occur once below it.
-        columns: what the columns path, label, subtype, patient and split are called, where not so. Without a column
-            split the folders of an image tell it.
+        file: CSV with a header, or Parquet; it holds paths relative to its folder, or file names that occur once there.
+        columns: names of the columns path, label, subtype, patient and split, where they are called otherwise. Without
+            a column split, the folders of an image tell its split.
 
     Raises:
-        DataError: not a table, a missing column, doubled rows, unknown labels, or rows without an image.
+        DataError: it is no table, lacks a column, or has doubled rows, unknown labels, or rows without an image.
     """
     table = _read(file, columns)
     skipped: Counter[str] = Counter()
@@ -73,7 +73,7 @@ def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
 
 
 def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, dict[Column, str]]:
-    """The wanted columns of the file, and what they are called there."""
+    """The columns of the file that are wanted, as a table, and the titles they have there."""
     size = file.stat().st_size
     if size > LARGEST:
         raise DataError(f"Expected a label file of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
@@ -85,29 +85,29 @@ def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, d
         beginning = start.read(LONGEST_HEADER)
     whole = beginning if size <= LONGEST_HEADER else beginning[: beginning.rfind(b"\n") + 1]
     first = pd.read_csv(io.BytesIO(whole or beginning), dtype=str, nrows=1)
-    if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for millions of columns
+    if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for a header of millions of columns
         raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
     wanted = _titles(file, list(first.columns), columns)
     return pd.read_csv(file, dtype=str, usecols=list(set(wanted.values()))), wanted
 
 
 def _texts(column: Any) -> pd.Series:
-    """A Parquet column as a CSV would have it; by way of pandas numbers beside an empty cell would become others.
+    """A Parquet column as texts, as a CSV has them; pandas would change numbers that stand beside an empty cell.
 
     Raises:
-        ValueError: a number with a fraction, or one that floats cannot tell from its neighbours.
+        ValueError: a number has a fraction, or is too large for a float to hold it exactly.
     """
     import pyarrow
     from pyarrow import compute
 
-    if pyarrow.types.is_floating(column.type):  # as pandas writes whole numbers beside an empty cell
+    if pyarrow.types.is_floating(column.type):  # this is how pandas writes whole numbers beside an empty cell
         column = compute.if_else(compute.is_nan(column), None, column).cast(pyarrow.int64())
     texts: pd.Series = column.cast(pyarrow.string()).to_pandas()
     return texts
 
 
 def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> dict[Column, str]:
-    """What the columns are called in the file, whatever their case and the spaces around."""
+    """Titles of the wanted columns in the file, found without regard to case and surrounding spaces."""
     found: dict[Column, str] = {}
     for name in (*REQUIRED, *OPTIONAL):
         title = columns.get(name, name)

@@ -1,4 +1,4 @@
-"""What names tell: patient and subtype from file names of known sets, splits as people spell them."""
+"""Patient and subtype from file names of known data sets, and splits from the names that people give them."""
 
 import re
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from posixpath import basename, splitext
 
 from pneumo.errors import DataError
 
-# Kaggle numbers bacterial, viral and two series of normal patients separately: the number alone collides.
+# Kaggle numbers bacterial, viral and two series of normal patients separately: the number alone is not unique.
 PATTERNS = (
     (re.compile(r"person(\d+)_(bacteria|virus)_\d+", re.IGNORECASE), "{1}-{0}"),
     (re.compile(r"NORMAL2-IM-(\d+)-", re.IGNORECASE), "NORMAL2-IM-{0}"),
     (re.compile(r"IM-(\d+)-", re.IGNORECASE), "IM-{0}"),
     (re.compile(r"(\d{8})_\d{3}$"), "NIH-{0}"),  # NIH ChestX-ray: <patient>_<follow-up>
 )
-SPLITS = {  # as people spell them, without case, spaces, - and _; validation chooses nothing: it is pooled with train
+SPLITS = {  # without case, spaces, - and _; a validation folder is pooled with train, and validation is split off anew
     **dict.fromkeys(("train", "training", "tr", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "train"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
@@ -21,7 +21,7 @@ SPLITS = {  # as people spell them, without case, spaces, - and _; validation ch
 
 
 def patient_of(path: str) -> str | None:
-    """Patient of an image by its file name; None for a name of no known kind."""
+    """Patient of an image by its file name; None if the name is of no known form."""
     stem = stem_of(path)
     for pattern, key in PATTERNS:
         if found := pattern.match(stem):
@@ -30,13 +30,13 @@ def patient_of(path: str) -> str | None:
 
 
 def patient_by(pattern: str | None, path: str) -> str | None:
-    """Patient by the group `patient` of a regular expression, sought anywhere in a relative path; None if not there."""
+    """Patient by the group `patient` of a regular expression, searched in a relative path; None without a match."""
     found = re.search(pattern, path) if pattern else None
     return (found and found.group("patient")) or None
 
 
 def tells_patient(path: str, patient: str) -> bool:
-    """Whether a patient was known, in manifests that do not say so: else it is called after a file of unknown kind."""
+    """Whether a patient was known, for manifests without that column: an unknown one has the name of its file."""
     return patient_of(path) is not None or patient != stem_of(path)
 
 
@@ -47,15 +47,15 @@ def subtype_of(path: str, label: str) -> str:
 
 
 def split_of(name: str) -> str | None:
-    """Train or test by what a folder or a label file calls a split; None for a name that is none."""
+    """"train" or "test" by the name that a folder or a label file gives a split; None if it is no split."""
     return SPLITS.get(re.sub(r"[\s_-]+", "", name).lower())
 
 
 def split_of_folders(folders: Sequence[str]) -> str | None:
-    """Train or test by the folders above a file, wherever they stand; None where none of them is a split.
+    """"train" or "test" by any folder above a file; None if none of them is a split.
 
     Raises:
-        DataError: they say both.
+        DataError: there is one of each.
     """
     found = {split: name for name in folders if (split := split_of(name))}
     if len(found) > 1:
@@ -67,5 +67,5 @@ def split_of_folders(folders: Sequence[str]) -> str | None:
 
 
 def stem_of(path: str) -> str:
-    """Name of a file without its ending."""
+    """Name of a file without its suffix."""
     return splitext(basename(path))[0]

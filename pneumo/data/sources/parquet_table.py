@@ -1,4 +1,4 @@
-"""Parquet files from outside, read only where they fit: a few kilobytes of one value can stand for gigabytes."""
+"""Parquet files from outside, read only if they fit in memory: a few kilobytes can stand for gigabytes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pyarrow
     from pyarrow.parquet import FileMetaData
 
-RATIO, RATIO_FROM = 100, 64 * 2**20  # memory to size of the file, counted from so many bytes on: as for archives
+RATIO, RATIO_FROM = 100, 64 * 2**20  # of memory to file size, checked beyond so many bytes, as for archives
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 4}  # bytes
 Choice = Callable[[list[str]], list[str]]
 
@@ -20,12 +20,12 @@ def read_table(file: Path | IO[bytes], size: int, shown: str, choose: Choice) ->
 
     Args:
         file: a path, or the content.
-        size: its bytes.
-        shown: what errors call it.
-        choose: names of the columns to read, of those that are there.
+        size: of the file, bytes.
+        shown: its name in errors.
+        choose: gives the columns to read, from the names of all.
 
     Raises:
-        DataError: no Parquet file, or one that takes far more memory than its size lets expect.
+        DataError: it is no Parquet file, or takes far more memory than its size suggests.
     """
     import pyarrow
     from pyarrow import parquet
@@ -34,7 +34,7 @@ def read_table(file: Path | IO[bytes], size: int, shown: str, choose: Choice) ->
         footer = parquet.read_metadata(file)
         _require_fit(_expected(footer), size, shown)
         names = [footer.schema.column(place).path for place in range(footer.num_columns)]
-        with parquet.ParquetFile(file, read_dictionary=names) as opened:  # each text is then held once
+        with parquet.ParquetFile(file, read_dictionary=names) as opened:  # so each text is held once
             table = opened.read(columns=list(dict.fromkeys(choose(opened.schema_arrow.names))))
         _require_fit(sum(map(_text_bytes, table.columns)), size, shown)
         return table.cast(pyarrow.schema([_plain(field) for field in table.schema], table.schema.metadata))
@@ -54,7 +54,7 @@ def _require_fit(memory: int, size: int, shown: str) -> None:
 
 
 def _expected(footer: "FileMetaData") -> int:
-    """Bytes in memory by what the footer declares, each text counted once."""
+    """Bytes in memory as the footer declares them, each text counted once."""
     total = 0
     for place in range(footer.num_columns):
         parts = [footer.row_group(group).column(place) for group in range(footer.num_row_groups)]
@@ -65,7 +65,7 @@ def _expected(footer: "FileMetaData") -> int:
 
 
 def _text_bytes(column: "pyarrow.ChunkedArray") -> int:
-    """Bytes of a column's texts when each row has its own."""
+    """Bytes of a column's texts if each row has its own."""
     from pyarrow import compute, types
 
     if not types.is_dictionary(column.type):

@@ -1,4 +1,4 @@
-"""A drawn set of chest pictures (ribs, heart, lungs, opacities) to run everything without data; it is not medicine."""
+"""A drawn data set of chest pictures (ribs, heart, lungs, opacities) to try everything without data; not medicine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from pneumo.errors import DataError
 
 IMAGES = 480
 EDGE = 256
-FIRST_PATIENT = 332  # the hash cut of this series gives every kind about a fifth of its images in validation
+FIRST_PATIENT = 332  # with this series the split by hash puts about a fifth of each kind in validation
 Array = NDArray[np.float32]
 # Share of images and of patients by kind; bacteria and virus about as in Kaggle's set.
 KINDS = (("NORMAL", 0.44), ("bacteria", 0.34), ("virus", 0.22))
@@ -20,7 +20,7 @@ KINDS = (("NORMAL", 0.44), ("bacteria", 0.34), ("virus", 0.22))
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What stays the same in all pictures of one drawn patient; lengths in halves of the picture."""
+    """What all pictures of one drawn patient share; lengths in halves of the picture's edge."""
 
     lung_width: float
     lung_height: float
@@ -31,10 +31,10 @@ class Anatomy:
 
 
 def draw(home: Path, images: int = IMAGES) -> Path:
-    """Folder of a drawn set in Kaggle's layout and naming; drawn once, the same on every machine.
+    """Folder of a drawn set in Kaggle's layout and with its file names; drawn once, the same on every machine.
 
     Raises:
-        DataError: fewer than 40 images wanted, too few for three splits of two classes.
+        DataError: fewer than 40 images are asked for, too few for three splits of two classes.
     """
     if images < 40:
         raise DataError(f"Expected at least 40 phantom images, but {images} were asked for: ask for more.")
@@ -48,7 +48,7 @@ def draw(home: Path, images: int = IMAGES) -> Path:
 
 
 def _draw_kind(root: Path, kind: str, images: int) -> None:
-    """Draw patients of one kind with one to four pictures each until there are enough."""
+    """Draw patients of one kind, with one to four pictures each, until there are so many images."""
     drawn, patient = 0, FIRST_PATIENT
     while drawn < images:
         patient += 1
@@ -93,7 +93,7 @@ def _anatomy(random: np.random.Generator, kind: str) -> Anatomy:
 
 
 def _picture(random: np.random.Generator, anatomy: Anatomy) -> NDArray[np.uint8]:
-    """One exposure of a patient: uint8 (256, 256), slightly moved, turned and differently exposed."""
+    """One picture of a patient, uint8 (256, 256); each is a little moved, turned and differently exposed."""
     x, y = _grid(random)
     body = _ellipse(x, y, 0.0, 0.15, 0.95, 1.25)
     lungs = np.maximum(
@@ -121,7 +121,7 @@ def _grid(random: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _ellipse(x: Array, y: Array, cx: float, cy: float, rx: float, ry: float) -> Array:
-    """Soft-edged filled ellipse, 0 outside to 1 inside."""
+    """A filled ellipse with a soft edge, 1 inside to 0 outside."""
     distance = np.sqrt(((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2)
     inside: Array = (1 / (1 + np.exp((distance - 1) * 18))).astype(np.float32)
     return inside

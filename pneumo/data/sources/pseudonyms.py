@@ -1,4 +1,4 @@
-"""Pseudonyms of patients: keyed hashes in the place of what a header, a label file or a path calls them."""
+"""Pseudonyms of patients: keyed hashes that replace the names in a header, a label file or a path."""
 
 import hashlib
 import hmac
@@ -15,17 +15,17 @@ SHORTEST = 16  # bytes
 
 
 def pseudonym(kind: str, text: str, secret: bytes) -> str:
-    """A patient's HMAC-SHA-256 with the patient key, cut to 96 bits, after where it was read: "dicom-07ab..."."""
+    """HMAC-SHA-256 of a patient with the patient key, cut to 96 bits, behind where it was read: "dicom-07ab..."."""
     return f"{kind}-{hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:24]}"
 
 
 def patient_secret(home: Path) -> bytes:
-    """Key of the pseudonyms: from PNEUMO_PATIENT_KEY, else a file that is made once, readable by its owner only.
+    """Key of the pseudonyms: PNEUMO_PATIENT_KEY, else a file that is made once and that only its owner can read.
 
-    The same key on two machines gives the same patients, and so the same dataset digest.
+    The same key on two machines gives the same pseudonyms, and so the same dataset digest.
 
     Raises:
-        DataError: the file holds less than a key.
+        DataError: the file is shorter than a key.
     """
     if given := os.environ.get(KEY_VARIABLE):
         return given.encode()

@@ -1,4 +1,4 @@
-"""A local copy of a foreign S3 prefix: parallel, resumable, only what changed."""
+"""A local copy of somebody's S3 prefix: parallel, resumable, only what has changed is fetched."""
 
 import hashlib
 import json
@@ -21,12 +21,12 @@ BLOCK = 256
 
 
 def mirror(url: str, home: Path, endpoint: str | None) -> Path:
-    """Copy the images and label files below s3://bucket/prefix; returns the folder, or the file if it is one object.
+    """Copy the images and label files below s3://bucket/prefix; returns the folder, or the file for a single archive.
 
-    What is there with the same ETag and size is kept; what vanished from the server is removed.
+    A file with the same ETag and size is kept; one that is gone from the server is removed.
 
     Raises:
-        DataError: no access, nothing there, or an object that changed while it was read.
+        DataError: no access, no images there, or an object changed while it was read.
     """
     bucket = Bucket(url, endpoint)
     folder = home / "cache" / "s3" / stage_key("mirror", url=url, endpoint=endpoint)
@@ -44,7 +44,7 @@ def mirror(url: str, home: Path, endpoint: str | None) -> Path:
 
 
 def _update(bucket: Bucket, items: list[Item], folder: Path) -> list[Path]:
-    """Bring the folder to the state of the items; an index of what is complete is kept as it goes."""
+    """Make the folder hold these items and no others; an index of complete files is written on the way."""
     index = _Index(folder.parent / "index.json")
     paths = {item.key: folder / _safe(item.key, bucket) for item in items}
     for key in index.known.keys() - paths.keys():
@@ -79,7 +79,7 @@ class _Index:
         try:
             for item in items:
                 self.known[item.key] = [item.etag, item.size]
-        finally:  # what came before an error is complete
+        finally:  # what was fetched before an error is complete
             write_whole(self._path, json.dumps(self.known).encode())
 
 
@@ -91,7 +91,11 @@ def _safe(key: str, bucket: Bucket) -> str:
 
 
 def require_same(item: Item, data: bytes, bucket: Bucket) -> None:
-    """Verify size, and MD5 where the ETag is one (it is not for objects put in parts or encrypted with a key)."""
+    """Check the size, and the MD5 where the ETag is one (not for objects put in parts or encrypted with a key).
+
+    Raises:
+        DataError: the bytes are not those of the item.
+    """
     plain_md5 = len(item.etag) == 32 and hashlib.md5(data, usedforsecurity=False).hexdigest()
     if len(data) != item.size or (plain_md5 and plain_md5 != item.etag):
         raise DataError(

@@ -1,4 +1,4 @@
-"""Bringing data in: a table of source schemes, each ending in a folder of labelled images."""
+"""Ingest: a table of source schemes, each of which gives a listing of labelled images."""
 
 import hashlib
 from collections.abc import Callable
@@ -22,7 +22,7 @@ MANIFEST = "manifest.parquet"
 
 @dataclass(frozen=True)
 class Request:
-    """A source to fetch; `rest` is what follows its scheme."""
+    """A source to fetch; `rest` is what follows the scheme and its colon."""
 
     source: str
     rest: str
@@ -45,7 +45,7 @@ def _s3(request: Request) -> Listing:
 
 
 def _version(request: Request) -> Listing:
-    """A version by the beginning of its digest: from the storage, else as it was made here."""
+    """A dataset version by the beginning of its digest: from the storage, else from this machine."""
     digest, home, settings = request.rest, request.home, request.settings
     stored = settings.storage and packs.stored(settings, digest)
     version = packs.pull(digest, home, settings) if stored else find_version(home, digest)
@@ -95,7 +95,7 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
         settings: storage, endpoint, columns of label files, pattern of patients.
 
     Raises:
-        DataError: nothing usable there; unreadable images are rows with an `error`, not exceptions.
+        DataError: the source holds nothing usable. Unreadable images are rows with an `error`, not exceptions.
     """
     scheme, _, rest = source.partition(":")
     listing = SCHEMES.get(scheme, _local)(Request(source, rest, home, settings))

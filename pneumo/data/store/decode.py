@@ -1,4 +1,4 @@
-"""The one place that decodes pixels, for training and for serving alike."""
+"""The one place that decodes pixels, for training and serving alike."""
 
 import io
 import stat
@@ -15,16 +15,16 @@ from pneumo.errors import DataError
 from pneumo.records.base import Fit
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
-MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own warning limit
+MAXIMUM_PIXELS = 80_000_000  # a chest radiograph has 20 million at most; this is below Pillow's own limit
 MAXIMUM_BYTES = 256 * 2**20
-PNG_DEPTH = 24  # place of the byte that tells the bits of a sample
-TURNS = range(2, 9)  # orientations of EXIF other than upright
+PNG_DEPTH = 24  # offset of the byte that holds the bits of a sample
+TURNS = range(2, 9)  # EXIF's orientations other than upright
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An opened image whose pixels are not decoded yet; width and height as stored, before EXIF rotation."""
+    """An opened image whose pixels are not decoded yet; width and height as stored, before rotation by EXIF."""
 
     image: Image.Image
     name: str
@@ -40,16 +40,16 @@ def decode(source: bytes | Path, size: int, fit: Fit, name: str | None = None) -
         source: encoded bytes, or a file.
         size: edge of the result in pixels.
         fit: "squash" stretches to the square, "pad" keeps the aspect and fills with black.
-        name: how errors call the image; default the file's path.
+        name: the image's name in errors; by default the file's path.
 
     Raises:
-        DataError: not an image, broken, or larger than a radiograph can be; the message names the image.
+        DataError: it is no image, broken, or larger than a radiograph can be; the message names it.
     """
     return to_gray(open_picture(source, name), size, fit)
 
 
 def open_picture(source: bytes | Path, name: str | None = None) -> Picture:
-    """Read an image's header and check its limits; see `decode` for arguments and errors."""
+    """Read an image's header and check the limits; arguments and errors as for `decode`."""
     name = name or (str(source) if isinstance(source, Path) else "image")
     data = read_bytes(source, name) if isinstance(source, Path) else source
     if not data:
@@ -67,7 +67,7 @@ def open_picture(source: bytes | Path, name: str | None = None) -> Picture:
             " reduce it or take it out."
         )
     if image.format == "PNG" and data[PNG_DEPTH] == 16 and not image.mode.startswith("I"):
-        raise DataError(  # Pillow keeps the upper 8 bits, which are empty where 12 are used
+        raise DataError(  # Pillow would keep the upper 8 bits, which are empty in a 12-bit image
             f"Expected a 16-bit PNG in gray, but {name} has colours or transparency: save it in gray without an alpha"
             " channel, or with 8 bits."
         )
@@ -75,10 +75,14 @@ def open_picture(source: bytes | Path, name: str | None = None) -> Picture:
 
 
 def read_bytes(path: Path, name: str) -> bytes:
-    """Content of a file of bounded size; DataError when it cannot be read."""
+    """Content of a file of bounded size.
+
+    Raises:
+        DataError: it cannot be read, is no plain file, or is too large.
+    """
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # reading from a pipe would wait for ever
             raise DataError(f"Expected a file, but {name} is a pipe or a device: take it out.")
         require_size(status.st_size, name)
         return path.read_bytes()
@@ -87,21 +91,25 @@ def read_bytes(path: Path, name: str) -> bytes:
 
 
 def require_size(size: int, name: str) -> None:
-    """Check a file's bytes before they are read; DataError when they are more than an image can have."""
+    """Check a file's size in bytes before it is read.
+
+    Raises:
+        DataError: it is larger than an image can be.
+    """
     if size > MAXIMUM_BYTES:
         raise DataError(f"Expected an image of at most {MAXIMUM_BYTES >> 20} MiB, but {name} is larger: reduce it.")
 
 
 def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:
-    """Decode an opened image to gray, uint8 (size, size); see `decode`."""
+    """Decode an opened image to gray, uint8 (size, size); arguments and errors as for `decode`."""
     inner = _inner_size(picture, size, fit)
     try:
-        # JPEG only: scales inside the decoder, luma only. The box is where the picture ends, in fractions of a pixel.
+        # JPEG only: scaled in the decoder, luma only. The box is the picture's edge in fractions of a pixel.
         drafted = picture.image.draft("L", inner)
         image = _as_gray(picture.image)
         image = image.resize(inner, Image.Resampling.BILINEAR, box=drafted and drafted[1], reducing_gap=2.0)
         if turned := orientation(picture.image):
-            image.info["exif"] = turned  # lost where the mode was changed
+            image.info["exif"] = turned  # a change of mode loses it
             ImageOps.exif_transpose(image, in_place=True)
     except UNREADABLE as error:
         raise _unreadable(picture.name, error) from error
@@ -115,7 +123,7 @@ def to_gray(picture: Picture, size: int, fit: Fit) -> NDArray[np.uint8]:
 
 
 def orientation(image: Image.Image) -> bytes:
-    """EXIF that says how the camera was held and nothing else that the image's own may hold; empty if upright."""
+    """EXIF that holds the image's orientation and nothing else; empty if the image is upright."""
     turn = image.getexif().get(ExifTags.Base.Orientation, 1)
     if turn not in TURNS:
         return b""
@@ -125,7 +133,7 @@ def orientation(image: Image.Image) -> bytes:
 
 
 def _inner_size(picture: Picture, size: int, fit: Fit) -> tuple[int, int]:
-    """Width and height of the picture inside the square."""
+    """Width and height in pixels of the picture inside the square."""
     if fit == "squash":
         return size, size
     scale = size / max(picture.width, picture.height)
@@ -134,7 +142,7 @@ def _inner_size(picture: Picture, size: int, fit: Fit) -> tuple[int, int]:
 
 def _as_gray(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        return Image.fromarray(dicom.stretched(np.asarray(image)))  # no file says how many of its 16 bits are used
+        return Image.fromarray(dicom.stretched(np.asarray(image)))  # no file tells how many of its 16 bits are used
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))

@@ -1,4 +1,4 @@
-"""Decoded pixel rows by content: what was decoded once, in whatever data set, is not decoded again."""
+"""Decoded images by their files' content: an image that was decoded for any data set is not decoded again."""
 
 import shutil
 import uuid
@@ -17,7 +17,7 @@ IMAGES = "images.npy"
 
 @dataclass(frozen=True)
 class Shelf:
-    """Rows of one form (size, fit, decoding code) in blocks and in finished stores.
+    """Decoded images of one form (size, fit, decoding code), in blocks and in finished stores.
 
     A block is a folder with images.npy, uint8 (n, size, size), and an index with the sha256 of each row's file.
     """
@@ -28,17 +28,17 @@ class Shelf:
 
     @property
     def index(self) -> str:
-        """Name of the index file; it carries the form, so that a look at the names finds the right blocks."""
+        """Name of the index file; it tells the form, so the right blocks are found by their names."""
         return f"{self.size}-{self.fit}-{code_version('data/store/decode.py', 'data/sources/dicom.py')[:8]}.sha256"
 
     def put(self, rows: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Add rows by their file's sha256 as one block, complete or absent."""
+        """Add rows, by the sha256 of their files, as one block; it is written whole or not at all."""
         if rows:
             with written_once(self.home / "cache" / "pixels" / uuid.uuid4().hex[:12]) as folder:
                 self.write(folder, list(rows), rows.values())
 
     def write(self, folder: Path, hashes: Sequence[str], rows: Iterable[NDArray[np.uint8]]) -> None:
-        """Write images.npy, a row or several at a time, and the index that names the file behind each row."""
+        """Write images.npy, one or several rows at a time, and the index with the sha256 of each row's file."""
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(hashes), self.size, self.size)}
         with (folder / IMAGES).open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
@@ -47,7 +47,7 @@ class Shelf:
         (folder / self.index).write_text("\n".join(hashes))
 
     def find(self, wanted: set[str]) -> dict[str, tuple[Path, int]]:
-        """Where each wanted sha256 lies: folder and row; those not to be had are left out."""
+        """Folder and row of each wanted sha256; those that are not here are left out."""
         found: dict[str, tuple[Path, int]] = {}
         for folder, hashes in self._folders("preprocess", "pixels"):
             for row, sha256 in enumerate(hashes):
@@ -56,7 +56,7 @@ class Shelf:
         return found
 
     def tidy(self, stored: set[str]) -> None:
-        """Remove blocks whose every row is in a finished store."""
+        """Remove blocks of which a finished store holds every row."""
         for folder, hashes in self._folders("pixels"):
             if stored.issuperset(hashes):
                 shutil.rmtree(folder)

@@ -1,6 +1,6 @@
-"""Folders that hold de-identified copies of images in their place: which copy stands for which original.
+"""Folders that hold de-identified copies instead of the images: which copy stands for which original.
 
-Manifests, versions and caches know an image by the hash of its original, also where only the copy is at hand.
+Manifests, versions and caches know an image by the hash of its original, even where only the copy is there.
 """
 
 import json
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from pneumo.data.files import write_whole
 
-RECORD = ".copies.json"  # inside the folder, so that both are kept, moved and removed together
+RECORD = ".copies.json"  # inside the folder, so that it is moved and removed with the copies
 
 
 class Copy(NamedTuple):
-    """sha256 of an original, and sha256 and length of what is in its place."""
+    """sha256 of an original, and sha256 and length of the copy that replaces it."""
 
     original: str
     sha256: str
@@ -27,9 +27,10 @@ def pulled_folder(home: Path, digest: str) -> Path:
 
 
 class Held:
-    """The files of a folder; those that are not copies are originals.
+    """The files of a folder; those that are not recorded as copies are originals.
 
-    Only folders of pulled versions hold copies: a record in any other is somebody's claim to another's image.
+    Only folders of pulled versions hold copies. A record in any other folder is ignored: it could claim that a file is
+    somebody else's image.
     """
 
     def __init__(self, root: Path, home: Path) -> None:
@@ -39,22 +40,22 @@ class Held:
         self._copies = {path: Copy(*copy) for path, copy in known.items()}
 
     def add(self, copies: Mapping[str, Copy]) -> None:
-        """Say of files, by path, what they are, before they are written."""
+        """Record which files, by path, will be copies, before they are written."""
         if copies:
             self._copies |= copies
             write_whole(self._file, json.dumps(self._copies).encode())
 
     def sha256(self, path: str, original: str) -> str:
-        """The hash that a file must have to stand for an original."""
+        """sha256 that a file must have to stand for an original."""
         copy = self._copies.get(path)
         return copy.sha256 if copy and copy.original == original else original
 
     def bytes(self, path: str, original: str, length: int) -> int:
-        """The same for its length, where that of the original is `length`."""
+        """Length in bytes that a file must have to stand for an original of `length` bytes."""
         copy = self._copies.get(path)
         return copy.bytes if copy and copy.original == original else length
 
     def original(self, path: str, sha256: str) -> str:
-        """The hash of what a file with this hash stands for."""
+        """sha256 of the original for which a file with this sha256 stands."""
         copy = self._copies.get(path)
         return copy.original if copy and copy.sha256 == sha256 else sha256

@@ -1,6 +1,6 @@
-"""Taking out of an image file what says who is on it; what is left decodes to the very same pixels.
+"""Remove from an image file what identifies the patient; what is left decodes to exactly the same pixels.
 
-Writing that is part of the picture stays.
+Writing that is burned into the picture stays.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from pneumo.errors import DataError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-# JPEG segments that make the picture: frame, Huffman and arithmetic tables, scan, quantization, lines, restarts.
+# JPEG segments of the picture itself: frame, Huffman and arithmetic tables, scan, quantization, lines, restarts.
 SEGMENTS = (*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD)
-# Those that tell how colours are meant; a thumbnail may follow in one.
+# Segments that tell how colours are stored; one of them may hold a thumbnail.
 JFIF, ADOBE, SCAN, END = 0xE0, 0xEE, 0xDA, 0xD9
 COLOURS = ((JFIF, b"JFIF\0"), (ADOBE, b"Adobe"))
 RESTARTS = (0x00, *range(0xD0, 0xD8))  # inside a scan
@@ -32,15 +32,15 @@ LUT = ("LUTDescriptor", "LUTData")
 
 
 def deidentify(data: bytes, name: str, patient: str | None) -> bytes:
-    """The same picture without headers, texts and thumbnails; the same bytes give the same bytes.
+    """The same picture without headers, texts and thumbnails; the same input gives the same output bytes.
 
     Args:
         data: a JPEG, PNG or DICOM file.
-        name: how errors call it.
-        patient: pseudonym that takes the place of a DICOM file's patient; None where there is none.
+        name: its name in errors.
+        patient: pseudonym that replaces the patient of a DICOM file, or None.
 
     Raises:
-        DataError: it is built in a way that cannot be taken apart without changing the picture.
+        DataError: the file is built so that it cannot be taken apart without changing the picture.
     """
     if dicom.is_dicom(data):
         return _dicom(data, name, patient)
@@ -93,7 +93,7 @@ def _jpeg(data: bytes, orientation: bytes) -> Iterator[bytes]:
 
 
 def _colours(marker: int, content: bytes) -> bytes:
-    """The segment of JFIF without its thumbnail, or Adobe's, of their regular length."""
+    """JFIF's segment without its thumbnail, or Adobe's, cut to their regular length."""
     content = content[:12] + b"\0\0" if marker == JFIF else content[:12]
     return bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
 
@@ -107,7 +107,7 @@ def _marker(data: bytes, at: int) -> int:
 
 
 def _scan_end(data: bytes, at: int) -> int:
-    """Where the next segment begins."""
+    """Offset at which the next segment begins."""
     while True:
         at = data.index(b"\xff", at)
         if data[at + 1] not in (*RESTARTS, 0xFF):
@@ -138,7 +138,7 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
 
 
 def _pixels(source: Any) -> bytes:
-    """The pixels alone, not compressed: a compressed frame has room for comments, and PixelData for more behind it."""
+    """The pixels alone, uncompressed: a compressed frame can hold comments, and PixelData can hold more behind it."""
     from pydicom.pixels.utils import get_expected_length
 
     if source.file_meta.TransferSyntaxUID.is_compressed:
@@ -149,7 +149,7 @@ def _pixels(source: Any) -> bytes:
 
 
 def _elements(source: Any, keywords: tuple[str, ...]) -> Any:
-    """A data set of those elements of another that it has."""
+    """A data set of these elements of another one, as far as it has them."""
     import pydicom
 
     kept = pydicom.Dataset()

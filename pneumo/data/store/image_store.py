@@ -1,4 +1,4 @@
-"""The image store: every accepted image decoded once, as one memory map that all backbones and later runs share."""
+"""The image store: each accepted image is decoded once, to a memory map that all backbones and later runs share."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -24,11 +24,11 @@ from pneumo.records.data import DatasetVersion, ImageStore
 def decode_all(version: DatasetVersion, home: Path, size: int, fit: Fit) -> ImageStore:
     """Decode a version's images to a memory map, uint8 (images, size, size), rows in manifest order.
 
-    Rows are looked up by the file's sha256 among everything decoded before; only what is missing is decoded, in
-    blocks that are kept when the run is killed.
+    An image that was decoded before, for any data set, is found by its file's sha256. Only the others are decoded,
+    block by block, so that a killed run loses one block at most.
 
     Raises:
-        DataError: a file changed since it was brought in, or cannot be decoded.
+        DataError: a file has changed since ingest, or cannot be decoded.
     """
     shelf = Shelf(home, size, fit)
     key = stage_key("preprocess", digest=version.digest, form=shelf.index)
@@ -46,7 +46,7 @@ def decode_all(version: DatasetVersion, home: Path, size: int, fit: Fit) -> Imag
 
 
 def decode_missing(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> int:
-    """Decode what the shelf lacks, block by block; returns how many images that were."""
+    """Decode the images that the shelf lacks, block by block; returns their number."""
     known = shelf.find(set(manifest["sha256"]))
     missing = manifest[~manifest["sha256"].isin(known.keys())].drop_duplicates("sha256")
 
@@ -64,18 +64,18 @@ def decode_missing(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> int:
 def _decode_file(root: Path, path: str, sha256: str, shelf: Shelf) -> NDArray[np.uint8]:
     data = read_bytes(root / path, path)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"Expected {path} as it was brought in, but its content changed: run again.")
+        raise DataError(f"Expected {path} as it was brought in, but its content has changed: run again.")
     return decode(data, shelf.size, shelf.fit, path)
 
 
 def read_rows(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> NDArray[np.uint8]:
-    """Pixels of some rows of a manifest, uint8 (rows, size, size), in memory."""
+    """Pixels of rows of a manifest, uint8 (rows, size, size), in memory."""
     decode_missing(manifest, root, shelf)
     return np.concatenate(list(_gather(manifest["sha256"].tolist(), shelf)))
 
 
 def _gather(hashes: list[str], shelf: Shelf) -> Iterator[NDArray[np.uint8]]:
-    """Rows from the shelf in the order of the hashes, in blocks, uint8 (up to BLOCK, size, size)."""
+    """Images from the shelf in the order of the hashes, in blocks, uint8 (up to BLOCK, size, size)."""
     places = shelf.find(set(hashes))
     pixels = shelf.size * shelf.size
     offsets = {
@@ -91,7 +91,7 @@ def _gather(hashes: list[str], shelf: Shelf) -> Iterator[NDArray[np.uint8]]:
 
 
 def _runs(places: list[tuple[Path, int]]) -> list[tuple[Path, int, int]]:
-    """Neighbouring rows as one: folder, first row, how many."""
+    """Runs of neighbouring rows: folder, first row, number of rows."""
     runs: list[tuple[Path, int, int]] = []
     for folder, row in places:
         if runs and runs[-1][0] == folder and sum(runs[-1][1:]) == row:

@@ -1,4 +1,4 @@
-"""What is old on S3: dataset versions, shards that no version needs, and files of remote trainings."""
+"""Old objects on S3: dataset versions, shards that no version needs, and files of trainings on other machines."""
 
 import io
 from collections.abc import Collection
@@ -15,9 +15,9 @@ from pneumo.sections import Data
 
 @dataclass(frozen=True)
 class Surplus:
-    """Objects that can go together; `keys` in the order in which they are to be deleted.
+    """Objects that can be deleted together; `keys` in the order of deletion.
 
-    `versions`, of a shard, are the digests of those on the storage that can do without it; all others may need it.
+    For a shard, `versions` are the digests of the stored versions that do not need it; any other version may.
     """
 
     name: str
@@ -34,9 +34,9 @@ def surplus(
 
     Args:
         settings: storage and endpoint.
-        keep: digests of versions that stay.
-        newest: number of versions that stay.
-        before: what was written later stays.
+        keep: digests of versions that stay in any case.
+        newest: how many of the newest versions stay.
+        before: what was written after this time stays.
     """
     bucket = packs.bucket_of(settings)
     versions = _versions(bucket)
@@ -50,7 +50,7 @@ def surplus(
 
 
 def remove(settings: Data, doomed: Surplus) -> bool:
-    """Delete its objects, unless one was written again since, or a version came or stayed that may need them."""
+    """Delete the objects, unless one was written again meanwhile or a version that may need them is there."""
     bucket = packs.bucket_of(settings)
     now = (item for key in doomed.keys for item in bucket.list(key.removeprefix(bucket.prefix)))
     if any(item.changed > doomed.changed for item in now):
@@ -63,7 +63,7 @@ def remove(settings: Data, doomed: Surplus) -> bool:
 
 
 def old_trainings(settings: Data, before: datetime) -> list[Surplus]:
-    """Candidates and checkpoints that trainings elsewhere left on the storage."""
+    """Candidates and checkpoints that trainings on other machines left on the storage."""
     bucket = packs.bucket_of(settings)
     found: dict[str, list[Item]] = {}
     for folder in ("train/", "checkpoints/"):
@@ -75,7 +75,7 @@ def old_trainings(settings: Data, before: datetime) -> list[Surplus]:
 
 
 def _versions(bucket: Bucket) -> dict[str, list[Item]]:
-    """Objects by version, the manifest first: without it a version is none."""
+    """Objects by version, the manifest first: without its manifest a version is not listed."""
     found: dict[str, list[Item]] = {}
     for item in bucket.list(bucket.below("versions/")):
         found.setdefault(item.key.split("/")[-2], []).append(item)
@@ -93,7 +93,7 @@ def _images(bucket: Bucket, digest: str) -> set[str]:
 
 
 def _unneeded(bucket: Bucket, needed: set[str]) -> list[Surplus]:
-    """Shards without a needed image; the index goes first, as it came last."""
+    """Shards without a needed image; the index is deleted first, as it was written last."""
     shards = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("shards/"))}
     indexes = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("index/"))}
     held = packs.indexes(bucket)

@@ -1,11 +1,12 @@
-"""Dataset versions on S3, packed: images lie in shards that an index describes, a version names its images.
+"""Dataset versions on S3, packed: many images in one shard, an index for each shard, and a manifest for each version.
 
-`shards/<hash>` is files end to end, de-identified unless `data.storage_originals` is set. `index/<hash>` says which, a
-line each: sha256 of the original, length and sha256 of what is there; stores of earlier versions lack the last and hold
-originals. `versions/<digest>/` holds manifest and record. A shard is written before its index, a version last.
+`shards/<hash>` holds files end to end, de-identified unless `data.storage_originals` is set. `index/<hash>` has a line
+for each file: sha256 of the original, then length and sha256 of what is stored. An index of an earlier pneumo lacks the
+last column and its shard holds originals. `versions/<digest>/` holds manifest and record. A shard is written before its
+index, and a version last.
 
-Shard and index bear the hash of the index: copies of different originals can be equal, so the hash of the shard would
-let one index overwrite another. Stores of earlier versions bear that one, and have lost what was overwritten.
+Shard and index are named by the hash of the index. The hash of the shard would not do: copies of different originals
+can be equal, and then one index would overwrite another, as earlier versions of pneumo did.
 """
 
 import hashlib
@@ -27,12 +28,12 @@ from pneumo.errors import DataError
 from pneumo.records.data import DatasetVersion
 from pneumo.sections import Data
 
-SHARD = 16 * 2**20  # bytes: large enough for full speed, small enough to hold a few at once
+SHARD = 16 * 2**20  # bytes: large enough for full speed, small enough to hold several in memory
 WORKERS = 8
 
 
 class Stored(NamedTuple):
-    """A file in a shard: sha256 of the original, length and sha256 of what is there."""
+    """A file in a shard: sha256 of the original, length and sha256 of what is stored."""
 
     sha256: str
     bytes: int
@@ -40,10 +41,10 @@ class Stored(NamedTuple):
 
 
 def push(version: DatasetVersion, settings: Data) -> int:
-    """Put a version on the storage; images that are there already are not sent. Returns how many were sent.
+    """Put a version on the storage and return how many images were sent; those that are there are not sent again.
 
     Raises:
-        DataError: no storage configured or reachable, or a file changed since it was brought in or cannot be
+        DataError: no storage is set or reachable, or a file has changed since ingest or cannot be
             de-identified.
     """
     bucket = bucket_of(settings)
@@ -71,12 +72,12 @@ def stored(settings: Data, digest: str = "") -> list[str]:
 
 
 def pull(digest: str, home: Path, settings: Data) -> DatasetVersion:
-    """Reproduce a version from the beginning of its digest alone: manifest and images, every byte verified.
+    """Fetch a version by the beginning of its digest: manifest and images, every byte verified.
 
-    The digest vouches for the manifest and for originals; for a copy the index does that was written with it.
+    The digest verifies the manifest and originals; a copy is verified by the index that was written with it.
 
     Raises:
-        DataError: not one such version there, or what is there does not match its hashes.
+        DataError: there is not exactly one such version, or what is there does not match its hashes.
     """
     bucket, found = bucket_of(settings), stored(settings, digest)
     if len(found) != 1:
@@ -98,7 +99,7 @@ def pull(digest: str, home: Path, settings: Data) -> DatasetVersion:
 
 
 def _pull_files(manifest: pd.DataFrame, root: Path, home: Path, bucket: Bucket) -> None:
-    """Fetch the shards of what is not on disk yet; a file under its name is complete."""
+    """Fetch the shards of the files that are not here yet; a file under its final name is complete."""
     held, wanted = Held(root, home), dict[str, list[str]]()
     for path, sha256, size in manifest[["path", "sha256", "bytes"]].itertuples(index=False):
         target = root / _inside(path)
@@ -143,7 +144,7 @@ def _get_shard(name: str, files: list[Stored], targets: dict[tuple[str, Stored],
 
 
 def indexes(bucket: Bucket) -> dict[str, list[Stored]]:
-    """What every shard holds, in order."""
+    """The files in every shard, in order."""
     keys = [item.key for item in bucket.list(bucket.below("index/"))]
     with ThreadPoolExecutor(WORKERS) as pool:
         contents = pool.map(lambda key: bucket.get(key).decode(), keys)
@@ -158,7 +159,11 @@ def _stored(sha256: str, length: str, copy: str = "") -> Stored:
 
 
 def bucket_of(settings: Data) -> Bucket:
-    """The place of dataset versions."""
+    """The bucket of dataset versions.
+
+    Raises:
+        DataError: data.storage is empty.
+    """
     if not settings.storage:
         raise DataError("Expected a place for dataset versions, but data.storage in mlflow.yaml is empty: set s3://...")
     return Bucket(settings.storage, settings.s3_endpoint)

@@ -7,7 +7,7 @@ from pneumo.records.data import DatasetVersion
 
 
 class Comparison(Record):
-    """Differences from one version to another; images are known by content, so a renamed file is no change.
+    """Differences between two versions; images are compared by content, so a renamed file is no change.
 
     `relabelled` and `moved` name images whose label or split differs; `counts` are images by split and label.
     """
@@ -25,7 +25,7 @@ class Comparison(Record):
 
 
 def compare(before: DatasetVersion, after: DatasetVersion) -> Comparison:
-    """Compare two versions; paths are those of the version in which the image is."""
+    """Compare two versions; the path of an image is that of the version that has it."""
     old, new = _read(before), _read(after)
     kept = old.index.intersection(new.index)
     same = new.loc[kept]
@@ -44,7 +44,7 @@ def compare(before: DatasetVersion, after: DatasetVersion) -> Comparison:
 
 
 def _read(version: DatasetVersion) -> pd.DataFrame:
-    """Rows by content; copies of one file are told apart by their number."""
+    """Rows by content; copies of one file are numbered."""
     rows = pd.read_parquet(version.manifest, columns=["path", "sha256", "label", "split"])
     return rows.set_index(rows["sha256"] + "-" + rows.groupby("sha256").cumcount().astype(str))
 

@@ -1,4 +1,4 @@
-"""Dataset versions: accepted rows with their split, immutable, known by their digest on any machine."""
+"""Dataset versions: accepted rows with their split, immutable, with the same digest on any machine."""
 
 import hashlib
 from pathlib import Path
@@ -19,10 +19,10 @@ MANIFEST, RECORD = "manifest.parquet", "version.json"
 
 @tells_disk_errors
 def make_version(inventory: Inventory, report: GateReport, home: Path) -> DatasetVersion:
-    """Cut the accepted rows of an inventory into splits and fix them as a version.
+    """Split the accepted rows of an inventory and write them as a version.
 
     Raises:
-        DataError: a patient would be in two splits, too few patients to cut, or another version than was asked for.
+        DataError: a patient would be in two splits, there are too few patients, or it is not the version asked for.
     """
     manifest = pd.read_parquet(inventory.manifest)
     quarantined = set(pd.read_csv(report.quarantine, dtype=str, keep_default_na=False)["path"])
@@ -59,7 +59,7 @@ def keep_version(manifest: pd.DataFrame, source: str, synthetic: bool, root: Pat
         with written_once(folder) as scratch:
             manifest.to_parquet(scratch / MANIFEST, index=False)
             (scratch / RECORD).write_text(version.model_dump_json(indent=1))
-    elif _read_record(folder) != version:  # the same data set at another place
+    elif _read_record(folder) != version:  # the same data set in another folder
         write_whole(folder / RECORD, version.model_dump_json(indent=1).encode())
     return version
 
@@ -76,7 +76,7 @@ def find_version(home: Path, digest: str) -> DatasetVersion:
     """The version whose digest begins with `digest`.
 
     Raises:
-        DataError: none, or several.
+        DataError: there is none, or several.
     """
     known = list_versions(home)
     found = [version for version in known if version.digest.startswith(digest)]
@@ -91,7 +91,7 @@ def _read_record(folder: Path) -> DatasetVersion:
 
 
 def version_folder(home: Path, digest: str) -> Path:
-    """Where a version lies."""
+    """The folder of a version."""
     return home / "cache" / "split" / digest[:16]
 
 
@@ -101,14 +101,14 @@ def home_of(version: DatasetVersion) -> Path:
 
 
 def digest_of(manifest: pd.DataFrame) -> str:
-    """SHA-256 over the rows' identity, in order of path; the same rows give the same digest on any machine."""
+    """SHA-256 over path, sha256, label, subtype, patient and split of the rows, in order of path."""
     rows = manifest.sort_values("path")[IDENTITY].itertuples(index=False)
     lines = ("\0".join(map(str, row)) for row in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Images by split and label."""
+    """Number of images by split and label."""
     return {
         str(split): {str(label): int(images) for label, images in rows["label"].value_counts().sort_index().items()}
         for split, rows in manifest.groupby("split")
@@ -116,9 +116,9 @@ def count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def entries_of(version: DatasetVersion) -> list[Entry]:
-    """The files of a version with what is known of them, as a listing names them."""
+    """The files of a version as entries of a listing, with what is known of them."""
     manifest = pd.read_parquet(version.manifest)
-    if "patient_known" not in manifest:  # made before manifests said so
+    if "patient_known" not in manifest:  # manifests of older versions lack it
         told = [tells_patient(*pair) for pair in zip(manifest["path"], manifest["patient"], strict=True)]
         manifest["patient_known"] = told
     named = [*manifest[["path", "label", "folder", "subtype", "patient"]].astype(str).to_numpy().T]

@@ -1,7 +1,8 @@
-"""Measures of a binary classifier with patient-wise bootstrap intervals; plain numpy.
+"""Measures of a binary classifier with patient-wise bootstrap intervals.
 
-A statistic takes weights (b, n), one weight per image in each of b resamples, and returns (b,): so thousands of
-resamples are a few array operations. Weights of one give the measure itself.
+A statistic takes weights (b, n), one weight for each image in each of b resamples, and returns (b,). Weights of one
+give the measure itself. Not by scikit-learn, which takes one resample a call: here 2,000 are a few array operations.
+Tests compare each measure with scikit-learn's, where it has one.
 """
 
 from collections.abc import Callable

@@ -79,7 +79,7 @@ def purge(settings: Settings) -> None:
     database = access.database(settings)
     if database:
         tracker = Tracker.of(settings)
-        tracker.forget_erased([tracker.experiment_id], database, YOUNGEST * DAY)
+        tracker.eraser.forget_erased([tracker.runs.experiment_id], database, YOUNGEST * DAY)
 
 
 def _mib(items: list[Item]) -> str:

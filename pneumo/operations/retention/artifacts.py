@@ -54,7 +54,7 @@ def _sweep(tracker: Tracker, owner: Owner, remove: Callable[[], None]) -> bool:
 
 def _erased(tracker: Tracker) -> set[str]:
     """Runs and models that house-keeping removed."""
-    erased = tracker.erased([tracker.experiment_id])
+    erased = tracker.eraser.erased([tracker.runs.experiment_id])
     return {*erased, *chain.from_iterable(erased.values())}
 
 
@@ -68,7 +68,7 @@ def unknown_artifacts(tracker: Tracker, settings: Settings) -> Iterator[Item]:
     if place is None:
         return
     for group in _groups(place, _bucket(place, settings)):
-        if group.days > YOUNGEST and not tracker.knows(group.owner):
+        if group.days > YOUNGEST and not tracker.eraser.knows(group.owner):
             yield Item(kind="unknown artifacts", name=group.owner.folder, days=group.days, bytes=group.bytes)
 
 

@@ -37,14 +37,14 @@ def needed(tracker: Tracker, settings: Settings) -> Needed:
     kept: list[ModelVersion] = []
     protected: list[ModelVersion] = []
     for name in _names(settings):
-        versions = tracker.versions(name)
-        aliased = set(tracker.aliases(name).values())
+        versions = tracker.registry.versions(name)
+        aliased = set(tracker.registry.aliases(name).values())
         before = {one.version for one, other in pairwise(versions) if other.version in aliased}
         protected += [version for version in versions if version.version in aliased | before]
         ours = [version for version in versions if _ours(version, settings)]
         kept += ours[-settings.retention.runs :]
         kept += [version for version in ours if _days(version.created) <= settings.retention.days]
-    others = [version for version in tracker.every_version() if not _ours(version, settings)]
+    others = [version for version in tracker.registry.every_version() if not _ours(version, settings)]
     every = [*protected, *kept, *others]
     last = last_success(tracker, None)
     evidence = _evidence(tracker, settings, every)
@@ -58,7 +58,7 @@ def needed(tracker: Tracker, settings: Settings) -> Needed:
 def old_versions(tracker: Tracker, settings: Settings, keep: Needed, still: Still) -> Iterator[Removal]:
     """Versions that pneumo registered and that nothing points at."""
     for name in _names(settings):
-        for version in tracker.versions(name):
+        for version in tracker.registry.versions(name):
             if (name, version.version) not in keep.versions:
                 item = Item(kind="registered version", name=f"{name} {version.version}", days=_days(version.created))
                 yield item, partial(_delete, tracker, settings, version, still)
@@ -68,7 +68,7 @@ def _delete(tracker: Tracker, settings: Settings, version: ModelVersion, still: 
     with still(version.name):
         if (version.name, version.version) in needed(tracker, settings).versions:
             return False
-        tracker.delete_version(version.name, version.version)
+        tracker.registry.delete_version(version.name, version.version)
     return True
 
 
@@ -89,8 +89,8 @@ class Family(Record):
 
 def _old_families(tracker: Tracker, limits: Retention, keep: Needed) -> Iterator[Family]:
     """A run below which somebody put one of their own stays, with all of its family."""
-    runs = tracker.all_runs()
-    models = tracker.models_of_runs([tracker.experiment_id])
+    runs = tracker.runs.all()
+    models = tracker.eraser.models_of_runs([tracker.runs.experiment_id])
     below: dict[str, list[Run]] = {}
     for run in runs:
         below.setdefault(run.tags.get(PARENT, ""), []).append(run)
@@ -109,7 +109,7 @@ def _erase(tracker: Tracker, settings: Settings, run_id: str) -> bool:
     if family is None:
         return False
     for member in reversed(family.models):  # the parent last: a kill in between leaves it to be found again
-        tracker.erase_run(member, family.models[member])
+        tracker.eraser.erase_run(member, family.models[member])
     return True
 
 
@@ -141,7 +141,7 @@ def _evidence(tracker: Tracker, settings: Settings, versions: list[ModelVersion]
     """Runs that hold what was decided on these versions: a version that was taken up was made by another run."""
     numbers = {(version.name, version.version) for version in versions}
     for name in _names(settings):
-        for key, value in tracker.registered(name).tags.items():
+        for key, value in tracker.registry.registered(name).tags.items():
             if key.startswith(HISTORY) and (name, (entry := json.loads(value))["version"]) in numbers:
                 yield from IDS.findall(entry["evidence"])
 

@@ -73,18 +73,18 @@ def accept(
         drawn = measuring.draw(place.rows, calibrate) if calibrate else np.zeros(len(place.rows), bool)
         new = _new_point(asked, place.rows[drawn], prevalence, settings.promotion)
         found = _measure(asked, place, drawn, new, prevalence, settings)
-        run = run_id or tracker.start_run(f"accept {found.name}", tags={"stage": "accept"})
+        run = run_id or tracker.runs.start(f"accept {found.name}", tags={"stage": "accept"})
         if not run_id:
-            undo.callback(tracker.finish, run, "FAILED", "the acceptance was undone")
-        found = found.model_copy(update={"run_url": tracker.run_url(run)})
-        tracker.set_tags(run, _tags(found))
+            undo.callback(tracker.runs.finish, run, "FAILED", "the acceptance was undone")
+        found = found.model_copy(update={"run_url": tracker.runs.url(run)})
+        tracker.runs.set_tags(run, _tags(found))
         _log(tracker, run, found, place.rows.assign(calibrated_on=drawn))
         if new:
             fitted = new_version.New(new[0], new[1], place.rows[drawn], place.rows[~drawn], place.inventory)
             found = new_version.register(tracker, asked, fitted, found, run, settings, home, undo)
-        tracker.log_text(run, json.dumps(found.model_dump(mode="json"), indent=1), REPORT)
+        tracker.log.text(run, json.dumps(found.model_dump(mode="json"), indent=1), REPORT)
         if not run_id:
-            tracker.finish(run)
+            tracker.runs.finish(run)
         undo.pop_all()
     return found
 
@@ -170,15 +170,15 @@ def _log(tracker: Tracker, run_id: str, found: Acceptance, rows: pd.DataFrame) -
     """Scores, figures and numbers; the report comes last, when the version has its number."""
     points = {"before": found.before, **({"after": found.after} if found.after else {})}
     for when, judged in points.items():
-        tracker.log_metrics(run_id, {f"{when}/{name}": value for name, value in judged.metrics.items()})
-    tracker.log_metrics(run_id, {"unlike": found.unlike})
+        tracker.log.metrics(run_id, {f"{when}/{name}": value for name, value in judged.metrics.items()})
+    tracker.log.metrics(run_id, {"unlike": found.unlike})
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         scored = rows.drop(columns=["histogram"], errors="ignore")
         for when, judged in points.items():
             scored[f"probability_{when}"] = probability(rows["logit"], judged.temperature, judged.offset)
         scored.to_parquet(Path(folder) / "scored.parquet", index=False)
         _draw(Path(folder) / "figures", rows[~rows["calibrated_on"]], points)
-        tracker.log_artifacts(run_id, Path(folder), FOLDER)
+        tracker.log.artifacts(run_id, Path(folder), FOLDER)
 
 
 def _draw(folder: Path, rows: pd.DataFrame, points: dict[str, measuring.SetFigures]) -> None:

@@ -62,16 +62,16 @@ def register(
         "accepted", files=asked.version.tags[version_evidence.FILES], images=new.inventory.key, point=new.operating
     )
     with alias_switch.exclusive(home, name):
-        same = [item for item in tracker.versions(name) if item.tags.get(version_evidence.KEY) == key]
+        same = [item for item in tracker.registry.versions(name) if item.tags.get(version_evidence.KEY) == key]
         known = [item for item in same if not item.tags.get(version_evidence.UNDONE)]
         if known:
             undo.callback(_judge_as_before, tracker, known[-1])
         number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
         done = found.model_copy(update={"version": number, "alias": alias if found.accepted else None})
-        tracker.describe_version(name, number, _card(tracker, asked, done))
+        tracker.registry.describe_version(name, number, _card(tracker, asked, done))
         _tell(tracker, asked, done, run_id, settings, home)
-        tracker.set_version_tags(name, number, {**_judged(found), version_evidence.UNDONE: ""})
-        before = tracker.alias(name, alias)
+        tracker.registry.set_version_tags(name, number, {**_judged(found), version_evidence.UNDONE: ""})
+        before = tracker.registry.alias(name, alias)
         if found.accepted or before == number:
             alias_switch.move(tracker, name, alias, before, number if found.accepted else None, undo)
     return done
@@ -83,8 +83,8 @@ def _judged(found: Acceptance) -> dict[str, str]:
 
 def _judge_as_before(tracker: Tracker, known: ModelVersion) -> None:
     """Card and tags as they were; the history is never changed."""
-    tracker.describe_version(known.name, known.version, known.description)
-    tracker.set_version_tags(known.name, known.version, {name: known.tags[name] for name in JUDGED})
+    tracker.registry.describe_version(known.name, known.version, known.description)
+    tracker.registry.set_version_tags(known.name, known.version, {name: known.tags[name] for name in JUDGED})
 
 
 def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str, run_id: str, undo: ExitStack) -> str:
@@ -94,16 +94,16 @@ def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str
         shutil.copytree(asked.bundle, bundle)
         spec = json.loads((bundle / SPEC).read_bytes()) | new.operating._asdict()
         (bundle / SPEC).write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
-        uri = tracker.log_bundle(run_id, bundle, asked.evaluation.name, asked.example)
+        uri = tracker.bundles.log(run_id, bundle, asked.evaluation.name, asked.example)
         evaluation = _at_home(asked, new.operating, key, run_id, uri)
         shutil.copytree(asked.kept, kept)
         (kept / version_evidence.EVALUATION).write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         before = version_evidence.calibrated_on(asked.kept)
         used = pd.concat([part for part in (before, new.drawn) if not part.empty] or [before], ignore_index=True)
         used.to_parquet(kept / version_evidence.CALIBRATION, index=False)
-        tracker.log_artifacts(run_id, kept, version_evidence.FOLDER)
+        tracker.log.artifacts(run_id, kept, version_evidence.FOLDER)
         tags = _tags(asked, new, found, evaluation, key, files_digest(bundle))
-    number = tracker.register(uri, asked.version.name, found.reason, tags)
+    number = tracker.registry.register(uri, asked.version.name, found.reason, tags)
     undo.callback(version_evidence.mark_undone, tracker, asked.version.name, number, run_id)
     _ask(tracker, f"models:/{asked.version.name}/{number}", new)
     return number
@@ -155,7 +155,7 @@ def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
 
     # Markdown is shown by MLflow, which escapes it itself.
     pages = Environment(loader=PackageLoader("pneumo.registry"), trim_blocks=True)
-    parent = tracker.version_url(asked.version.name, asked.version.version)
+    parent = tracker.registry.version_url(asked.version.name, asked.version.version)
     facts = {
         "words": card.WORDS,
         "size": size_in_words(done.needs),
@@ -172,7 +172,7 @@ def _tell(tracker: Tracker, asked: Subject, done: Acceptance, run_id: str, setti
     what = f"new operating point for version {asked.version.version}. {done.reason}"
     entry = history.new_entry(
         now.number,
-        history.by(home, tracker.tags(run_id).get(REQUESTER)),
+        history.by(home, tracker.runs.tags(run_id).get(REQUESTER)),
         "calibration",
         str(done.version),
         done.candidate,

@@ -58,7 +58,7 @@ def subject(tracker: Tracker, version: ModelVersion) -> Iterator[Subject]:
     Raises:
         PromotionError: it was registered by other software, or changed since.
     """
-    with version_evidence.evidence_of(tracker, version) as kept, tracker.downloaded(version.uri) as folder:
+    with version_evidence.evidence_of(tracker, version) as kept, tracker.files.downloaded(version.uri) as folder:
         if kept is None:
             raise PromotionError(
                 f"Expected a version that pneumo registered, but of {version.uri} it is not known what it was trained "

@@ -122,15 +122,15 @@ def move(
 
 def _put_back(tracker: Tracker, registered: str, alias: str, mine: str | None, before: str | None) -> None:
     """An alias as it was, if it still is as this run had set it."""
-    if tracker.alias(registered, alias) == mine:
+    if tracker.registry.alias(registered, alias) == mine:
         _point(tracker, registered, alias, before)
 
 
 def _point(tracker: Tracker, registered: str, alias: str, version: str | None) -> None:
     if version is None:
-        tracker.delete_alias(registered, alias)
+        tracker.registry.delete_alias(registered, alias)
     else:
-        tracker.set_alias(registered, alias, version)
+        tracker.registry.set_alias(registered, alias, version)
 
 
 def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry, known: set[str]) -> dict[str, str]:
@@ -138,7 +138,7 @@ def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Regis
 
     `known` are the ids of all entries that were seen before it was announced: any other move is a rival.
     """
-    found = tracker.registered(registered)
+    found = tracker.registry.registered(registered)
     others = [item for item in history.entries(found.tags) if item.id not in known]
     withdrawn = {item.id for item in others if item.action == "withdrawal"}
     rivals = [item for item in others if item.action in history.MOVES and item.id not in withdrawn]

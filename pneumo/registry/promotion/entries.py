@@ -57,4 +57,4 @@ def _evidence(proposal: Proposal) -> str:
 
 
 def _by(tracker: Tracker, home: Path, proposal: Proposal) -> By:
-    return history.by(home, tracker.tags(proposal.parent_run).get(REQUESTER))
+    return history.by(home, tracker.runs.tags(proposal.parent_run).get(REQUESTER))

@@ -97,12 +97,12 @@ def record(tracker: Tracker, proposal: Proposal, decision: Decision, judgement: 
         "policy": policy.model_dump(mode="json"),
         "dataset": proposal.data.digest,
     }
-    tracker.log_text(proposal.parent_run, json.dumps(evidence, indent=1), version_evidence.DECISION)
-    url = tracker.run_url(best.run_id)
+    tracker.log.text(proposal.parent_run, json.dumps(evidence, indent=1), version_evidence.DECISION)
+    url = tracker.runs.url(best.run_id)
     written = card.write(best, proposal.data, decision, proposal.external, tracker.uri, url, proposal.audits)
-    tracker.log_text(proposal.parent_run, written.html, "promotion/card.html")
-    tracker.log_text(best.run_id, written.html, "card.html")
-    tracker.describe_version(decision.registered_model, decision.version, written.markdown)
+    tracker.log.text(proposal.parent_run, written.html, "promotion/card.html")
+    tracker.log.text(best.run_id, written.html, "card.html")
+    tracker.registry.describe_version(decision.registered_model, decision.version, written.markdown)
 
 
 def _reason(best: Evaluation, before: str | None, rows: Sequence[PolicyRow]) -> str:

@@ -64,12 +64,12 @@ def rank(evaluations: list[Evaluation]) -> list[Evaluation]:
 def register(tracker: Tracker, name: str, proposal: Proposal, undo: ExitStack) -> str:
     """The number of the candidate's version: a new one, or the one of the same evaluation that an earlier run left."""
     best, run = proposal.evaluation, proposal.parent_run
-    found = [item for item in tracker.versions(name) if item.tags.get(version_evidence.KEY) == best.key]
+    found = [item for item in tracker.registry.versions(name) if item.tags.get(version_evidence.KEY) == best.key]
     if found:
         version_evidence.take_up(tracker, found[-1], run)
         return found[-1].version
     version_evidence.keep(tracker, best, proposal.data)
     tags = version_evidence.version_tags(best, proposal.data, run)
-    number = tracker.register(best.model_uri, name, card.short(best, proposal.data), tags)
+    number = tracker.registry.register(best.model_uri, name, card.short(best, proposal.data), tags)
     undo.callback(version_evidence.mark_undone, tracker, name, number, run)
     return number

@@ -119,8 +119,8 @@ class Promotion:
 
     def evaluate(self) -> None:
         """Ask the gates, against the champion of this moment; nothing is looked at of a version that is barred."""
-        challenger = self.tracker.resolve(f"models:/{self.name}/{self.version}")
-        champion = self.tracker.version(self.name, self.standing.champion) if self.standing.champion else None
+        challenger = self.tracker.registry.resolve(f"models:/{self.name}/{self.version}")
+        champion = self.tracker.registry.version(self.name, self.standing.champion) if self.standing.champion else None
         policy = self.settings.promotion
         if bar := barred.find(self.standing.rows, challenger.version, version_evidence.content(challenger.tags)):
             self.judgement = Judgement().with_rows(policy, barred.policy_row(bar))
@@ -157,7 +157,7 @@ class Promotion:
             alias_switch.announce(self.tracker, self.name, entry, self.undo)
             self._refuse_serving(decision)
             self.undo.pop_all()  # the decision stands, whatever becomes of the alias
-            self.tracker.set_alias(self.name, *moves[0])
+            self.tracker.registry.set_alias(self.name, *moves[0])
             return
         moves += [(names.previous, champion)] if champion else []
         moves += [(names.champion, self.version)]
@@ -185,7 +185,7 @@ class Promotion:
 
     def _is_champion(self) -> bool:
         champion = self.standing.champion
-        found = self.tracker.version(self.name, champion) if champion else None
+        found = self.tracker.registry.version(self.name, champion) if champion else None
         return found is not None and found.tags.get(version_evidence.KEY) == self.proposal.evaluation.key
 
     def _unchanged(self) -> Decision:

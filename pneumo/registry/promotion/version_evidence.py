@@ -30,12 +30,12 @@ USED = ["path", "sha256", "patient"]
 
 def keep(tracker: Tracker, evaluation: Evaluation, version: DatasetVersion) -> None:
     """Log manifest, predictions and figures to the candidate's run."""
-    tracker.log_text(evaluation.run_id, evaluation.model_dump_json(indent=1), f"{FOLDER}/{EVALUATION}")
+    tracker.log.text(evaluation.run_id, evaluation.model_dump_json(indent=1), f"{FOLDER}/{EVALUATION}")
     with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
         for name, path in ((MANIFEST, version.manifest), (PREDICTIONS, evaluation.predictions)):
             copy = Path(folder) / name
             copy.write_bytes(path.read_bytes())
-            tracker.log_artifact(evaluation.run_id, copy, FOLDER)
+            tracker.log.artifact(evaluation.run_id, copy, FOLDER)
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def evidence_of(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
     if KEY not in found.tags:
         yield None
         return
-    with tracker.downloaded(f"runs:/{found.run_id}/{FOLDER}") as folder:
+    with tracker.files.downloaded(f"runs:/{found.run_id}/{FOLDER}") as folder:
         yield folder
 
 
@@ -96,14 +96,14 @@ def content(tags: Mapping[str, str]) -> tuple[str, ...]:
 
 def take_up(tracker: Tracker, found: ModelVersion, run_id: str) -> None:
     """Note that a run goes on with a version that an earlier one left."""
-    tracker.set_version_tags(found.name, found.version, {PROPOSED: run_id, UNDONE: ""})
+    tracker.registry.set_version_tags(found.name, found.version, {PROPOSED: run_id, UNDONE: ""})
 
 
 def mark_undone(tracker: Tracker, name: str, version: str, run_id: str) -> None:
     """Say on a version that its run came to nothing, unless another run has taken it up; it is never deleted."""
-    found = tracker.version(name, version)
+    found = tracker.registry.version(name, version)
     if found and found.tags.get(PROPOSED) == run_id:
-        tracker.set_version_tags(name, version, {UNDONE: unfinished(run_id)})
+        tracker.registry.set_version_tags(name, version, {UNDONE: unfinished(run_id)})
 
 
 def unfinished(run_id: str) -> str:
@@ -117,7 +117,7 @@ def check_files(tracker: Tracker, found: ModelVersion) -> None:
     Raises:
         PromotionError: a file was changed, added or removed.
     """
-    with tracker.downloaded(found.uri) as folder:
+    with tracker.files.downloaded(found.uri) as folder:
         check_bundle(found, find_bundle(folder))
 
 

@@ -23,7 +23,7 @@ def load_registered(tracker: Tracker, version: ModelVersion) -> Registered:
         TrackingError: it cannot be fetched, or is not known to be what was registered.
         ModelError: it is not a model of pneumo, was changed, or takes embeddings and no images.
     """
-    with tracker.verified(version.uri) as folder:
+    with tracker.files.verified(version.uri) as folder:
         bundle = load_bundle(find_bundle(folder))
         if not isinstance(bundle, Bundle):
             raise needs_embeddings(version)

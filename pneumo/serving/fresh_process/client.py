@@ -15,8 +15,8 @@ from typing import Any
 
 from pneumo.errors import ModelError, TrackingError
 from pneumo.records.base import Cell, Record
+from pneumo.tracking.client import Tracker
 from pneumo.tracking.connection import SAFE
-from pneumo.tracking.model_files import ModelFiles
 from pneumo.tracking.models import ModelVersion
 from pneumo.tracking.package import files_digest
 
@@ -96,13 +96,13 @@ class Served:
 
 
 @contextmanager
-def served(tracker: ModelFiles, model_uri: str) -> Iterator[Served]:
+def served(tracker: Tracker, model_uri: str) -> Iterator[Served]:
     """Load "models:/name/version" in a process of its own for the time of the block, once it is `verified`.
 
     Raises:
         TrackingError: it is not what was registered or cannot be loaded; the message ends with the process's last line.
     """
-    with tracker.verified(model_uri) as folder, loaded(folder, model_uri) as model:
+    with tracker.files.verified(model_uri) as folder, loaded(folder, model_uri) as model:
         yield model
 
 
@@ -135,7 +135,7 @@ def _environment(home: str) -> dict[str, str]:
     return {name: os.environ[name] for name in PASSED if name in os.environ} | own | SAFE
 
 
-def ask(tracker: ModelFiles, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
+def ask(tracker: Tracker, model_uri: str, cells: Sequence[Cell] = ()) -> Answers:
     """Score the input example and some images or embeddings once, in a fresh process.
 
     Raises:

@@ -109,7 +109,7 @@ def test_files_called_after_their_patient_are_refused_without_saying_the_name(ma
         make.write(tmp_path / f"set/{label}/1.dcm", make.dicom(RAMP))
     make.write(tmp_path / "set/NORMAL/Mustermann/2.dcm", make.dicom(RAMP))
     for _ in range(2):  # also when it was read before
-        with pytest.raises(DataError, match=r"1 DICOM files in .*set are called after their patient") as caught:
+        with pytest.raises(DataError, match=r"1 DICOM files in .*set are named after their patient") as caught:
             ingest(str(tmp_path / "set"), home, Data())
         assert "ustermann" not in str(caught.value)
     assert not (home / "cache" / "ingest").exists()
@@ -122,7 +122,7 @@ def test_a_folder_called_after_the_patient_is_noticed_from_above_though_it_was_r
         rows = f"path,label\n{prefix}a.dcm,0\n{prefix}b.dcm,1\n"
         make.write(tmp_path / folder / "labels.csv", rows.encode())
     assert ingest(str(tmp_path / "set/Mustermann/labels.csv"), home, Data()).images == 2
-    with pytest.raises(DataError, match=r"2 DICOM files in .*set are called after their patient"):
+    with pytest.raises(DataError, match=r"2 DICOM files in .*set are named after their patient"):
         ingest(str(tmp_path / "set/labels.csv"), home, Data())
 
 
@@ -140,7 +140,7 @@ UNREADABLE = {
 def test_an_unreadable_file_called_after_its_patient_is_refused_as_well(make, chest_set, home, kind):
     name = "1956-03-01" if kind == "born then" else "Erika Mustermann"
     make.write(chest_set / f"train/NORMAL/{name}.dcm", UNREADABLE[kind](make))
-    with pytest.raises(DataError, match=r"1 DICOM files in .* are called after their patient"):
+    with pytest.raises(DataError, match=r"1 DICOM files in .* are named after their patient"):
         ingest(str(chest_set), home, Data())
 
 

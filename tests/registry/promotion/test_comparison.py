@@ -61,7 +61,9 @@ def test_a_training_picture_of_the_champion_that_was_saved_again_is_left_out_and
 def test_a_champion_of_unknown_training_data_is_compared_and_that_is_said(world: Any) -> None:
     """Somebody registered it by hand."""
     weak = world.candidate("by hand", noise=3.0)
-    world.tracker.set_alias(world.name, "champion", world.tracker.register(weak.model_uri, world.name))
+    world.tracker.registry.set_alias(
+        world.name, "champion", world.tracker.registry.register(weak.model_uri, world.name)
+    )
     decision = world.promote(world.candidate("candidate", noise=0.5))
     assert world.row(decision, FAIRNESS).value.startswith(
         "unknown: version 1 was not registered by pneumo; all 96 images"

@@ -53,13 +53,13 @@ def tracker(mlflow_server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def version(tracker, bundle_folder):
-    uri = tracker.log_bundle(tracker.start_run("run"), bundle_folder, "linear", VECTORS[0].tolist())
-    return tracker.version("vectors", tracker.register(uri, "vectors"))
+    uri = tracker.bundles.log(tracker.runs.start("run"), bundle_folder, "linear", VECTORS[0].tolist())
+    return tracker.registry.version("vectors", tracker.registry.register(uri, "vectors"))
 
 
 @pytest.fixture(scope="module")
 def saved(tracker, version, tmp_path_factory):
-    return tracker.download(version.uri, tmp_path_factory.mktemp("saved") / "model")
+    return tracker.files.download(version.uri, tmp_path_factory.mktemp("saved") / "model")
 
 
 @pytest.fixture(scope="module")

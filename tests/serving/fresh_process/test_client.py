@@ -49,8 +49,8 @@ def image(tmp_path: Path) -> Path:
 
 
 def register(tracker: Tracker, bundle: Path, image: Path, model_file: Path, name: str) -> str:
-    uri = tracker.log_bundle(tracker.start_run("run"), bundle, "tiny", image, model_file)
-    return f"models:/{name}/{tracker.register(uri, name)}"
+    uri = tracker.bundles.log(tracker.runs.start("run"), bundle, "tiny", image, model_file)
+    return f"models:/{name}/{tracker.registry.register(uri, name)}"
 
 
 def stored(tracker: Tracker, uri: str) -> Path:
@@ -80,14 +80,14 @@ def test_code_that_was_changed_in_the_store_is_not_run(keeper, bundle, image, mo
     uri = register(keeper, bundle, image, model_file, "changed")
     with (stored(keeper, uri) / file).open("a") as code:
         code.write(f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
-    for load in (keeper.load_pyfunc, lambda uri: ask(keeper, uri)):
+    for load in (keeper.files.load_pyfunc, lambda uri: ask(keeper, uri)):
         with pytest.raises(TrackingError, match=rf"{uri} as they were registered, but they were changed"):
             load(uri)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_version_of_other_hands_is_run_only_where_a_setting_allows_it(keeper, bundle, image, model_file):
-    logged = keeper.log_bundle(keeper.start_run("run"), bundle, "tiny", image, model_file)
+    logged = keeper.bundles.log(keeper.runs.start("run"), bundle, "tiny", image, model_file)
     keeper.client.create_registered_model("theirs")
     number = keeper.client.create_model_version("theirs", logged, model_id=logged.removeprefix("models:/")).version
     uri = f"models:/theirs/{number}"

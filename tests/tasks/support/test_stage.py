@@ -80,10 +80,10 @@ def train(mlflow_server, tmp_path, monkeypatch):
     tracker = Tracker(mlflow_server, "stages")
 
     def begin(weights):
-        parent = tracker.start_run("pipeline")
+        parent = tracker.runs.start("pipeline")
         spec = candidate_specs("MobileNet:0.25", str(weights), 32, 1)[0]
         name, candidate = state_of(training.train, spec, version, store, tmp_path, parent)
-        assert tracker.tags(candidate.run_id)["mlflow.parentRunId"] == parent
+        assert tracker.runs.tags(candidate.run_id)["mlflow.parentRunId"] == parent
         return name, candidate, tracker.client.get_metric_history(candidate.run_id, "loss")
 
     return begin
