@@ -6,13 +6,17 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train test test-services check bench kill-test soak lock docs screenshots sbom up down status clean
+.PHONY: train serve test test-services check bench kill-test soak lock docs screenshots sbom up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [PRESET=quick|standard|best] [WEIGHTS=imagenet|folder|s3://...|none]
 #     [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
 	@$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	    $(if $(BACKBONES),--backbones "$(BACKBONES)") $(ARGS)
+
+# The champion over HTTP, on 127.0.0.1 alone: make serve [PORT=5001] [ARGS=--phantom]
+serve: $(STAMP)
+	@$(BIN)/pneumo serve $(if $(PORT),--port "$(PORT)") $(ARGS)
 
 # Two at a time: much of a test's time is waiting for servers. Where a fault shall be looked at: WORKERS=0.
 WORKERS ?= 2

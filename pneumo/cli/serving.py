@@ -1,4 +1,4 @@
-"""`pneumo predict | app | export`: using the champion."""
+"""`pneumo predict | app | serve | export`: using the champion."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -72,6 +72,23 @@ def open_app(
     bundle = load_registered(tracker, version).bundle
     console.print(f"http://{host}:{port}", highlight=False)
     open_page(bundle, f"{version.name} version {version.version}", host, port)
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    phantom: Phantom = False,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5001,
+) -> None:
+    """Answer over HTTP, on this machine alone. Ctrl-C ends it."""
+    from pneumo.serving.http_server import HOST
+    from pneumo.serving.http_server import serve as answer
+
+    tracker, version = _chosen(model, phantom)
+    console.print(
+        f"{version.name} version {version.version} on http://{HOST}:{port}/invocations", highlight=False, soft_wrap=True
+    )
+    raise typer.Exit(answer(tracker, version, port))
 
 
 @app.command()

@@ -1,38 +1,53 @@
-"""`mlflow models serve` on the registered model, asked over HTTP."""
+"""`pneumo serve` on a registered model, asked over HTTP."""
 
 import base64
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
+import psutil
 import pytest
 
+from pneumo.tracking import Tracker
+from tests.conftest import free_port
+
 pytestmark = pytest.mark.services
+PROJECT = Path(__file__).parents[2]
+NAME, SECRET = "served-over-http", "planted"
 
 
 @pytest.fixture(scope="module")
-def address(saved, tmp_path_factory):
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(saved), "-p", str(port)]
-    command += ["--env-manager", "local", "--host", "127.0.0.1"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    log = tmp_path_factory.mktemp("serve") / "log"
-    with log.open("w") as file:
-        environment = os.environ | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
-    yield _ready(f"http://127.0.0.1:{port}", server, log)
-    os.killpg(server.pid, signal.SIGTERM)
+def server(mlflow_server, bundle_folder, tiny, tmp_path_factory):
+    """The command as a user has it: nothing on PATH but the system, a secret in the environment."""
+    tracker, folder = Tracker(mlflow_server, "served"), tmp_path_factory.mktemp("serve")
+    uri = tracker.bundles.log(tracker.runs.start("run"), bundle_folder, "tiny", tiny.encoded(tiny.pictures(1)[0]))
+    tracker.registry.set_alias(NAME, "champion", tracker.registry.register(uri, NAME))
+    environment = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), "AWS_SECRET_ACCESS_KEY": SECRET}
+    environment |= {"PNEUMO_TRACKING__URI": mlflow_server, "PNEUMO_REGISTRY__MODEL": NAME}
+    port = free_port()
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [Path(sys.executable).with_name("pneumo"), "serve", "--port", str(port)],
+            stdout=log, stderr=log, env=environment, cwd=PROJECT,
+        )  # fmt: skip
+    yield SimpleNamespace(address=_ready(f"http://127.0.0.1:{port}", server, folder / "log"), pid=server.pid)
+    children = psutil.Process(server.pid).children(recursive=True)
+    server.terminate()
     server.wait(30)
+    assert psutil.wait_procs(children, timeout=10)[1] == [], "a termination left processes behind"
+    assert list(folder.glob("pneumo-*")) == [], "a termination left files behind"
+
+
+@pytest.fixture
+def address(server):
+    return server.address
 
 
 def _ready(address: str, server: subprocess.Popen, log: Path) -> str:
@@ -43,7 +58,7 @@ def _ready(address: str, server: subprocess.Popen, log: Path) -> str:
             return address
         except OSError:
             time.sleep(0.2)
-    pytest.fail(f"mlflow models serve did not start: {log.read_text()[-2000:]}")
+    pytest.fail(f"pneumo serve did not start: {log.read_text()[-2000:]}")
 
 
 def ask(address: str, images: list[bytes], **params) -> list[dict]:
@@ -55,6 +70,13 @@ def ask(address: str, images: list[bytes], **params) -> list[dict]:
         return json.loads(answer.read(), parse_constant=lambda name: pytest.fail(f"{name} in the answer"))[
             "predictions"
         ]
+
+
+def test_the_server_knows_no_secret_and_listens_on_this_machine_alone(server):
+    children = psutil.Process(server.pid).children(recursive=True)
+    assert children and all(SECRET not in child.environ().values() for child in children)
+    listening = [place.laddr.ip for child in children for place in child.net_connections() if place.status == "LISTEN"]
+    assert set(listening) == {"127.0.0.1"}
 
 
 def test_images_sent_as_base64_are_scored(address, model, tiny):

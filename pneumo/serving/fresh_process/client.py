@@ -116,7 +116,7 @@ def loaded(model: Path, name: str) -> Iterator[Served]:
         log = Path(folder) / "log"
         # -P: the program's own folder holds files named like packages.
         command = [sys.executable, "-P", str(PROGRAM), str(model)]
-        environment = _environment(folder)
+        environment = environment_without_secrets(folder)
         with log.open("wb") as errors:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 command, cwd=folder, env=environment, text=True, encoding="utf-8",
@@ -129,7 +129,7 @@ def loaded(model: Path, name: str) -> Iterator[Served]:
             process.communicate()
 
 
-def _environment(home: str) -> dict[str, str]:
+def environment_without_secrets(home: str) -> dict[str, str]:
     """What a process may know that runs a model's code; packages below the user's own home are found all the same."""
     own = {"HOME": home, "TMPDIR": home, "PYTHONUSERBASE": site.getuserbase()}
     return {name: os.environ[name] for name in PASSED if name in os.environ} | own | SAFE
