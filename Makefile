@@ -91,8 +91,7 @@ $(DEVELOPMENT): .ci/development.lock $(STAMP)
 	$(call install,--require-hashes -r .ci/development.lock)
 	touch $@
 
-install = if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1); \
-    else $(BIN)/python -m pip install --quiet --disable-pip-version-check $(1); fi
+install = $(BIN)/python infra/dev/install.py $(1)
 
 clean:
 	if test -x $(BIN)/pneumo; then $(BIN)/pneumo down; fi
