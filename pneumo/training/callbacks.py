@@ -115,13 +115,15 @@ class Report(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clock."""
-        self.begun = self.last = time.monotonic()
+        self.begun = self.first = self.last = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Report a step, if the last report is some seconds ago."""
         now, step = time.monotonic(), batch + 1
-        self.pace = (now - self.begun) / step
-        if now - self.last < REPORT_SECONDS:
+        self.pace = (now - self.first) / (batch or 1)
+        if not batch:
+            self.first = now  # the first step of a training holds its compilation
+        if not batch or now - self.last < REPORT_SECONDS:
             return
         self.last = now
         left = self.pace * ((self.spec.epochs - self.state.epoch) * self.steps - step)
