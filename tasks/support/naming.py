@@ -26,7 +26,7 @@ def tag_run(*tags: str) -> None:
         run_id = UUID(flow_run.id)
         with get_client(sync_client=True) as client:
             known = client.read_flow_run(run_id).tags
-            client.update_flow_run(run_id, tags=dict.fromkeys([*known, *tags]))
+            client.update_flow_run(run_id, tags=list(dict.fromkeys([*known, *tags])))
 
 
 def short(source: str | None) -> str:
