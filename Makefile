@@ -6,13 +6,17 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train test test-services test-containers check bench kill-test soak lock docs screenshots sbom up down status clean
+.PHONY: train serve test test-services test-containers check bench kill-test soak lock docs screenshots sbom up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [PRESET=quick|standard|best] [WEIGHTS=imagenet|folder|s3://...|none]
 #     [BACKBONES=A,B] [ARGS="..."]
 train: $(STAMP)
 	@$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	    $(if $(BACKBONES),--backbones "$(BACKBONES)") $(ARGS)
+
+# The champion over HTTP, on 127.0.0.1 alone: make serve [PORT=5001] [ARGS=--phantom]
+serve: $(STAMP)
+	@$(BIN)/pneumo serve $(if $(PORT),--port "$(PORT)") $(ARGS)
 
 # Two at a time: much of a test's time is waiting for servers. Where a fault shall be looked at: WORKERS=0.
 WORKERS ?= 2
@@ -92,8 +96,7 @@ $(DEVELOPMENT): .ci/development.lock $(STAMP)
 	$(call install,--require-hashes -r .ci/development.lock)
 	touch $@
 
-install = if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1); \
-    else $(BIN)/python -m pip install --quiet --disable-pip-version-check $(1); fi
+install = $(BIN)/python infra/dev/install.py $(1)
 
 clean:
 	if test -x $(BIN)/pneumo; then $(BIN)/pneumo down; fi

@@ -19,39 +19,42 @@ from tasks.support.tracking import parent_run, tracker
 
 @flow(name="pneumonia", flow_run_name=dated("train"), task_runner=engine.ONE_AT_A_TIME)
 def train(  # noqa: PLR0913 - the flow's form: one field each
-    data: str = "phantom",
+    # What is asked first: how much time, which images, which networks.
     preset: Preset = "standard",
+    data: str = "phantom",
     weights: str | None = None,
     backbones: Backbones = None,
-    image_size: Size = None,
-    fit: Fit = "squash",
-    epochs: Epochs = None,
-    learning_rate: Rate = None,
-    augmentation: Strength = None,
-    batch_size: Batch = None,
-    precision: Precision = "float32",
+    # Further candidates, and a search.
     ensemble: bool = True,
     embeddings: Places = None,
     search_minutes: Minutes = 0,
+    # The recipe of each.
+    image_size: Size = None,
+    fit: Fit = "squash",
+    augmentation: Strength = None,
+    epochs: Epochs = None,
+    batch_size: Batch = None,
+    learning_rate: Rate = None,
+    precision: Precision = "float32",
     seed: Seed = 0,
 ) -> None:
     """Ingest, validate, split, preprocess, train every backbone, evaluate, and promote the best on evidence.
 
     Args:
-        data: Folder, archive, s3://bucket/prefix, kaggle:owner/name, or phantom: images drawn by pneumo.
         preset: quick (a linear head on frozen features), standard, or best (three networks of each backbone).
+        data: Folder, archive, s3://bucket/prefix, kaggle:owner/name, or phantom: images drawn by pneumo.
         weights: imagenet, a folder, s3://bucket/prefix, or none. Empty: imagenet; none for the phantom set.
         backbones: Names of keras.applications, with a width if they have one: MobileNetV2:0.35. Empty: the defaults.
-        image_size: Pixels a side, 32 to 1024. Empty: 160; 96 for the phantom set.
-        fit: squash to a square, or pad and keep the aspect.
-        epochs: Epochs of fine-tuning, 0 to 1000; 0 trains only the head on frozen features. Empty: the default.
-        learning_rate: Peak learning rate, above 0 to 1. Empty: the default.
-        augmentation: Strength of augmentation, 0 (none) to 3. Empty: the default.
-        batch_size: Images in a batch, 1 to 1024. Empty: the default.
-        precision: Number format of training. mixed_bfloat16 is for GPUs that have it; the model is kept in float32.
         ensemble: Add the mean of all backbones as one more candidate.
         embeddings: Parquet files of embeddings made elsewhere, a folder of them, or s3://; each is one more candidate.
         search_minutes: Minutes of a search, with the first backbone, for settings that all then use. 0: no search.
+        image_size: Pixels a side, 32 to 1024. Empty: 160; 96 for the phantom set.
+        fit: squash to a square, or pad and keep the aspect.
+        augmentation: Strength of augmentation, 0 (none) to 3. Empty: the default.
+        epochs: Epochs of fine-tuning, 0 to 1000; 0 trains only the head on frozen features. Empty: the default.
+        batch_size: Images in a batch, 1 to 1024. Empty: the default.
+        learning_rate: Peak learning rate, above 0 to 1. Empty: the default.
+        precision: Number format of training. mixed_bfloat16 is for GPUs that have it; the model is kept in float32.
         seed: The same seed on the same machine gives the same weights.
     """
     recipe = dict(locals())
@@ -96,4 +99,4 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         audits = evaluation.audit_shift(specs[0], version, store, external, home, run_id)
         decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id, audits)
         summary = conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id, audits)
-        operations.conclude(summary, settings)
+        operations.conclude(summary, decision, audits, settings)

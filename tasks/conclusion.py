@@ -50,12 +50,26 @@ def summarize(
     summary.write(result, home)
     tracking.log.text(run_id, result.model_dump_json(indent=2), summary.FILE)
     tracking.log.text(run_id, json.dumps([row.model_dump(mode="json") for row in rows], indent=2), "leaderboard.json")
+    everything = tracking.runs.leaderboard()
+    tracking.log.models(run_id, [row.model_uri for row in ranked])
     best = next(row for row in ranked if row.name == decision.name)
-    tracking.log.metrics(run_id, {"validation_auc": best.validation_auc, "test_auc": best.test_auc.value})
-    tracking.runs.set_tags(run_id, {"mlflow.note.content": _note(result), "decision": _verdict(result)})
-    pages.leaderboard(rows)
-    pages.links(result.mlflow_url)
+    tracking.log.metrics(run_id, _figures(best))
+    tracking.runs.set_tags(run_id, {"mlflow.note.content": _note(result, everything), "decision": _verdict(result)})
+    for row in ranked:
+        tracking.runs.set_tags(row.run_id, {"decision": _verdict(result) if row is best else "not chosen"})
+    pages.links(result.mlflow_url, everything)
     return result
+
+
+def _figures(best: Evaluation) -> dict[str, float]:
+    """What a run is known by, under the names that its candidates' figures have."""
+    return {
+        "validation_auc": best.validation_auc,
+        "test_auc": best.test_auc.value,
+        "test_sensitivity": best.sensitivity.value,
+        "test_specificity": best.specificity.value,
+        "minutes": best.minutes,
+    }
 
 
 def _outcome(decision: Decision) -> Outcome:
@@ -67,20 +81,22 @@ def _verdict(result: Summary) -> str:
     return "promoted" if result.decision.promoted else "not promoted"
 
 
-def _note(result: Summary) -> str:
-    """The leaderboard as the description of the MLflow run."""
+def _note(result: Summary, everything: str) -> str:
+    """The description of the MLflow run: what was decided, the leaderboard, why."""
     head = "| candidate | validation AUC | test AUC (95 %) | sensitivity | specificity | minutes |"
     body = "\n".join(f"| {' | '.join(summary.cells(row))} |" for row in result.candidates)
     warning = (
         "**Synthetic images, drawn by pneumo: the figures say nothing about patients.**\n\n" if result.synthetic else ""
     )
-    remedies = "".join(f"\n\nWhat to do about {remedy}" for remedy in result.decision.remedies)
-    decision = f"{_verdict(result).capitalize()}: {result.decision.reason}{remedies}\n\n{result.decision.look}"
+    remedies = "".join(f"What to do about {remedy}\n\n" for remedy in result.decision.remedies)
+    decision = f"**{_verdict(result).capitalize()}:** {result.decision.reason}"
     unmeasured = "".join(f"{words}\n\n" for words in summary.unmeasured(result))
     external = "".join(f"External validation: {line}\n\n" for line in result.external)
     shift = "".join(f"{line}\n\n" for line in result.shift)
     table = f"{head}\n{'|---' * 6}|\n{body}"
-    return f"{warning}{decision}\n\n{table}\n\n{unmeasured}{external}{shift}[Prefect run]({result.prefect_url})"
+    words = f"{remedies}{result.decision.look}\n\n{unmeasured}{external}{shift}"
+    links = f"[Prefect run]({result.prefect_url}), [all runs and candidates side by side]({everything})"
+    return f"{warning}{decision}\n\n{table}\n\n{words}{links}"
 
 
 def _row(evaluation: Evaluation) -> CandidateRow:

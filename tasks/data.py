@@ -16,6 +16,7 @@ from pneumo.records.data import DatasetVersion, GateReport, ImageStore, Inventor
 from pneumo.sections import Data, Gate
 from pneumo.settings import Settings
 from tasks import pages
+from tasks.support.naming import tag_run
 from tasks.support.stage import stage
 from tasks.support.tracking import name_run, tracker
 
@@ -69,6 +70,7 @@ def explore(version: DatasetVersion, report: GateReport, home: Path) -> Path:
 def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
     """Log the data set, its manifest and its report to the run, and show its counts in Prefect."""
     name_run(run_id, version.source, version.digest)
+    tag_run("synthetic images" if version.synthetic else "real images")
     tracker().log.dataset(run_id, version)
     tracker().log.artifact(run_id, version.manifest, "data")
     tracker().log.artifact(run_id, report, "exploration")

@@ -39,10 +39,10 @@ def evaluate(
     result = evaluation.evaluate(candidate, version, store, settings, home)
     tracking, run_id = tracker(), candidate.run_id
     tracking.log.dataset(run_id, version)
-    tracking.log.metrics(run_id, result.metrics)
     tracking.log.artifacts(run_id, result.bundle.with_name("figures"), "figures")
     tracking.log.artifact(run_id, result.predictions, "predictions")
     model_uri = tracking.bundles.log(run_id, result.bundle, candidate.name, _example(version, store))
+    tracking.log.model_metrics(run_id, model_uri, _figures(result), version)
     for number, warning in enumerate(result.warnings, start=1):
         tracking.runs.set_tags(run_id, {f"warning.{number}": warning})
         get_run_logger().warning("%s: %s", candidate.name, warning)
@@ -80,7 +80,8 @@ def score_external(best: Evaluation, inventory: Inventory, home: Path) -> Extern
     found = validation.evaluate_external(best, inventory, home)
     tracking, place = tracker(), f"external/{found.name}"
     numbers = {**found.metrics, "out_of_distribution": found.out_of_distribution, "unreadable": float(found.errors)}
-    tracking.log.metrics(best.run_id, {f"{place}/{name}": value for name, value in numbers.items()})
+    figures = {f"{place}/{name}": value for name, value in numbers.items()}
+    tracking.log.model_metrics(best.run_id, best.model_uri, figures)
     tracking.log.artifacts(best.run_id, found.folder, place)
     tracking.runs.set_tags(best.run_id, {place: found.verdict})
     pages.external_set(found)
@@ -110,6 +111,12 @@ def audit_shift(
     tracking.log.text(run_id, json.dumps([audit.model_dump() for audit in found], indent=1), "shift_audit.json")
     pages.shift_table(found)
     return list(found)
+
+
+def _figures(result: Evaluation) -> dict[str, float]:
+    """Every figure of a candidate, with those by which it is chosen or not."""
+    score = {} if result.selection_score is None else {"selection_score": result.selection_score}
+    return result.metrics | score | {"validation_auc": result.validation_auc, "minutes": result.minutes}
 
 
 def _example(version: DatasetVersion, store: ImageStore | Vectors) -> Cell:

@@ -18,13 +18,15 @@ from pneumo.operations import claims, doctor, estimate, reconcile, retention, sc
 from pneumo.operations.notify import Message
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
-from pneumo.records.data import DatasetVersion, Inventory
+from pneumo.records.data import DatasetVersion, Inventory, ShiftAudit
+from pneumo.records.decision import Decision
 from pneumo.registry.promotion import alias_switch
 from pneumo.registry.promotion.severity import require_known
 from pneumo.settings import Settings, load_settings
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
 from tasks.notification import notify
+from tasks.support.naming import tag_run
 from tasks.support.tracking import tracker
 
 _guarded: set[str] = set()  # flow runs of this process, one or none
@@ -142,9 +144,12 @@ def note_cause(
     tracker().runs.set_tags(run_id, retraining.tags(version.digest, inventory.key, recipe, settings))
 
 
-def conclude(result: Summary, settings: Settings) -> None:
-    """Notify people of the outcome."""
+def conclude(result: Summary, judged: Decision, audits: Sequence[ShiftAudit], settings: Settings) -> None:
+    """Show the outcome on the run's page, before what its tasks show, and notify people of it."""
     decision = result.decision
+    pages.decision_table(judged, tracker(), audits)
+    pages.leaderboard(result.candidates)
+    tag_run("promoted" if decision.promoted else "not promoted")
     title = f"{decision.registered_model} version {decision.version} " + (
         "is champion" if decision.promoted else "was not promoted"
     )

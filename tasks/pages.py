@@ -21,6 +21,7 @@ from pneumo.records.decision import Decision
 from pneumo.records.model import External
 from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.tracking import Tracker
+from pneumo.tracking.addresses import artifact
 from pneumo.training.process.progress import OnProgress, Progress, describe
 
 DATA_DOCS, EXPLORATION = "data_docs/index.html", "exploration/report.html"
@@ -30,11 +31,6 @@ EVIDENCE = "promotion/decision.json"
 def key(text: str) -> str:
     """An artifact key: lowercase letters, digits and dashes only."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def artifact(mlflow_url: str, path: str) -> str:
-    """Address of an artifact's page in MLflow, which opens it in a frame that cannot load other files."""
-    return f"{mlflow_url}/artifacts/{path}"
 
 
 def doctor_table(rows: Sequence[Row]) -> None:
@@ -182,10 +178,11 @@ def model_card(decision: Decision, tracker: Tracker) -> None:
         create_markdown_artifact(key="model-card", markdown=head + found.description, description=words)
 
 
-def links(mlflow_url: str) -> None:
-    """Links to the MLflow page of this run, and to what it keeps there."""
+def links(mlflow_url: str, leaderboard_url: str) -> None:
+    """Links to the MLflow page of this run, to what it keeps there, and to all runs side by side."""
     places = {
         "This run in MLflow": mlflow_url,
+        "All runs and candidates in MLflow, side by side": leaderboard_url,
         "Data Docs: what was expected of the data, and found": artifact(mlflow_url, DATA_DOCS),
         "What is in this data set": artifact(mlflow_url, EXPLORATION),
         "The decision's evidence": artifact(mlflow_url, EVIDENCE),

@@ -37,7 +37,6 @@ def promote(
     """Register the best candidate by validation images, and make it champion if it passes every gate."""
     approve = asking(settings, requester(settings) if settings.promotion.two_people else None)
     decision = registry.promote(evaluations, version, settings, home, run_id, approve, external, audits or ())
-    pages.decision_table(decision, tracker(), audits or ())
     pages.model_card(decision, tracker())
     get_run_logger().info("%s: %s", "promoted" if decision.promoted else "not promoted", decision.reason)
     return decision

@@ -12,15 +12,14 @@ from playwright.sync_api import Page, sync_playwright
 from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.settings import Settings, load_settings
 from pneumo.tracking import Tracker
-from tasks.pages import artifact
+from pneumo.tracking.addresses import artifact
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SIZE = {"width": 1440, "height": 1000}
 COLOURS = 128  # of a palette: a picture stays below 200 KiB
 SETTLE = 4000  # ms after the text is there, for what is drawn
-# MLflow as somebody leaves it who trains models: its assistant closed.
+# MLflow with its assistant closed.
 CHOSEN = """
-localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 """
@@ -56,6 +55,7 @@ def places(settings: Settings) -> dict[str, tuple[str, str]]:
         "prefect-run": (run, parent.name),
         "prefect-form": (f"{prefect}/deployments/deployment/{deployment['id']}/run", "Pixels a side"),
         "mlflow-run": (tracker.runs.url(parent.run_id), "validation_auc"),
+        "mlflow-runs": (tracker.runs.leaderboard(), parent.name),
         "mlflow-figures": (artifact(tracker.runs.url(champion.run_id), "figures/roc.png"), "roc.png"),
         "mlflow-model": (tracker.registry.version_url(name, champion.version), "Not a medical device"),
     }

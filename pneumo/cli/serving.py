@@ -1,4 +1,4 @@
-"""`pneumo predict | app | export`: use the champion."""
+"""`pneumo predict | serve | answers | app | export`: use the champion."""
 
 from enum import StrEnum
 from pathlib import Path

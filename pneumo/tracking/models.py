@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo.errors import TrackingError
 from pneumo.records.base import Record
 from pneumo.tracking import package
+from pneumo.tracking.addresses import page
 from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, pages, quoted
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class ModelRegistry:
 
     def version_url(self, name: str, version: str) -> str:
         """Address of the version's page."""
-        return f"{self.page}/#/models/{name}/versions/{version}"
+        return page(self.page, f"models/{name}/versions/{version}")
 
     def _search_versions(self, words: str, token: str | None) -> Any:
         return self.client.search_model_versions(words, max_results=200, page_token=token)

@@ -2,18 +2,19 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo.records.data import DatasetVersion
 from pneumo.tracking.connection import as_tracking_errors
-from pneumo.tracking.datasets import dataset_input
+from pneumo.tracking.datasets import TEST, dataset_inputs, digest_in_mlflow, test_name
 from pneumo.tracking.runs import Runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 LONGEST_PARAMETER = 6000
 BATCH = 100  # parameters or tags in one request
@@ -40,7 +41,35 @@ class RunLog:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        items = [Metric(name, float(value), now, step or 0) for name, value in metrics.items()]
+        self._log([Metric(name, float(value), now, step or 0) for name, value in metrics.items()], run_id)
+
+    @as_tracking_errors
+    def model_metrics(
+        self, run_id: str, model_uri: str, metrics: Mapping[str, float], version: DatasetVersion | None = None
+    ) -> None:
+        """Numbers of a logged model "models:/m-...", by which MLflow ranks models.
+
+        With a `version`, those that begin with test_ are told to be of its test images.
+        """
+        from mlflow.entities import Metric
+
+        now, model = int(time.time() * 1000), model_uri.removeprefix("models:/")
+        name, digest = (test_name(version), digest_in_mlflow(version)) if version else (None, None)
+
+        def of(key: str, value: float) -> Metric:
+            on = {"dataset_name": name, "dataset_digest": digest} if key.startswith(f"{TEST}_") else {}
+            return Metric(key, float(value), now, 0, model_id=model, run_id=run_id, **on)
+
+        self._log([of(key, value) for key, value in metrics.items()], run_id)
+
+    @as_tracking_errors
+    def models(self, run_id: str, model_uris: Sequence[str]) -> None:
+        """List logged models, be they of other runs, as what came of this run."""
+        from mlflow.entities import LoggedModelOutput
+
+        self.client.log_outputs(run_id, [LoggedModelOutput(uri.removeprefix("models:/"), step=0) for uri in model_uris])
+
+    def _log(self, items: "list[Metric]", run_id: str) -> None:
         for start in range(0, len(items), BATCH):
             self.client.log_batch(run_id, metrics=items[start : start + BATCH])
 
@@ -66,8 +95,8 @@ class RunLog:
 
     @as_tracking_errors
     def dataset(self, run_id: str, version: DatasetVersion) -> None:
-        """Log the data set of a run, with its digest as input and as tag."""
-        self.client.log_inputs(run_id, [dataset_input(version)])
+        """Log the data set of a run, whole and its test images as inputs, with its digest as a tag."""
+        self.client.log_inputs(run_id, dataset_inputs(version))
         self.runs.set_tags(run_id, {"dataset.digest": version.digest, "synthetic": str(version.synthetic).lower()})
 
 

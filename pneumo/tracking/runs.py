@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.records.base import Record
+from pneumo.tracking.addresses import VIEW, VIEW_TAG, page
 from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, pages, quoted
 from pneumo.tracking.system import system_tags
 
@@ -142,7 +143,14 @@ class Runs:
 
     def url(self, run_id: str) -> str:
         """Address of the run's page."""
-        return f"{self.page}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        return page(self.page, f"experiments/{self.experiment_id}/runs/{run_id}")
+
+    @as_tracking_errors
+    def leaderboard(self) -> str:
+        """The page of all runs, with the columns that tell which is best; the experiment keeps that view as a tag."""
+        for key, value in VIEW_TAG.items():
+            self.client.set_experiment_tag(self.experiment_id, key, value)
+        return page(self.page, f"experiments/{self.experiment_id}/runs", viewStateShareKey=VIEW)
 
     def _matching(self, words: str) -> list[Run]:
         """All runs that a filter takes, newest first."""

@@ -115,21 +115,25 @@ class Report(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clock."""
-        self.begun = self.last = time.monotonic()
+        self.begun = self.first = self.last = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Report a step if the last report was some seconds ago."""
         now, step = time.monotonic(), batch + 1
-        if now - self.last < REPORT_SECONDS:
+        self.pace = (now - self.first) / (batch or 1)
+        if not batch:
+            self.first = now  # the first step of a training holds its compilation
+        if not batch or now - self.last < REPORT_SECONDS:
             return
         self.last = now
-        pace = (now - self.begun) / step
-        left = pace * ((self.spec.epochs - self.state.epoch) * self.steps - step)
-        self.report(self._event(self.state.epoch + 1, step, rate=self.spec.batch_size / pace, seconds_left=left))
+        left = self.pace * ((self.spec.epochs - self.state.epoch) * self.steps - step)
+        self.report(self._event(self.state.epoch + 1, step, rate=self.spec.batch_size / self.pace, seconds_left=left))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Report the epoch's figures."""
-        self.report(self._event(self.state.epoch, self.steps, metrics=self.state.history[-1]))
+        """Report the epoch's figures; the time that is left counts scoring, too."""
+        left = (time.monotonic() - self.begun) * (self.spec.epochs - self.state.epoch)
+        rate, row = self.spec.batch_size / self.pace, self.state.history[-1]
+        self.report(self._event(self.state.epoch, self.steps, rate=rate, seconds_left=left, metrics=row))
 
     def _event(self, epoch: int, step: int, **more: Any) -> Progress:
         return Progress(

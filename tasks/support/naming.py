@@ -1,8 +1,9 @@
-"""Names of flow runs: date, what is done, and with which data."""
+"""Names and tags of flow runs: date, what is done, with which data; then what the images are, and what came of it."""
 
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from prefect.runtime import flow_run
 
@@ -15,6 +16,17 @@ def dated(work: str) -> Callable[[], str]:
         return f"{datetime.now():%Y-%m-%d %H:%M} {work} {source}".rstrip()
 
     return name
+
+
+def tag_run(*tags: str) -> None:
+    """Add tags to this flow run, by which Prefect's list of runs can be narrowed; nothing outside of a flow run."""
+    from prefect.client.orchestration import get_client
+
+    if flow_run.id:
+        run_id = UUID(flow_run.id)
+        with get_client(sync_client=True) as client:
+            known = client.read_flow_run(run_id).tags
+            client.update_flow_run(run_id, tags=list(dict.fromkeys([*known, *tags])))
 
 
 def short(source: str | None) -> str:

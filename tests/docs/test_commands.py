@@ -54,6 +54,18 @@ def test_a_target_of_make_is_there_with_its_variables(file, line):
     assert done.returncode == 0, done.stderr.decode()
 
 
+def test_a_shell_finds_every_program_of_the_readme_once_it_did_what_the_readme_says(tmp_path):
+    text = "\n".join(block.text for block in blocks() if block.file == "README.md" and not block.language)
+    (activation,) = re.findall(r"^(\. \S+)", text, re.MULTILINE)
+    programs = set(re.findall(r"^(?:\w+=\S* )*(pneumo|prefect|make|printf|curl)\b", text, re.MULTILINE)) | {"base64"}
+    assert {"pneumo", "prefect", "make"} <= programs
+    (tmp_path / ".venv").symlink_to(BIN.parent)
+    script = "\n".join([activation, *(f"command -v {name} || exit" for name in sorted(programs))])
+    bare = {"PATH": os.defpath, "HOME": str(tmp_path)}
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=bare, capture_output=True, text=True)
+    assert done.returncode == 0 and str(BIN / "pneumo") in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(("file", "line"), commands("prefect deployment run"))
 def test_a_deployment_is_there_and_takes_the_parameters(file, line):
     parts = words(line)

@@ -5,7 +5,6 @@ import threading
 import time
 
 import httpx
-import pytest
 from rich.console import Console
 
 from pneumo.operations.follow import follow
@@ -24,9 +23,14 @@ class Run:
             state={"type": "RUNNING", "name": "Running"},
         )["id"]  # fmt: skip
         words = "MobileNet 1.0: tuning 2/4, 31 images/s, 95 s left"
-        self._post(
+        self._bar = self._post(
             "/artifacts/", key="progress-mobilenet", type="progress", description=words, data=40.0, flow_run_id=self.id
-        )
+        )["id"]
+
+    def say(self, words):
+        """The training has come so far."""
+        body = {"description": f"MobileNet 1.0: {words}", "data": 50.0}
+        self._server.patch(f"/artifacts/{self._bar}", json=body).raise_for_status()
 
     def end(self) -> None:
         """The training is done, then the run."""
@@ -39,21 +43,44 @@ class Run:
         return answer.json()
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_terminal_shows_a_bar_per_backbone_a_file_only_what_finished(prefect_server, terminal):
-    run, console = Run(prefect_server), Console(file=io.StringIO(), force_terminal=terminal, width=120)
+def following(address, run, steps, terminal):
+    """What is shown of a run that goes on by these steps, each taken once a text is shown."""
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
 
-    def end_once_it_was_seen():
-        deadline = time.monotonic() + 60
-        while terminal and "95 s left" not in console.file.getvalue() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        run.end()
+    def go_on():
+        for shown, step in steps:
+            deadline = time.monotonic() + 60
+            while shown not in console.file.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            step()
+            time.sleep(0.5)  # so that it is looked at
 
-    ending = threading.Thread(target=end_once_it_was_seen)
-    ending.start()
-    assert follow(PrefectApi(prefect_server), run.id, console, every=0.2)["state_type"] == "COMPLETED"
-    ending.join()
-    said = console.file.getvalue()
-    assert "train MobileNet 1.0" in said
-    assert ("31 images/s, 95 s left" in said) is terminal
-    assert ("\x1b" in said) is terminal
+    going = threading.Thread(target=go_on)
+    going.start()
+    assert follow(PrefectApi(address), run.id, console, every=0.1)["state_type"] == "COMPLETED"
+    going.join()
+    return console.file.getvalue()
+
+
+def test_a_terminal_shows_a_bar_per_backbone_in_place(prefect_server):
+    run = Run(prefect_server)
+    said = following(prefect_server, run, [("31 images/s, 95 s left", run.end)], terminal=True)
+    assert "train MobileNet 1.0" in said and "\x1b" in said
+
+
+def test_a_log_gets_a_line_per_backbone_and_epoch(prefect_server):
+    run = Run(prefect_server)
+    steps = [
+        ("", lambda: run.say("tuning 2/4, 30 images/s, 80 s left, validation_auc 0.9900")),
+        ("", lambda: run.say("tuning 3/4, 33 images/s, 60 s left")),
+        ("0.9900", lambda: run.say("tuning 3/4, 32 images/s, 40 s left")),
+        ("", lambda: run.say("scoring")),
+        ("scoring", run.end),
+    ]
+    said = following(prefect_server, run, steps, terminal=False)
+    assert [line.strip() for line in said.splitlines()][:-1] == [
+        "MobileNet 1.0: tuning 2/4, 30 images/s, 80 s left, validation_auc 0.9900",
+        "MobileNet 1.0: tuning 3/4, 32 images/s, 40 s left",
+        "MobileNet 1.0: scoring",
+    ]
+    assert "train MobileNet 1.0" in said and "\x1b" not in said and "\r" not in said

@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
 from pneumo.operations.prefect_api import PrefectApi
-from tasks.pages import artifact
+from pneumo.tracking.addresses import artifact
+from pneumo.tracking.addresses import page as address
 from tests.pipeline.conftest import PHANTOM
 
 pytestmark = pytest.mark.services
@@ -71,13 +72,17 @@ def test_the_form_describes_its_parameters_and_refuses_a_wrong_value(user, run, 
 
 def test_the_experiment_lists_the_run_with_its_metric(user, client, run, page):
     experiment = client.get_experiment_by_name("pneumonia").experiment_id
-    page.goto(f"{user['MLFLOW_TRACKING_URI']}/#/experiments/{experiment}/runs")
+    page.goto(address(user["MLFLOW_TRACKING_URI"], f"experiments/{experiment}/runs", viewStateShareKey="leaderboard"))
     expect(page.get_by_text(run["name"]).first).to_be_visible()
+    for column in ("validation_auc", "test_auc", "test_sensitivity", "test_specificity", "minutes", "decision"):
+        expect(page.get_by_text(column, exact=True).first).to_be_attached()
+    expect(page.get_by_text("Judges")).to_have_count(0)
 
 
 def test_the_run_has_leaderboard_metric_and_the_way_back(user, client, run, page):
     parent = parent_of(client, run)
-    page.goto(f"{user['MLFLOW_TRACKING_URI']}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}")
+    path = f"experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
+    page.goto(address(user["MLFLOW_TRACKING_URI"], path))
     expect(page.get_by_text("validation_auc").first).to_be_visible()
     expect(page.get_by_text("MobileNet 0.25").first).to_be_visible()
     expect(page.get_by_role("link", name="Prefect run")).to_have_attribute("href", parent.data.tags["prefect.url"])
@@ -86,7 +91,8 @@ def test_the_run_has_leaderboard_metric_and_the_way_back(user, client, run, page
 def test_a_figure_opens(user, client, run, page):
     parent = parent_of(client, run)
     child = children_of(client, parent)[0]
-    place = f"{user['MLFLOW_TRACKING_URI']}/#/experiments/{parent.info.experiment_id}/runs/{child.info.run_id}"
+    path = f"experiments/{parent.info.experiment_id}/runs/{child.info.run_id}"
+    place = address(user["MLFLOW_TRACKING_URI"], path)
     page.goto(artifact(place, "figures/roc.png"))
     picture = page.locator("img[src^='blob:'], img[alt*='roc.png'], .image-outer-container img").first
     expect(picture).to_be_visible()
@@ -95,7 +101,7 @@ def test_a_figure_opens(user, client, run, page):
 
 def test_the_registered_model_has_its_champion_and_its_card(user, client, run, page):
     version = client.get_model_version_by_alias(PHANTOM, "champion").version
-    page.goto(f"{user['MLFLOW_TRACKING_URI']}/#/models/{PHANTOM}/versions/{version}")
+    page.goto(address(user["MLFLOW_TRACKING_URI"], f"models/{PHANTOM}/versions/{version}"))
     expect(page.get_by_text("champion").first).to_be_visible()
     expect(page.get_by_text("Not a medical device").first).to_be_visible()
 

@@ -6,7 +6,6 @@ Only what stands for the reader's own things is replaced: folders, addresses, th
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -41,9 +40,13 @@ ELSEWHERE = {
     "prefect deployment run pneumonia/rollback": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia-predict/batch": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia/accept": "tests/registry/test_accept.py",
-    "mlflow models serve": "below, together with the question to it",
+    "pneumo serve": "tests/serving/test_served.py",
+    "mlflow models serve": "for an environment of one's own; `make serve` is below, together with the question to it",
     "mlflow gc": "named to say what it leaves behind; `pneumo clean` is ours",
 }
+# As README says it, in the shell of somebody who has nothing on PATH but the system.
+ACTIVATION = ". .venv/bin/activate"
+MAKE = f"make -C {PROJECT} --old-file=.venv/.installed serve"  # what is installed here is what is tested
 LINES = sorted({line for _, line in commands("pneumo", "prefect", "mlflow")})
 WALKED = [line for line in LINES if not line.startswith(tuple(ELSEWHERE))]
 # The first says the same as README; the champion of the second takes embeddings: tests/serving/bundle.
@@ -70,6 +73,7 @@ def place(user, first_run, tmp_path_factory):
         for file in (folder / "path/to/chest_xray").rglob("*.jpeg"):
             archive.write(file, file.relative_to(folder / "path/to"))
     elsewhere(folder / "path/to/our_xrays", images=80)
+    (folder / ".venv").symlink_to(BIN.parent)
     return folder
 
 
@@ -78,7 +82,7 @@ def reader(user, place, s3_server, upload):
     """The reader's environment: the champion of the walk is the model that the documentation calls by its name."""
     upload(place / "path/to/folder", "prefix")
     return user | {
-        "PATH": f"{BIN}{os.pathsep}{user['PATH']}",
+        "PATH": os.pathsep.join(part for part in user["PATH"].split(os.pathsep) if Path(part) != BIN),
         "PNEUMO_REGISTRY__MODEL": PHANTOM,
         "PNEUMO_REGISTRY__PHANTOM_MODEL": "nobody",
         "AWS_ENDPOINT_URL_S3": s3_server,
@@ -114,9 +118,8 @@ def own(text, reader, place):
 
 @pytest.mark.parametrize("line", WALKED)
 def test_a_command_runs_as_it_is_written(line, reader, place):
-    done = subprocess.run(
-        shlex.split(own(line, reader, place)), env=reader, cwd=place, capture_output=True, text=True, check=False
-    )
+    script = f"{ACTIVATION}\n{own(line, reader, place)}"
+    done = subprocess.run(["sh", "-c", script], env=reader, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
@@ -132,7 +135,7 @@ def test_the_served_champion_answers_curl(reader, place):
     port = free_port()
     # The server's own output must not hold the pipe open that the answer comes through.
     ready = f">&2 &\nuntil curl -s -o /dev/null http://127.0.0.1:{port}/ping; do kill -0 $! || exit; sleep 0.5; done"
-    script = own(text, reader, place).replace("--port 5001", f"--port {port} {ready}").replace("5001", str(port))
+    script = text.replace("5001", str(port)).replace("make serve ", f"{MAKE} PORT={port} {ready} ")
     asked = subprocess.Popen(
         ["bash", "-c", script], env=reader, cwd=place, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

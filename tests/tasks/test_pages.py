@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from pneumo.data.quality import data_docs
 from pneumo.data.quality.great_expectations_suites import WHOLE_SET, Outcome
@@ -33,6 +33,8 @@ def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_ser
     run_id = tracker.runs.start("pipeline")
     tracker.log.artifacts(run_id, tmp_path, Path(pages.DATA_DOCS).parent.name)
     page.goto(pages.artifact(tracker.runs.url(run_id), pages.DATA_DOCS))
+    expect(page.get_by_text("Model registry").first).to_be_visible()
+    expect(page.get_by_text("Judges")).to_have_count(0)  # of MLflow's mode for language models
     shown = page.frame_locator("iframe")
     assert "20 of 21 expectations met in suite “images”" in shown.locator("p.sub").inner_text()
     assert shown.locator(".row.passed").count() == len(IMAGES) + len(FIGURES) - 1

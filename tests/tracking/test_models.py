@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from pneumo.errors import TrackingError
+from pneumo.records.data import DatasetVersion
 from pneumo.tracking import Tracker
 
 
@@ -39,6 +40,30 @@ def test_a_registered_model_answers_from_bytes_and_takes_a_threshold(tracker: Tr
     assert model.predict(frame)["probability"].tolist() == [0.7, 0.7]
     assert model.predict(frame)["label"].tolist() == ["PNEUMONIA"] * 2
     assert model.predict(frame, params={"threshold": 0.9})["label"].tolist() == ["NORMAL"] * 2
+
+
+def test_models_are_ranked_by_what_they_do_on_the_test_images(
+    tracker: Tracker, bundle: Path, model_file: Path, tmp_path: Path
+) -> None:
+    pd.DataFrame({"path": ["a.png"]}).to_parquet(tmp_path / "manifest.parquet")
+    version = DatasetVersion(
+        digest="e" * 64, source="ranked", synthetic=True, root=tmp_path, manifest=tmp_path / "manifest.parquet",
+        images=1, counts={},
+    )  # fmt: skip
+    parent, uris = tracker.runs.start("parent"), []
+    for auc in (0.8, 0.9):
+        run_id = tracker.runs.start("child", parent=parent)
+        tracker.log.dataset(run_id, version)
+        uris.append(tracker.bundles.log(run_id, bundle, f"model {auc}", example(), model_file=model_file))
+        tracker.log.model_metrics(run_id, uris[-1], {"test_auc": auc, "minutes": 2}, version)
+        assert tracker.client.get_run(run_id).data.metrics == {"test_auc": auc, "minutes": 2}
+    tracker.log.models(parent, uris)
+    ranked = tracker.client.search_logged_models(
+        [tracker.runs.experiment_id],
+        order_by=[{"field_name": "metrics.test_auc", "ascending": False, "dataset_name": "ranked test"}],
+    )
+    assert [f"models:/{model.model_id}" for model in ranked[:2]] == uris[::-1]
+    assert {f"models:/{item.model_id}" for item in tracker.client.get_run(parent).outputs.model_outputs} == set(uris)
 
 
 def test_a_bundle_that_cannot_be_logged_leaves_a_failed_model(tracker: Tracker, bundle: Path, tmp_path: Path) -> None:

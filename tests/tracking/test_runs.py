@@ -1,3 +1,4 @@
+import json
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from pneumo.errors import TrackingError
 from pneumo.records.data import DatasetVersion
 from pneumo.tracking import Tracker
+from pneumo.tracking.addresses import artifact
 
 
 def read(tracker: Tracker, run_id: str):  # type: ignore[no-untyped-def]
@@ -61,19 +63,29 @@ def test_a_run_names_its_data_set_by_digest(tracker: Tracker, tmp_path: Path) ->
     manifest = tmp_path / "manifest.parquet"
     pd.DataFrame({"path": ["a.png"], "split": ["test"]}).to_parquet(manifest)
     version = DatasetVersion(
-        digest="d" * 64, source="phantom", synthetic=True, root=tmp_path, manifest=manifest, images=1, counts={}
-    )
+        digest="d" * 64, source="phantom", synthetic=True, root=tmp_path, manifest=manifest, images=9,
+        counts={"train": {"NORMAL": 6}, "test": {"NORMAL": 1, "PNEUMONIA": 2}},
+    )  # fmt: skip
     run_id = tracker.runs.start("data")
     tracker.log.dataset(run_id, version)
-    dataset = read(tracker, run_id).inputs.dataset_inputs[0].dataset
-    assert (dataset.name, dataset.digest) == ("phantom", "d" * 36)
+    found = {
+        (item.tags[0].value, item.dataset.name, item.dataset.digest, json.loads(item.dataset.profile)["num_rows"])
+        for item in read(tracker, run_id).inputs.dataset_inputs
+    }
+    assert found == {("training", "phantom", "d" * 36, 9), ("evaluation", "phantom test", "d" * 36, 3)}
     assert tracker.runs.tags(run_id)["dataset.digest"] == "d" * 64
     assert tracker.runs.tags(run_id)["synthetic"] == "true"
 
 
-def test_the_address_of_a_run_opens_on_the_server(tracker: Tracker) -> None:
-    run_id = tracker.runs.start("page")
-    assert tracker.runs.url(run_id) == f"{tracker.uri}/#/experiments/{tracker.runs.experiment_id}/runs/{run_id}"
+def test_addresses_of_pages_ask_for_those_of_training(tracker: Tracker) -> None:
+    """What that opens is seen in tests/tasks/test_pages.py, in a browser."""
+    experiment, mode = tracker.runs.experiment_id, "?workflowType=machine_learning"
+    assert tracker.runs.url("r") == f"{tracker.uri}/#/experiments/{experiment}/runs/r{mode}"
+    assert artifact(tracker.runs.url("r"), "a/b.png").endswith(f"/runs/r/artifacts/a/b.png{mode}")
+    assert tracker.registry.version_url("m", "3") == f"{tracker.uri}/#/models/m/versions/3{mode}"
+    assert tracker.runs.leaderboard() == (
+        f"{tracker.uri}/#/experiments/{experiment}/runs{mode}&viewStateShareKey=leaderboard"
+    )
 
 
 @pytest.mark.parametrize("source", ["/scans of St. John's", 'the "new" ones', "a' OR tags.x = 'b"])

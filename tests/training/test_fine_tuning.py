@@ -126,3 +126,4 @@ def test_every_epoch_is_reported_with_its_figures(make_spec, images, fresh, tmp_
     told = [event for event in events if event.metrics]
     assert [(event.epoch, event.epochs, event.metrics["score"]) for event in told] == [(1, 2, 0.6), (2, 2, 0.7)]
     assert all(event.metrics["loss"] > 0 for event in told)
+    assert all(event.rate > 0 for event in told) and told[0].seconds_left > told[1].seconds_left == 0

@@ -29,16 +29,16 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
         inventory: what ingest found.
         home: state folder.
         settings: severity by the expectation's name, and the share of images that may go to quarantine.
-        reference: manifest of the champion's data set, against which drift is measured, or None.
+        reference: manifest of the champion's data set, against which drift is measured, or None. Where that is this
+            very set, which was checked here before there was a champion, the same report counts: nothing can drift.
 
     Raises:
         SettingsError: a severity is set for an expectation that does not exist.
     """
     _require_known(settings)
-    then = hashlib.sha256(reference.read_bytes()).hexdigest() if reference else None
-    code = code_version(data_docs.TEMPLATE, *CODE)
-    key = stage_key("validate", inventory=inventory.key, settings=settings, reference=then, code=code)
-    folder = home / "cache" / "validate" / key
+    if reference and _is_of_these_images(reference, inventory, _folder(inventory, home, settings, None)):
+        reference = None
+    folder = _folder(inventory, home, settings, reference)
     if not is_kept(folder):
         manifest = pd.read_parquet(inventory.manifest)
         drift = columns.drift_figures(manifest, pd.read_parquet(reference)) if reference else {}
@@ -46,13 +46,33 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
             _check(manifest, drift, settings, scratch)
     rows = tuple(GateRow.model_validate(row) for row in json.loads((folder / ROWS).read_text()))
     return GateReport(
-        key=key,
+        key=folder.name,
         passed=all(row.passed or row.severity == "warning" for row in rows),
         rows=rows,
         quarantined=len(pd.read_csv(folder / QUARANTINE)),
         quarantine=folder / QUARANTINE,
         docs=folder / DOCS,
     )
+
+
+def _folder(inventory: Inventory, home: Path, settings: Gate, reference: Path | None) -> Path:
+    then = hashlib.sha256(reference.read_bytes()).hexdigest() if reference else None
+    code = code_version(data_docs.TEMPLATE, *CODE)
+    return (
+        home
+        / "cache/validate"
+        / stage_key("validate", inventory=inventory.key, settings=settings, reference=then, code=code)
+    )
+
+
+def _is_of_these_images(reference: Path, inventory: Inventory, checked: Path) -> bool:
+    """Whether a manifest holds the images that an earlier check of this inventory let pass, and no others."""
+    if not is_kept(checked):
+        return False
+    rows = pd.read_parquet(inventory.manifest, columns=["path", "sha256"])
+    out = pd.read_csv(checked / QUARANTINE, dtype=str, keep_default_na=False)["path"]
+    then = pd.read_parquet(reference, columns=["sha256"])["sha256"]
+    return sorted(rows.loc[~rows["path"].isin(out), "sha256"]) == sorted(then)
 
 
 def require(report: GateReport) -> None:

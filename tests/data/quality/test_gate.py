@@ -367,3 +367,12 @@ def test_a_test_folder_from_elsewhere_is_a_warning_for_the_class_that_is(toned):
 def test_without_a_test_folder_no_place_is_compared(make, home, tmp_path):
     _, rows = check(make.kaggle_set(tmp_path / "plain", patients=24, test=False), home)
     assert not [name for name in rows if name.startswith("test ")]
+
+
+def test_a_champion_of_these_very_images_asks_for_no_new_check(chest_set, home):
+    first, _ = check(chest_set, home)
+    version = make_version(ingest(str(chest_set), home, Data()), first, home)
+    assert check(chest_set, home, reference=version.manifest)[0] == first
+    fewer = home / "fewer.parquet"
+    pd.read_parquet(version.manifest).iloc[1:].to_parquet(fewer)
+    assert check(chest_set, home, reference=fewer)[0].key != first.key
