@@ -14,7 +14,7 @@ train: $(STAMP)
 	@$(BIN)/pneumo train $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	    $(if $(BACKBONES),--backbones "$(BACKBONES)") $(ARGS)
 
-# The champion over HTTP, on 127.0.0.1 alone: make serve [PORT=5001] [ARGS=--phantom]
+# The champion over HTTP, by default on loopback: make serve [PORT=5001] [ARGS=--phantom]
 serve: $(STAMP)
 	@$(BIN)/pneumo serve $(if $(PORT),--port "$(PORT)") $(ARGS)
 
