@@ -40,9 +40,9 @@ def shown(result):
 
 def test_a_run_of_another_machine_tells_its_summary_through_mlflow(settings, tracker, result):
     assert summary.fetch(settings, "abc") is None
-    run = tracker.start_run("parent", tags={FLOW_RUN: "abc", "stage": "pipeline"})
-    tracker.log_text(run, result.model_dump_json(), summary.FILE)
-    tracker.finish(run)
+    run = tracker.runs.start("parent", tags={FLOW_RUN: "abc", "stage": "pipeline"})
+    tracker.log.text(run, result.model_dump_json(), summary.FILE)
+    tracker.runs.finish(run)
     assert summary.fetch(settings, "abc") == result
 
 
