@@ -1,4 +1,4 @@
-"""Install into this Python what pip's arguments name: with uv, which takes a third of the time, else with pip.
+"""Install into this Python what pip's arguments name: with uv, which takes a quarter of the time, else with pip.
 
 `make` runs it by the Python of .venv, before anything is installed there. uv is taken from PATH, or fetched as a
 package at the version and hashes of requirements.lock. It does not read pip's settings, so it is told those it

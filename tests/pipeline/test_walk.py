@@ -41,7 +41,6 @@ ELSEWHERE = {
     "prefect deployment run pneumonia-predict/batch": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia/accept": "tests/registry/test_accept.py",
     "pneumo serve": "tests/serving/test_served.py",
-    "mlflow models serve": "for an environment of one's own; `make serve` is below, together with the question to it",
     "mlflow gc": "named to say what it leaves behind; `pneumo clean` is ours",
 }
 # As README says it, in the shell of somebody who has nothing on PATH but the system.
@@ -131,11 +130,11 @@ def test_a_snippet_runs_as_it_is_written(snippet, reader, place):
 
 
 def test_the_served_champion_answers_curl(reader, place):
-    (text,) = {block.text for block in blocks() if "curl -s" in block.text}
+    (text,) = {re.sub(r" +#.*", "", block.text) for block in blocks() if "curl -s" in block.text}
     port = free_port()
     # The server's own output must not hold the pipe open that the answer comes through.
     ready = f">&2 &\nuntil curl -s -o /dev/null http://127.0.0.1:{port}/ping; do kill -0 $! || exit; sleep 0.5; done"
-    script = text.replace("5001", str(port)).replace("make serve ", f"{MAKE} PORT={port} {ready} ")
+    script = text.replace("5001", str(port)).replace("make serve", f"{MAKE} PORT={port} {ready}")
     asked = subprocess.Popen(
         ["bash", "-c", script], env=reader, cwd=place, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -143,7 +142,7 @@ def test_the_served_champion_answers_curl(reader, place):
         (answer,) = json.loads(asked.communicate(timeout=300)[0])["predictions"]
         assert answer["label"] in ("NORMAL", "PNEUMONIA")
     finally:
-        os.killpg(asked.pid, signal.SIGKILL)
+        os.killpg(asked.pid, signal.SIGTERM)
 
 
 def test_what_is_run_elsewhere_is_still_in_the_documentation_and_where_it_says():
