@@ -40,7 +40,8 @@ ELSEWHERE = {
     "prefect deployment run pneumonia/rollback": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia-predict/batch": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia/accept": "tests/registry/test_accept.py",
-    "pneumo serve": "tests/serving/test_served.py",
+    "pneumo serve": "tests/serving/service/test_service.py, and below as README has it",
+    "mlflow models serve": "tests/serving/test_served.py",
     "mlflow gc": "named to say what it leaves behind; `pneumo clean` is ours",
 }
 # As README says it, in the shell of somebody who has nothing on PATH but the system.
@@ -55,6 +56,7 @@ SNIPPETS = {
     for block in blocks()
     if block.file not in UNWALKED and ("load_model" in block.text or "found = prepare" in block.text)
 }
+SERVED = {block.text: block.file for block in blocks() if "curl -s" in block.text and block.file not in UNWALKED}
 
 
 @pytest.fixture(scope="module")
@@ -129,18 +131,22 @@ def test_a_snippet_runs_as_it_is_written(snippet, reader, place):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_served_champion_answers_curl(reader, place):
-    (text,) = {re.sub(r" +#.*", "", block.text) for block in blocks() if "curl -s" in block.text}
+@pytest.mark.parametrize("text", SERVED, ids=SERVED.get)
+def test_the_served_champion_answers_curl(text, reader, place):
     port = free_port()
-    # The server's own output must not hold the pipe open that the answer comes through.
-    ready = f">&2 &\nuntil curl -s -o /dev/null http://127.0.0.1:{port}/ping; do kill -0 $! || exit; sleep 0.5; done"
-    script = text.replace("5001", str(port)).replace("make serve", f"{MAKE} PORT={port} {ready}")
+    # The server's own output must not hold the pipe open that the answers come through.
+    ready = f">&2 &\nuntil curl -s -o /dev/null http://127.0.0.1:{port}/live; do kill -0 $! || exit; sleep 0.5; done"
+    script = re.sub("make serve.*", f"{MAKE} PORT={port} {ready}", text.replace("5001", str(port)))
+    script = re.sub("^pneumo serve.*", f"pneumo serve --port {port} {ready}", script, flags=re.MULTILINE)
     asked = subprocess.Popen(
-        ["bash", "-c", script], env=reader, cwd=place, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+        ["bash", "-c", f"{ACTIVATION}\n{script}"], env=reader, cwd=place, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     try:
-        (answer,) = json.loads(asked.communicate(timeout=300)[0])["predictions"]
-        assert answer["label"] in ("NORMAL", "PNEUMONIA")
+        said = asked.communicate(timeout=300)[0]
+        answers = [answer for line in said.replace("}{", "}\n{").splitlines() for answer in json.loads(line)["answers"]]
+        assert len(answers) == text.count("curl -s")
+        assert all(answer["label"] in ("NORMAL", "PNEUMONIA") for answer in answers), answers
     finally:
         os.killpg(asked.pid, signal.SIGTERM)
 
