@@ -66,7 +66,7 @@ def engine(tmp_path_factory):
     if not answering:
         pytest.skip("no container engine answers: podman or Docker")
     command = answering[0]
-    environment = dict(os.environ)
+    environment = os.environ | {"BUILDAH_FORMAT": "docker"}  # podman's own format has no health checks
     if "podman" in Path(command[0]).name:
         program = shutil.which("podman-compose")
         if given:  # podman-compose calls `podman`, which is to have the same options
