@@ -1,11 +1,13 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pneumo.errors import ModelError
 from pneumo.serving.bundle.image_bundle import MODEL, OLD_NAME, OUT_OF_DISTRIBUTION, SPEC, load_bundle
+from tests.data.conftest import dicom
 
 
 @pytest.fixture
@@ -76,3 +78,13 @@ def test_a_model_with_code_inside_is_refused(copy, tiny):
     keras.Model(image, keras.layers.Lambda(lambda x: x)(image)).save(copy / "evil.keras")
     with pytest.raises(ModelError, match="loads in safe mode"):
         load_network(copy / "evil.keras")
+
+
+def test_a_model_scores_the_modalities_that_it_learned_and_no_others(bundle):
+    pixels = np.tile(np.linspace(0, 4000, 96).astype(np.uint16), (96, 1))
+    cells = [dicom(pixels, Modality="DX"), dicom(pixels, Modality="RG"), dicom(pixels, Modality="CT")]
+    assert bundle.answer(cells).rows.tolist() == [0]
+    learned = replace(bundle, spec=bundle.spec.model_copy(update={"modalities": ("CR", "DX", "RG")}))
+    answers = learned.answer(cells)
+    assert answers.rows.tolist() == [0, 1]
+    assert "row 2 is of the modality CT" in answers.errors[2]
