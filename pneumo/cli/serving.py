@@ -89,11 +89,13 @@ def answers(
     if as_json:
         console.print_json(data={"days": [row.model_dump(mode="json") for row in rows], "broken_lines": broken})
         return
-    table = Table("day", "version", "images", "PNEUMONIA", "out-of-distribution", "unreadable", "median s", box=None)
+    table = Table("day", "model", "images", "PNEUMONIA", "OOD", "unreadable", "median s", box=None)
     for row in rows:
         shares = (f"{share:.1%}" for share in (row.positive, row.out_of_distribution, row.unreadable))
         table.add_row(str(row.day), f"{row.model} {row.version}", str(row.images), *shares, f"{row.seconds:.3f}")
     console.print(table if rows else f"no answers in the last {days} days")
+    if rows:
+        console.print("OOD: out-of-distribution, unlike the training images; days are UTC")
     if broken:
         console.print(f"{broken} lines were cut off and are not counted")
 
