@@ -62,8 +62,12 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
 
     @app.middleware("http")
     async def count(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await proceed(request)
-        metrics.requests.labels(str(response.status_code)).inc()
+        status = 500  # what an error that nobody foresaw becomes behind this
+        try:
+            response = await proceed(request)
+            status = response.status_code
+        finally:
+            metrics.requests.labels(str(status)).inc()
         return response
 
     @app.post("/v1/predict", dependencies=login, openapi_extra=body_schema(limits), summary="Score X-rays")

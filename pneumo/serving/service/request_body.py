@@ -14,6 +14,7 @@ from pneumo.serving.fresh_process.client import Answer
 
 JSON = "application/json"
 ONE_IMAGE = ("image/", "application/dicom", "application/octet-stream")  # what the body of one image may be called
+LONGEST_WORDS = 200  # of what is told about JSON of another form, which may quote it
 NO_BASE64 = "expected an image as base64 text, got a text that is none"
 
 
@@ -47,15 +48,7 @@ class Ask:
             raise HTTPException(
                 415, f"Expected an image (Content-Type image/... or application/dicom) or {JSON}, got {kind[:50]!r}."
             )
-        try:
-            given = Images.model_validate_json(body)
-        except ValidationError as error:
-            wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3]]
-            raise HTTPException(422, f'Expected {{"images": ["<base64>", ...]}}, but {"; ".join(wrong)}.') from None
-        if len(given.images) > limits.images:
-            raise HTTPException(
-                413, f"Expected at most {limits.images} images, got {len(given.images)}: send several requests."
-            )
+        given = _images_in(body, limits)
         return cls(given.images, threshold if given.threshold is None else given.threshold)
 
 
@@ -90,6 +83,23 @@ def body_schema(limits: Serve) -> dict[str, Any]:
     words = f"One image as it is, or up to {limits.images} in JSON; {limits.request_mb} MiB at most."
     content = {"image/jpeg": one, "image/png": one, "application/dicom": one, "application/octet-stream": one}
     return {"requestBody": {"required": True, "description": words, "content": {**content, JSON: many}}}
+
+
+def _images_in(body: bytes, limits: Serve) -> Images:
+    """Of JSON, counted before it is parsed: a wrong item of two bytes costs 500 in memory, and all are collected."""
+    too_many = f"Expected at most {limits.images} images, got %s: send several requests."
+    most = 2 * limits.images + 2  # commas: between images, in each "data:...;base64,", around the threshold
+    if body.count(b",") > most:
+        raise HTTPException(413, too_many % f"JSON with more than {most} commas")
+    try:
+        given = Images.model_validate_json(body)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)[:3]]
+        words = "; ".join(wrong)[:LONGEST_WORDS]
+        raise HTTPException(422, f'Expected {{"images": ["<base64>", ...]}}, but {words}.') from None
+    if len(given.images) > limits.images:
+        raise HTTPException(413, too_many % len(given.images))
+    return given
 
 
 def _image(text: str) -> bytes | Answer:
