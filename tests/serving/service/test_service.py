@@ -104,9 +104,11 @@ def test_an_error_that_nobody_foresaw_is_counted_and_tells_nothing(service, imag
         raise KeyError("Jane Doe")
 
     monkeypatch.setattr(service.model, "score", fail)
-    reply = post(service, image)
+    headers = {**service.client.headers, "Content-Type": "image/png"}
+    reply = httpx.post(f"{service.client.base_url}v1/predict", content=image, headers=headers)
     assert (reply.status_code, reply.text) == (500, "Internal Server Error")
-    assert 'pneumo_requests_total{status="500"} 1.0' in service.client.get("/metrics").text
+    figures = httpx.get(f"{service.client.base_url}metrics", headers=service.client.headers)  # uvicorn closed the other
+    assert 'pneumo_requests_total{status="500"} 1.0' in figures.text
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/metrics"])
