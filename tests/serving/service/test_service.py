@@ -105,9 +105,11 @@ def test_an_error_that_nobody_foresaw_is_counted_and_tells_nothing(service, imag
 
     monkeypatch.setattr(service.model, "score", fail)
     headers = {**service.client.headers, "Content-Type": "image/png"}
-    reply = httpx.post(f"{service.client.base_url}v1/predict", content=image, headers=headers)
+    reply = httpx.post(service.client.base_url.join("/v1/predict"), content=image, headers=headers)
     assert (reply.status_code, reply.text) == (500, "Internal Server Error")
-    figures = httpx.get(f"{service.client.base_url}metrics", headers=service.client.headers)  # uvicorn closed the other
+    figures = httpx.get(
+        service.client.base_url.join("/metrics"), headers=service.client.headers
+    )  # uvicorn closed the other
     assert 'pneumo_requests_total{status="500"} 1.0' in figures.text
 
 
