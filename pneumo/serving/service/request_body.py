@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from pneumo.sections import Serve
 from pneumo.serving.fresh_process.client import Answer
@@ -56,7 +57,7 @@ async def read_body(request: Request, limits: Serve) -> bytes:
     """The whole body.
 
     Raises:
-        HTTPException: 413 where it is larger than allowed, 408 where it takes too long.
+        HTTPException: 413 where it is larger than allowed, 408 where it takes too long, 400 where the client went away.
     """
     largest, parts, size = limits.request_mb << 20, [], 0
     try:
@@ -68,6 +69,8 @@ async def read_body(request: Request, limits: Serve) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise HTTPException(408, f"Expected the request within {limits.body_seconds:g} s: send it again.") from None
+    except ClientDisconnect:  # nobody reads this, but it is no error of the service's own
+        raise HTTPException(400, "Expected the whole request, but the connection ended before.") from None
     return b"".join(parts)
 
 

@@ -1,5 +1,6 @@
 """The service as its clients see it: a real server, a real registry, the model in its own process."""
 
+import asyncio
 import base64
 import socket
 import subprocess
@@ -13,12 +14,14 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from fastapi import HTTPException, Request
 
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.sections import Serve
 from pneumo.serving.service import followed_model, server
 from pneumo.serving.service.api import create_app
 from pneumo.serving.service.followed_model import FollowedModel
+from pneumo.serving.service.request_body import read_body
 from pneumo.tracking import Tracker
 
 pytestmark = pytest.mark.services
@@ -155,6 +158,16 @@ def test_a_request_that_does_not_arrive_is_given_up(service):
     with socket.create_connection((url.host, url.port), timeout=60) as line:
         line.sendall(words.encode())
         assert b" 408 " in line.recv(1000)
+
+
+def test_a_client_that_goes_away_is_no_error_of_the_service():
+    async def gone() -> Any:
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, gone)
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(read_body(request, LIMITS))
+    assert refused.value.status_code == 400
 
 
 def test_more_requests_than_may_wait_are_told_to_come_again(service, image):
