@@ -77,7 +77,7 @@ def serve(
 
 @app.command()
 def answers(
-    days: Annotated[int, typer.Option(min=1, help="Of the last days, today's too.")] = 14,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Of the last days, today's too.")] = 14,
     as_json: AsJson = False,
 ) -> None:
     """Show what the service answered, by day and version."""

@@ -6,14 +6,19 @@ written; days that are over become Parquet.
 
 import hashlib
 import hmac
-import json
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import AwareDatetime, ValidationError
 
 from pneumo.data.files import whole
+from pneumo.errors import DataError
+from pneumo.records.base import Record
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.tracking import ModelVersion
 
@@ -36,13 +41,28 @@ COLUMNS = {
 }
 
 
+class KeptAnswer(Record):
+    """A line of the log, and a row of its tables."""
+
+    id: str
+    time: AwareDatetime
+    image: str
+    model: str
+    version: str
+    probability: float | None
+    label: str | None
+    out_of_distribution: bool
+    source: str
+    seconds: float
+
+
 class AnswerLog:
     """Appends answers to the log of a state folder; one per process that answers."""
 
     def __init__(self, home: Path, secret: bytes, source: str) -> None:
         """`secret`: key of the images' hashes; `source`: who asked, such as "http"."""
         self._folder, self._secret, self._source = home / FOLDER, secret, source
-        self._writer = uuid.uuid4().hex[:8]
+        self._writer, self._turn = uuid.uuid4().hex[:8], threading.Lock()
 
     def add(self, version: ModelVersion, digests: Sequence[str], answers: Sequence[Answer], seconds: float) -> None:
         """Keep the answers to images of these sha256; `seconds`: of the whole request.
@@ -53,35 +73,42 @@ class AnswerLog:
             OSError: the log cannot be written.
         """
         now = datetime.now(UTC)
-        same = {
-            "time": now.isoformat(),
-            "model": version.name,
-            "version": version.version,
-            "source": self._source,
-            "seconds": round(seconds, 4),
-        }
-        lines = [
-            json.dumps(
-                {
-                    "id": uuid.uuid4().hex,
-                    "image": hmac.new(self._secret, digest.encode(), hashlib.sha256).hexdigest()[:32],
-                    "probability": answer.probability,
-                    "label": answer.label,
-                    "out_of_distribution": answer.out_of_distribution,
-                    **same,
-                }
+        rows = [
+            KeptAnswer(
+                id=uuid.uuid4().hex,
+                time=now,
+                image=hmac.new(self._secret, digest.encode(), hashlib.sha256).hexdigest()[:32],
+                model=version.name,
+                version=version.version,
+                probability=answer.probability,
+                label=answer.label,
+                out_of_distribution=answer.out_of_distribution,
+                source=self._source,
+                seconds=round(seconds, 4),
             )
             for digest, answer in zip(digests, answers, strict=True)
         ]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / f"{now.date()}.{self._writer}.jsonl").open("a", encoding="utf-8") as file:
-            file.write("".join(f"{line}\n" for line in lines))
+        self._append(now.date(), "".join(f"{row.model_dump_json()}\n" for row in rows))
+
+    def _append(self, day: date, lines: str) -> None:
+        """To a new file after a failure, which may have left half a line at the end of the one before."""
+        with self._turn:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with (self._folder / f"{day}.{self._writer}.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(lines)
+            except OSError:
+                self._writer = uuid.uuid4().hex[:8]
+                raise
 
 
 def read(home: Path, days: int) -> "tuple[pd.DataFrame, int]":
     """Answers of the last days, today's too, in the order of time, and how many lines of them cannot be read.
 
     Columns as in `COLUMNS`; `time` is UTC.
+
+    Raises:
+        DataError: the file of a day that was packed cannot be read.
     """
     import pandas as pd
 
@@ -96,7 +123,12 @@ def read(home: Path, days: int) -> "tuple[pd.DataFrame, int]":
 
 
 def pack(home: Path) -> None:
-    """Make Parquet of the days that are over; killed at any moment, it loses and doubles nothing."""
+    """Make Parquet of the days that are over; killed at any moment, it loses and doubles nothing.
+
+    Raises:
+        OSError: the log cannot be written.
+        DataError: the file of a day that was packed before cannot be read.
+    """
     over = (datetime.now(UTC) - timedelta(hours=OPEN_HOURS)).date()
     for day in _days(home / FOLDER):
         lines = list((home / FOLDER).glob(f"{day}.*.jsonl"))
@@ -109,16 +141,20 @@ def pack(home: Path) -> None:
 
 
 def _days(folder: Path) -> list[date]:
-    """The days that there are answers of."""
-    names = {path.name[:10] for path in folder.glob("????-??-??.*") if path.suffix in (".jsonl", ".parquet")}
-    return sorted(date.fromisoformat(name) for name in names)
+    """The days that there are answers of; a file of another name is somebody's own."""
+    days = set()
+    for path in folder.glob("????-??-??.*"):
+        if path.suffix in (".jsonl", ".parquet") and path.is_file():
+            with suppress(ValueError):
+                days.add(date.fromisoformat(path.name[:10]))
+    return sorted(days)
 
 
 def _day(folder: Path, day: date) -> "tuple[pd.DataFrame, int]":
     """Answers of a day, each once: lines that were packed already may still be there."""
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
+    rows: list[KeptAnswer] = []
     broken = 0
     for file in sorted(folder.glob(f"{day}.*.jsonl")):
         found = list(_lines(file))
@@ -126,24 +162,34 @@ def _day(folder: Path, day: date) -> "tuple[pd.DataFrame, int]":
         broken += found.count(None)
     tables = [_table(rows)]
     if (packed := folder / f"{day}.parquet").is_file():
-        tables.insert(0, pd.read_parquet(packed))
+        tables.insert(0, _packed(packed))
     return pd.concat(tables, ignore_index=True).drop_duplicates("id", ignore_index=True), broken
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any] | None]:
-    """What each line holds; None for one that a kill cut off."""
-    with file.open(encoding="utf-8", errors="replace") as lines:
+def _lines(file: Path) -> Iterator[KeptAnswer | None]:
+    """What each line holds; None for one that a kill cut off. A file that another service packs now is gone."""
+    with suppress(FileNotFoundError), file.open("rb") as lines:
         for line in lines:
             try:
-                found = json.loads(line)
-            except json.JSONDecodeError:
-                found = None
-            yield found if isinstance(found, dict) and found.keys() == COLUMNS.keys() else None
+                yield KeptAnswer.model_validate_json(line)
+            except ValidationError:
+                yield None
 
 
-def _table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
+def _packed(file: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table["time"] = pd.to_datetime(table["time"], format="ISO8601", utc=True)
+    try:
+        return pd.read_parquet(file, columns=list(COLUMNS)).astype(COLUMNS)
+    except (OSError, ValueError, TypeError) as error:  # pyarrow raises all of them
+        raise DataError(
+            f"Expected answers of a day in {file}, but it cannot be read ({type(error).__name__}): take it out."
+        ) from None
+
+
+def _table(rows: list[KeptAnswer]) -> "pd.DataFrame":
+    import pandas as pd
+
+    table = pd.DataFrame([row.model_dump() for row in rows], columns=list(COLUMNS))
+    table["time"] = pd.to_datetime(table["time"], utc=True)
     return table.astype(COLUMNS)

@@ -67,6 +67,7 @@ def test_all_that_matters_comes_back_into_an_empty_place(settings, tmp_path):
     assert not (new / "cache" / "preprocess").exists()
     assert "half_width" in (tmp_path / "copy" / "settings" / "mlflow.yaml").read_text()
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o700
+    assert (new / "mlflow.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_copy_that_is_interrupted_leaves_nothing(settings, tmp_path):
@@ -100,6 +101,50 @@ def test_neither_a_full_folder_nor_a_full_home_is_written_over(settings, tmp_pat
 def test_what_is_no_backup_is_refused(settings, tmp_path):
     with pytest.raises(ServiceError, match=r"found no backup.json"):
         backup.restore(elsewhere(tmp_path), tmp_path)
+
+
+def test_a_key_that_is_a_link_is_kept_as_what_it_is(settings, tmp_path):
+    (settings.home / "patient.key").rename(tmp_path / "secret")
+    (settings.home / "patient.key").symlink_to(tmp_path / "secret")
+    backup.backup(settings, tmp_path / "copy")
+    assert (tmp_path / "copy" / "home" / "patient.key").read_text() == "0123456789abcdef"
+    assert not (tmp_path / "copy" / "home" / "patient.key").is_symlink()
+
+
+def test_a_link_in_the_place_of_a_file_is_noticed(settings, tmp_path):
+    backup.backup(settings, tmp_path / "copy")
+    key = tmp_path / "copy" / "home" / "patient.key"
+    key.rename(tmp_path / "key")
+    key.symlink_to(tmp_path / "key")
+    with pytest.raises(ServiceError, match=r"1 differ, first home/patient.key"):
+        backup.restore(elsewhere(tmp_path), tmp_path / "copy")
+
+
+@pytest.mark.parametrize("place", ["artifacts/copy", "runs/copy"])
+def test_no_backup_is_made_inside_what_it_copies(settings, place):
+    with pytest.raises(ServiceError, match="Expected a folder outside"):
+        backup.backup(settings, settings.home / place)
+    assert not (settings.home / place).exists()
+
+
+def test_places_outside_the_state_folder_come_back_where_they_are_empty(settings, tmp_path, monkeypatch):
+    backup.backup(settings, tmp_path / "copy")
+    monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path / 'disk' / 'mlflow.db'}")
+    monkeypatch.setenv(access.ARTIFACTS, str(tmp_path / "disk" / "artifacts"))
+    backup.restore(elsewhere(tmp_path), tmp_path / "copy")
+    assert words(tmp_path / "disk" / "mlflow.db") == ["champion"]
+    assert (tmp_path / "disk" / "artifacts" / "1" / "model.keras").read_text() == "weights"
+    with pytest.raises(ServiceError, match=r"Expected an empty folder for artifacts"):
+        backup.restore(Settings(home=tmp_path / "newer"), tmp_path / "copy")
+    monkeypatch.setenv(access.ARTIFACTS, str(tmp_path / "disk" / "others"))
+    with pytest.raises(ServiceError, match=r"Expected no database of mlflow yet"):
+        backup.restore(Settings(home=tmp_path / "newer"), tmp_path / "copy")
+
+
+@pytest.mark.parametrize("option", ["sslmode=verify-full", "ssl=verify-full"])
+def test_encryption_that_an_address_demands_is_demanded_of_postgres_programs(option):
+    told = databases._variables(f"postgresql://mlflow:x@db/runs?{option}&sslrootcert=/etc/ca.pem")
+    assert (told["PGSSLMODE"], told["PGSSLROOTCERT"]) == ("verify-full", "/etc/ca.pem")
 
 
 def test_artifacts_on_s3_are_listed_and_looked_for(settings, tmp_path, s3_server, monkeypatch):

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pneumo.errors import DataError
 from pneumo.monitoring.answers import by_day
 from pneumo.serving import answer_log
 from pneumo.serving.answer_log import AnswerLog
@@ -74,6 +75,55 @@ def test_days_are_summed_up_by_version(log, tmp_path):
     (row,) = by_day(answer_log.read(tmp_path, 1)[0])
     assert (row.version, row.images, row.unreadable, row.seconds) == ("3", 4, 0.25, 0.3)
     assert row.positive == pytest.approx(2 / 3) and row.out_of_distribution == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("2026-13-45.x.jsonl", "{}"),
+        ("2026-0a-01.parquet", ""),
+        ("{today}.mine.jsonl", '{"id": 1}\n[]\nnull\n'),
+        ("{today}.mine.jsonl", "\xff\n" * 3),
+    ],
+)
+def test_what_somebody_put_there_costs_itself_only(log, tmp_path, name, content):
+    log.add(VERSION, ["a" * 64], [ILL], 0.1)
+    place = tmp_path / answer_log.FOLDER / name.format(today=datetime.now(UTC).date())
+    place.write_text(content, encoding="latin-1")
+    answer_log.pack(tmp_path)
+    table, broken = answer_log.read(tmp_path, 1)
+    assert (len(table), broken) == (1, 3 if "mine" in name else 0) and place.exists()
+
+
+def test_a_line_with_values_of_another_kind_is_counted_as_broken(log, tmp_path):
+    log.add(VERSION, ["a" * 64, "b" * 64], [ILL, ILL], 0.1)
+    (file,) = (tmp_path / answer_log.FOLDER).iterdir()
+    file.write_text(file.read_text().replace('"probability":0.9', '"probability":"high"', 1))
+    table, broken = answer_log.read(tmp_path, 1)
+    assert (len(table), broken) == (1, 1)
+
+
+def test_a_table_that_cannot_be_read_is_named(log, tmp_path):
+    folder = tmp_path / answer_log.FOLDER
+    folder.mkdir()
+    (folder / f"{datetime.now(UTC).date()}.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"parquet, but it cannot be read"):
+        answer_log.read(tmp_path, 1)
+
+
+def test_after_a_full_disk_the_next_line_is_whole(log, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    log.add(VERSION, ["a" * 64], [ILL], 0.1)
+    (file,) = (tmp_path / answer_log.FOLDER).iterdir()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(type(file), "open", full)
+        log.add(VERSION, ["b" * 64], [ILL], 0.1)
+    file.write_text(file.read_text() + '{"id": "cut')
+    log.add(VERSION, ["c" * 64], [STRANGE], 0.1)
+    table, broken = answer_log.read(tmp_path, 1)
+    assert (len(table), broken) == (2, 1)
 
 
 def test_where_nothing_was_answered_there_is_nothing(tmp_path):

@@ -31,7 +31,7 @@ def backup(settings: Settings, folder: Path) -> Contents:
     """Write a backup: a new folder, complete or not there; servers and runs go on meanwhile.
 
     Raises:
-        ServiceError: the folder is not empty, or a database cannot be read.
+        ServiceError: the folder is not empty or inside what is copied, or a database cannot be read.
         SettingsError: the servers' places are not known here.
     """
     both, store = find_databases(settings), access.artifact_store(settings)
@@ -39,6 +39,7 @@ def backup(settings: Settings, folder: Path) -> Contents:
         raise SettingsError(
             f"Expected to know where MLflow keeps artifacts, but {access.ARTIFACTS} is not set: set it."
         )
+    _require_outside(folder, [settings.home / name for name in STATE], store)
     with _new(folder) as scratch:
         (scratch / FILES).mkdir()
         for database in both:
@@ -70,8 +71,8 @@ def restore(settings: Settings, folder: Path) -> Contents:
     """
     found, both = contents.read(folder), find_databases(settings)
     _require_same_kinds(found, both)
-    _require_empty(settings.home, both)
     store = access.artifact_store(settings) or ""
+    _require_empty(settings.home, both, store)
     _require_objects(found, store, settings)
     with _filled(settings.home) as scratch:
         if not found.objects:
@@ -83,7 +84,9 @@ def restore(settings: Settings, folder: Path) -> Contents:
             if database.address:
                 database.load(folder / FILES)
             else:
-                contents.copied(folder / FILES / database.copy, scratch / database.file.relative_to(settings.home))
+                own = database.file.is_relative_to(settings.home)
+                place = scratch / database.file.relative_to(settings.home) if own else database.file
+                contents.copied(folder / FILES / database.copy, place)
     return found
 
 
@@ -115,10 +118,25 @@ def _filled(home: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _require_empty(home: Path, both: tuple[Database, Database]) -> None:
+def _require_outside(folder: Path, copied: list[Path], store: str) -> None:
+    """A backup inside what it copies would hold itself, and the next one that, too."""
+    sources = copied if store.startswith("s3://") else [*copied, Path(store)]
+    for source in sources:
+        if folder.resolve().is_relative_to(source.resolve()):
+            raise ServiceError(
+                f"Expected a folder outside {source}, which is copied, but {folder} is in it: name another."
+            )
+
+
+def _require_empty(home: Path, both: tuple[Database, Database], store: str) -> None:
     if home.exists() and any(home.iterdir()):
         raise ServiceError(
             f"Expected an empty state folder to restore into, but {home} is not: set PNEUMO_HOME to a new one."
+        )
+    if not store.startswith("s3://") and Path(store).is_dir() and any(Path(store).iterdir()):
+        raise ServiceError(
+            f"Expected an empty folder for artifacts to restore into, but {store} is not: set {access.ARTIFACTS} to"
+            " another."
         )
     for database in both:
         database.require_empty()

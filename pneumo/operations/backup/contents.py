@@ -43,10 +43,13 @@ class Contents(Record):
 
 
 def copied(source: Path, target: Path) -> None:
-    """Copy a file or a folder's files, none of which has to stay; what is gone meanwhile is left out."""
+    """Copy a file or a folder's files, none of which has to stay; what is gone meanwhile is left out.
+
+    A link that is named itself is followed, as Kubernetes puts secrets in place; one inside a folder is not.
+    """
     for file in [source] if source.is_file() else sorted(source.rglob("*")):
         place = target / file.relative_to(source)
-        if file.is_symlink() or not file.is_file():
+        if (file.is_symlink() and file != source) or not file.is_file():
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -87,7 +90,9 @@ def read(folder: Path) -> Contents:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    return ((file.relative_to(folder).as_posix(), file) for file in sorted(folder.rglob("*")) if file.is_file())
+    """Files by their names; a link is none, since it would not come back with what it points to."""
+    found = (file for file in sorted(folder.rglob("*")) if file.is_file() and not file.is_symlink())
+    return ((file.relative_to(folder).as_posix(), file) for file in found)
 
 
 def _digest(file: Path) -> str:

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.operations import access
 from pneumo.settings import Settings
 
 PREFECT_ADDRESSES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+OPTIONS = {  # of an address, which decide whom the password is told; `ssl` is that of asyncpg
+    "ssl": "PGSSLMODE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY", "host": "PGHOST", "port": "PGPORT",
+}  # fmt: skip
 TABLES = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = 'public'"
 
 
@@ -53,6 +57,10 @@ class Database:
                 f"Expected an empty database for {self.name}, but it has tables: make a new one, see infra/postgres."
             )
             raise ServiceError(words)
+        if not self.address and self.file.exists():
+            raise ServiceError(
+                f"Expected no database of {self.name} yet, but {self.file} is there: name another, or move it away."
+            )
 
     def load(self, folder: Path) -> None:
         """Put a copy into its Postgres database, all of it or nothing; a SQLite file is only moved into place.
@@ -63,7 +71,9 @@ class Database:
         if self.address:
             # The extension that Prefect needs is the administrator's, and so is its comment.
             whole = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-comments")
-            self._run("pg_restore", *whole, f"--dbname={_split(self.address).path[1:]}", str(folder / self.copy))
+            self._run(
+                "pg_restore", *whole, f"--dbname={_variables(self.address)['PGDATABASE']}", str(folder / self.copy)
+            )
 
     def _run(self, program: str, *options: str) -> str:
         """What one of Postgres's programs says; the password goes by the environment, a command line is public."""
@@ -115,6 +125,7 @@ def _copy_sqlite(source: Path, target: Path) -> None:
             closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True, timeout=60)) as from_file,
             closing(sqlite3.connect(target)) as to_file,
         ):
+            target.chmod(0o600)  # as the servers make theirs; it is restored with these rights
             from_file.backup(to_file)
             found = to_file.execute("PRAGMA integrity_check").fetchone()[0]
     except sqlite3.Error as error:
@@ -134,11 +145,13 @@ def _split(address: str) -> SplitResult:
 def _variables(address: str) -> Mapping[str, str]:
     """An address as libpq's variables."""
     parts = _split(address)
-    found = {
+    told = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    found: dict[str, str | int | None] = {
         "PGHOST": parts.hostname,
-        "PGPORT": parts.port and str(parts.port),
+        "PGPORT": parts.port,
         "PGUSER": parts.username and unquote(parts.username),
         "PGPASSWORD": parts.password and unquote(parts.password),
-        "PGDATABASE": parts.path[1:],
+        "PGDATABASE": unquote(parts.path[1:]),
+        **{variable: told.get(name) for name, variable in OPTIONS.items() if name in told},
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: str(value) for name, value in found.items() if value}

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError
 
 from pneumo.errors import ModelError, TrackingError
 from pneumo.records.base import Cell, Record
@@ -69,7 +69,7 @@ class Served:
         """One answer for each cell; `threshold` replaces the model's own.
 
         Raises:
-            TrackingError: the model fails; the message ends with the last line of its log.
+            TrackingError: the model fails, or gives no answer for each cell; the message ends with its log's last line.
         """
         request = {"cells": [_sent(cell) for cell in cells], "threshold": threshold}
         assert self._process.stdin  # noqa: S101 - a pipe was asked for
@@ -78,7 +78,16 @@ class Served:
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it has died; reading its answer tells why
-        return [Answer.model_validate(row) for row in self._read()]
+        rows = self._read()
+        try:
+            answers = [Answer.model_validate(row) for row in rows]
+        except (TypeError, ValidationError):
+            answers = []
+        if len(answers) != len(cells):  # else an image would have another one's answer
+            raise TrackingError(
+                f"Expected {len(cells)} answers of {self.model_uri}, got {len(answers)}: name another version."
+            )
+        return answers
 
     def _read(self) -> Any:
         assert self._process.stdout  # noqa: S101 - a pipe was asked for
@@ -90,7 +99,10 @@ class Served:
             watch.cancel()
         if not line.endswith("\n"):
             raise TrackingError(f"{self.model_uri} cannot be used in a fresh process: {self._last_words()}")
-        return json.loads(line)
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise TrackingError(f"Expected JSON of {self.model_uri}, got other text: name another version.") from None
 
     def _last_words(self) -> str:
         status = self._process.wait()

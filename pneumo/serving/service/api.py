@@ -21,6 +21,7 @@ from pneumo.serving.service.request_body import Ask, body_schema, images_of, rea
 from pneumo.tracking import ModelVersion
 
 Keep = Callable[[ModelVersion, Sequence[bytes], Sequence[Answer], float], None]
+Proceed = Callable[[Request], Awaitable[Response]]
 Threshold = Annotated[float | None, Query(ge=0, le=1, description="Of the label; default: the version's own")]
 LOGIN = HTTPBearer(auto_error=False, description="The value of PNEUMO_SERVE_TOKEN on the server")
 
@@ -60,11 +61,7 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
     metrics = Metrics(model)
     login = [Depends(_login(token))]
 
-    @app.middleware("http")
-    async def count(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await proceed(request)
-        metrics.requests.labels(str(response.status_code)).inc()
-        return response
+    app.middleware("http")(_counting(metrics))
 
     @app.post("/v1/predict", dependencies=login, openapi_extra=body_schema(limits), summary="Score X-rays")
     async def predict(request: Request, threshold: Threshold = None) -> Reply:
@@ -101,6 +98,19 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
         return Response(metrics.text(), media_type=metrics.media_type)
 
     return app
+
+
+def _counting(metrics: Metrics) -> Callable[[Request, Proceed], Awaitable[Response]]:
+    async def count(request: Request, proceed: Proceed) -> Response:
+        status = 500  # what an error that nobody foresaw becomes behind this
+        try:
+            response = await proceed(request)
+            status = response.status_code
+        finally:
+            metrics.requests.labels(str(status)).inc()
+        return response
+
+    return count
 
 
 def _login(token: str | None) -> Callable[..., None]:

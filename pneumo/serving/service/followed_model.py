@@ -71,8 +71,8 @@ class FollowedModel:
                 return loaded.version, loaded.process.score(images, threshold)
             except PneumoError:
                 self._loaded = None
-                loaded.resources.close()
                 self._wake.set()
+                loaded.resources.close()
                 raise
 
     def follow(self, seconds: float, tell: Callable[[str], None]) -> None:
@@ -84,7 +84,7 @@ class FollowedModel:
                 self._try_update(tell)
 
     def close(self) -> None:
-        """End the process and whoever follows."""
+        """End the process and whoever follows; a version that is being loaded meanwhile is ended, too."""
         self._closed = True
         self._wake.set()
         self._exchange(None)
@@ -94,7 +94,7 @@ class FollowedModel:
         try:
             self.update()
             self.problem = ""
-        except PneumoError as error:
+        except (PneumoError, OSError) as error:  # a full disk or too many open files must not end the following
             self.problem = str(error)
             if self.problem != known:
                 tell(self.problem)
@@ -103,6 +103,8 @@ class FollowedModel:
 
     def _exchange(self, after: _Loaded | None) -> None:
         with self._turn:
-            before, self._loaded = self._loaded, after
-        if before is not None:
-            before.resources.close()
+            kept = None if self._closed else after
+            over = [loaded for loaded in (self._loaded, after) if loaded and loaded is not kept]
+            self._loaded = kept
+        for loaded in over:
+            loaded.resources.close()

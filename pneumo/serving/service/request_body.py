@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from pneumo.sections import Serve
 from pneumo.serving.fresh_process.client import Answer
 
 JSON = "application/json"
 ONE_IMAGE = ("image/", "application/dicom", "application/octet-stream")  # what the body of one image may be called
+LONGEST_WORDS = 200  # of what is told about JSON of another form, which may quote it
 NO_BASE64 = "expected an image as base64 text, got a text that is none"
 
 
@@ -47,15 +49,7 @@ class Ask:
             raise HTTPException(
                 415, f"Expected an image (Content-Type image/... or application/dicom) or {JSON}, got {kind[:50]!r}."
             )
-        try:
-            given = Images.model_validate_json(body)
-        except ValidationError as error:
-            wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3]]
-            raise HTTPException(422, f'Expected {{"images": ["<base64>", ...]}}, but {"; ".join(wrong)}.') from None
-        if len(given.images) > limits.images:
-            raise HTTPException(
-                413, f"Expected at most {limits.images} images, got {len(given.images)}: send several requests."
-            )
+        given = _images_in(body, limits)
         return cls(given.images, threshold if given.threshold is None else given.threshold)
 
 
@@ -63,7 +57,7 @@ async def read_body(request: Request, limits: Serve) -> bytes:
     """The whole body.
 
     Raises:
-        HTTPException: 413 where it is larger than allowed, 408 where it takes too long.
+        HTTPException: 413 where it is larger than allowed, 408 where it takes too long, 400 where the client went away.
     """
     largest, parts, size = limits.request_mb << 20, [], 0
     try:
@@ -75,6 +69,8 @@ async def read_body(request: Request, limits: Serve) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise HTTPException(408, f"Expected the request within {limits.body_seconds:g} s: send it again.") from None
+    except ClientDisconnect:  # nobody reads this, but it is no error of the service's own
+        raise HTTPException(400, "Expected the whole request, but the connection ended before.") from None
     return b"".join(parts)
 
 
@@ -90,6 +86,23 @@ def body_schema(limits: Serve) -> dict[str, Any]:
     words = f"One image as it is, or up to {limits.images} in JSON; {limits.request_mb} MiB at most."
     content = {"image/jpeg": one, "image/png": one, "application/dicom": one, "application/octet-stream": one}
     return {"requestBody": {"required": True, "description": words, "content": {**content, JSON: many}}}
+
+
+def _images_in(body: bytes, limits: Serve) -> Images:
+    """Of JSON, counted before it is parsed: a wrong item of two bytes costs 500 in memory, and all are collected."""
+    too_many = f"Expected at most {limits.images} images, got %s: send several requests."
+    most = 2 * limits.images + 2  # commas: between images, in each "data:...;base64,", around the threshold
+    if body.count(b",") > most:
+        raise HTTPException(413, too_many % f"JSON with more than {most} commas")
+    try:
+        given = Images.model_validate_json(body)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)[:3]]
+        words = "; ".join(wrong)[:LONGEST_WORDS]
+        raise HTTPException(422, f'Expected {{"images": ["<base64>", ...]}}, but {words}.') from None
+    if len(given.images) > limits.images:
+        raise HTTPException(413, too_many % len(given.images))
+    return given
 
 
 def _image(text: str) -> bytes | Answer:

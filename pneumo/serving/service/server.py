@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import signal
 import socket
 import sys
 import threading
@@ -10,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from pneumo.data.sources.pseudonyms import patient_secret
-from pneumo.errors import ServiceError, SettingsError
+from pneumo.errors import DataError, ServiceError, SettingsError
 from pneumo.sections import Serve
 from pneumo.serving import answer_log
 from pneumo.serving.fresh_process.client import Answer
@@ -19,7 +21,7 @@ from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
 
 TOKEN, SHORTEST = "PNEUMO_SERVE_TOKEN", 16
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_SECONDS = 30  # for requests that are being answered when the service ends
 
 
@@ -38,6 +40,8 @@ def serve(settings: Settings, tracker: Tracker, find: Callable[[], ModelVersion]
 
     from pneumo.serving.service.api import create_app
 
+    # uvicorn ends by the signal it got, which else would leave the model's files and process behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     token, limits = required_token(settings.serve), settings.serve
     model = FollowedModel(tracker, find)
     with _listening(limits) as door:
@@ -51,7 +55,7 @@ def serve(settings: Settings, tracker: Tracker, find: Callable[[], ModelVersion]
             )  # fmt: skip
             tell(
                 "ready",
-                address=f"http://{limits.host}:{door.getsockname()[1]}",
+                address=f"http://{_in_address(limits.host)}:{door.getsockname()[1]}",
                 version=model.version.version if model.version else "",
             )
             uvicorn.Server(config).run(sockets=[door])
@@ -74,6 +78,11 @@ def required_token(limits: Serve) -> str | None:
     if token is not None and len(token) < SHORTEST:
         raise SettingsError(
             f"Expected at least {SHORTEST} characters in {TOKEN}, got {len(token)}: `openssl rand -hex 32` makes some."
+        )
+    if token is not None and not re.fullmatch("[!-~]+", token):
+        raise SettingsError(
+            f"Expected letters, digits and signs of ASCII in {TOKEN}, as HTTP headers take them, but it has others or "
+            "spaces: `openssl rand -hex 32` makes a token."
         )
     return token
 
@@ -98,13 +107,21 @@ def _listening(limits: Serve) -> socket.socket:
 
 
 def _hosts(limits: Serve) -> list[str]:
-    return [*LOOPBACK, limits.host, *limits.names]
+    """As they come in requests: in small letters, an IPv6 address in brackets."""
+    return [_in_address(name).lower() for name in (*LOOPBACK, limits.host, *limits.names)]
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _keeper(settings: Settings) -> Callable[[ModelVersion, Sequence[bytes], Sequence[Answer], float], None]:
     """Who keeps the answers; a full disk costs the record of an answer, which is told, and not the answer."""
     log = answer_log.AnswerLog(settings.home, patient_secret(settings.home), "http")
-    answer_log.pack(settings.home)
+    try:
+        answer_log.pack(settings.home)
+    except (OSError, DataError) as error:
+        tell(f"the answers of earlier days are not packed: {error}")
 
     def keep(version: ModelVersion, images: Sequence[bytes], answers: Sequence[Answer], seconds: float) -> None:
         unreadable = sum(answer.label is None for answer in answers)

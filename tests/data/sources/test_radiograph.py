@@ -64,6 +64,7 @@ REFUSED = {
     "no modality": ({"Modality": "", "SOPClassUID": SECONDARY_CAPTURE}, "of no stated modality"),
     "another part": ({"BodyPartExamined": "HAND"}, "of the body part HAND"),
     "more than the chest": ({"BodyPartExamined": "CHESTABDOMEN"}, "of the body part CHESTABDOMEN"),
+    "the spine of the chest in Japanese": ({"BodyPartExamined": "胸椎"}, "of a body part that is not called chest"),
     "a part of no standard": ({"BodyPartExamined": "MUSTERMANN"}, "of a body part that is not called chest"),
     "a coded part": ({"AnatomicRegionSequence": coded("T-D8700", "SRT")}, "of another body part, by its code"),
     "a left lateral": ({"ViewPosition": "LL"}, r"another view than from the front \(LL\)"),

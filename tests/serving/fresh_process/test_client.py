@@ -1,13 +1,14 @@
 """A registered model's code runs in a process that knows no secret, and only if it is what was registered."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from pneumo.errors import TrackingError
-from pneumo.serving.fresh_process.client import ask
+from pneumo.serving.fresh_process.client import Served, ask
 from pneumo.tracking import Tracker
 
 # Instead of an error it tells all that it can find out about its process.
@@ -111,3 +112,18 @@ def test_a_pickled_model_is_refused(keeper, tmp_path):
     save_model(tmp_path / "model", python_model=Pickled(), pip_requirements=[])
     with pytest.raises(MlflowException, match="pickle is disallowed"):
         load_model(str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"), [("[]", "1 answers of m, got 0"), ('[{"x": 1}]', "got 0"), ("1", "got 0"), ("oh", "other text")]
+)
+def test_a_model_that_does_not_answer_each_image_is_refused(tmp_path, said, words):
+    lines = f'{{"example": [], "from_model": true, "input": "image"}}\n{said}\n'
+    process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdin.write(lines)
+    process.stdin.flush()
+    model = Served("m", process, tmp_path / "log", "")
+    with pytest.raises(TrackingError, match=words):
+        model.score([b"image"])
+    process.kill()
+    process.communicate()

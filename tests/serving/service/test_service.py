@@ -1,21 +1,27 @@
 """The service as its clients see it: a real server, a real registry, the model in its own process."""
 
+import asyncio
 import base64
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from fastapi import HTTPException, Request
 
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.sections import Serve
-from pneumo.serving.service import server
+from pneumo.serving.service import followed_model, server
 from pneumo.serving.service.api import create_app
 from pneumo.serving.service.followed_model import FollowedModel
+from pneumo.serving.service.request_body import read_body
 from pneumo.tracking import Tracker
 
 pytestmark = pytest.mark.services
@@ -96,6 +102,20 @@ def test_every_answer_is_kept_and_counted(service, image):
     assert "pneumo_model_ready 1.0" in figures
 
 
+def test_an_error_that_nobody_foresaw_is_counted_and_tells_nothing(service, image, monkeypatch):
+    def fail(*_: Any) -> Any:
+        raise KeyError("Jane Doe")
+
+    monkeypatch.setattr(service.model, "score", fail)
+    headers = {**service.client.headers, "Content-Type": "image/png"}
+    reply = httpx.post(service.client.base_url.join("/v1/predict"), content=image, headers=headers)
+    assert (reply.status_code, reply.text) == (500, "Internal Server Error")
+    figures = httpx.get(
+        service.client.base_url.join("/metrics"), headers=service.client.headers
+    )  # uvicorn closed the other
+    assert 'pneumo_requests_total{status="500"} 1.0' in figures.text
+
+
 @pytest.mark.parametrize("path", ["/v1/predict", "/metrics"])
 @pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic YTpi"])
 def test_without_the_token_nothing_is_answered(service, image, path, header):
@@ -116,6 +136,9 @@ def test_health_and_the_description_need_no_login(service):
     [
         (b"x" * (2**20 + 1), "image/png", 413, "at most 1 MiB"),
         (b'{"images": ["", "", "", ""]}', "application/json", 413, "at most 3 images, got 4"),
+        (b'{"images": [' + b"0," * 500_000 + b"0]}", "application/json", 413, "more than 8 commas"),
+        (b'{"' + b"x" * 9000 + b'": 1}', "application/json", 422, "images"),
+        (b'{"images": ["x"], "threshold": NaN}', "application/json", 422, "threshold"),
         (b'{"images": []}', "application/json", 422, "images"),
         (b'{"pictures": [""]}', "application/json", 422, "images"),
         (b"{", "application/json", 422, "JSON"),
@@ -124,7 +147,7 @@ def test_health_and_the_description_need_no_login(service):
 )
 def test_a_request_of_another_form_is_told_what_was_expected(service, body, kind, status, words):
     reply = post(service, body, kind)
-    assert reply.status_code == status and words in reply.json()["detail"]
+    assert reply.status_code == status and words in reply.json()["detail"] and len(reply.content) < 400
 
 
 def test_a_request_that_does_not_arrive_is_given_up(service):
@@ -135,6 +158,16 @@ def test_a_request_that_does_not_arrive_is_given_up(service):
     with socket.create_connection((url.host, url.port), timeout=60) as line:
         line.sendall(words.encode())
         assert b" 408 " in line.recv(1000)
+
+
+def test_a_client_that_goes_away_is_no_error_of_the_service():
+    async def gone() -> Any:
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, gone)
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(read_body(request, LIMITS))
+    assert refused.value.status_code == 400
 
 
 def test_more_requests_than_may_wait_are_told_to_come_again(service, image):
@@ -196,9 +229,69 @@ def test_a_version_that_cannot_be_served_leaves_the_one_before_and_is_told_once(
     model.close()
 
 
+def test_what_is_loaded_while_the_service_ends_is_ended_too(registry, monkeypatch):
+    ended: list[str] = []
+
+    @contextmanager
+    def slowly(_: Any, uri: str) -> Iterator[Any]:
+        model.close()
+        yield SimpleNamespace(input="image")
+        ended.append(uri)
+
+    model = FollowedModel(registry, lambda: registry.registry.resolve(f"models:/{NAME}/1"))
+    monkeypatch.setattr(followed_model, "served", slowly)
+    model.update()
+    assert ended == [f"models:/{NAME}/1"] and model.version is None
+
+
+def test_a_disk_that_refuses_the_next_version_is_told_and_following_goes_on(registry):
+    def refuse() -> Any:
+        raise OSError(28, "No space left on device")
+
+    told: list[str] = []
+    FollowedModel(registry, refuse)._try_update(told.append)
+    assert told == ["[Errno 28] No space left on device"]
+
+
+def test_a_service_that_is_told_to_end_leaves_neither_process_nor_files(monkeypatch):
+    """As `kill` and systemd end it; the model's files are some hundred MB each time."""
+    program = """
+import os, signal, threading
+from types import SimpleNamespace
+from pneumo.sections import Serve
+from pneumo.serving.service import api, server
+from fastapi import FastAPI
+class Model:
+    version = None
+    def __init__(self, *_): pass
+    def update(self): pass
+    def follow(self, *_): pass
+    def close(self): print("ended")
+server.FollowedModel, server._keeper = Model, lambda _: None
+def app(*_):
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    return FastAPI()
+api.create_app = app
+server.serve(SimpleNamespace(serve=Serve(port=0)), None, None)
+"""
+    monkeypatch.delenv(server.TOKEN, raising=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+
+
+def test_an_address_of_version_six_is_asked_and_told_in_brackets():
+    hosts = server._hosts(Serve(host="fd00::1", names=("XRays.Example",)))
+    assert {"[::1]", "[fd00::1]", "xrays.example"} <= set(hosts)
+
+
 @pytest.mark.parametrize(
     ("host", "token", "words"),
-    [("0.0.0.0", None, "PNEUMO_SERVE_TOKEN"), ("127.0.0.1", "short", "at least 16 characters")],
+    [
+        ("0.0.0.0", None, "PNEUMO_SERVE_TOKEN"),
+        ("127.0.0.1", "short", "at least 16 characters"),
+        ("127.0.0.1", "schlüssel-der-klinik", "of ASCII"),
+        ("127.0.0.1", "a-token-of-a-file-with-its-end\n", "of ASCII"),
+    ],
 )
 def test_no_service_is_open_to_others_without_a_login(monkeypatch, host, token, words):
     monkeypatch.delenv(server.TOKEN, raising=False)
