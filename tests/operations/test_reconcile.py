@@ -9,8 +9,8 @@ import pytest
 from pneumo.operations import automations, claims, reconcile
 from pneumo.operations.embedded import PROJECT
 from pneumo.operations.prefect_api import PrefectApi
-from pneumo.operations.reconcile import ORIGIN
 from pneumo.sections import Pool
+from pneumo.tracking.system import FLOW_RUN
 
 ELSEWHERE = (("PENDING", "RUNNING"), ("PENDING",), ("PENDING",))  # training, starting, taken by who knows whom
 
@@ -19,9 +19,9 @@ ELSEWHERE = (("PENDING", "RUNNING"), ("PENDING",), ("PENDING",))  # training, st
 def test_a_dead_run_is_closed_on_both_servers_with_the_reason(settings, prefect, tracker, die_running):
     flow_run = prefect.run(prefect.deployment("dead"), "PENDING", "RUNNING")
     task = prefect.task(flow_run, "RUNNING")
-    parent = tracker.runs.start("parent", tags={ORIGIN: flow_run})
-    child = tracker.runs.start("child", parent=parent, tags={ORIGIN: flow_run})
-    other = tracker.runs.start("of another flow", tags={ORIGIN: "other"})
+    parent = tracker.runs.start("parent", tags={FLOW_RUN: flow_run})
+    child = tracker.runs.start("child", parent=parent, tags={FLOW_RUN: flow_run})
+    other = tracker.runs.start("of another flow", tags={FLOW_RUN: "other"})
     die_running(flow_run)
     (closed,) = [item for item in reconcile.reconcile(settings) if item.flow_run_id == flow_run]
     assert set(closed.mlflow_runs) == {parent, child}
@@ -39,7 +39,7 @@ def test_a_dead_run_is_closed_on_both_servers_with_the_reason(settings, prefect,
 def test_a_run_that_was_started_again_belongs_to_its_new_process(settings, prefect, tracker, die_running, states):
     """Its first machine comes back from a power cut and finds its own note."""
     flow_run = prefect.run(prefect.deployment("retried"), *states)
-    again = tracker.runs.start("parent", tags={ORIGIN: flow_run})
+    again = tracker.runs.start("parent", tags={FLOW_RUN: flow_run})
     die_running(flow_run)
     assert reconcile.reconcile(settings) == []
     assert prefect.state(flow_run)[0] == states[-1]
@@ -64,7 +64,7 @@ def test_a_run_that_was_started_again_while_the_servers_were_asked_is_left_alone
 @pytest.mark.services
 def test_a_run_in_mlflow_that_somebody_else_made_is_left_open(settings, prefect, tracker, die_running):
     flow_run = prefect.run(prefect.deployment("dead"), "RUNNING")
-    theirs = tracker.client.create_run(tracker.runs.experiment_id, tags={ORIGIN: flow_run}).info.run_id
+    theirs = tracker.client.create_run(tracker.runs.experiment_id, tags={FLOW_RUN: flow_run}).info.run_id
     die_running(flow_run)
     assert [item.mlflow_runs for item in reconcile.reconcile(settings)] == [()]
     assert tracker.client.get_run(theirs).info.status == "RUNNING"
@@ -73,7 +73,7 @@ def test_a_run_in_mlflow_that_somebody_else_made_is_left_open(settings, prefect,
 @pytest.mark.services
 def test_a_half_logged_model_of_a_dead_run_is_closed(settings, prefect, tracker, die_running):
     flow_run = prefect.run(prefect.deployment("dead"), "RUNNING")
-    run = tracker.runs.start("parent", tags={ORIGIN: flow_run})
+    run = tracker.runs.start("parent", tags={FLOW_RUN: flow_run})
     model = tracker.client.create_logged_model(tracker.runs.experiment_id, "half", run)
     die_running(flow_run)
     reconcile.reconcile(settings)
@@ -112,7 +112,7 @@ def test_runs_of_another_machines_worker_are_left_alone(settings, prefect, track
     training, starting, unknown = (prefect.run(deployment, *states) for states in ELSEWHERE)
     for flow_run in (training, starting):
         prefect.taken(flow_run, "pneumo-another-host-1a2b3c")
-    mlflow_run = tracker.runs.start("parent", tags={ORIGIN: training})
+    mlflow_run = tracker.runs.start("parent", tags={FLOW_RUN: training})
     monkeypatch.setattr(reconcile.time, "time", lambda now=time.time: now() + 1000)
     assert reconcile.reconcile(settings) == []
     assert [prefect.state(run)[0] for run in (training, starting, unknown)] == ["RUNNING", "PENDING", "PENDING"]
@@ -131,7 +131,7 @@ def test_what_another_machine_left_in_mlflow_is_closed_once_prefect_knows_of_its
         claims.claim(settings.home, flow_run)
         note.write_text(note.read_text().replace(os.uname().nodename, "another-host"))
         os.utime(note, (1, 1))
-    run = tracker.runs.start("parent", tags={ORIGIN: training})
+    run = tracker.runs.start("parent", tags={FLOW_RUN: training})
     assert reconcile.reconcile(settings) == []
     for flow_run in (training, untold):
         prefect.api.crash(flow_run, "no heartbeat")
@@ -177,8 +177,8 @@ def test_a_kubernetes_run_may_be_pending_as_long_as_its_pod_may_take_to_start():
 @pytest.mark.services
 def test_an_mlflow_run_whose_flow_run_has_ended_elsewhere_is_closed(settings, prefect, tracker, monkeypatch):
     flow_run = prefect.run(prefect.deployment("job"), "RUNNING", "CRASHED")
-    run = tracker.runs.start("parent", tags={ORIGIN: flow_run})
-    stranger = tracker.runs.start("of another server", tags={ORIGIN: "0e0e0e0e-0e0e-4e0e-8e0e-0e0e0e0e0e0e"})
+    run = tracker.runs.start("parent", tags={FLOW_RUN: flow_run})
+    stranger = tracker.runs.start("of another server", tags={FLOW_RUN: "0e0e0e0e-0e0e-4e0e-8e0e-0e0e0e0e0e0e"})
     reconcile.reconcile(settings)
     assert tracker.client.get_run(run).info.status == "RUNNING", "it may be telling MLflow this moment"
     monkeypatch.setattr(reconcile, "START", 0)

@@ -32,7 +32,7 @@ def restored(user, first_run, tmp_path_factory):
 
 def test_the_champion_of_the_restored_place_scores_an_image(restored, user, tmp_path):
     _, there = restored
-    image = min(Path(user["PNEUMO_HOME"]).glob("cache/phantom/*/test/*/*.jpeg"))
+    image = min(Path(user["PNEUMO_HOME"]).glob("cache/phantom/**/test/*/*.jpeg"))
     done = call(there, "pneumo", "predict", "--phantom", "--json", "--out", str(tmp_path / "out.csv"), str(image))
     assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads(done.stdout)

@@ -46,7 +46,7 @@ ELSEWHERE = {
 }
 # As README says it, in the shell of somebody who has nothing on PATH but the system.
 ACTIVATION = ". .venv/bin/activate"
-MAKE = f"make -C {PROJECT} --old-file=.venv/.installed serve"  # what is installed here is what is tested
+MAKE = f"make -C {PROJECT} --old-file=.venv/.installed ARGS= serve"  # what is installed here is what is tested
 LINES = sorted({line for _, line in commands("pneumo", "prefect", "mlflow")})
 WALKED = [line for line in LINES if not line.startswith(tuple(ELSEWHERE))]
 # The first says the same as README; the champion of the second takes embeddings: tests/serving/bundle.

@@ -74,7 +74,7 @@ def away(*args: Any) -> None:
 
 
 def evidence(world: Any, run_url: str, folder: Path) -> Path:
-    return world.tracker.files.download(f"runs:/{run_url.rpartition('/')[2]}/accept", folder)
+    return world.tracker.files.download(f"runs:/{run_url.partition('?')[0].rpartition('/')[2]}/accept", folder)
 
 
 def spec(world: Any, version: str, folder: Path) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def test_a_rollback_that_ended_without_a_word_bars_all_the_same(world: Any) -> N
         rollback(world.settings, world.home)
     assert world.aliases()["champion"] == "2" and world.moves()[-1] == ("rollback", "1", False)
     world.tracker.registry.delete_alias(world.name, "champion")
-    assert "bar after a rollback is up" in world.promote(good).reason
+    assert "bar after a rollback is in force" in world.promote(good).reason
 
 
 def test_a_bar_outlives_its_version(world: Any) -> None:

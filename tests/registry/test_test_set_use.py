@@ -193,7 +193,7 @@ def test_a_spent_test_set_refuses_even_the_better_and_asks_for_fresh_images(worl
     decision = world.promote(world.candidate("good", noise=0.2))
     assert not decision.promoted
     assert "at most 1 comparisons on the same test images" in decision.reason
-    assert "fresh" in world.row(decision, CONTEST).remedy
+    assert "add new ones" in world.row(decision, CONTEST).remedy
     assert history(world.settings)[-1].look.spent  # type: ignore[union-attr]
 
 

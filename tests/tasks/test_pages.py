@@ -36,7 +36,7 @@ def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_ser
     expect(page.get_by_text("Model registry").first).to_be_visible()
     expect(page.get_by_text("Judges")).to_have_count(0)  # of MLflow's mode for language models
     shown = page.frame_locator("iframe")
-    assert "20 of 21 expectations met in suite “images”" in shown.locator("p.sub").inner_text()
+    assert "21 of 22 expectations met in suite “images”" in shown.locator("p.sub").inner_text()
     assert shown.locator(".row.passed").count() == len(IMAGES) + len(FIGURES) - 1
     assert not shown.locator("li").first.is_visible()
     shown.get_by_text("30 images").click()

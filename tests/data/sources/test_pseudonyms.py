@@ -40,7 +40,7 @@ def test_a_patient_of_a_label_file_is_named_neither_here_nor_on_the_storage(make
     packs.push(version, settings)
     pulled = make.version_of(f"version:{version.digest}", tmp_path / "there", settings)
     kept = [path for place in (home, tmp_path / "there") for path in place.rglob("*") if path.is_file()]
-    assert hits(((str(path), path.read_bytes()) for path in kept), ["Jane Doe", "1956"]) == []
+    assert hits(((str(path), path.read_bytes()) for path in kept), ["Jane Doe", "1956-03"]) == []
     rows = pd.read_parquet(pulled.manifest)
     assert rows["patient"].nunique() == 8 and rows["patient"].str.fullmatch("patient-[0-9a-f]{24}").all()
     assert [pydicom.dcmread(pulled.root / path).PatientID for path in rows["path"]] == rows["patient"].tolist()
