@@ -1,8 +1,7 @@
 """The sections of mlflow.yaml: typed, frozen, each field with its limits and default."""
 
 import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -162,53 +161,7 @@ class Retention(Section):
     log_mb: float = Field(20, gt=0, description="Largest log of a server; beyond it the beginning is cut off")
 
 
-class Serve(Section):
-    """The service that scores X-rays over HTTP; its login is a secret and comes from PNEUMO_SERVE_TOKEN alone."""
-
-    host: str = Field("127.0.0.1", description="Other than loopback: PNEUMO_SERVE_TOKEN is required")
-    names: tuple[str, ...] = Field((), description="Other names by which this machine is called")
-    port: int = Field(5001, ge=0, le=65535)
-    follow_seconds: float = Field(15, gt=0, le=60, description="Between two looks at the champion's alias")
-    images: int = Field(64, ge=1, description="In one request")
-    request_mb: int = Field(64, ge=1, description="Of one request, in MiB")
-    body_seconds: float = Field(30, gt=0, description="Within which a request must have arrived")
-    waiting: int = Field(16, ge=1, le=32, description="Requests at the same time; a further one is answered with 429")
-
-
 class Notify(Section):
     """Who is told; a webhook's address is a secret and comes from PNEUMO_NOTIFY_WEBHOOK alone."""
 
     block: str | None = Field(None, pattern="^[^/]+/[^/]+$", description="Prefect block: slack-webhook/mine")
-
-
-class Services(Section):
-    """Addresses of the embedded servers."""
-
-    host: str = Field("127.0.0.1", description="Other than loopback: logins are required")
-    names: tuple[str, ...] = Field((), description="Other names by which this machine is reached")
-    prefect_page: str | None = Field(None, pattern=PAGE, description="Where a browser opens Prefect; empty: its API's")
-    prefect_port: int = Field(4200, ge=1, le=65535)
-    mlflow_port: int = Field(5000, ge=1, le=65535)
-
-
-class Pool(Section):
-    """Where flow runs start."""
-
-    type: Literal["process", "kubernetes"] = "process"
-    runs_at_once: int = Field(1, ge=1, description="Trainings that run at the same time, over all workers")
-    template: Path | None = Field(None, description="Base job template of a Kubernetes pool")
-    variables: dict[str, Any] = Field({}, description="Values for the template's variables")
-
-
-class Engine(Section):
-    """Where trainings run, and what a cluster gives each of them."""
-
-    address: str = Field("processes", pattern=r"^(processes|auto|ray://[^/]+)$")
-    cpus: int = Field(1, ge=1)
-    gpus: float = Field(0, ge=0)
-    memory_gib: float = Field(3, gt=0)
-
-    @property
-    def elsewhere(self) -> bool:
-        """Whether trainings run on a cluster."""
-        return self.address != "processes"

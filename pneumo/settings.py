@@ -7,22 +7,8 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from pneumo.errors import SettingsError
-from pneumo.sections import (
-    Accept,
-    Data,
-    Engine,
-    Gate,
-    Notify,
-    Pool,
-    Promotion,
-    Registry,
-    Retention,
-    Retrain,
-    Serve,
-    Services,
-    Tracking,
-    Watch,
-)
+from pneumo.sections import Accept, Data, Gate, Notify, Promotion, Registry, Retention, Retrain, Tracking, Watch
+from pneumo.service_sections import Engine, Pool, Serve, Services
 
 FILE_NAME = "mlflow.yaml"
 FILE = "PNEUMO_SETTINGS"  # where that file is, if not in the working folder

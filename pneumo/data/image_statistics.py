@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumo.data.sources import dicom
+from pneumo.data.sources import dicom, dicom_identity
 from pneumo.data.store import decode
 from pneumo.errors import DataError, OtherImageError
 from pneumo.records.base import MODALITIES
@@ -37,7 +37,7 @@ def measure(
         data = decode.read_bytes(path, name)
         row |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         if dicom.is_dicom(data):  # before the pixels: a file named after its patient may be unreadable
-            row |= dicom.identify(data, name, secret)._asdict()
+            row |= dicom_identity.identify(data, name, secret)._asdict()
         picture = decode.open_picture(data, name, modalities)
         row |= {"width": picture.width, "height": picture.height, "mode": picture.mode, **picture.facts}
         return row, decode.to_gray(picture, SIZE, "squash")

@@ -16,7 +16,7 @@ from pneumo.operations import access, automations, processes
 from pneumo.operations.embedded import PROJECT, environment, folder_of
 from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.operations.schedule import variables
-from pneumo.sections import Pool
+from pneumo.service_sections import Pool
 from pneumo.settings import Settings
 from pneumo.tracking.connection import answers, login
 from pneumo.tracking.logins import ensure_worker

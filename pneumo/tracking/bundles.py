@@ -24,7 +24,10 @@ PACKAGE = Path(__file__).parents[1]
 SPEC = "serving.json"
 MODEL_FILE = PACKAGE / "serving" / "bundle" / "pyfunc_model.py"
 # The code that is kept with a model, as far as serving needs it. Every file is one upload.
-CODE = ("__init__.py", "cache.py", "errors.py", "settings.py", "sections.py", "records", "data", "serving", "tracking")
+CODE = (
+    *("__init__.py", "cache.py", "errors.py", "settings.py", "sections.py", "service_sections.py"),
+    *("records", "data", "serving", "tracking"),
+)
 # Packages that pneumo.serving needs, given by name; otherwise MLflow would run the model to find out.
 REQUIREMENTS = (
     "mlflow", "tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scipy", "pillow", "pydicom", "python-gdcm",

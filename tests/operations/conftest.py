@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pneumo.operations.prefect_api import POOL, TRAINING_QUEUE, PrefectApi
-from pneumo.sections import Services, Tracking
+from pneumo.sections import Tracking
+from pneumo.service_sections import Services
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 

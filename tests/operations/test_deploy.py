@@ -5,7 +5,7 @@ import pytest
 
 from pneumo.errors import SettingsError
 from pneumo.operations import deploy
-from pneumo.sections import Pool
+from pneumo.service_sections import Pool
 from pneumo.settings import Settings
 
 TEMPLATE = Path(__file__).parents[2] / "infra/kubernetes/base/job-template.json"

@@ -15,7 +15,8 @@ from pneumo.errors import DataError, ServiceError
 from pneumo.operations import access, doctor, embedded, estimate
 from pneumo.operations.doctor import machine, servers
 from pneumo.operations.doctor.row import Row
-from pneumo.sections import Data, Services
+from pneumo.sections import Data
+from pneumo.service_sections import Services
 from pneumo.settings import Settings
 from pneumo.tracking import store
 

@@ -18,7 +18,8 @@ from pneumo.operations.prefect_api import UNDER_WAY, PrefectApi
 from pneumo.operations.retention import artifacts, files, tracked
 from pneumo.registry import history
 from pneumo.registry.promotion import alias_switch
-from pneumo.sections import Data, Registry, Retention, Services, Tracking
+from pneumo.sections import Data, Registry, Retention, Tracking
+from pneumo.service_sections import Services
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.erase import owner_of

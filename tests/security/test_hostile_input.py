@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pneumo.data.image_statistics import measure
-from pneumo.data.sources import archives, dicom, labels
+from pneumo.data.sources import archives, dicom_identity, labels
 from pneumo.data.sources.embedding_table import read_vectors
 from pneumo.data.store import decode
 from pneumo.errors import DataError, ModelError, PneumoError, WeightsError
@@ -170,7 +170,7 @@ def test_a_dicom_file_is_measured_or_refused_and_never_names_its_patient(data):
 @given(broken(radiograph()))
 def test_who_is_on_a_broken_dicom_file_is_a_hash_or_nobody(data):
     try:
-        found = dicom.identify(data, "x.dcm", b"secret").patient
+        found = dicom_identity.identify(data, "x.dcm", b"secret").patient
     except DataError:
         return
     assert found is None or found.startswith("dicom-")

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from pneumo.errors import PneumoError
-from pneumo.sections import Serve
+from pneumo.service_sections import Serve
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.metrics import Metrics

@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
-from pneumo.sections import Serve
+from pneumo.service_sections import Serve
 from pneumo.serving.fresh_process.client import Answer
 
 JSON = "application/json"

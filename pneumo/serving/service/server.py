@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.errors import DataError, ServiceError, SettingsError
-from pneumo.sections import Serve
+from pneumo.service_sections import Serve
 from pneumo.serving import answer_log
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pneumo.data.sources.dicom import identify
+from pneumo.data.sources.dicom_identity import identify
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError

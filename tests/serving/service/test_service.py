@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import HTTPException, Request
 
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.sections import Serve
+from pneumo.service_sections import Serve
 from pneumo.serving.service import followed_model, server
 from pneumo.serving.service.api import create_app
 from pneumo.serving.service.followed_model import FollowedModel
@@ -258,7 +258,7 @@ def test_a_service_that_is_told_to_end_leaves_neither_process_nor_files(monkeypa
     program = """
 import os, signal, threading
 from types import SimpleNamespace
-from pneumo.sections import Serve
+from pneumo.service_sections import Serve
 from pneumo.serving.service import api, server
 from fastapi import FastAPI
 class Model:

@@ -10,7 +10,7 @@ from prefect.testing.utilities import prefect_test_harness
 from pneumo.errors import TrainingError
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
-from pneumo.sections import Engine
+from pneumo.service_sections import Engine
 from pneumo.settings import Settings
 from pneumo.training.candidates.spec import candidate_specs
 from tasks import training
