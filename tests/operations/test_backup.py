@@ -9,6 +9,7 @@ import pytest
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.operations import access, backup
 from pneumo.operations.backup import databases
+from pneumo.sections import Tracking
 from pneumo.settings import Settings
 
 
@@ -101,6 +102,16 @@ def test_neither_a_full_folder_nor_a_full_home_is_written_over(settings, tmp_pat
 def test_what_is_no_backup_is_refused(settings, tmp_path):
     with pytest.raises(ServiceError, match=r"found no backup.json"):
         backup.restore(elsewhere(tmp_path), tmp_path)
+
+
+def test_artifacts_are_put_nowhere_where_their_place_is_not_known(settings, tmp_path, monkeypatch):
+    backup.backup(settings, tmp_path / "copy")
+    monkeypatch.setenv(access.DATABASE, f"sqlite:///{tmp_path}/there.db")
+    monkeypatch.chdir(tmp_path / "copy")
+    away = elsewhere(tmp_path).model_copy(update={"tracking": Tracking(uri="http://mlflow.example:5000")})
+    with pytest.raises(SettingsError, match="where MLflow keeps artifacts"):
+        backup.restore(away, tmp_path / "copy")
+    assert not (tmp_path / "copy" / "1").exists() and not (tmp_path / "new").exists()
 
 
 def test_a_key_that_is_a_link_is_kept_as_what_it_is(settings, tmp_path):

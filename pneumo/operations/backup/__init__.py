@@ -34,11 +34,7 @@ def backup(settings: Settings, folder: Path) -> Contents:
         ServiceError: the folder is not empty or inside what is copied, or a database cannot be read.
         SettingsError: the servers' places are not known here.
     """
-    both, store = find_databases(settings), access.artifact_store(settings)
-    if store is None:
-        raise SettingsError(
-            f"Expected to know where MLflow keeps artifacts, but {access.ARTIFACTS} is not set: set it."
-        )
+    both, store = find_databases(settings), _artifact_store(settings)
     _require_outside(folder, [settings.home / name for name in STATE], store)
     with _new(folder) as scratch:
         (scratch / FILES).mkdir()
@@ -67,11 +63,12 @@ def restore(settings: Settings, folder: Path) -> Contents:
 
     Raises:
         ServiceError: a file is not as it was written, something is there already, an object is missing on S3.
-        SettingsError: the databases here are of another kind than those of the backup.
+        SettingsError: the databases here are of another kind than those of the backup, or the servers' places are not
+            known here.
     """
     found, both = contents.read(folder), find_databases(settings)
     _require_same_kinds(found, both)
-    store = access.artifact_store(settings) or ""
+    store = _artifact_store(settings)
     _require_empty(settings.home, both, store)
     _require_objects(found, store, settings)
     with _filled(settings.home) as scratch:
@@ -88,6 +85,15 @@ def restore(settings: Settings, folder: Path) -> Contents:
                 place = scratch / database.file.relative_to(settings.home) if own else database.file
                 contents.copied(folder / FILES / database.copy, place)
     return found
+
+
+def _artifact_store(settings: Settings) -> str:
+    store = access.artifact_store(settings)
+    if store is None:
+        raise SettingsError(
+            f"Expected to know where MLflow keeps artifacts, but {access.ARTIFACTS} is not set: set it."
+        )
+    return store
 
 
 @contextmanager

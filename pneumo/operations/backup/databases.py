@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.operations import access
@@ -63,17 +63,14 @@ class Database:
             )
 
     def load(self, folder: Path) -> None:
-        """Put a copy into its Postgres database, all of it or nothing; a SQLite file is only moved into place.
+        """Put a copy into its Postgres database, all of it or nothing; that of SQLite is a file to be copied.
 
         Raises:
             ServiceError: Postgres refuses it.
         """
-        if self.address:
-            # The extension that Prefect needs is the administrator's, and so is its comment.
-            whole = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-comments")
-            self._run(
-                "pg_restore", *whole, f"--dbname={_variables(self.address)['PGDATABASE']}", str(folder / self.copy)
-            )
+        # The extension that Prefect needs is the administrator's, and so is its comment.
+        whole = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-comments")
+        self._run("pg_restore", *whole, f"--dbname={_variables(self.address)['PGDATABASE']}", str(folder / self.copy))
 
     def _run(self, program: str, *options: str) -> str:
         """What one of Postgres's programs says; the password goes by the environment, a command line is public."""
@@ -112,7 +109,7 @@ def find_databases(settings: Settings) -> tuple[Database, Database]:
 def _database(name: str, embedded: Path, address: str) -> Database:
     kind = address.partition("://")[0].partition("+")[0]
     if kind in ("", "sqlite"):
-        given = _split(address).path[1:] if address else ""
+        given = urlsplit(address).path[1:] if address else ""
         return Database(name, Path(given) if given else embedded)
     if kind in ("postgresql", "postgres"):
         return Database(name, embedded, address)
@@ -138,13 +135,9 @@ def _copy_sqlite(source: Path, target: Path) -> None:
         )
 
 
-def _split(address: str) -> SplitResult:
-    return urlsplit(address)
-
-
 def _variables(address: str) -> Mapping[str, str]:
     """An address as libpq's variables."""
-    parts = _split(address)
+    parts = urlsplit(address)
     told = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     found: dict[str, str | int | None] = {
         "PGHOST": parts.hostname,
