@@ -38,20 +38,11 @@ WITHOUT_EFFECT = {
 def main(arguments: list[str]) -> int:
     """Install; returns the exit status."""
     told = in_terms_of_uv(pip_settings())
-    uv = find_uv() if told is not None else None
-    if uv and told is not None:
+    if told is not None and (uv := find_uv()):
         flags, environment = told
         # The hashes say which file is meant, so that every index may be looked at, as pip does.
-        flags = [
-            "--quiet",
-            "--python",
-            sys.executable,
-            "--compile-bytecode",
-            "--index-strategy",
-            "unsafe-best-match",
-            *flags,
-        ]
-        command = [uv, "pip", "install", *flags, *arguments]
+        same = ["--quiet", "--python", sys.executable, "--compile-bytecode", "--index-strategy", "unsafe-best-match"]
+        command = [uv, "pip", "install", *same, *flags, *arguments]
         if subprocess.run(command, env=environment | os.environ, check=False).returncode == 0:  # noqa: S603 - our own command
             return 0
         sys.stderr.write("uv could not install it, so pip does\n")

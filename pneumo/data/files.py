@@ -1,6 +1,7 @@
-"""Write files complete or not at all, with a clear error where the disk refuses."""
+"""Files: their digest, written complete or not at all, and a clear error where the disk refuses."""
 
 import functools
+import hashlib
 import os
 import sqlite3
 import uuid
@@ -13,6 +14,12 @@ from pneumo.errors import DataError
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """Follow a flow run: a line for each finished stage; in a terminal bars of the backbones, in a log a line per epoch."""
 
 import time
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +20,7 @@ def follow(api: PrefectApi, run_id: str, console: Console, every: float = 2.0) -
         ServiceError: the server stayed silent for longer.
     """
     seen: set[str] = set()
-    with Live(console) if console.is_terminal else Lines(console) as view:
+    with Live(console) if console.is_terminal else nullcontext(Lines(console)) as view:
         while True:
             run, tasks = api.run(run_id), api.tasks(run_id)
             view.show(_now(run, tasks), _bars(api, run_id))
@@ -31,14 +31,11 @@ def follow(api: PrefectApi, run_id: str, console: Console, every: float = 2.0) -
             time.sleep(every)
 
 
-class Lines(AbstractContextManager["Lines"]):
+class Lines:
     """A line per backbone and epoch once it is over, for what keeps text, such as a log: nothing is drawn over."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.last = console, dict[str, str]()
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
 
     def show(self, _: str, bars: dict[str, Bar]) -> None:
         """Print what has come to its end, in the last words that were heard of it, and what begins without epochs."""

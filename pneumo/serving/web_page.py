@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN = 640  # pixels a side of the picture on the page
 LARGEST = "64mb"
-FILES = "GRADIO_TEMP_DIR"  # names of the folders for uploads and pictures; Gradio reads it again and again
+FILES = "GRADIO_TEMP_DIR"  # variable that names the folder of uploads and pictures; Gradio reads it again and again
 CLEANING = (60, 600)  # seconds between two deletions of pictures, and from which age on they are deleted
 INTRODUCTION = "Drop a frontal chest X-ray (JPEG, PNG or DICOM). It stays on this machine."
 LIMITS = (

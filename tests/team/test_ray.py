@@ -71,7 +71,7 @@ def again(start):
     for _ in range(2):
         try:
             return start()
-        except Exception as error:
+        except Exception as error:  # Ray raises no other class for this
             if "timed out during startup" not in str(error):
                 raise
     return start()

@@ -58,11 +58,8 @@ def validate(inventory: Inventory, home: Path, settings: Gate, reference: Path |
 def _folder(inventory: Inventory, home: Path, settings: Gate, reference: Path | None) -> Path:
     then = hashlib.sha256(reference.read_bytes()).hexdigest() if reference else None
     code = code_version(data_docs.TEMPLATE, *CODE)
-    return (
-        home
-        / "cache/validate"
-        / stage_key("validate", inventory=inventory.key, settings=settings, reference=then, code=code)
-    )
+    key = stage_key("validate", inventory=inventory.key, settings=settings, reference=then, code=code)
+    return home / "cache" / "validate" / key
 
 
 def _is_of_these_images(reference: Path, inventory: Inventory, checked: Path) -> bool:

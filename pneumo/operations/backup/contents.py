@@ -1,6 +1,5 @@
 """What a backup holds, file by file with its digest, and what it only lists."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pneumo.data.files import sha256_of
 from pneumo.errors import ServiceError
 from pneumo.records.base import Record
 
@@ -61,7 +61,7 @@ def copied(source: Path, target: Path) -> None:
 def listed(folder: Path) -> dict[str, StoredFile]:
     """Every file below a folder but the list itself."""
     return {
-        name: StoredFile(bytes=file.stat().st_size, sha256=_digest(file))
+        name: StoredFile(bytes=file.stat().st_size, sha256=sha256_of(file))
         for name, file in _files(folder)
         if name != CONTENTS
     }
@@ -93,8 +93,3 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Files by their names; a link is none, since it would not come back with what it points to."""
     found = (file for file in sorted(folder.rglob("*")) if file.is_file() and not file.is_symlink())
     return ((file.relative_to(folder).as_posix(), file) for file in found)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """The folder that is registered and served: model.keras, out_of_distribution.npz and serving.json."""
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
+from pneumo.data.files import sha256_of
 from pneumo.errors import ModelError
 from pneumo.records.base import EMBEDDING, IMAGE, MODALITIES, Fit
 from pneumo.serving.bundle.class_activation import activation_network, embedding_network
@@ -104,8 +104,8 @@ def write_embedding_bundle(folder: Path, model: Path, distance: FeatureDistance,
 def _write(folder: Path, model: Path, distance: FeatureDistance, kind: type[Kind], spec: dict[str, object]) -> Kind:
     shutil.copyfile(model, folder / MODEL)
     distance.save(folder / OUT_OF_DISTRIBUTION)
-    digest = _digest(folder / OUT_OF_DISTRIBUTION)
-    digests = {"model_sha256": _digest(folder / MODEL), "out_of_distribution_sha256": digest}
+    digest = sha256_of(folder / OUT_OF_DISTRIBUTION)
+    digests = {"model_sha256": sha256_of(folder / MODEL), "out_of_distribution_sha256": digest}
     written = kind.model_validate({**spec, **digests})
     (folder / SPEC).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return written
@@ -164,10 +164,5 @@ def load_network(path: Path) -> "keras.Model":
 def _check(path: Path, expected: str) -> None:
     if not path.is_file():
         raise ModelError(f"Expected {path.name} in the bundle {path.parent}, found none: register the model anew.")
-    if (found := _digest(path)) != expected:
+    if (found := sha256_of(path)) != expected:
         raise ModelError(f"{path}: expected sha256 {expected}, found {found}: the file was changed; register it anew.")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ from pneumo.tracking.models import ModelVersion
 from pneumo.tracking.package import files_digest
 
 PROGRAM = Path(__file__).with_name("program.py")
-LIMIT_SECONDS = 1800  # images in one answer
+LIMIT_SECONDS = 1800  # for one answer
 # By name, never by pattern: a variable that begins with TF_ or NVIDIA_ may hold somebody's key.
 PASSED = (
     "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "KERAS_BACKEND", "CUDA_VISIBLE_DEVICES",

@@ -26,25 +26,12 @@ Threshold = Annotated[float | None, Query(ge=0, le=1, description="Of the label;
 LOGIN = HTTPBearer(auto_error=False, description="The value of PNEUMO_SERVE_TOKEN on the server")
 
 
-class ImageAnswer(BaseModel):
-    """What the model says of one image.
-
-    `probability`: of pneumonia, 0 to 1, None for an image that cannot be read, of which `error` says why. With
-    `out_of_distribution` the image is unlike the training data, and the probability means little.
-    """
-
-    probability: float | None
-    label: str | None
-    error: str | None
-    out_of_distribution: bool
-
-
 class Reply(BaseModel):
     """An answer per image, in their order, and the version that gave them."""
 
     model: str
     version: str
-    answers: list[ImageAnswer]
+    answers: list[Answer]
 
 
 def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Sequence[str], keep: Keep) -> FastAPI:
@@ -78,9 +65,7 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
             seconds = time.monotonic() - begun
             metrics.add(version, answers, seconds)
             await asyncio.to_thread(keep, version, images, answers, seconds)
-        return Reply(
-            model=version.name, version=version.version, answers=[ImageAnswer(**row.model_dump()) for row in answers]
-        )
+        return Reply(model=version.name, version=version.version, answers=answers)
 
     @app.get("/live", summary="Whether the server runs")
     async def live() -> dict[str, str]:

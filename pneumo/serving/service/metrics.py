@@ -22,7 +22,6 @@ class Metrics:
 
     def __init__(self, model: FollowedModel) -> None:
         self._registry = CollectorRegistry()
-        self._model = model
         self.requests = Counter("pneumo_requests", "Requests by HTTP status", ["status"], registry=self._registry)
         self._answers = Counter(
             "pneumo_answers", "Images by version and answer", ["version", "answer"], registry=self._registry
@@ -31,12 +30,17 @@ class Metrics:
             "pneumo_scoring_seconds", "From body read to answer", registry=self._registry,
             buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
         )  # fmt: skip
-        self._waiting = Gauge("pneumo_waiting_requests", "Requests not yet answered", registry=self._registry)
-        self._ready = Gauge("pneumo_model_ready", "1: a model answers", registry=self._registry)
-        self._behind = Gauge(
-            "pneumo_model_behind", "1: the version that should answer does not, see /ready", registry=self._registry
-        )
         self.waiting_now = 0
+        for name, words, now in (
+            ("pneumo_waiting_requests", "Requests not yet answered", lambda: self.waiting_now),
+            ("pneumo_model_ready", "1: a model answers", lambda: model.version is not None),
+            (
+                "pneumo_model_behind",
+                "1: the version that should answer does not, see /ready",
+                lambda: bool(model.problem),
+            ),
+        ):
+            Gauge(name, words, registry=self._registry).set_function(now)
 
     @contextmanager
     def waiting_request(self) -> Iterator[None]:
@@ -55,9 +59,6 @@ class Metrics:
 
     def text(self) -> bytes:
         """All figures as they are now."""
-        self._waiting.set(self.waiting_now)
-        self._ready.set(self._model.version is not None)
-        self._behind.set(bool(self._model.problem))
         return generate_latest(self._registry)
 
 
