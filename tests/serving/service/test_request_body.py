@@ -1,0 +1,52 @@
+"""What a request may bring, and how it is told what was expected."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+from fastapi import HTTPException, Request
+
+from pneumo.serving.service.request_body import read_body
+from tests.serving.service.conftest import LIMITS, TOKEN, post
+
+pytestmark = pytest.mark.services
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "words"),
+    [
+        (b"x" * (2**20 + 1), "image/png", 413, "at most 1 MiB"),
+        (b'{"images": ["", "", "", ""]}', "application/json", 413, "at most 3 images, got 4"),
+        (b'{"images": [' + b"0," * 500_000 + b"0]}", "application/json", 413, "more than 8 commas"),
+        (b'{"' + b"x" * 9000 + b'": 1}', "application/json", 422, "images"),
+        (b'{"images": ["x"], "threshold": NaN}', "application/json", 422, "threshold"),
+        (b'{"images": []}', "application/json", 422, "images"),
+        (b'{"pictures": [""]}', "application/json", 422, "images"),
+        (b"{", "application/json", 422, "JSON"),
+        (b"<x/>", "application/xml", 415, "application/xml"),
+    ],
+)
+def test_a_request_of_another_form_is_told_what_was_expected(service, body, kind, status, words):
+    reply = post(service, body, kind)
+    assert reply.status_code == status and words in reply.json()["detail"] and len(reply.content) < 400
+
+
+def test_a_request_that_does_not_arrive_is_given_up(service):
+    url = service.client.base_url
+    words = (
+        f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 9\r\n\r\nbeg"
+    )
+    with socket.create_connection((url.host, url.port), timeout=60) as line:
+        line.sendall(words.encode())
+        assert b" 408 " in line.recv(1000)
+
+
+def test_a_client_that_goes_away_is_no_error_of_the_service():
+    async def gone() -> Any:
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, gone)
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(read_body(request, LIMITS))
+    assert refused.value.status_code == 400
