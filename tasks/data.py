@@ -81,6 +81,7 @@ def describe(version: DatasetVersion, report: Path, run_id: str) -> None:
 def push(version: DatasetVersion, settings: Data) -> None:
     """Push the data set to the storage, if one is set and it is not there yet."""
     if settings.storage:
+        packs.mark_used(version.digest, tracker().runs.identity, settings)
         packs.push(version, settings)
 
 

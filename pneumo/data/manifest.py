@@ -1,6 +1,6 @@
 """The manifest: one row for each image, from a listing of files."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -47,7 +47,8 @@ def build_manifest(
     original, `sha256` is that of the original.
 
     Raises:
-        DataError: DICOM files are named after their patients.
+        DataError: DICOM files are named after their patients, or a label file gives the patient for some images of a
+            patient only.
     """
     secret = patient_secret(home)
     # A row says whether its path below the root names a patient, so a row is valid for one root only.
@@ -77,8 +78,22 @@ def build_manifest(
         zip(listing.entries, _of_one_issuer([known[stamp.path] for stamp in stamps.values()]), strict=True)
     )
     named = {entry: row | {"sha256": original(entry, row)} for entry, row in measured_of.items()}
+    _refuse_missing_patients(named, patient_pattern)
     hide = None if listing.version else secret
     return as_frame([manifest_row(entry, row, patient_pattern, hide) for entry, row in named.items()])
+
+
+def _refuse_missing_patients(rows: Mapping[Entry, Row], patient_pattern: str | None) -> None:
+    """An image without the patient that the label file gives to others of the same patient would be a second one."""
+    found = {entry: patient_by(patient_pattern, entry.path) or _read_patient(entry, row) for entry, row in rows.items()}
+    given = {patient for entry, patient in found.items() if entry.patient and patient}
+    missing = [entry.path for entry, patient in found.items() if not entry.patient and patient in given]
+    if missing:
+        raise DataError(
+            f"Expected the label file to give the patient of all images of a patient, but {missing[0]} and"
+            f" {len(missing) - 1} others have none, though by name or header they belong to patients with one: fill in"
+            " these cells."
+        )
 
 
 def _refuse_names(root: Path, rows: list[Row]) -> None:
@@ -113,7 +128,7 @@ def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None, secre
     """
     told = entry.patient or patient_by(patient_pattern, entry.path)
     hidden = pseudonym("patient", told, secret) if told and secret else told
-    patient = hidden or measured.get("patient") or patient_of(entry.path)
+    patient = hidden or _read_patient(entry, measured)
     return measured | {
         "path": entry.path,
         "label": entry.label,
@@ -122,6 +137,11 @@ def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None, secre
         "patient_known": patient is not None and entry.patient_known,
         "split": entry.split,
     }
+
+
+def _read_patient(entry: Entry, measured: Row) -> str | None:
+    """The patient by the DICOM header or by the file's name."""
+    return measured.get("patient") or patient_of(entry.path)
 
 
 def as_frame(rows: list[Row]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Runs with explicit ids: started, found, tagged, ended. Nothing uses MLflow's active run."""
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 PARENT = "mlflow.parentRunId"
+IDENTITY = "pneumo.identity"
 
 
 class Run(Record):
@@ -38,6 +40,16 @@ class Runs:
         """The experiment's id; created when there is none."""
         found = self.client.get_experiment_by_name(self.experiment)
         return str(found.experiment_id) if found else self._create_experiment()
+
+    @property
+    @as_tracking_errors
+    def identity(self) -> str:
+        """What tells this experiment from those of all other servers; a tag that is made once."""
+        tags: Mapping[str, str] = self.client.get_experiment(self.experiment_id).tags
+        if IDENTITY not in tags:
+            self.client.set_experiment_tag(self.experiment_id, IDENTITY, uuid.uuid4().hex)
+            return self.identity  # two processes may have set one at once: what is there now counts
+        return tags[IDENTITY]
 
     @contextmanager
     def watched(self, run_id: str) -> Iterator[None]:

@@ -17,49 +17,59 @@ from pneumo.sections import Data
 class Surplus:
     """Objects that can be deleted together; `keys` in the order of deletion.
 
-    For a shard, `versions` are the digests of the stored versions that do not need it; any other version may.
+    For a version, `mark` is the key of the note that this experiment uses it. For a shard, `versions` are the digests
+    of the stored versions that do not need it; any other version may.
     """
 
     name: str
     keys: tuple[str, ...]
     bytes: int
     changed: datetime
+    mark: str | None = None
     versions: frozenset[str] | None = None
 
 
 def surplus(
-    settings: Data, keep: Collection[str], newest: int, before: datetime
+    settings: Data, user: str, keep: Collection[str], newest: int, before: datetime
 ) -> tuple[list[Surplus], list[Surplus]]:
-    """Versions older than `before` beyond the `newest`, and the shards that only they need.
+    """Versions of this experiment older than `before` beyond the `newest`, and the shards that no other version needs.
 
     Args:
         settings: storage and endpoint.
+        user: `Runs.identity` of the experiment; what it has not used belongs to others.
         keep: digests of versions that stay in any case.
         newest: how many of the newest versions stay.
         before: what was written after this time stays.
     """
     bucket = packs.bucket_of(settings)
     versions = _versions(bucket)
-    ordered = sorted(versions, key=lambda digest: _changed(versions[digest]), reverse=True)
+    own = {digest for digest, users in _users(bucket).items() if user in users} & versions.keys()
+    ordered = sorted(own, key=lambda digest: _changed(versions[digest]), reverse=True)
     old = [digest for digest in ordered[newest:] if digest not in keep and _changed(versions[digest]) < before]
     stay = frozenset(versions) - frozenset(old)
     needed = set().union(*(_images(bucket, digest) for digest in stay))
-    doomed = [_surplus(digest, versions[digest]) for digest in old]
+    doomed = [replace(_surplus(one, versions[one]), mark=bucket.key("users", one, user)) for one in old]
     shards = [replace(shard, versions=stay) for shard in _unneeded(bucket, needed) if shard.changed < before]
     return doomed, shards
 
 
 def remove(settings: Data, doomed: Surplus) -> bool:
-    """Delete the objects, unless one was written again meanwhile or a version that may need them is there."""
+    """Delete the objects, unless one was written again meanwhile or a version that may need them is there.
+
+    A version that another experiment uses too loses this one's mark only.
+    """
     bucket = packs.bucket_of(settings)
     now = (item for key in doomed.keys for item in bucket.list(key.removeprefix(bucket.prefix)))
     if any(item.changed > doomed.changed for item in now):
         return False
     if doomed.versions is not None and not doomed.versions.issuperset(packs.stored(settings)):
         return False
-    for key in doomed.keys:
+    alone = not doomed.mark or len(_users(bucket, doomed.name)[doomed.name]) == 1
+    for key in doomed.keys if alone else ():
         bucket.delete(key)
-    return True
+    if doomed.mark:
+        bucket.delete(doomed.mark)
+    return alone
 
 
 def old_trainings(settings: Data, before: datetime) -> list[Surplus]:
@@ -81,6 +91,15 @@ def _versions(bucket: Bucket) -> dict[str, list[Item]]:
         found.setdefault(item.key.split("/")[-2], []).append(item)
     complete = {digest: items for digest, items in found.items() if any(_is_manifest(item) for item in items)}
     return {digest: sorted(items, key=lambda item: not _is_manifest(item)) for digest, items in complete.items()}
+
+
+def _users(bucket: Bucket, digest: str = "") -> dict[str, set[str]]:
+    """Experiments that use each version whose digest begins with `digest`."""
+    found: dict[str, set[str]] = {}
+    for item in bucket.list(bucket.below(f"users/{digest}")):
+        version, user = item.key.split("/")[-2:]
+        found.setdefault(version, set()).add(user)
+    return found
 
 
 def _is_manifest(item: Item) -> bool:

@@ -3,7 +3,7 @@
 `shards/<hash>` holds files end to end, de-identified unless `data.storage_originals` is set. `index/<hash>` has a line
 for each file: sha256 of the original, then length and sha256 of what is stored. An index of an earlier pneumo lacks the
 last column and its shard holds originals. `versions/<digest>/` holds manifest and record. A shard is written before its
-index, and a version last.
+index, and a version last. `users/<digest>/<user>` is an empty object for each experiment whose runs use the version.
 
 Shard and index are named by the hash of the index. The hash of the shard would not do: copies of different originals
 can be equal, and then one index would overwrite another, as earlier versions of pneumo did.
@@ -62,6 +62,18 @@ def push(version: DatasetVersion, settings: Data) -> int:
     bucket.put(bucket.key("versions", version.digest, RECORD), json.dumps(record).encode())
     bucket.put(bucket.key("versions", version.digest, MANIFEST), version.manifest.read_bytes())
     return len(missing)
+
+
+def mark_used(digest: str, user: str, settings: Data) -> None:
+    """Note that an experiment uses a version, before it is pushed, so that no other's house-keeping deletes it.
+
+    Args:
+        digest: of the version.
+        user: `Runs.identity` of the experiment.
+        settings: storage and endpoint.
+    """
+    bucket = bucket_of(settings)
+    bucket.put(bucket.key("users", digest, user), b"")
 
 
 def stored(settings: Data, digest: str = "") -> list[str]:

@@ -42,7 +42,10 @@ def plan(settings: Settings, still: Still) -> list[Removal]:
     ]
     if not _training(api):
         digests = partial(_digests, tracker, settings)
-        in_use = [*files.old_files(settings.home, limits, digests), *_old_data(settings, digests)]
+        in_use = [
+            *files.old_files(settings.home, limits, digests),
+            *_old_data(settings, tracker.runs.identity, digests),
+        ]
         found += [(item, partial(_between_trainings, api, remove)) for item, remove in in_use]
     return found
 
@@ -99,13 +102,13 @@ def _digests(tracker: Tracker, settings: Settings) -> frozenset[str]:
     return tracked.needed(tracker, settings).digests
 
 
-def _old_data(settings: Settings, digests: files.Digests) -> Iterator[Removal]:
+def _old_data(settings: Settings, user: str, digests: files.Digests) -> Iterator[Removal]:
     keep = digests()
     if not settings.data.storage or not keep:
         return  # without any champion the registry is new or another one, and it is not known what is needed
     now = datetime.now(UTC)
     before = now - timedelta(days=settings.retention.days)
-    versions, shards = old_objects.surplus(settings.data, keep, settings.retention.runs, before)
+    versions, shards = old_objects.surplus(settings.data, user, keep, settings.retention.runs, before)
     trainings = old_objects.old_trainings(settings.data, before)
     kinds: list[tuple[Kind, list[old_objects.Surplus]]] = [
         ("data version", versions),

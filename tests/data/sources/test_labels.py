@@ -160,3 +160,17 @@ def test_a_patient_with_a_fraction_is_refused(scans):
     table.to_parquet(scans / "t.parquet")
     with pytest.raises(DataError, match=r"t\.parquet cannot be read .*1\.5"):
         list_labels(scans / "t.parquet", {})
+
+
+def test_an_image_without_the_patient_that_others_of_its_patient_have_is_refused(make, tmp_path, home):
+    """By its name the first image belongs to the patient who is called A in the second row: they would be two."""
+    names = ["person7_virus_1.png", "person7_virus_2.png", "IM-1-1.png", "IM-2-1.png"]
+    for number, name in enumerate(names):
+        make.write(tmp_path / "scans" / name, make.encoded(make.picture(number), "PNG"))
+    labels = ["PNEUMONIA", "PNEUMONIA", "NORMAL", "NORMAL"]
+    file = csv(tmp_path / "scans", zip(names, labels, ("", "A", "B", ""), strict=True), "path,label,patient")
+    with pytest.raises(DataError, match=r"person7_virus_1\.png and 0 others have none"):
+        ingest(str(file), home, Data())
+    csv(tmp_path / "scans", zip(names, labels, ("A", "A", "B", ""), strict=True), "path,label,patient")
+    patients = pd.read_parquet(ingest(str(file), home, Data()).manifest).set_index("path")["patient"]
+    assert patients[names[0]] == patients[names[1]] and patients["IM-2-1.png"] == "IM-2"
