@@ -90,8 +90,8 @@ def share(event: Progress) -> float:
     """Percentage of a training that is done, 0 to 100."""
     if event.stage == "done":
         return 100.0
-    whole = max(event.epochs * event.steps, 1)
-    return min(99.0, 100.0 * (max(event.epoch - 1, 0) * event.steps + event.step) / whole)
+    over = event.epoch - 1 + event.step / event.steps if event.steps else event.epoch
+    return min(99.0, 100.0 * over / max(event.epochs, 1))
 
 
 def leaderboard(rows: tuple[CandidateRow, ...]) -> None:

@@ -58,6 +58,11 @@ def test_the_network_is_the_mean_of_its_folds_and_its_test_logits_say_so(folded,
 def test_its_epochs_are_told_as_those_of_one_training_and_a_finished_one_is_not_trained_again(folded, dataset):
     candidate, events, spec, home = folded
     assert [event.epoch for event in events if event.stage == "tuning" and event.metrics] == [1, 2]
+    assert [event.stage for event in events if event.stage in ("start", "done")] == ["start", "done"]
+    assert [event.epoch for event in events if event.stage == "features"] == [0, 1]
+    assert [event.epoch for event in events if event.stage == "scoring"] == [1, 2]
+    first, last = [event.seconds_left for event in events if event.metrics and event.stage == "tuning"]
+    assert first > 0 == last, "after the first fold there is another one to train"
     again = []
     assert candidates.train(spec, *dataset, "run", home, again.append) == candidate
     assert again == []

@@ -58,7 +58,8 @@ def train(
         fold = Fold(number=number, count=spec.folds)
         job = BackboneJob(key=stage_key("fold", candidate=key, number=number), spec=spec, fold=fold, **same)
         members.append(_done(job, _as_one(on_progress, spec, number), threads))
-    return _done(EnsembleJob(key=key, members=tuple(members), **same), on_progress, threads)
+    mean = EnsembleJob(key=key, members=tuple(members), **same)
+    return _done(mean, _as_one(on_progress, spec, spec.folds), threads)
 
 
 def combine(
@@ -105,11 +106,21 @@ def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, h
 
 
 def _as_one(on_progress: OnProgress, spec: CandidateSpec, fold: int) -> OnProgress:
-    """Count the epochs of all folds as those of one long training."""
+    """Tell of all folds as of one long training: epochs counted on, one start and one end.
+
+    Args:
+        fold: its number from 0; `spec.folds` for the mean of all.
+    """
+    later = max(spec.folds - fold - 1, 0) * spec.epochs
 
     def follow(event: Progress) -> None:
-        epoch = event.epoch + fold * spec.epochs if event.epoch else 0
-        on_progress(event.model_copy(update={"epoch": epoch, "epochs": spec.folds * spec.epochs}))
+        if (event.stage == "start" and fold > 0) or (event.stage == "done" and fold < spec.folds):
+            return
+        left = event.seconds_left
+        if left is not None and event.rate:
+            left += later * event.steps * spec.batch_size / event.rate
+        counted = {"epoch": event.epoch + fold * spec.epochs, "epochs": spec.folds * spec.epochs}
+        on_progress(event.model_copy(update={**counted, "seconds_left": left}))
 
     return follow
 

@@ -37,7 +37,7 @@ def train_backbone(job: BackboneJob, report: OnProgress) -> Trained:
     images = open_images(job.version, job.store, job.fold)
     judging = judge(images)
     model, history = _fit(job, job.spec, images, judging, report)
-    report(Progress(name=job.name, stage="scoring"))
+    report(Progress(name=job.name, stage="scoring", epoch=job.spec.epochs, epochs=job.spec.epochs))
     positions = np.flatnonzero(images.rows["split"].isin(("validation", "test")))
     predictions = images.rows.iloc[positions].reset_index(drop=True)
     predictions["logit"] = predict(model, images.pixels, positions)[:, 0]

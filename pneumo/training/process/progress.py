@@ -66,7 +66,7 @@ class Follower:
 
 def describe(event: Progress) -> str:
     """An event as text: tuning 2/4, 31 images/s, 95 s left, validation_auc 0.994."""
-    parts = [f"{event.stage} {event.epoch}/{event.epochs}" if event.epochs else event.stage]
+    parts = [f"tuning {event.epoch}/{event.epochs}" if event.stage == "tuning" else event.stage]
     parts += [f"{event.rate:.0f} images/s"] if event.rate else []
     parts += [f"{event.seconds_left:.0f} s left"] if event.seconds_left is not None else []
     parts += [f"{name} {value:.4f}" for name, value in event.metrics.items() if name.endswith("auc")]
