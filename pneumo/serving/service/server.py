@@ -117,7 +117,7 @@ def _in_address(host: str) -> str:
 
 def _keeper(settings: Settings) -> Callable[[ModelVersion, Sequence[bytes], Sequence[Answer], float], None]:
     """Who keeps the answers; a full disk costs the record of an answer, which is told, and not the answer."""
-    log = answer_log.AnswerLog(settings.home, patient_secret(settings.home), "http")
+    log = answer_log.AnswerLog(settings.home, patient_secret(settings.home), answer_log.HTTP)
     try:
         answer_log.pack(settings.home)
     except (OSError, DataError) as error:
