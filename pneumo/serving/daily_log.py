@@ -115,7 +115,7 @@ class DailyLog:
                 tables.append(self._table([row for row in chunk if row is not None]))
                 broken += chunk.count(None)
         if (packed := self.folder / f"{day}.parquet").is_file():
-            tables.insert(0, self._packed(packed))
+            tables.insert(0, read_packed(packed, self._columns))
         return _unique(pd.concat(tables, ignore_index=True)), broken
 
     def _lines(self, file: Path) -> Iterator[LoggedRow | None]:
@@ -127,23 +127,29 @@ class DailyLog:
                 except ValidationError:
                     yield None
 
-    def _packed(self, file: Path) -> "pd.DataFrame":
-        import pandas as pd
-
-        try:
-            return pd.read_parquet(file, columns=list(self._columns)).astype(self._columns)
-        except (OSError, ValueError, TypeError) as error:  # pyarrow raises all of them
-            raise DataError(
-                f"Expected {self.folder.name} of a day in {file}, but it cannot be read ({type(error).__name__}): "
-                "take it out."
-            ) from None
-
     def _table(self, rows: Sequence[LoggedRow]) -> "pd.DataFrame":
         import pandas as pd
 
         table = pd.DataFrame([row.model_dump() for row in rows], columns=list(self._columns))
         table["time"] = pd.to_datetime(table["time"], utc=True)
         return table.astype(self._columns)
+
+
+def read_packed(file: Path, columns: Mapping[str, str]) -> "pd.DataFrame":
+    """Columns of a day that was packed, by their dtypes.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(file, columns=list(columns)).astype(dict(columns))
+    except (OSError, ValueError, TypeError) as error:  # pyarrow raises all of them
+        raise DataError(
+            f"Expected {file.parent.name} of a day in {file}, but it cannot be read ({type(error).__name__}): "
+            "take it out."
+        ) from None
 
 
 def _unique(table: "pd.DataFrame") -> "pd.DataFrame":
