@@ -1,16 +1,27 @@
 """`pneumo answers | feedback`: what was answered, and what readers said of it."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from pneumo.records.base import Interval
 from pneumo.settings import load_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pneumo.monitoring.answers import AnswersOfDay
+    from pneumo.monitoring.realised import Realised
+    from pneumo.monitoring.version_figures import VersionFigures
 
 app = typer.Typer()
 console = Console()
+SHOWN = 10  # contradicted images that are listed; --json lists all
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 WORDS = {
     "kept": "kept",
@@ -25,25 +36,33 @@ def answers(
     days: Annotated[int, typer.Option(min=1, max=3650, help="Of the last days, today's too.")] = 14,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was answered, by day and version, over HTTP and in batches."""
+    """Show what was answered, by day and version, and how well it agrees with what readers said of the images."""
     from pneumo.monitoring.answers import by_day
+    from pneumo.monitoring.version_figures import by_version
     from pneumo.serving import answer_log
+    from pneumo.serving.feedback import agreed
 
-    found, broken = answer_log.read(load_settings().home, days)
-    rows = by_day(found)
+    settings, now = load_settings(), datetime.now(UTC)
+    found, broken = answer_log.read(settings.home)
+    said, unread = agreed(settings.home)
+    first = now.date() - timedelta(days=days - 1)
+    rows = by_day(found[found["time"].dt.date >= first])
+    figures = by_version(found, said.labels, days, now, settings.watch)
     if as_json:
-        console.print_json(data={"days": [row.model_dump(mode="json") for row in rows], "broken_lines": broken})
+        told = {
+            "days": [row.model_dump(mode="json") for row in rows],
+            "versions": [row.model_dump(mode="json") for row in figures],
+            "contradicted": said.contradicted.to_dict("records"),
+            "broken_lines": broken + unread,
+        }
+        console.print_json(data=told)
         return
-    table = Table("day", "model", "by", "images", "PNEUMONIA", "OOD", "unreadable", "median s", box=None)
-    for row in rows:
-        shares = (f"{share:.1%}" for share in (row.positive, row.out_of_distribution, row.unreadable))
-        names = (str(row.day), f"{row.model} {row.version}", row.source, str(row.images))
-        table.add_row(*names, *shares, f"{row.seconds:.3f}")
-    console.print(table if rows else f"no answers in the last {days} days")
-    if rows:
-        console.print("OOD: out-of-distribution, unlike the training images; days are UTC")
-    if broken:
-        console.print(f"{broken} lines were cut off and are not counted")
+    _show_days(rows, days)
+    if figures:
+        _show_versions(figures, days)
+    _show_contradicted(said.contradicted)
+    if broken + unread:
+        console.print(f"{broken + unread} lines were cut off and are not counted")
 
 
 @app.command()
@@ -66,3 +85,64 @@ def feedback(
         more = ", ..." if count > len(rows) else ""
         named = f" (row{'s' if count > 1 else ''} {', '.join(map(str, rows))}{more})" if rows else ""
         console.print(f"{count:7} {WORDS[outcome]}{named}", highlight=False, soft_wrap=True)
+
+
+def _show_days(rows: "Sequence[AnswersOfDay]", days: int) -> None:
+    table = Table("day", "model", "by", "images", "PNEUMONIA", "OOD", "unreadable", "median s", box=None)
+    for row in rows:
+        shares = (f"{share:.1%}" for share in (row.positive, row.out_of_distribution, row.unreadable))
+        names = (str(row.day), f"{row.model} {row.version}", row.source, str(row.images))
+        table.add_row(*names, *shares, f"{row.seconds:.3f}")
+    console.print(table if rows else f"no answers in the last {days} days")
+    if rows:
+        console.print("OOD: out-of-distribution, unlike the training images; days are UTC")
+
+
+def _show_versions(figures: "Sequence[VersionFigures]", days: int) -> None:
+    """Figures with feedback, and the AUC that is to be expected without."""
+    titles = (
+        "with feedback",
+        "of",
+        "NORMAL",
+        "PNEUMONIA",
+        "ROC AUC",
+        "sensitivity",
+        "specificity",
+        "calibration error",
+    )
+    table, withheld = Table(*titles, box=None), []
+    for row in figures:
+        for period, one in ((f"last {days} days", row.realised), ("all", row.realised_ever)):
+            table.add_row(f"{row.model} {row.version}", period, str(one.normal), str(one.pneumonia), *_intervals(one))
+            withheld += [f"{row.model} {row.version}, {period}: {one.withheld}"] * bool(one.withheld)
+    _say("")
+    console.print(table, highlight=False)
+    for words in withheld:
+        _say(f"withheld: {words}")
+    _say("Images with feedback are rarely a random sample, and these figures are of them alone.")
+    for row in (row for row in figures if row.estimate.images):
+        auc = f"{row.estimate.auc:.3f}" if row.estimate.auc else f"withheld: {row.estimate.withheld}"
+        _say(f"{row.model} {row.version}, expected ROC AUC of the last {days} days without labels: {auc}")
+
+
+def _intervals(found: "Realised") -> list[str]:
+    measured: list[Interval | None] = [found.auc, found.sensitivity, found.specificity, found.calibration_error]
+    return [f"{item.value:.3f} ({item.low:.3f}-{item.high:.3f})" if item else "-" for item in measured]
+
+
+def _show_contradicted(rows: "pd.DataFrame") -> None:
+    images = list(rows["image"].unique())
+    if images:
+        _say(f"{len(images)} images on which readers contradict each other are in no figure:")
+    for image in images[:SHOWN]:
+        mine = rows[rows["image"] == image]
+        said = (
+            f"{label} by {reader or 'unnamed'}" for label, reader in zip(mine["label"], mine["reader"], strict=True)
+        )
+        _say(f"  {image}: {', '.join(said)}")
+    if len(images) > SHOWN:
+        _say(f"  ... {len(images) - SHOWN} more (--json lists all)")
+
+
+def _say(words: str) -> None:
+    console.print(words, highlight=False, soft_wrap=True, markup=False)
