@@ -8,8 +8,10 @@ from prefect.events import emit_event
 
 from pneumo.monitoring.estimate import USUAL
 from pneumo.monitoring.levels import Level, level
+from pneumo.monitoring.page import page
 from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news
 from pneumo.operations.notify import Message
+from pneumo.registry.history import history
 from pneumo.registry.validation_answers import validation_answers
 from pneumo.serving import answer_log
 from pneumo.serving.feedback import agreed
@@ -34,7 +36,13 @@ def judge(source: str, synthetic: bool, champion: str, settings: Settings) -> li
         return []
     labels = agreed(settings.home)[0].labels
     usual = _validation(settings, model, champion)
-    (figures,) = by_version(mine, labels, limits.answers_days, datetime.now(UTC), limits, usual)
+    now = datetime.now(UTC)
+    (figures,) = by_version(mine, labels, limits.answers_days, now, limits, usual)
+    moves = [(row.when, row.version) for row in history(settings, synthetic) if row.took_effect]
+    before = figures.change.usual.out_of_distribution if figures.change.usual else USUAL
+    highest = before + limits.out_of_distribution_rise
+    shown = page(model, found[found["model"] == model], labels, moves, now, highest)
+    tracker().log.text(series(source), shown, "answers.html")
     return _record(figures, source, settings)
 
 

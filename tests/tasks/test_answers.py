@@ -68,6 +68,7 @@ def test_answers_with_which_readers_agree_are_recorded_and_are_no_reason(site):
     assert [value for _, value in site.tracker.runs.series(run.run_id, "answers/realised_auc")] == [1.0]
     assert [value for _, value in site.tracker.runs.series(run.run_id, "answers/positive")] == [0.5]
     assert site.tracker.runs.series(run.run_id, "answers/expected_auc") and not site.told.messages
+    assert "answers.html" in [file.path for file in site.tracker.client.list_artifacts(run.run_id)]
 
 
 def test_a_fall_is_a_message_and_a_request_for_a_retraining_once(site):
