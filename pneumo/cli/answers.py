@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pneumo.records.base import Interval
 from pneumo.settings import load_settings
 
 if TYPE_CHECKING:
@@ -99,35 +98,24 @@ def _show_days(rows: "Sequence[AnswersOfDay]", days: int) -> None:
 
 
 def _show_versions(figures: "Sequence[VersionFigures]", days: int) -> None:
-    """Figures with feedback, and the AUC that is to be expected without."""
-    titles = (
-        "with feedback",
-        "of",
-        "NORMAL",
-        "PNEUMONIA",
-        "ROC AUC",
-        "sensitivity",
-        "specificity",
-        "calibration error",
-    )
-    table, withheld = Table(*titles, box=None), []
+    """Figures with feedback, and the AUC that is to be expected without; in lines, which fit any terminal."""
+    _say("\nwith feedback (rarely a random sample: the figures are of these images alone)")
     for row in figures:
         for period, one in ((f"last {days} days", row.realised), ("all", row.realised_ever)):
-            table.add_row(f"{row.model} {row.version}", period, str(one.normal), str(one.pneumonia), *_intervals(one))
-            withheld += [f"{row.model} {row.version}, {period}: {one.withheld}"] * bool(one.withheld)
-    _say("")
-    console.print(table, highlight=False)
-    for words in withheld:
-        _say(f"withheld: {words}")
-    _say("Images with feedback are rarely a random sample, and these figures are of them alone.")
+            _say(f"{row.model} {row.version}, {period}: {_realised(one)}")
+    _say("\nexpected without labels, if probabilities are calibrated")
     for row in (row for row in figures if row.estimate.images):
-        auc = f"{row.estimate.auc:.3f}" if row.estimate.auc else f"withheld: {row.estimate.withheld}"
-        _say(f"{row.model} {row.version}, expected ROC AUC of the last {days} days without labels: {auc}")
+        auc = f"ROC AUC {row.estimate.auc:.3f}" if row.estimate.auc else f"withheld, {row.estimate.withheld}"
+        _say(f"{row.model} {row.version}, last {days} days: {auc}")
 
 
-def _intervals(found: "Realised") -> list[str]:
-    measured: list[Interval | None] = [found.auc, found.sensitivity, found.specificity, found.calibration_error]
-    return [f"{item.value:.3f} ({item.low:.3f}-{item.high:.3f})" if item else "-" for item in measured]
+def _realised(found: "Realised") -> str:
+    from pneumo.monitoring.realised import NAMES
+
+    if found.withheld:
+        return f"withheld, {found.withheld}"
+    figures = (f"\n  {words:18} {getattr(found, name):.3f}" for name, words in NAMES.items())
+    return f"{found.normal} NORMAL, {found.pneumonia} PNEUMONIA{''.join(figures)}"
 
 
 def _show_contradicted(rows: "pd.DataFrame") -> None:
