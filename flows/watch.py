@@ -1,4 +1,4 @@
-"""An hourly check of the source: how much is new, how different it is, and whether that calls for a retraining."""
+"""An hourly check of the source and of the answers: what has changed, and whether that calls for a retraining."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from tasks import answers, operations
 from tasks import data as data_tasks
-from tasks import operations
 from tasks import watch as watching
 from tasks.support.naming import dated
 
 
 @flow(name="pneumonia", flow_run_name=dated("watch"))
 def watch(data: str | None = None) -> State[Any]:
-    """Count new images, measure drift from the champion's data set, and ask for a retraining beyond a limit.
+    """Count new images, measure drift and the champion's answers, and ask for a retraining beyond a limit.
 
     Args:
         data: Source. Empty: retrain.data of mlflow.yaml, or that of the last successful run.
@@ -24,9 +24,11 @@ def watch(data: str | None = None) -> State[Any]:
         source = data or settings.retrain.data or operations.usual_source(settings)
         if source is None:
             return Completed(message="Nothing to watch: no run has succeeded yet, and retrain.data is empty.")
-        found = watching.examine(data_tasks.ingest(source, settings.home, settings.data), settings)
+        inventory = data_tasks.ingest(source, settings.home, settings.data)
+        found = watching.examine(inventory, settings)
         if found is None:
             return Completed(message="Nothing to compare with: there is no champion yet.")
         words = watching.record(found, source, settings)
+        words += answers.judge(source, inventory.synthetic, found.champion, settings)
         reasons = f"{'; '.join(words) or 'No reason to train again'}."
         return Completed(message=" ".join([f"{found.new} new images. {reasons}", *watching.origin(found)]))

@@ -35,11 +35,11 @@ def examine(inventory: Inventory, settings: Settings) -> Drift | None:
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE)
 def record(found: Drift, source: str, settings: Settings) -> list[str]:
     """Add a point to the source's series in MLflow, and ask for a retraining if there are reasons; returns them."""
-    tracking, run_id = tracker(), _series(source)
+    tracking, run_id = tracker(), series(source)
     tracking.log.metrics(run_id, _figures(found), step=len(tracking.runs.series(run_id, "images")))
-    series = {name: tracking.runs.series(run_id, name) for name in found.figures}
-    if series:
-        tracking.log.figure(run_id, drift.plot(series, settings.watch.drift), "drift.png")
+    points = {name: tracking.runs.series(run_id, name) for name in found.figures}
+    if points:
+        tracking.log.figure(run_id, drift.plot(points, settings.watch.drift), "drift.png")
     before = LastRequest.read(tracking.runs.tags(run_id).get("announced", "{}"))
     words, after = drift.reasons(found, before, settings.watch)
     if words:
@@ -59,7 +59,7 @@ def _figures(found: Drift) -> dict[str, float]:
     return {"images": found.images, "new_images": found.new, "new_share": found.share, **found.figures, **audited}
 
 
-def _series(source: str) -> str:
+def series(source: str) -> str:
     """The MLflow run that holds a source's series; it is finished, and still gets new points."""
     tags = {"stage": STAGE, "data.source": source}
     found = [run for run in tracker().runs.newest({"stage": STAGE}, limit=100) if run.tags.get("data.source") == source]

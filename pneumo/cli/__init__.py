@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pneumo.cli import acceptance, approval, data, registry, runs, services, serving, upkeep
+from pneumo.cli import acceptance, answers, approval, data, registry, runs, services, serving, upkeep
 from pneumo.errors import PneumoError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for commands in (runs.app, data.app, services.app, registry.app, approval.app, acceptance.app, serving.app, upkeep.app):
-    app.registered_commands += commands.registered_commands
+PARTS = (runs, data, services, registry, approval, acceptance, serving, answers, upkeep)
+for part in PARTS:
+    app.registered_commands += part.app.registered_commands
 
 
 def main() -> None:

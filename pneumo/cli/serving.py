@@ -1,4 +1,4 @@
-"""`pneumo predict | serve | answers | app | export`: use the champion."""
+"""`pneumo predict | serve | app | export`: use the champion."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from pneumo.settings import load_settings
 from pneumo.tracking import ModelVersion, Tracker
@@ -73,31 +72,6 @@ def serve(
     settings = settings.model_copy(update={"serve": settings.serve.model_copy(update=given)})
     tracker = Tracker.of(settings)
     server.serve(settings, tracker, lambda: chosen(tracker, settings, model, phantom))
-
-
-@app.command()
-def answers(
-    days: Annotated[int, typer.Option(min=1, max=3650, help="Of the last days, today's too.")] = 14,
-    as_json: AsJson = False,
-) -> None:
-    """Show what the service answered, by day and version."""
-    from pneumo.monitoring.answers import by_day
-    from pneumo.serving import answer_log
-
-    found, broken = answer_log.read(load_settings().home, days)
-    rows = by_day(found)
-    if as_json:
-        console.print_json(data={"days": [row.model_dump(mode="json") for row in rows], "broken_lines": broken})
-        return
-    table = Table("day", "model", "images", "PNEUMONIA", "OOD", "unreadable", "median s", box=None)
-    for row in rows:
-        shares = (f"{share:.1%}" for share in (row.positive, row.out_of_distribution, row.unreadable))
-        table.add_row(str(row.day), f"{row.model} {row.version}", str(row.images), *shares, f"{row.seconds:.3f}")
-    console.print(table if rows else f"no answers in the last {days} days")
-    if rows:
-        console.print("OOD: out-of-distribution, unlike the training images; days are UTC")
-    if broken:
-        console.print(f"{broken} lines were cut off and are not counted")
 
 
 @app.command("app")

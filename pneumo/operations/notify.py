@@ -18,7 +18,7 @@ TIMEOUT = 10.0
 class Message(Record):
     """A message to people on what happened."""
 
-    kind: Literal["promotion", "rejection", "failure", "drift"]
+    kind: Literal["promotion", "rejection", "failure", "drift", "answers"]
     title: str
     text: str
     link: str = ""

@@ -74,7 +74,11 @@ def test_days_are_summed_up_by_version(log, tmp_path):
     log.add(VERSION, ["a" * 64] * 4, [ILL, ILL, STRANGE, BROKEN], 0.3)
     (row,) = by_day(answer_log.read(tmp_path, 1)[0])
     assert (row.version, row.images, row.unreadable, row.seconds) == ("3", 4, 0.25, 0.3)
-    assert row.positive == pytest.approx(2 / 3) and row.out_of_distribution == pytest.approx(1 / 3)
+    assert (
+        row.source == "http"
+        and row.positive == pytest.approx(2 / 3)
+        and row.out_of_distribution == pytest.approx(1 / 3)
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,6 +128,21 @@ def test_after_a_full_disk_the_next_line_is_whole(log, tmp_path, monkeypatch):
     log.add(VERSION, ["c" * 64], [STRANGE], 0.1)
     table, broken = answer_log.read(tmp_path, 1)
     assert (len(table), broken) == (2, 1)
+
+
+def test_an_answer_that_a_batch_logs_again_counts_once_and_as_it_was_said_last(tmp_path, monkeypatch):
+    log, seen = AnswerLog(tmp_path, b"secret" * 4, "batch"), ["a" * 64, "b" * 64]
+    log.add(VERSION, seen, [ILL, BROKEN], 1, batch="monday")
+    log.add(VERSION, seen, [ILL, STRANGE], 1, batch="monday")
+    log.add(VERSION, seen[:1], [ILL], 1, batch="tuesday")
+    table, _ = answer_log.read(tmp_path)
+    assert sorted(table["label"]) == ["NORMAL", "PNEUMONIA", "PNEUMONIA"]
+
+
+def test_a_long_day_is_read_in_parts(log, tmp_path, monkeypatch):
+    monkeypatch.setattr("pneumo.serving.daily_log.CHUNK", 2)
+    log.add(VERSION, ["a" * 64] * 5, [ILL] * 5, 0.1)
+    assert len(answer_log.read(tmp_path, 1)[0]) == 5
 
 
 def test_where_nothing_was_answered_there_is_nothing(tmp_path):

@@ -1,6 +1,5 @@
 """Label files: a CSV or Parquet table beside the images, for data sets that are not sorted into folders."""
 
-import io
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,7 @@ import pandas as pd
 
 from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
 from pneumo.data.sources.names import split_of, split_of_folders
-from pneumo.data.sources.parquet_table import read_table
+from pneumo.data.sources.text_table import read_texts
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.errors import DataError
 from pneumo.sections import Column
@@ -18,8 +17,6 @@ from pneumo.sections import Column
 SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")
 OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
-LARGEST = 128 * 2**20  # bytes: over a million rows
-LONGEST_HEADER = 2**16  # bytes
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 
 
@@ -52,13 +49,13 @@ def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
 
 
 def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
-    try:
-        raw, wanted = _columns(file, columns)
-    except (ValueError, OSError) as error:  # pandas' errors are ValueErrors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"Expected a table, but {file} cannot be read ({reason}): save it as CSV or Parquet."
-        ) from error
+    wanted: dict[Column, str] = {}
+
+    def choose(there: Sequence[str]) -> list[str]:
+        wanted.update(_titles(file, there, columns))
+        return list(wanted.values())
+
+    raw = read_texts(file, choose, "label file")
     table = pd.DataFrame({name: raw[title] for name, title in wanted.items()}).astype("object")
     table = table.where(table.notna(), None)
     _refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
@@ -70,40 +67,6 @@ def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
     _refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
     return table
-
-
-def _columns(file: Path, columns: Mapping[Column, str]) -> tuple[pd.DataFrame, dict[Column, str]]:
-    """The columns of the file that are wanted, as a table, and the titles they have there."""
-    size = file.stat().st_size
-    if size > LARGEST:
-        raise DataError(f"Expected a label file of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
-    if file.suffix.lower() == ".parquet":
-        table = read_table(file, size, str(file), lambda there: list(_titles(file, there, columns).values()))
-        texts = pd.DataFrame({name: _texts(table[name]) for name in table.column_names})
-        return texts, _titles(file, table.column_names, columns)
-    with file.open("rb") as start:
-        beginning = start.read(LONGEST_HEADER)
-    whole = beginning if size <= LONGEST_HEADER else beginning[: beginning.rfind(b"\n") + 1]
-    first = pd.read_csv(io.BytesIO(whole or beginning), dtype=str, nrows=1)
-    if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for a header of millions of columns
-        raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
-    wanted = _titles(file, list(first.columns), columns)
-    return pd.read_csv(file, dtype=str, usecols=list(set(wanted.values()))), wanted
-
-
-def _texts(column: Any) -> pd.Series:
-    """A Parquet column as texts, as a CSV has them; pandas would change numbers that stand beside an empty cell.
-
-    Raises:
-        ValueError: a number has a fraction, or is too large for a float to hold it exactly.
-    """
-    import pyarrow
-    from pyarrow import compute
-
-    if pyarrow.types.is_floating(column.type):  # this is how pandas writes whole numbers beside an empty cell
-        column = compute.if_else(compute.is_nan(column), None, column).cast(pyarrow.int64())
-    texts: pd.Series = column.cast(pyarrow.string()).to_pandas()
-    return texts
 
 
 def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> dict[Column, str]:

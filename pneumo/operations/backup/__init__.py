@@ -22,8 +22,9 @@ from pneumo.operations.backup.databases import Database, find_databases
 from pneumo.settings import Settings, settings_file
 from pneumo.tracking.system import installed
 
-# Below the state folder: the key of patients' pseudonyms, frozen data sets, summaries of runs, results of Prefect.
-STATE = (KEY_FILE, "cache/split", "runs", "prefect/storage")
+# Below the state folder: the key of patients' pseudonyms, frozen data sets, summaries of runs, results of Prefect, and
+# answers with what readers said of them.
+STATE = (KEY_FILE, "cache/split", "runs", "prefect/storage", "answers", "feedback")
 HOME, ARTIFACTS, FILES, SETTINGS = "home", "artifacts", "databases", "settings"
 
 

@@ -1,14 +1,17 @@
 """Score many images in steps, a row for each; a scoring that was cut off continues."""
 
-import json
-import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo.data.files import tells_disk_errors
+from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.records.base import IMAGE, LABELS, Cell, Record
+from pneumo.serving.answer_log import BATCH, AnswerLog
+from pneumo.serving.batch import partial as partial_file
 from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
 from pneumo.serving.fresh_process.client import Answer, needs_embeddings, served
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Predict = Callable[[Sequence[Cell]], Sequence[Answer]]
 OnProgress = Callable[[int, int], None]
+Keep = Callable[[str, Mapping[str, Answer], float], None]
 COLUMNS = ("path", "sha256", "probability", "label", "error", "out_of_distribution")
 
 
@@ -49,7 +53,7 @@ def predict(
     endpoint: str | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scored:
-    """Score images with a registered version, in a process that runs the version's own code.
+    """Score images with a registered version, in a process that runs the version's own code; its answers are logged.
 
     Args:
         tracker: that of the server with the version.
@@ -75,7 +79,8 @@ def predict(
             if model.input != IMAGE:
                 raise needs_embeddings(version)
             name = f"{version.uri} {model.digest} {threshold}"
-            return score(found, partial(model.score, threshold=threshold), name, place, on_progress)
+            keep = _keeper(home, version)
+            return score(found, partial(model.score, threshold=threshold), name, place, on_progress, keep)
 
 
 def score(
@@ -84,6 +89,7 @@ def score(
     model: str,
     out: Output,
     on_progress: OnProgress = lambda done, total: None,
+    keep: Keep = lambda batch, answers, seconds: None,
 ) -> Scored:
     """Score images and write a table with a row for each (see `COLUMNS`); after a cut a second call continues.
 
@@ -95,15 +101,20 @@ def score(
         model: what the answers depend on: version, its files, threshold; rows of another one are not reused.
         out: written whole at the end; until then `<out>.<model>.partial` grows.
         on_progress: called with the number of images done and of all.
+        keep: logs new answers, by sha256, and the seconds of their step; called before they count as done, so after a
+            cut it may be called again with the same, under the same name of the whole scoring.
     """
     kept = out.file.with_name(f"{out.file.name}.{sha256(model.encode()).hexdigest()[:12]}.partial")
-    before = {row["sha256"]: Answer.model_validate(row["answer"]).model_dump() for row in _whole_lines(kept)}
+    name, before = partial_file.begun(kept)
     done, table, resumed = dict(before), [], 0
     for step in steps(found):
+        begun = time.monotonic()
         rows = _score_step(step, answer, done)
+        said = {key: Answer(**row) for key, row in rows if key and key not in done}
+        keep(name, said, time.monotonic() - begun)
         # An image that could not be read is tried again.
         fresh = {key: row for key, row in rows if key not in done and not row["error"]}
-        _append(kept, fresh)
+        partial_file.append(kept, fresh)
         done |= fresh
         named = zip(step, rows, strict=True)
         table += [{"path": item.path, "sha256": key or None, **row} for item, (key, row) in named]
@@ -150,17 +161,13 @@ def _scored(table: list[Row], out: Output, resumed: int) -> Scored:
     )
 
 
-def _append(kept: Path, answers: Mapping[str, Row]) -> None:
-    with kept.open("a", encoding="utf-8") as file:
-        file.write("".join(json.dumps({"sha256": key, "answer": row}) + "\n" for key, row in answers.items()))
-        file.flush()
-        os.fsync(file.fileno())
+def _keeper(home: Path, version: ModelVersion) -> Keep:
+    """Who logs the answers; where the disk refuses, the scoring stops, and continues once there is space."""
+    log = AnswerLog(home, patient_secret(home), BATCH)
 
+    @tells_disk_errors
+    def keep(batch: str, answers: Mapping[str, Answer], seconds: float) -> None:
+        if answers:
+            log.add(version, list(answers), list(answers.values()), seconds, batch)
 
-def _whole_lines(kept: Path) -> Iterator[Row]:
-    """Rows of a scoring that was cut off; a last line that is not complete is removed from the file."""
-    if not kept.is_file():
-        return
-    whole = kept.read_bytes().rpartition(b"\n")[0]
-    kept.write_bytes(whole + b"\n" if whole else b"")
-    yield from (json.loads(line) for line in whole.splitlines())
+    return keep

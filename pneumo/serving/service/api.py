@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -14,16 +15,23 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from pneumo.errors import PneumoError
 from pneumo.service_sections import Serve
+from pneumo.serving.feedback import Outcome
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.metrics import Metrics
-from pneumo.serving.service.request_body import Ask, body_schema, images_of, read_body
+from pneumo.serving.service.record import ServiceRecord
+from pneumo.serving.service.request_body import Ask, body_schema, images_of, labels_of, labels_schema, read_body
 from pneumo.tracking import ModelVersion
 
-Keep = Callable[[ModelVersion, Sequence[bytes], Sequence[Answer], float], None]
 Proceed = Callable[[Request], Awaitable[Response]]
 Threshold = Annotated[float | None, Query(ge=0, le=1, description="Of the label; default: the version's own")]
 LOGIN = HTTPBearer(auto_error=False, description="The value of PNEUMO_SERVE_TOKEN on the server")
+
+
+class Replied(Answer):
+    """An answer; `image` is the keyed hash by which feedback on it is known, None for a text that is no image."""
+
+    image: str | None
 
 
 class Reply(BaseModel):
@@ -31,16 +39,24 @@ class Reply(BaseModel):
 
     model: str
     version: str
-    answers: list[Answer]
+    answers: list[Replied]
 
 
-def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Sequence[str], keep: Keep) -> FastAPI:
+class Received(BaseModel):
+    """What became of each item of feedback, in their order."""
+
+    outcomes: list[Outcome]
+
+
+def create_app(
+    model: FollowedModel, limits: Serve, token: str | None, hosts: Sequence[str], record: ServiceRecord
+) -> FastAPI:
     """The service.
 
     Args:
         token: that requests must bring; None: no login.
         hosts: names by which requests may call this server, against pages that rebind theirs to loopback.
-        keep: called with every answered request: version, images, answers, seconds.
+        record: keeps the answers and the feedback.
     """
     # No page of FastAPI's own: they load scripts from addresses that a hospital does not reach.
     app = FastAPI(title="pneumo", description="Not a medical device.", docs_url=None, redoc_url=None)
@@ -53,9 +69,7 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
     @app.post("/v1/predict", dependencies=login, openapi_extra=body_schema(limits), summary="Score X-rays")
     async def predict(request: Request, threshold: Threshold = None) -> Reply:
         """Score one image (its bytes as the body) or several (JSON, base64)."""
-        if metrics.waiting_now >= limits.waiting:
-            raise HTTPException(429, "Too many requests are waiting: ask again later.", {"Retry-After": "2"})
-        with metrics.waiting_request():
+        with _turn(metrics, limits):
             ask = Ask.of(await read_body(request, limits), request.headers.get("content-type", ""), threshold, limits)
             begun = time.monotonic()
             try:
@@ -64,8 +78,12 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
                 raise HTTPException(503, str(error), {"Retry-After": "10"}) from None
             seconds = time.monotonic() - begun
             metrics.add(version, answers, seconds)
-            await asyncio.to_thread(keep, version, images, answers, seconds)
-        return Reply(model=version.name, version=version.version, answers=answers)
+            hashes = await asyncio.to_thread(record.keep, version, images, answers, seconds)
+        named = zip(images, answers, hashes, strict=True)
+        rows = [Replied(**answer.model_dump(), image=key if image else None) for image, answer, key in named]
+        return Reply(model=version.name, version=version.version, answers=rows)
+
+    _take_feedback(app, login, metrics, limits, record)
 
     @app.get("/live", summary="Whether the server runs")
     async def live() -> dict[str, str]:
@@ -83,6 +101,27 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
         return Response(metrics.text(), media_type=metrics.media_type)
 
     return app
+
+
+def _take_feedback(app: FastAPI, login: list[Any], metrics: Metrics, limits: Serve, record: ServiceRecord) -> None:
+    @app.post("/feedback", dependencies=login, openapi_extra=labels_schema(limits), summary="Say what an image shows")
+    async def feedback(request: Request) -> Received:
+        """Keep what readers said of images that were answered (JSON)."""
+        with _turn(metrics, limits):
+            given = labels_of(await read_body(request, limits), request.headers.get("content-type", ""), limits)
+            try:
+                return Received(outcomes=await run_in_threadpool(record.take, given))
+            except PneumoError as error:
+                raise HTTPException(503, str(error), {"Retry-After": "10"}) from None
+
+
+@contextmanager
+def _turn(metrics: Metrics, limits: Serve) -> Iterator[None]:
+    """Count a request as waiting during the block; HTTPException 429 where too many are."""
+    if metrics.waiting_now >= limits.waiting:
+        raise HTTPException(429, "Too many requests are waiting: ask again later.", {"Retry-After": "2"})
+    with metrics.waiting_request():
+        yield
 
 
 def _counting(metrics: Metrics) -> Callable[[Request, Proceed], Awaitable[Response]]:

@@ -4,13 +4,14 @@ import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
 from pneumo.service_sections import Serve
+from pneumo.serving.feedback import Feedback
 from pneumo.serving.fresh_process.client import Answer
 
 JSON = "application/json"
@@ -19,13 +20,31 @@ LONGEST_WORDS = 200  # of what is told about JSON of another form, which may quo
 NO_BASE64 = "expected an image as base64 text, got a text that is none"
 
 
-class Images(BaseModel):
-    """The JSON of a request."""
+class Body(BaseModel):
+    """The JSON of a request: a list called `ITEMS`, each item with at most so many `COMMAS` of its own."""
 
     model_config = ConfigDict(extra="forbid")
+    ITEMS: ClassVar[str]
+    COMMAS: ClassVar[int]
+    EXAMPLE: ClassVar[str]
 
+
+class Images(Body):
+    """Images to score."""
+
+    ITEMS, COMMAS, EXAMPLE = "images", 1, '{"images": ["<base64>", ...]}'  # a comma in "data:...;base64,"
     images: list[str] = Field(min_length=1, description="JPEG, PNG or DICOM files as base64 text")
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Labels(Body):
+    """What readers said."""
+
+    ITEMS, COMMAS, EXAMPLE = "feedback", 7, '{"feedback": [{"image": "<hash>", "label": "NORMAL"}, ...]}'
+    feedback: list[Feedback] = Field(min_length=1)
+
+
+Form = TypeVar("Form", bound=Body)
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,7 @@ class Ask:
             raise HTTPException(
                 415, f"Expected an image (Content-Type image/... or application/dicom) or {JSON}, got {kind[:50]!r}."
             )
-        given = _images_in(body, limits)
+        given = _in_json(Images, body, limits)
         return cls(given.images, threshold if given.threshold is None else given.threshold)
 
 
@@ -88,20 +107,40 @@ def body_schema(limits: Serve) -> dict[str, Any]:
     return {"requestBody": {"required": True, "description": words, "content": {**content, JSON: many}}}
 
 
-def _images_in(body: bytes, limits: Serve) -> Images:
+def labels_of(body: bytes, content_type: str, limits: Serve) -> list[Feedback]:
+    """The feedback that a request brings; only JSON, which no other site's page can send without asking.
+
+    Raises:
+        HTTPException: 415 for another type, 422 for JSON of another form, 413 for too many.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise HTTPException(415, f"Expected {JSON}, got {kind[:50]!r}.")
+    return _in_json(Labels, body, limits).feedback
+
+
+def labels_schema(limits: Serve) -> dict[str, Any]:
+    """What OpenAPI says of the body of feedback."""
+    words = f"What readers said of up to {limits.images} images."
+    # Two levels: a definition inside the schema of a body would be looked for at the root of the page.
+    schema = {"type": "object", "properties": {Labels.ITEMS: {"type": "array", "items": Feedback.model_json_schema()}}}
+    return {"requestBody": {"required": True, "description": words, "content": {JSON: {"schema": schema}}}}
+
+
+def _in_json(form: type[Form], body: bytes, limits: Serve) -> Form:
     """Of JSON, counted before it is parsed: a wrong item of two bytes costs 500 in memory, and all are collected."""
-    too_many = f"Expected at most {limits.images} images, got %s: send several requests."
-    most = 2 * limits.images + 2  # commas: between images, in each "data:...;base64,", around the threshold
+    too_many = f"Expected at most {limits.images} {form.ITEMS}, got %s: send several requests."
+    most = (form.COMMAS + 1) * limits.images + 2  # commas: in items, between them, around the threshold
     if body.count(b",") > most:
         raise HTTPException(413, too_many % f"JSON with more than {most} commas")
     try:
-        given = Images.model_validate_json(body)
+        given = form.model_validate_json(body)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)[:3]]
-        words = "; ".join(wrong)[:LONGEST_WORDS]
-        raise HTTPException(422, f'Expected {{"images": ["<base64>", ...]}}, but {words}.') from None
-    if len(given.images) > limits.images:
-        raise HTTPException(413, too_many % len(given.images))
+        raise HTTPException(422, f"Expected {form.EXAMPLE}, but {'; '.join(wrong)[:LONGEST_WORDS]}.") from None
+    count = len(getattr(given, form.ITEMS))
+    if count > limits.images:
+        raise HTTPException(413, too_many % count)
     return given
 
 

@@ -1,6 +1,5 @@
 """The service as it runs: the model loaded and followed, answers kept, requests told of in lines of JSON."""
 
-import hashlib
 import json
 import os
 import re
@@ -8,15 +7,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pneumo.data.sources.pseudonyms import patient_secret
-from pneumo.errors import DataError, ServiceError, SettingsError
+from pneumo.errors import ServiceError, SettingsError
 from pneumo.service_sections import Serve
-from pneumo.serving import answer_log
-from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
+from pneumo.serving.service.record import ServiceRecord
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
 
@@ -48,7 +46,8 @@ def serve(settings: Settings, tracker: Tracker, find: Callable[[], ModelVersion]
         model.update()
         threading.Thread(target=model.follow, args=(limits.follow_seconds, tell), daemon=True).start()
         try:
-            app = create_app(model, limits, token, _hosts(limits), _keeper(settings))
+            record = ServiceRecord(settings.home, patient_secret(settings.home), tell)
+            app = create_app(model, limits, token, _hosts(limits), record)
             config = uvicorn.Config(
                 app, access_log=False, log_level="warning", server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -113,23 +112,3 @@ def _hosts(limits: Serve) -> list[str]:
 
 def _in_address(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def _keeper(settings: Settings) -> Callable[[ModelVersion, Sequence[bytes], Sequence[Answer], float], None]:
-    """Who keeps the answers; a full disk costs the record of an answer, which is told, and not the answer."""
-    log = answer_log.AnswerLog(settings.home, patient_secret(settings.home), "http")
-    try:
-        answer_log.pack(settings.home)
-    except (OSError, DataError) as error:
-        tell(f"the answers of earlier days are not packed: {error}")
-
-    def keep(version: ModelVersion, images: Sequence[bytes], answers: Sequence[Answer], seconds: float) -> None:
-        unreadable = sum(answer.label is None for answer in answers)
-        figures = {"version": version.version, "images": len(answers), "unreadable": unreadable}
-        tell("answered", **figures, seconds=round(seconds, 4))
-        try:
-            log.add(version, [hashlib.sha256(image).hexdigest() for image in images], answers, seconds)
-        except OSError as error:
-            tell(f"the answers are not kept in {settings.home / answer_log.FOLDER}: {error.strerror}")
-
-    return keep

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,11 @@ import pytest
 
 from pneumo.data.store import decode as decode_module
 from pneumo.errors import DataError
+from pneumo.serving import answer_log
 from pneumo.serving.batch import find_images as find_images_module
 from pneumo.serving.batch.find_images import find_images, steps
 from pneumo.serving.batch.output import open_output, owned
-from pneumo.serving.batch.scoring import predict, score
+from pneumo.serving.batch.scoring import _keeper, predict, score
 from pneumo.serving.bundle import score_table as cells_module
 from pneumo.serving.bundle.score_table import score_cells
 from pneumo.serving.fresh_process.client import Answer
@@ -129,6 +131,33 @@ def test_a_scoring_that_an_older_pneumo_began_goes_on(cut_off, folder, answer, t
     partial_file.write_text(partial_file.read_text().replace("out_of_distribution", "unlike"))
     assert score(find_images([str(folder)]), answer, "tiny 1", cut_off).resumed == 2
     assert read(cut_off.file)["out_of_distribution"].notna().all()
+
+
+@pytest.mark.parametrize("moment", ["before the log", "after the log", "half a line"])
+def test_an_answer_is_logged_once_whenever_the_scoring_is_killed(folder, answer, tmp_path, monkeypatch, moment):
+    monkeypatch.setattr(find_images_module, "STEP", 2)
+    out, images = table_at(tmp_path / "predictions.csv"), find_images([str(folder)])
+    log, steps = _keeper(tmp_path, SimpleNamespace(name="tiny", version="1")), []
+
+    def killed(batch, answers, seconds):
+        steps.append(answers)
+        if len(steps) < 2 or moment != "before the log":
+            log(batch, answers, seconds)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(images, answer, "tiny 1", out, keep=killed)
+    if moment == "half a line":
+        (file,) = (tmp_path / answer_log.FOLDER).iterdir()
+        file.write_bytes(file.read_bytes()[:-9])
+    again = _keeper(tmp_path, SimpleNamespace(name="tiny", version="1"))
+    assert score(images, answer, "tiny 1", out, keep=again).resumed == 2
+    table, _ = answer_log.read(tmp_path)
+    assert len(table) == 6 and table["image"].nunique() == 6 and set(table["source"]) == {"batch"}
+    assert table["probability"].dropna().tolist() == pytest.approx(read(out.file)["probability"].dropna().tolist())
+    score(images, answer, "tiny 1", out, keep=again)  # asked anew, answered anew
+    assert len(answer_log.read(tmp_path)[0]) == 12
 
 
 def test_a_file_that_was_replaced_meanwhile_is_scored_anew(cut_off, folder, answer, bundle, tiny):

@@ -13,6 +13,7 @@ from pneumo.service_sections import Serve
 from pneumo.serving.service import server
 from pneumo.serving.service.api import create_app
 from pneumo.serving.service.followed_model import FollowedModel
+from pneumo.serving.service.record import ServiceRecord
 from pneumo.tracking import Tracker
 
 TOKEN = "a-token-of-the-tests"
@@ -32,19 +33,20 @@ def registry(mlflow_server: str, bundle_folder: Any, tiny: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def service(registry: Tracker) -> Iterator[Any]:
-    """A server with a login that follows the alias; what it keeps of answers is in `kept`."""
+def service(registry: Tracker, tmp_path_factory: Any) -> Iterator[Any]:
+    """A server with a login that follows the alias; what it keeps is in the state folder `home`."""
     model = FollowedModel(registry, lambda: registry.registry.resolve(f"models:/{NAME}@{ALIAS}"))
     model.update()
-    kept: list[Any] = []
-    app = create_app(model, LIMITS, TOKEN, ["127.0.0.1"], lambda *answered: kept.append(answered))
+    home = tmp_path_factory.mktemp("home")
+    record = ServiceRecord(home, b"secret" * 4, lambda *_, **__: None)
+    app = create_app(model, LIMITS, TOKEN, ["127.0.0.1"], record)
     with server._listening(Serve(port=0)) as door:
         running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [door]})
         thread.start()
         login = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"http://127.0.0.1:{door.getsockname()[1]}", headers=login, timeout=120) as client:
-            yield SimpleNamespace(client=client, model=model, kept=kept)
+            yield SimpleNamespace(client=client, model=model, home=home)
         running.should_exit = True
         thread.join()
     model.close()

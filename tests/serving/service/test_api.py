@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pneumo.serving import answer_log, feedback
 from tests.serving.service.conftest import LIMITS, NAME, post
 
 pytestmark = pytest.mark.services
@@ -25,6 +26,7 @@ def test_a_bad_image_costs_its_own_answer_only_and_the_answers_keep_their_order(
     reply = service.client.post("/v1/predict", json={"images": ["no base64!", good, base64.b64encode(b"x").decode()]})
     answers = reply.json()["answers"]
     assert [answer["probability"] is None for answer in answers] == [True, False, True]
+    assert [answer["image"] is None for answer in answers] == [True, False, False]
     assert "base64" in answers[0]["error"] and answers[2]["error"]
     assert answers[1]["probability"] == pytest.approx(post(service, image).json()["answers"][0]["probability"])
 
@@ -34,14 +36,38 @@ def test_the_threshold_of_a_request_decides_its_label(service, image):
     assert labels == ["PNEUMONIA", "NORMAL"]
 
 
-def test_every_answer_is_kept_and_counted(service, image):
-    service.kept.clear()
-    post(service, image)
-    ((version, images, answers, seconds),) = service.kept
-    assert (version.name, images, len(answers)) == (NAME, [image], 1) and seconds > 0
+def test_every_answer_is_kept_and_counted_and_gives_the_hash_that_it_is_kept_by(service, image):
+    before = len(answer_log.read(service.home)[0])
+    reply = post(service, image).json()
+    kept = answer_log.read(service.home)[0].iloc[before:].iloc[0]
+    assert (kept["model"], kept["version"], kept["source"]) == (NAME, reply["version"], "http") and kept["seconds"] > 0
+    assert kept["image"] == reply["answers"][0]["image"] and kept["probability"] == reply["answers"][0]["probability"]
     figures = service.client.get("/metrics").text
-    assert f'pneumo_answers_total{{answer="{answers[0].label}",version="{version.version}"}}' in figures
+    assert f'pneumo_answers_total{{answer="{kept["label"]}",version="{kept["version"]}"}}' in figures
     assert "pneumo_model_ready 1.0" in figures
+
+
+def test_what_readers_say_is_kept_once_and_an_image_that_was_never_answered_is_told(service, image):
+    key = post(service, image).json()["answers"][0]["image"]
+    said = [
+        {"image": key, "label": "PNEUMONIA", "reader": "Dr. Zwetschgenbaum"},
+        {"image": "0" * 32, "label": "NORMAL"},
+    ]
+    for first in ("kept", "known"):
+        reply = service.client.post("/feedback", json={"feedback": said})
+        assert (reply.status_code, reply.json()) == (200, {"outcomes": [first, "unknown image"]})
+    assert feedback.agreed(service.home)[0].labels.to_dict() == {key: "PNEUMONIA"}
+    (file,) = (service.home / feedback.FOLDER).iterdir()
+    assert "Zwetschgenbaum" not in file.read_text()
+
+
+def test_feedback_that_cannot_be_kept_is_told_without_the_place(service, monkeypatch):
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device", "/home/jane/feedback")
+
+    monkeypatch.setattr(feedback.FeedbackLog, "add", full)
+    reply = service.client.post("/feedback", json={"feedback": [{"image": "0" * 32, "label": "NORMAL"}]})
+    assert reply.status_code == 503 and "jane" not in reply.text
 
 
 def test_an_error_that_nobody_foresaw_is_counted_and_tells_nothing(service, image, monkeypatch):
@@ -58,10 +84,10 @@ def test_an_error_that_nobody_foresaw_is_counted_and_tells_nothing(service, imag
     assert 'pneumo_requests_total{status="500"} 1.0' in figures.text
 
 
-@pytest.mark.parametrize("path", ["/v1/predict", "/metrics"])
+@pytest.mark.parametrize("path", ["/v1/predict", "/feedback", "/metrics"])
 @pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic YTpi"])
 def test_without_the_token_nothing_is_answered(service, image, path, header):
-    method = "POST" if path == "/v1/predict" else "GET"
+    method = "GET" if path == "/metrics" else "POST"
     reply = service.client.request(method, path, headers={"Authorization": header}, content=image)
     assert reply.status_code == 401
 

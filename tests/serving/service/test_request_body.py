@@ -32,6 +32,26 @@ def test_a_request_of_another_form_is_told_what_was_expected(service, body, kind
     assert reply.status_code == status and words in reply.json()["detail"] and len(reply.content) < 400
 
 
+ITEM = b'{"image": "%s", "label": "NORMAL"}' % (b"a" * 32)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "words"),
+    [
+        (b"x" * (2**20 + 1), "application/json", 413, "at most 1 MiB"),
+        (b'{"feedback": [' + b",".join([ITEM] * 4) + b"]}", "application/json", 413, "at most 3 feedback, got 4"),
+        (b'{"feedback": [' + b"0," * 500_000 + b"0]}", "application/json", 413, "more than 26 commas"),
+        (b'{"feedback": [' + ITEM.replace(b"NORMAL", b"healthy") + b"]}", "application/json", 422, "feedback.0.label"),
+        (b'{"feedback": [{"image": "/etc/passwd", "label": "NORMAL"}]}', "application/json", 422, "feedback.0.image"),
+        (b'{"feedback": []}', "application/json", 422, "feedback"),
+        (b'{"feedback": [' + ITEM + b"]}", "text/plain", 415, "text/plain"),
+    ],
+)
+def test_feedback_of_another_form_is_told_what_was_expected(service, body, kind, status, words):
+    reply = service.client.post("/feedback", content=body, headers={"Content-Type": kind})
+    assert reply.status_code == status and words in reply.json()["detail"] and len(reply.content) < 400
+
+
 def test_a_request_that_does_not_arrive_is_given_up(service):
     url = service.client.base_url
     words = (

@@ -20,18 +20,19 @@ from types import SimpleNamespace
 from pneumo.service_sections import Serve
 from pneumo.serving.service import api, server
 from fastapi import FastAPI
+print_nothing = lambda *_: None
 class Model:
     version = None
     def __init__(self, *_): pass
     def update(self): pass
     def follow(self, *_): pass
     def close(self): print("ended")
-server.FollowedModel, server._keeper = Model, lambda _: None
+server.FollowedModel, server.ServiceRecord, server.patient_secret = Model, print_nothing, print_nothing
 def app(*_):
     threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
     return FastAPI()
 api.create_app = app
-server.serve(SimpleNamespace(serve=Serve(port=0)), None, None)
+server.serve(SimpleNamespace(serve=Serve(port=0), home=None), None, None)
 """
     monkeypatch.delenv(server.TOKEN, raising=False)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)

@@ -1,0 +1,144 @@
+"""A page on answers over time: by day how many and of what kind, by week how right, with changes of the champion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumo.monitoring.realised import each_image_once
+from pneumo.records.base import LABELS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEMPLATES, NAME = Path(__file__).parent / "templates", "answers.html.j2"
+WIDTH, HEIGHT = 760, 130  # of a chart
+DAYS = 180  # shown
+FEWEST = 10  # images of each class with feedback in a week, and of all for the expected AUC
+BLUE, RED = "#1d4e89", "#c65b3c"
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points of a chart: x from the first day to now, y from its foot to its top, both 0 to 1."""
+
+    name: str
+    colour: str
+    points: Points
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines, or why there are none; `top` is the value of the upper edge."""
+
+    title: str
+    lines: list[Line]
+    without: str = ""
+    top: float = 1.0
+    form: str = "{:.0%}"
+
+    def shown(self, height: float) -> str:
+        """The value at a height, 0 to 1, as text."""
+        return self.form.format(height * self.top)
+
+
+def page(
+    model: str,
+    answers: "pd.DataFrame",
+    labels: "pd.Series[str]",
+    moves: Sequence[tuple[datetime, str]],
+    now: datetime,
+    highest: float,
+) -> str:
+    """The page as HTML that asks nothing of other hosts.
+
+    Args:
+        model: name of the registered model.
+        answers: its answers, of all versions.
+        labels: what readers agree on, by image.
+        moves: when which version became champion, UTC.
+        now: UTC.
+        highest: out-of-distribution share of a week, beyond which its expected AUC is withheld.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    start = now - timedelta(days=DAYS)
+    read = answers[answers["label"].notna() & (answers["time"] > start)]
+    begin = (
+        read["time"].min().to_pydatetime().replace(hour=0, minute=0, second=0, microsecond=0) if len(read) else start
+    )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    shown = [{"x": _place(when, begin, now), "version": version} for when, version in moves if begin <= when <= now]
+    return environment.get_template(NAME).render(
+        model=model, first=begin.date(), last=now.date(), images=len(read), moves=shown, width=WIDTH, height=HEIGHT,
+        charts=[*_by_day(read, begin, now), _by_week(read, labels, begin, now, highest)],
+    )  # fmt: skip
+
+
+def _by_day(read: "pd.DataFrame", begin: datetime, now: datetime) -> list[Chart]:
+    days = read.groupby(read["time"].dt.floor("D"))
+    counts, most = days.size(), max(1, int(days.size().max() if len(read) else 1))
+    shares = {
+        "Share called PNEUMONIA": (read["label"] == LABELS[1]).groupby(read["time"].dt.floor("D")).mean(),
+        "Out-of-distribution share": days["out_of_distribution"].mean(),
+    }
+    none = "Nothing was answered."
+    charts = [_chart("Answers by day", {"answers": counts / most}, begin, now, none, top=float(most), form="{:.0f}")]
+    return charts + [_chart(title, {"share": values}, begin, now, none) for title, values in shares.items()]
+
+
+def _by_week(read: "pd.DataFrame", labels: "pd.Series[str]", begin: datetime, now: datetime, highest: float) -> Chart:
+    import pandas as pd
+
+    once = each_image_once(read).assign(truth=lambda rows: rows["image"].map(labels))
+    weeks = [(pd.Timestamp(week), rows) for week, rows in once.groupby(once["time"].dt.floor("7D"))]
+    real = {max(week, pd.Timestamp(begin)): value for week, rows in weeks if (value := _realised(rows)) is not None}
+    sure = [(week, rows) for week, rows in weeks if rows["out_of_distribution"].mean() <= highest]
+    expected = {max(week, pd.Timestamp(begin)): _expected(rows) for week, rows in sure if len(rows) >= FEWEST}
+    series = {"realised": pd.Series(real, dtype=float), "expected": pd.Series(expected, dtype=float)}
+    none = f"No week has {FEWEST} images."
+    return _chart("ROC AUC by week", series, begin, now, none, form="{:.2f}")
+
+
+def _realised(rows: "pd.DataFrame") -> float | None:
+    from pneumo.evaluation.statistics.metrics import auc
+
+    known = rows.dropna(subset="truth")
+    ill = (known["truth"] == LABELS[1]).to_numpy()
+    enough = min(ill.sum(), (~ill).sum()) >= FEWEST
+    return auc(ill, known["probability"].to_numpy(float)) if enough else None
+
+
+def _expected(rows: "pd.DataFrame") -> float:
+    from pneumo.evaluation.statistics.metrics import auc_statistic
+
+    scores = rows["probability"].to_numpy(float)
+    weights = np.concatenate([scores, 1 - scores])
+    return float(auc_statistic(np.arange(2 * len(scores)) < len(scores), np.tile(scores, 2))(weights[None])[0])
+
+
+def _chart(
+    title: str,
+    series: "dict[str, pd.Series[float]]",
+    begin: datetime,
+    now: datetime,
+    without: str,
+    foot: float = 0.0,
+    top: float = 1.0,
+    form: str = "{:.0%}",
+) -> Chart:
+    lines = []
+    for (name, found), colour in zip(series.items(), (BLUE, RED), strict=False):
+        points = [(_place(when, begin, now), float(value)) for when, value in found.dropna().to_dict().items()]
+        if points:
+            lines.append(Line(name, colour, points))
+    return Chart(title, lines, without, top, form)
+
+
+def _place(when: Any, begin: datetime, now: datetime) -> float:
+    """Where a moment lies between two others, 0 to 1."""
+    return float((when - begin) / max(now - begin, timedelta(seconds=1)))

@@ -1,0 +1,85 @@
+"""The hourly check of answers: what the champion says now and said at first, and how often readers agree."""
+
+from datetime import UTC, datetime
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+
+from pneumo.monitoring.estimate import USUAL
+from pneumo.monitoring.levels import Level, level
+from pneumo.monitoring.page import page
+from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news
+from pneumo.operations.notify import Message
+from pneumo.registry.history import history
+from pneumo.registry.validation_answers import validation_answers
+from pneumo.serving import answer_log
+from pneumo.serving.feedback import agreed
+from pneumo.serving.feedback import daily_log as feedback_log
+from pneumo.settings import Settings
+from tasks.notification import notify
+from tasks.support.tracking import tracker
+from tasks.watch import DUE, series
+
+TOLD = "told.answers"  # tag of a source's series
+
+
+@task(name="answers", task_run_name="answers", cache_policy=NO_CACHE)
+def judge(source: str, synthetic: bool, champion: str, settings: Settings) -> list[str]:
+    """Add the champion's answers to the source's series, and ask for a retraining beyond a limit; returns why."""
+    answer_log.pack(settings.home)
+    feedback_log(settings.home).pack()
+    model, limits = settings.model_name(synthetic), settings.watch
+    found, _ = answer_log.read(settings.home)
+    mine = found[(found["model"] == model) & (found["version"] == champion)]
+    if mine.empty:
+        return []
+    labels = agreed(settings.home)[0].labels
+    usual = _validation(settings, model, champion)
+    now = datetime.now(UTC)
+    (figures,) = by_version(mine, labels, limits.answers_days, now, limits, usual)
+    moves = [(row.when, row.version) for row in history(settings, synthetic) if row.took_effect]
+    before = figures.change.usual.out_of_distribution if figures.change.usual else USUAL
+    highest = before + limits.out_of_distribution_rise
+    shown = page(model, found[found["model"] == model], labels, moves, now, highest)
+    tracker().log.text(series(source), shown, "answers.html")
+    return _record(figures, source, settings)
+
+
+def _record(figures: VersionFigures, source: str, settings: Settings) -> list[str]:
+    tracking, run_id = tracker(), series(source)
+    numbers = numbers_of(figures)
+    step = len(tracking.runs.series(run_id, "answers/feedback"))
+    tracking.log.metrics(run_id, {f"answers/{name}": value for name, value in numbers.items()}, step=step)
+    for name, words in (("expected AUC", figures.estimate.withheld), ("realised figures", figures.realised.withheld)):
+        if words:
+            get_run_logger().info("%s withheld: %s", name, words)
+    before = Told.model_validate_json(tracking.runs.tags(run_id).get(TOLD, "{}"))
+    reasons, after = news(falls(figures, settings.watch), figures.version, before)
+    if reasons:
+        _announce(source, "; ".join(reasons), tracking.runs.url(run_id), settings)
+        tracking.runs.set_tags(run_id, {TOLD: after.model_dump_json()})
+    return reasons
+
+
+def numbers_of(figures: VersionFigures) -> dict[str, float]:
+    """What is known, by name: of the last days, and `usual_...` of what they are compared with."""
+    real = figures.realised
+    numbers = {"feedback": float(real.normal + real.pneumonia)}
+    for prefix, one in (("", figures.change.recent), ("usual_", figures.change.usual)):
+        numbers |= {f"{prefix}{name}": float(value) for name, value in one.model_dump().items()} if one else {}
+    for name in ("auc", "sensitivity", "specificity", "calibration_error"):
+        if (figure := getattr(real, name)) is not None:
+            numbers[f"realised_{name}"] = figure.value
+    return numbers | ({"expected_auc": figures.estimate.auc.value} if figures.estimate.auc else {})
+
+
+def _announce(source: str, reason: str, link: str, settings: Settings) -> None:
+    get_run_logger().info("asking for a retraining: %s", reason)
+    emit_event(event=DUE, resource={"prefect.resource.id": "pneumo.source"}, payload={"source": source, "why": reason})
+    notify(Message(kind="answers", title="answers have changed", text=reason, link=link), settings)
+
+
+def _validation(settings: Settings, model: str, version: str) -> Level | None:
+    rows = validation_answers(settings, model, version)
+    return None if rows is None else level(rows.assign(out_of_distribution=USUAL))

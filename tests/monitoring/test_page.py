@@ -1,0 +1,28 @@
+"""The page on answers shows days, weeks and changes of the champion, and asks nothing of other hosts."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from pneumo.monitoring.page import page
+from tests.monitoring.test_version_figures import NOW, answers
+
+
+def test_days_weeks_and_changes_of_the_champion_are_drawn():
+    table, truth = answers(400, days=40, strange=0.25)
+    moves = [(NOW - timedelta(days=20), "3"), (NOW - timedelta(days=400), "1")]
+    shown = page("lungs", table, truth, moves, NOW, 0.11)
+    assert shown.count("<svg") == 4 and shown.count("stroke-dasharray") == 4
+    assert len(re.findall(r"<polyline[^>]*points=\"([^\"]*)\"", shown)) == 5
+    realised, expected = (line.count(",") for line in re.findall(r"<polyline[^>]*points=\"([^\"]*)\"", shown)[3:])
+    assert expected < realised  # the last weeks have many out-of-distribution images
+    assert not re.search(r"<script|<link|<img|url\(|https?:|[a-z]+=\"//", shown)
+    places = [float(x) for x, _ in re.findall(r"(-?[\d.]+),(-?[\d.]+) ", shown)]
+    assert min(places) == pytest.approx(50, abs=25) and max(places) <= 810
+
+
+def test_where_nothing_was_answered_the_page_says_so():
+    table, truth = answers(20)
+    shown = page("<b>lungs</b>", table.iloc[:0], truth, [], NOW, 0.11)
+    assert "<svg" not in shown and "Nothing was answered." in shown and "<b>lungs" not in shown
