@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pneumo.cli import acceptance, approval, data, registry, runs, services, serving, upkeep
+from pneumo.cli import acceptance, approval, corrections, data, registry, runs, services, serving, upkeep
 from pneumo.errors import PneumoError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for commands in (runs.app, data.app, services.app, registry.app, approval.app, acceptance.app, serving.app, upkeep.app):
+GROUPS = (runs, data, corrections, services, registry, approval, acceptance, serving, upkeep)
+for commands in (group.app for group in GROUPS):
     app.registered_commands += commands.registered_commands
 
 
