@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo.records.base import IMAGE, LABELS, Cell, Record
 from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
-from pneumo.serving.fresh_process.client import Answer, needs_embeddings, served
+from pneumo.serving.fresh_process.client import Answer, cannot_tell, needs_embeddings, served
 from pneumo.tracking import ModelVersion, Tracker
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Scored(Record):
 
     The table is at `out`, and on this machine at `table`. Of `images`, `errors` could not be read, `positive` were
     called PNEUMONIA, `out_of_distribution` are out-of-distribution, and `resumed` were scored before it was cut off.
+    `note` is a sentence on what the version could not tell.
     """
 
     out: str
@@ -37,9 +38,10 @@ class Scored(Record):
     positive: int
     out_of_distribution: int
     resumed: int
+    note: str = ""
 
 
-def predict(
+def predict(  # noqa: PLR0913 - all that a user may set
     tracker: Tracker,
     version: ModelVersion,
     paths: Sequence[str],
@@ -48,6 +50,7 @@ def predict(
     threshold: float | None = None,
     endpoint: str | None = None,
     on_progress: OnProgress = lambda done, total: None,
+    uncertain: bool = False,
 ) -> Scored:
     """Score images with a registered version, in a process that runs the version's own code.
 
@@ -60,6 +63,7 @@ def predict(
         threshold: of the label, 0 to 1; by default the version's own.
         endpoint: of an S3 server other than AWS.
         on_progress: called with the number of images done and of all.
+        uncertain: add a column that says whether another label is possible; empty for a version that cannot tell.
 
     Raises:
         DataError: nothing to score, or an output of another kind or that another run writes; an unreadable image is a
@@ -74,8 +78,11 @@ def predict(
         with served(tracker, version.uri) as model:
             if model.input != IMAGE:
                 raise needs_embeddings(version)
-            name = f"{version.uri} {model.digest} {threshold}"
-            return score(found, partial(model.score, threshold=threshold), name, place, on_progress)
+            name = f"{version.uri} {model.digest} {threshold}{' uncertain' if uncertain else ''}"
+            answer = partial(model.score, threshold=threshold, uncertain=uncertain)
+            done = score(found, answer, name, place, on_progress, (*COLUMNS, "uncertain") if uncertain else COLUMNS)
+            lacks = uncertain and not model.tells_uncertain
+            return done.model_copy(update={"note": cannot_tell(version)}) if lacks else done
 
 
 def score(
@@ -84,6 +91,7 @@ def score(
     model: str,
     out: Output,
     on_progress: OnProgress = lambda done, total: None,
+    columns: Sequence[str] = COLUMNS,
 ) -> Scored:
     """Score images and write a table with a row for each (see `COLUMNS`); after a cut a second call continues.
 
@@ -95,6 +103,7 @@ def score(
         model: what the answers depend on: version, its files, threshold; rows of another one are not reused.
         out: written whole at the end; until then `<out>.<model>.partial` grows.
         on_progress: called with the number of images done and of all.
+        columns: of the table.
     """
     kept = out.file.with_name(f"{out.file.name}.{sha256(model.encode()).hexdigest()[:12]}.partial")
     before = {row["sha256"]: Answer.model_validate(row["answer"]).model_dump() for row in _whole_lines(kept)}
@@ -109,7 +118,7 @@ def score(
         table += [{"path": item.path, "sha256": key or None, **row} for item, (key, row) in named]
         resumed += sum(key in before for key, _ in rows)
         on_progress(len(table), len(found))
-    out.write(_frame(table))
+    out.write(_frame(table, columns))
     kept.unlink(missing_ok=True)
     return _scored(table, out, resumed)
 
@@ -132,10 +141,10 @@ def _answer(path: str, content: Content, done: Mapping[str, Row], answers: Itera
     return said.model_dump() | {"error": said.error and said.error.replace(f"row {number}", path)}
 
 
-def _frame(rows: list[Row]) -> "pd.DataFrame":
+def _frame(rows: list[Row], columns: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"probability": float})
+    return pd.DataFrame(rows, columns=list(columns)).astype({"probability": float})
 
 
 def _scored(table: list[Row], out: Output, resumed: int) -> Scored:

@@ -32,6 +32,7 @@ class Reply(BaseModel):
     model: str
     version: str
     answers: list[Answer]
+    note: str = ""
 
 
 def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Sequence[str], keep: Keep) -> FastAPI:
@@ -65,7 +66,7 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
             seconds = time.monotonic() - begun
             metrics.add(version, answers, seconds)
             await asyncio.to_thread(keep, version, images, answers, seconds)
-        return Reply(model=version.name, version=version.version, answers=answers)
+        return Reply(model=version.name, version=version.version, answers=answers, note=model.note)
 
     @app.get("/live", summary="Whether the server runs")
     async def live() -> dict[str, str]:
@@ -76,7 +77,7 @@ def create_app(model: FollowedModel, limits: Serve, token: str | None, hosts: Se
         version = model.version
         response.status_code = 200 if version else 503
         served = {"model": version.name, "version": version.version} if version else {}
-        return {"status": "ready" if version else "loading", **served, "problem": model.problem}
+        return {"status": "ready" if version else "loading", **served, "problem": model.problem, "note": model.note}
 
     @app.get("/metrics", dependencies=login, summary="Figures for Prometheus")
     async def figures() -> Response:
