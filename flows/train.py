@@ -18,7 +18,7 @@ from tasks.support.tracking import parent_run, tracker
 
 
 @flow(name="pneumonia", flow_run_name=dated("train"), task_runner=engine.ONE_AT_A_TIME)
-def train(  # noqa: PLR0913 - the flow's form: one field each
+def train(  # noqa: PLR0913, PLR0915 - the flow's form: one field each; its body: a line for each stage
     # What is asked first: how much time, which images, which networks.
     preset: Preset = "standard",
     data: str = "phantom",
@@ -98,5 +98,8 @@ def train(  # noqa: PLR0913 - the flow's form: one field each
         elsewhere = evaluation.score_elsewhere(best, external, home)
         audits = evaluation.audit_shift(specs[0], version, store, external, home, run_id)
         decision = promotion.promote(evaluations, version, elsewhere, settings, home, run_id, audits)
-        summary = conclusion.summarize(evaluations, failures, version, elsewhere, decision, home, run_id, audits)
+        labels = evaluation.audit_labels(specs[0], version, store, best, home, run_id)
+        summary = conclusion.summarize(
+            evaluations, failures, version, elsewhere, decision, home, run_id, audits, labels
+        )
         operations.conclude(summary, decision, audits, settings)

@@ -57,6 +57,7 @@ class Promotion(Section):
     """What a challenger must show before it becomes champion."""
 
     target_sensitivity: float = Field(0.95, gt=0, lt=1)
+    coverage: float = Field(0.95, gt=0.5, lt=1, description="Share of each class whose possible labels hold it")
     minimum_auc: float = Field(0.90, ge=0, le=1)
     minimum_sensitivity: float = Field(0.85, ge=0, le=1)
     minimum_specificity: float = Field(0.70, ge=0, le=1)

@@ -18,6 +18,7 @@ class Serve(Section):
     images: int = Field(64, ge=1, description="In one request")
     request_mb: int = Field(64, ge=1, description="Of one request, in MiB")
     body_seconds: float = Field(30, gt=0, description="Within which a request must have arrived")
+    uncertain: bool = Field(False, description="Whether UNCERTAIN may be an answer; in batch it is a column")
     waiting: int = Field(16, ge=1, le=32, description="Requests at the same time; a further one is answered with 429")
 
 

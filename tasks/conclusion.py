@@ -19,7 +19,7 @@ from tasks.support.tracking import tracker
 
 
 @task(name="summarize", task_run_name="summarize", cache_policy=NO_CACHE)
-def summarize(
+def summarize(  # noqa: PLR0913 - what every stage found
     evaluations: list[Evaluation],
     failures: dict[str, str],
     version: DatasetVersion,
@@ -28,6 +28,7 @@ def summarize(
     home: Path,
     run_id: str,
     audits: list[ShiftAudit] | None = None,
+    labels: str = "",
 ) -> Summary:
     """Write the run's outcome for the terminal, Prefect's page and MLflow's page."""
     ranked = rank(evaluations)
@@ -43,6 +44,7 @@ def summarize(
         candidates=rows,
         external=tuple(f"{item.name}: {item.verdict}" for item in external),
         shift=tuple(sentence for audit in audits or () for sentence in sentences(audit)),
+        labels=labels,
         decision=_outcome(decision),
         prefect_url=flow_run.ui_url or "",
         mlflow_url=tracking.runs.url(run_id),
@@ -94,7 +96,7 @@ def _note(result: Summary, everything: str) -> str:
     external = "".join(f"External validation: {line}\n\n" for line in result.external)
     shift = "".join(f"{line}\n\n" for line in result.shift)
     table = f"{head}\n{'|---' * 6}|\n{body}"
-    words = f"{remedies}{result.decision.look}\n\n{unmeasured}{external}{shift}"
+    words = f"{remedies}{result.decision.look}\n\n{unmeasured}{external}{shift}{result.labels}\n\n"
     links = f"[Prefect run]({result.prefect_url}), [all runs and candidates side by side]({everything})"
     return f"{warning}{decision}\n\n{table}\n\n{words}{links}"
 

@@ -13,6 +13,7 @@ from pneumo.data.quality.two_sample_test import numbers, sentences
 from pneumo.errors import WeightsError
 from pneumo.evaluation import evaluate as evaluation
 from pneumo.evaluation.external import validation
+from pneumo.evaluation.label_audit import stage as label_audit
 from pneumo.evaluation.robustness import shift_audit
 from pneumo.records.base import Cell
 from pneumo.records.data import DatasetVersion, ImageStore, Inventory, ShiftAudit, Vectors
@@ -111,6 +112,19 @@ def audit_shift(
     tracking.log.text(run_id, json.dumps([audit.model_dump() for audit in found], indent=1), "shift_audit.json")
     pages.shift_table(found)
     return list(found)
+
+
+@task(name="label audit", task_run_name="label audit", cache_policy=NO_CACHE)
+def audit_labels(
+    spec: CandidateSpec, version: DatasetVersion, store: ImageStore, best: Evaluation, home: Path, run_id: str
+) -> str:
+    """List images whose label a person should look at, and say how many in one line; no label changes."""
+    found = label_audit.audit_labels(spec, version, store, best, home)
+    tracker().log.artifacts(run_id, found.folder, label_audit.FOLDER)
+    tracker().log.metrics(run_id, {"label_audit/suspects": float(found.suspects)})
+    words = label_audit.sentence(found)
+    get_run_logger().info("%s Judged by %s.", words, found.source)
+    return words
 
 
 def _figures(result: Evaluation) -> dict[str, float]:

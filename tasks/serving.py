@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -34,7 +34,10 @@ def predict(
     def follow(done: int, total: int) -> None:
         update_progress_artifact(bar, progress=100 * done / total, description=f"{version.uri}: {done} of {total}")
 
-    done = scoring.predict(tracking, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow)
+    place, doubts = settings.data.s3_endpoint, settings.serve.uncertain
+    done = scoring.predict(tracking, version, paths, out, settings.home, threshold, place, follow, doubts)
+    if done.note:
+        get_run_logger().warning(done.note)
     counts = done.model_dump(include={"images", "errors", "positive", "out_of_distribution", "resumed"})
     tracking.log.metrics(run_id, {name: float(value) for name, value in counts.items()})
     tracking.log.text(run_id, nameless(done.table), "predictions.csv")

@@ -42,7 +42,7 @@ def data(
     if as_json:
         console.print_json(found.model_dump_json())
     else:
-        _show(found, settings)
+        show(found, settings)
     gate.require(found.gate)
 
 
@@ -67,7 +67,7 @@ def versions(
     if as_json:
         console.print_json(found.model_dump_json())
     else:
-        _show_comparison(found)
+        show_comparison(found)
 
 
 def _champions_manifest(settings: Settings, inventory: Inventory) -> Path | None:
@@ -76,7 +76,7 @@ def _champions_manifest(settings: Settings, inventory: Inventory) -> Path | None
     return champion_manifest(settings, inventory.synthetic, settings.home)
 
 
-def _show(found: "Prepared", settings: Settings) -> None:
+def show(found: "Prepared", settings: Settings) -> None:
     """Print what was read, what is wrong with it, and where to read on; the digest last."""
     inventory, report, version = found.inventory, found.gate, found.version
     console.print(f"{inventory.images:,} images{_synthetic(inventory.synthetic)} from {inventory.source}", markup=False)
@@ -132,7 +132,8 @@ def _synthetic(drawn: bool) -> str:
     return " (synthetic)" if drawn else ""
 
 
-def _show_comparison(found: "Comparison") -> None:
+def show_comparison(found: "Comparison") -> None:
+    """Print what differs between two versions."""
     console.print(f"from {found.before[:12]} to {found.after[:12]}")
     for name in ("added", "removed", "relabelled", "moved"):
         paths = getattr(found, name)

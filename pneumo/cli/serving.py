@@ -42,8 +42,11 @@ def predict(
             bar.update(task, description="scoring", completed=done, total=total)
 
         done = scoring.predict(
-            tracker, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, on_progress=follow
-        )
+            tracker, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow,
+            settings.serve.uncertain,
+        )  # fmt: skip
+    if done.note:
+        quiet.print(done.note, highlight=False, soft_wrap=True, markup=False)
     if as_json:
         console.print_json(data={"model": version.uri, **done.model_dump(mode="json")})
         return

@@ -41,7 +41,17 @@ def prepare(
     Raises:
         DataError: the source holds nothing usable. A failed expectation raises nothing: see `gate.require`.
     """
-    inventory = schemes.ingest(source, home, data)
+    return prepare_inventory(schemes.ingest(source, home, data), home, data, limits, reference)
+
+
+def prepare_inventory(
+    inventory: Inventory,
+    home: Path,
+    data: Data,
+    limits: Gate,
+    reference: Callable[[Inventory], Path | None] = lambda _: None,
+) -> Prepared:
+    """`prepare` from what was ingested on."""
     report = gate.validate(inventory, home, limits, reference(inventory))
     if not report.passed:
         return Prepared(inventory=inventory, gate=report)

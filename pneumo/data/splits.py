@@ -30,16 +30,14 @@ def assign_splits(manifest: pd.DataFrame) -> pd.Series:
     split[own_test] = "test"
     _require_apart(group, own_test)
     needed = 2 if own_test.any() else 3
-    for (label, subtype), rows in manifest[~own_test].groupby(["label", "subtype"]):
+    _require_patients(manifest[~own_test], position, needed)
+    for _, rows in manifest[~own_test].groupby(["label", "subtype"]):
         places = position[rows.index]
-        if places.nunique() < needed:
-            raise DataError(
-                f"Expected at least {needed} patients of {label} ({subtype}) to cut from, but the set has"
-                f" {places.nunique()}: add patients."
-            )
-        split[rows.index[places < max(VALIDATION_SHARE, np.nextafter(places.min(), 1))]] = "validation"
+        # A stratum of a patient or two, such as corrected labels make, is not split by force.
+        first, last = (places.min(), places.max()) if places.nunique() >= needed else (0.0, 1.0)
+        split[rows.index[places < max(VALIDATION_SHARE, np.nextafter(first, 1))]] = "validation"
         if not own_test.any():
-            split[rows.index[places >= min(1 - TEST_SHARE, places.max())]] = "test"
+            split[rows.index[places >= min(1 - TEST_SHARE, last)]] = "test"
     return _keep_groups_whole(split, group)
 
 
@@ -62,6 +60,17 @@ def groups(manifest: pd.DataFrame) -> pd.Series:
     members["position"] = members["name"].map(position_of)
     leaders = members.sort_values("position").groupby("group")["name"].transform("first").sort_index()
     return pd.Series(leaders.to_numpy()[patient], index=manifest.index)
+
+
+def _require_patients(rows: pd.DataFrame, position: pd.Series, needed: int) -> None:
+    """Each class needs a subtype that can be split."""
+    patients = position[rows.index].groupby([rows["label"], rows["subtype"]]).nunique().rename("patients").reset_index()
+    largest = patients.sort_values("patients").drop_duplicates("label", keep="last")
+    for row in largest[largest["patients"] < needed].to_dict("records"):
+        raise DataError(
+            f"Expected at least {needed} patients of {row['label']} ({row['subtype']}) to cut from, but the set has"
+            f" {row['patients']}: add patients."
+        )
 
 
 def _require_apart(group: pd.Series, own_test: pd.Series) -> None:

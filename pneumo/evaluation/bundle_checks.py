@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pneumo.errors import ModelError
 from pneumo.evaluation.measures import Operating
 from pneumo.evaluation.robustness.shortcuts import Shortcut
+from pneumo.records.base import Conformal
 from pneumo.records.data import DatasetVersion
 from pneumo.records.model import Candidate
 from pneumo.serving.bundle.image_bundle import MODEL
@@ -29,11 +30,14 @@ class BundleFacts(NamedTuple):
     vectors: Path | None = None
 
 
-def bundle_spec(candidate: Candidate, version: DatasetVersion, operating: Operating) -> dict[str, Any]:
+def bundle_spec(
+    candidate: Candidate, version: DatasetVersion, operating: Operating, conformal: Conformal | None
+) -> dict[str, Any]:
     """Fields of a bundle's spec that all kinds of models share."""
     return {
         "name": candidate.name,
         **operating._asdict(),
+        "conformal": conformal,
         "dataset": version.digest,
         "synthetic": version.synthetic,
     }

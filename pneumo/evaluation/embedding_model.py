@@ -7,6 +7,7 @@ import pandas as pd
 from pneumo.data.sources.embeddings import vectors_of
 from pneumo.evaluation.bundle_checks import BundleFacts, bundle_spec, measure_cost, require_same
 from pneumo.evaluation.measures import Operating
+from pneumo.records.base import Conformal
 from pneumo.records.data import DatasetVersion, Vectors
 from pneumo.records.model import Candidate
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle
@@ -30,13 +31,14 @@ def try_embedding_model(
     store: Vectors,
     operating: Operating,
     test: pd.DataFrame,
+    conformal: Conformal | None = None,
 ) -> BundleFacts:
     """Write the bundle, check it against the predictions, and time it; see `image_model.try_image_model`.
 
     Raises:
         ModelError: the bundle does not score as in the predictions.
     """
-    bundle = _make_bundle(folder / "bundle", candidate, version, store, operating)
+    bundle = _make_bundle(folder / "bundle", candidate, version, store, operating, conformal)
     checked = test.iloc[:CHECKED]
     vectors = vectors_of(store.path, checked["sha256"])
     require_same(bundle, checked["probability"].to_numpy(), bundle.score(vectors).probability)
@@ -44,7 +46,12 @@ def try_embedding_model(
 
 
 def _make_bundle(
-    folder: Path, candidate: Candidate, version: DatasetVersion, store: Vectors, operating: Operating
+    folder: Path,
+    candidate: Candidate,
+    version: DatasetVersion,
+    store: Vectors,
+    operating: Operating,
+    conformal: Conformal | None,
 ) -> EmbeddingBundle:
     manifest = pd.read_parquet(version.manifest, columns=["sha256", "split"])
     training, validation = (
@@ -57,6 +64,6 @@ def _make_bundle(
         candidate.model,
         feature_distance,
         width=store.width,
-        **bundle_spec(candidate, version, operating),
+        **bundle_spec(candidate, version, operating, conformal),
     )
     return EmbeddingBundle(spec, load_network(candidate.model), feature_distance)

@@ -22,10 +22,11 @@ from pneumo.evaluation.measures import (
     measure,
     operating_figures,
 )
-from pneumo.evaluation.pictures import draw, draw_learning
+from pneumo.evaluation.pictures import draw, draw_learning, draw_risk_coverage
 from pneumo.evaluation.robustness.shortcuts import Shortcut
 from pneumo.evaluation.robustness.slices import measure_slices
-from pneumo.records.base import SHIFTED
+from pneumo.evaluation.statistics.conformal import conformal_figures, fit_conformal
+from pneumo.records.base import SHIFTED, Conformal
 from pneumo.records.data import DatasetVersion, ImageStore, Vectors
 from pneumo.records.model import Candidate, Evaluation
 from pneumo.sections import Promotion
@@ -64,6 +65,7 @@ def evaluate(
         version=version.digest,
         store=store.key,
         target=settings.target_sensitivity,
+        coverage=settings.coverage,
         code=code_version("evaluation", "serving", "data/store/decode.py", "data/sources/embeddings.py"),
     )
     folder = home / "cache" / "evaluate" / key
@@ -89,15 +91,19 @@ def _write(
     shifted = _shifted(candidate)
     operating = fit_operating(validation, shifted, settings.target_sensitivity)
     test = apply_operating(rows[rows["split"] == "test"], operating)
+    held_out = apply_operating(validation, operating)
+    conformal = fit_conformal(is_pneumonia(held_out), held_out["probability"].to_numpy(), settings.coverage)
     measures, slices = measure(test, operating.temperature), measure_slices(test)
 
     (folder / FIGURES).mkdir()
-    probed = PROBES[type(store)](folder, candidate, version, store, operating, test)
+    probed = PROBES[type(store)](folder, candidate, version, store, operating, test, conformal)
     draw(folder / FIGURES, test, measures)
+    draw_risk_coverage(folder / FIGURES, held_out, operating.threshold, conformal)
     draw_learning(folder / FIGURES, candidate.model.with_name("history.json"))
 
     test.drop(columns="position").to_parquet(folder / SCORED, index=False)
     facts = _facts(measures, operating, probed.cost, probed.shortcuts) | _fitted(validation, shifted, operating)
+    facts |= {f"test_{name}": value for name, value in _conformal(test, conformal).items()}
     record = Evaluation(
         name=candidate.name,
         key=key,
@@ -119,6 +125,7 @@ def _write(
         warnings=tuple(row.warning for row in probed.shortcuts if row.warning),
         unmeasured=probed.unmeasured,
         vectors=probed.vectors,
+        conformal=conformal,
     )
     (folder / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
     report = {"metrics": facts, "slices": slices, "shortcuts": [row.model_dump() for row in probed.shortcuts]}
@@ -154,6 +161,12 @@ def _fitted(validation: pd.DataFrame, shifted: pd.DataFrame | None, operating: O
         for name, value in operating_figures(rows, operating).items()
     }
     return found | {"fitted_prevalence": float(is_pneumonia(pd.concat(parts.values())).mean())}
+
+
+def _conformal(rows: pd.DataFrame, conformal: Conformal) -> dict[str, float]:
+    """What the limits that validation fixed come to on scored images."""
+    called = rows["called"].to_numpy(bool)
+    return conformal_figures(is_pneumonia(rows), rows["probability"].to_numpy(), called, conformal)
 
 
 def _facts(

@@ -91,6 +91,23 @@ def confusion(labels: Booleans, called: Booleans) -> "Figure":
     return figure
 
 
+def selective_accuracy(called: Floats, wrong: Floats, point: tuple[float, float] | None, coverage: float) -> "Figure":
+    """Risk-coverage curve as accuracy over the share of images that are called, the surest first.
+
+    Args:
+        called: shares of images, (n,); `wrong` is the share of wrong calls among them.
+        point: share called and accuracy where uncertain images are left out; None if all are uncertain.
+        coverage: of the conformal limits behind the point.
+    """
+    figure, axes = _figure("share of validation images that are called, the surest first", "accuracy of these calls")
+    axes.plot(called, 1 - wrong, label="by distance from the threshold")
+    if point:
+        axes.plot(*point, "o", color="black", label=f"without the uncertain ones (coverage {coverage:.0%})")
+    axes.set(xlim=(0, 1.01))
+    axes.legend(loc="lower left")
+    return figure
+
+
 def learning_curves(history: list[dict[str, float]]) -> "Figure":
     """Loss and validation AUC over epochs."""
     figure, axes = _figure("epoch", "training loss")

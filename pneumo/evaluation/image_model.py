@@ -11,7 +11,7 @@ from pneumo.evaluation.bundle_checks import BundleFacts, bundle_spec, measure_co
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.measures import Operating, is_pneumonia
 from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
-from pneumo.records.base import LABELS, MODALITIES
+from pneumo.records.base import LABELS, MODALITIES, Conformal
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
 from pneumo.serving.bundle.class_activation import embedding_network
@@ -33,6 +33,7 @@ def try_image_model(
     store: ImageStore,
     operating: Operating,
     test: pd.DataFrame,
+    conformal: Conformal | None = None,
 ) -> BundleFacts:
     """Write the bundle and the class activation maps, test for shortcuts, and time the bundle.
 
@@ -43,12 +44,13 @@ def try_image_model(
         store: the images.
         operating: the operating point of the bundle.
         test: rows of the test images with `position` in the store.
+        conformal: limits that go into the bundle.
 
     Raises:
         ModelError: the bundle does not score as the predictions say.
     """
     images = np.load(store.path, mmap_mode="r")
-    bundle = make_bundle(folder / "bundle", candidate, version, store, operating, images)
+    bundle = make_bundle(folder / "bundle", candidate, version, store, operating, images, conformal)
     shortcuts = probe_shortcuts(bundle, test, images)
     cost = measure_cost(bundle, folder / "bundle", version.root / str(test["path"].iloc[0]))
     draw_heat_maps(bundle, test, images, folder / "figures")
@@ -56,7 +58,13 @@ def try_image_model(
 
 
 def make_bundle(
-    folder: Path, candidate: Candidate, version: DatasetVersion, store: ImageStore, operating: Operating, images: Images
+    folder: Path,
+    candidate: Candidate,
+    version: DatasetVersion,
+    store: ImageStore,
+    operating: Operating,
+    images: Images,
+    conformal: Conformal | None = None,
 ) -> Bundle:
     """Write the bundle and return it loaded; the model is read only once.
 
@@ -79,7 +87,7 @@ def make_bundle(
         size=store.size,
         fit=store.fit,
         modalities=modalities_of(manifest),
-        **bundle_spec(candidate, version, operating),
+        **bundle_spec(candidate, version, operating, conformal),
     )
     return Bundle(spec, model, feature_distance)
 

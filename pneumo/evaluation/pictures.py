@@ -10,6 +10,8 @@ import pandas as pd
 from pneumo.evaluation import figures
 from pneumo.evaluation.measures import Measures, is_pneumonia
 from pneumo.evaluation.statistics.calibration import probability
+from pneumo.evaluation.statistics.conformal import risk_coverage
+from pneumo.records.base import Conformal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +51,16 @@ def draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
     )
     for name, picture in PICTURES.items():
         figures.save(picture(shown), folder / f"{name}.png")
+
+
+def draw_risk_coverage(folder: Path, validation: pd.DataFrame, threshold: float, conformal: Conformal) -> None:
+    """Write the risk-coverage curve of scored validation images."""
+    labels, called = is_pneumonia(validation), validation["called"].to_numpy(bool)
+    scores = validation["probability"].to_numpy(float)
+    curve = risk_coverage(called != labels, scores, threshold)
+    sure = ~conformal.uncertain(scores, called)
+    point = (float(sure.mean()), float((called == labels)[sure].mean())) if sure.any() else None
+    figures.save(figures.selective_accuracy(*curve, point, conformal.coverage), folder / "risk_coverage.png")
 
 
 def draw_learning(folder: Path, history: Path) -> None:

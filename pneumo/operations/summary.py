@@ -46,7 +46,10 @@ class Outcome(Record):
 
 
 class Summary(Record):
-    """Outcome of a flow run; `external` has a sentence on each external set, `shift` those of the shift audits."""
+    """Outcome of a flow run; `external` has a sentence on each external set, `shift` those of the shift audits.
+
+    `labels` says how many labels should be looked at, and where they are listed.
+    """
 
     flow_run_id: str
     source: str
@@ -56,6 +59,7 @@ class Summary(Record):
     candidates: tuple[CandidateRow, ...]
     external: tuple[str, ...] = ()
     shift: tuple[str, ...] = ()
+    labels: str = ""
     decision: Outcome
     prefect_url: str
     mlflow_url: str
@@ -119,8 +123,9 @@ def show(summary: Summary, console: Console) -> None:
             console.print(f"[red]{row.name} failed[/red]: {escape(row.reason)}", highlight=False, soft_wrap=True)
     external = (f"External validation: {line}" for line in summary.external)
     shift = (f"Shift audit: {line}" for line in summary.shift)
-    for line in (*unmeasured(summary), *external, *shift):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for line in (*unmeasured(summary), *external, *shift, summary.labels):
+        if line:
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
     verdict = "[green]Promoted[/green]" if summary.decision.promoted else "[yellow]Not promoted[/yellow]"
     name = f"{summary.decision.registered_model} version {summary.decision.version}"
     console.print(f"\n{verdict}: {name}. {escape(summary.decision.reason)}", highlight=False)

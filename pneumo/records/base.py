@@ -1,13 +1,18 @@
 """The base of all records, and names that they share."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Fit = Literal["squash", "pad"]
 IMAGE, EMBEDDING = "image", "embedding"  # kinds of input, and names of the input column
 LABELS = ("NORMAL", "PNEUMONIA")
+UNCERTAIN = "UNCERTAIN"  # the third answer of the service, if serve.uncertain is set
 ENSEMBLE = "ensemble"  # name of the candidate that is the mean of the others
 VIEWS = "views"  # name of the layer that averages views of an image, of which the whole image is the first
 SHIFTED = "shifted.parquet"  # beside predictions: scores under simulated shift
@@ -45,3 +50,24 @@ class Interval(Record):
     def __format__(self, digits: str) -> str:
         """The number and its interval as text: "0.983 (0.973 to 0.990)" for ".3f"."""
         return f"{self.value:{digits}} ({self.ends(digits)})"
+
+
+class Conformal(Record):
+    """Limits of conformal prediction: NORMAL is possible up to one probability, PNEUMONIA from the other one on.
+
+    With the chance `coverage` the possible labels hold the true one, whichever class it is of.
+    """
+
+    coverage: float
+    normal_up_to: float
+    pneumonia_from: float
+
+    def sets(self, probability: "NDArray[np.float64]") -> "tuple[NDArray[np.bool_], NDArray[np.bool_]]":
+        """Whether NORMAL and whether PNEUMONIA is possible at probabilities of pneumonia (n,)."""
+        return probability <= self.normal_up_to, probability >= self.pneumonia_from
+
+    def uncertain(self, probability: "NDArray[np.float64]", called: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
+        """Whether anything else than what is called (true for PNEUMONIA) is possible, or not even that, (n,)."""
+        normal, ill = self.sets(probability)
+        certain: NDArray[np.bool_] = (called & ill & ~normal) | (~called & normal & ~ill)
+        return ~certain

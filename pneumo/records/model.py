@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pneumo.records.base import Interval, Record
+from pneumo.records.base import Conformal, Interval, Record
 
 
 class Candidate(Record):
@@ -55,6 +55,7 @@ class Evaluation(Record):
     warnings: tuple[str, ...] = ()
     unmeasured: tuple[str, ...] = ()
     vectors: Path | None = None
+    conformal: Conformal | None = None
 
 
 class External(Record):
@@ -78,3 +79,15 @@ class External(Record):
     slices: dict[str, dict[str, float]]
     generalises: bool
     verdict: str
+
+
+class LabelAudit(Record):
+    """Images outside the test set whose label a person should look at: `suspects` of `images` that were judged.
+
+    `source` says by whose probabilities. `folder` has labels.csv, ranked, and pictures.png of the first of them.
+    """
+
+    images: int
+    suspects: int
+    source: str
+    folder: Path

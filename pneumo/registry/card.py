@@ -102,13 +102,17 @@ def write(
         "external": external,
         "shift": [sentence for audit in audits for sentence in sentences(audit)],
         "most": MOST,
-        "pictures": {name: _picture(evaluation, name) for name in ("roc", "reliability")},
+        "pictures": {name: _picture(evaluation, name) for name in _pictures(evaluation)},
     }
     # Markdown is not escaped here, because MLflow escapes it when it shows it.
     pages = Environment(
         loader=PackageLoader("pneumo.registry"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
     )
     return Card(*(pages.get_template(f"card.{kind}.j2").render(facts) for kind in ("md", "html")))
+
+
+def _pictures(evaluation: Evaluation) -> tuple[str, ...]:
+    return ("roc", "reliability", "risk_coverage") if evaluation.conformal else ("roc", "reliability")
 
 
 def _cut(text: str, longest: int) -> str:

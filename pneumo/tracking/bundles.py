@@ -123,7 +123,7 @@ def _save(path: Path, run_id: str, logged: Any, bundle: Path, example: Cell, mod
         python_model=str(model_file),
         code_paths=[str(_code(path.with_name(PACKAGE.name)))],
         artifacts={"bundle": str(bundle)},
-        signature=_signature(column, spec["threshold"]),
+        signature=_signature(column, spec["threshold"], bool(spec.get("conformal"))),
         input_example=pd.DataFrame({column: [cell]}),
         pip_requirements=requirements(),
         mlflow_model=model,
@@ -149,7 +149,7 @@ def _code(target: Path) -> Path:
     return target
 
 
-def _signature(column: str, threshold: float) -> "ModelSignature":
+def _signature(column: str, threshold: float, tells_uncertain: bool) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
@@ -163,10 +163,12 @@ def _signature(column: str, threshold: float) -> "ModelSignature":
         ColSpec(DataType.string, "error", required=False),
         ColSpec(DataType.boolean, "out_of_distribution"),
     ]
+    params = [ParamSpec("threshold", DataType.double, threshold)]
+    params += [ParamSpec("uncertain", DataType.boolean, False)] if tells_uncertain else []
     return ModelSignature(
         inputs=Schema([ColSpec(kind, column)]),
         outputs=Schema(output),
-        params=ParamSchema([ParamSpec("threshold", DataType.double, threshold)]),
+        params=ParamSchema(params),
     )
 
 

@@ -13,6 +13,7 @@ from pneumo.cache import stage_key
 from pneumo.errors import PromotionError
 from pneumo.evaluation.measures import Operating, apply_operating, measure
 from pneumo.evaluation.statistics.calibration import probability
+from pneumo.evaluation.statistics.conformal import FIGURES
 from pneumo.records.data import Inventory
 from pneumo.records.model import Evaluation
 from pneumo.registry import card, history
@@ -25,6 +26,7 @@ from pneumo.tracking.bundles import SPEC
 from pneumo.tracking.package import files_digest
 from pneumo.tracking.system import REQUESTER
 
+OF_LIMITS = {f"test_{name}" for name in FIGURES}  # of conformal limits, which the new point does not have
 JUDGED = ("accept", "accept.source")  # tags that a later run with other limits may change
 
 
@@ -94,6 +96,7 @@ def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str
         bundle, kept = Path(scratch) / "bundle", Path(scratch) / version_evidence.FOLDER
         shutil.copytree(asked.bundle, bundle)
         spec = json.loads((bundle / SPEC).read_bytes()) | new.operating._asdict()
+        spec["conformal"] = None  # its limits are probabilities of the operating point before
         (bundle / SPEC).write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
         uri = tracker.bundles.log(run_id, bundle, asked.evaluation.name, asked.example)
         evaluation = _at_home(asked, new.operating, key, run_id, uri)
@@ -115,9 +118,10 @@ def _at_home(asked: Subject, operating: Operating, key: str, run_id: str, uri: s
     predictions = pd.read_parquet(asked.kept / version_evidence.PREDICTIONS)
     measures = measure(apply_operating(predictions[predictions["split"] == "test"], operating), operating.temperature)
     figures = {name: measures.intervals[name] for name in ("sensitivity", "specificity")}
-    metrics = asked.evaluation.metrics | {f"test_{name}": value for name, value in measures.flat().items()}
+    known = {name: value for name, value in asked.evaluation.metrics.items() if name not in OF_LIMITS}
+    metrics = known | {f"test_{name}": value for name, value in measures.flat().items()}
     places = {"key": key, "run_id": run_id, "model_uri": uri, "metrics": metrics | operating._asdict()}
-    return asked.evaluation.model_copy(update={**operating._asdict(), **figures, **places})
+    return asked.evaluation.model_copy(update={**operating._asdict(), **figures, **places, "conformal": None})
 
 
 def _tags(asked: Subject, new: New, found: Acceptance, evaluation: Evaluation, key: str, files: str) -> dict[str, str]:

@@ -72,7 +72,7 @@ def nameless(table: Path) -> str:
     import pandas as pd
 
     rows = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
-    return rows[NAMELESS].to_csv(index=False)
+    return rows[[*NAMELESS, *rows.columns.intersection(["uncertain"])]].to_csv(index=False)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pneumo.serving.answer_log import BATCH, AnswerLog
 from pneumo.serving.batch import partial as partial_file
 from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
-from pneumo.serving.fresh_process.client import Answer, needs_embeddings, served
+from pneumo.serving.fresh_process.client import Answer, cannot_tell, needs_embeddings, served
 from pneumo.tracking import ModelVersion, Tracker
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Scored(Record):
 
     The table is at `out`, and on this machine at `table`. Of `images`, `errors` could not be read, `positive` were
     called PNEUMONIA, `out_of_distribution` are out-of-distribution, and `resumed` were scored before it was cut off.
+    `note` is a sentence on what the version could not tell.
     """
 
     out: str
@@ -41,9 +42,10 @@ class Scored(Record):
     positive: int
     out_of_distribution: int
     resumed: int
+    note: str = ""
 
 
-def predict(
+def predict(  # noqa: PLR0913 - all that a user may set
     tracker: Tracker,
     version: ModelVersion,
     paths: Sequence[str],
@@ -52,6 +54,7 @@ def predict(
     threshold: float | None = None,
     endpoint: str | None = None,
     on_progress: OnProgress = lambda done, total: None,
+    uncertain: bool = False,
 ) -> Scored:
     """Score images with a registered version, in a process that runs the version's own code; its answers are logged.
 
@@ -64,6 +67,7 @@ def predict(
         threshold: of the label, 0 to 1; by default the version's own.
         endpoint: of an S3 server other than AWS.
         on_progress: called with the number of images done and of all.
+        uncertain: add a column that says whether another label is possible; empty for a version that cannot tell.
 
     Raises:
         DataError: nothing to score, or an output of another kind or that another run writes; an unreadable image is a
@@ -78,9 +82,12 @@ def predict(
         with served(tracker, version.uri) as model:
             if model.input != IMAGE:
                 raise needs_embeddings(version)
-            name = f"{version.uri} {model.digest} {threshold}"
-            keep = _keeper(home, version)
-            return score(found, partial(model.score, threshold=threshold), name, place, on_progress, keep)
+            name = f"{version.uri} {model.digest} {threshold}{' uncertain' if uncertain else ''}"
+            answer = partial(model.score, threshold=threshold, uncertain=uncertain)
+            columns = (*COLUMNS, "uncertain") if uncertain else COLUMNS
+            done = score(found, answer, name, place, on_progress, _keeper(home, version), columns)
+            lacks = uncertain and not model.tells_uncertain
+            return done.model_copy(update={"note": cannot_tell(version)}) if lacks else done
 
 
 def score(
@@ -90,6 +97,7 @@ def score(
     out: Output,
     on_progress: OnProgress = lambda done, total: None,
     keep: Keep = lambda batch, answers, seconds: None,
+    columns: Sequence[str] = COLUMNS,
 ) -> Scored:
     """Score images and write a table with a row for each (see `COLUMNS`); after a cut a second call continues.
 
@@ -103,6 +111,7 @@ def score(
         on_progress: called with the number of images done and of all.
         keep: logs new answers, by sha256, and the seconds of their step; called before they count as done, so after a
             cut it may be called again with the same, under the same name of the whole scoring.
+        columns: of the table.
     """
     kept = out.file.with_name(f"{out.file.name}.{sha256(model.encode()).hexdigest()[:12]}.partial")
     name, before = partial_file.begun(kept)
@@ -120,7 +129,7 @@ def score(
         table += [{"path": item.path, "sha256": key or None, **row} for item, (key, row) in named]
         resumed += sum(key in before for key, _ in rows)
         on_progress(len(table), len(found))
-    out.write(_frame(table))
+    out.write(_frame(table, columns))
     kept.unlink(missing_ok=True)
     return _scored(table, out, resumed)
 
@@ -143,10 +152,10 @@ def _answer(path: str, content: Content, done: Mapping[str, Row], answers: Itera
     return said.model_dump() | {"error": said.error and said.error.replace(f"row {number}", path)}
 
 
-def _frame(rows: list[Row]) -> "pd.DataFrame":
+def _frame(rows: list[Row], columns: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"probability": float})
+    return pd.DataFrame(rows, columns=list(columns)).astype({"probability": float})
 
 
 def _scored(table: list[Row], out: Output, resumed: int) -> Scored:

@@ -24,6 +24,7 @@ class Classifier(PythonModel):
 
     Output: a row for each image with probability (0 to 1, None if unreadable), label, error (None or a sentence) and
     out_of_distribution (true if the image is unlike the training images, so that its probability means little).
+    `params={"uncertain": True}` adds uncertain: whether another label is possible, by conformal prediction.
     """
 
     bundle: Bundle | EmbeddingBundle
@@ -41,12 +42,23 @@ class Classifier(PythonModel):
         wanted = self.bundle.spec.input
         if wanted not in model_input.columns:
             raise ModelError(f"Expected a column {wanted}, got the columns {', '.join(map(str, model_input.columns))}.")
-        table = score_cells(self.bundle, model_input[wanted].tolist(), _threshold(params))
+        table = score_cells(
+            self.bundle, model_input[wanted].tolist(), _threshold(params), _uncertain(params, self.bundle)
+        )
         if table["error"].isna().all():
             return table
         # MLflow's server would write NaN, which is not JSON.
         plain = [None if isnan(value) else value for value in table["probability"]]
         return table.assign(probability=pd.Series(plain, dtype=object))
+
+
+def _uncertain(params: dict[str, Any] | None, bundle: Bundle | EmbeddingBundle) -> bool:
+    asked = bool((params or {}).get("uncertain"))
+    if asked and bundle.spec.conformal is None:
+        raise ModelError(
+            "Expected a model that knows its conformal limits, but this one has none: leave out uncertain."
+        )
+    return asked
 
 
 def _threshold(params: dict[str, Any] | None) -> float | None:

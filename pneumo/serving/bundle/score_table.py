@@ -11,13 +11,19 @@ if TYPE_CHECKING:
 CHUNK = 256  # images at a time, so that memory does not grow with the table
 
 
-def score_cells(bundle: Scorer, cells: Sequence[Any], threshold: float | None = None) -> "pd.DataFrame":
-    """Table with a row for each cell: probability (NaN if unreadable), label, error, out_of_distribution."""
+def score_cells(
+    bundle: Scorer, cells: Sequence[Any], threshold: float | None = None, uncertain: bool = False
+) -> "pd.DataFrame":
+    """Table with a row for each cell: probability (NaN if unreadable), label, error, out_of_distribution.
+
+    With `uncertain` a column of that name says whether another label is possible; None if unreadable.
+    """
     import numpy as np
     import pandas as pd
 
     probability = np.full(len(cells), np.nan)
     label = np.full(len(cells), None, dtype=object)
+    doubtful = np.full(len(cells), None, dtype=object)
     far = np.zeros(len(cells), dtype=bool)
     errors: list[str | None] = []
     for start in range(0, len(cells), CHUNK):
@@ -30,6 +36,8 @@ def score_cells(bundle: Scorer, cells: Sequence[Any], threshold: float | None = 
         errors += failed
         probability[rows[answered]] = scores.probability[answered]
         label[rows[answered]] = bundle.label(scores.probability[answered], threshold)
+        doubtful[rows[answered]] = bundle.uncertain(scores.probability[answered], threshold)
     # An explicit object type keeps None; pandas would make it NaN, which is not JSON.
     texts = {"label": pd.Series(label, dtype=object), "error": pd.Series(errors, dtype=object)}
-    return pd.DataFrame({"probability": probability, **texts, "out_of_distribution": far})
+    asked = {"uncertain": pd.Series(doubtful, dtype=object)} if uncertain else {}
+    return pd.DataFrame({"probability": probability, **texts, "out_of_distribution": far, **asked})

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 
-from pneumo.records.base import LABELS, Record
+from pneumo.records.base import LABELS, Conformal, Record
 from pneumo.serving.bundle.out_of_distribution import FeatureDistance
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Spec(Record):
     temperature: float
     offset: float = 0.0  # the first bundles have none
     threshold: float
+    conformal: Conformal | None = None  # older bundles have none, nor do those with an operating point of a place
     dataset: str
     synthetic: bool
     model_sha256: str
@@ -66,6 +67,12 @@ class Scorer(ABC):
 
         calibrated: NDArray[np.float64] = expit((logits.astype(np.float64) + self.spec.offset) / self.spec.temperature)
         return calibrated
+
+    def uncertain(self, probability: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.bool_] | None:
+        """Whether another label than that at the threshold is possible, (n,); None where this model cannot tell."""
+        limit = self.spec.threshold if threshold is None else threshold
+        known = self.spec.conformal
+        return None if known is None else known.uncertain(probability, probability >= limit)
 
     def label(self, probability: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.str_]:
         """The label at the model's own threshold or another one, 0 to 1."""

@@ -41,6 +41,7 @@ class Answer(Record):
     error: str | None
     # versions that an older pneumo registered, and tables that it began, have the second name
     out_of_distribution: bool = Field(validation_alias=AliasChoices("out_of_distribution", "unlike"))
+    uncertain: bool | None = None  # None where it was not asked, or cannot be told
 
 
 class Answers(Record):
@@ -54,7 +55,8 @@ class Answers(Record):
 class Served:
     """A registered model, loaded in a process of its own; `example` holds the probabilities of its input example.
 
-    `input` is the column that it takes, image or embedding; `digest` is that of its files.
+    `input` is the column that it takes, image or embedding; `digest` is that of its files; `tells_uncertain` is whether
+    it has the limits of conformal prediction.
     """
 
     def __init__(self, model_uri: str, process: "subprocess.Popen[str]", log: Path, digest: str) -> None:
@@ -64,14 +66,19 @@ class Served:
         self.example: tuple[float, ...] = tuple(loaded["example"])
         self.from_model: bool = loaded["from_model"]
         self.input: str = loaded["input"]
+        self.tells_uncertain: bool = loaded["uncertain"]
 
-    def score(self, cells: Sequence[Cell], threshold: float | None = None) -> list[Answer]:
-        """One answer for each cell; `threshold` replaces the model's own.
+    def score(self, cells: Sequence[Cell], threshold: float | None = None, uncertain: bool = False) -> list[Answer]:
+        """One answer for each cell; `threshold` replaces the model's own, `uncertain` asks a model that can tell.
 
         Raises:
             TrackingError: the model fails, or gives no answer for each cell; the message ends with its log's last line.
         """
-        request = {"cells": [_sent(cell) for cell in cells], "threshold": threshold}
+        request = {
+            "cells": [_sent(cell) for cell in cells],
+            "threshold": threshold,
+            "uncertain": uncertain and self.tells_uncertain,
+        }
         assert self._process.stdin  # noqa: S101 - a pipe was asked for
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -166,6 +173,14 @@ def _sent(cell: Cell) -> dict[str, Any]:
     if isinstance(cell, Path):
         return {"path": str(cell.absolute())}
     return {"data": base64.b64encode(cell).decode()}
+
+
+def cannot_tell(version: ModelVersion) -> str:
+    """The sentence for a version that is asked what is uncertain and has no limits for that."""
+    return (
+        f"{version.name} version {version.version} cannot tell which images are uncertain, since it has no conformal"
+        " limits; its answers are as always. Train anew, or set serve.uncertain to false."
+    )
 
 
 def needs_embeddings(version: ModelVersion) -> ModelError:

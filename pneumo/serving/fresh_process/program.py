@@ -2,9 +2,9 @@
 
 It is run by path and imports nothing of this package, so the only pneumo that it can import is the code in the model.
 Its argument is the folder with the model's files; it needs no address and no login. When the model is loaded it writes
-a line of JSON, {example: probabilities of the input example, from_model, input: the column that it takes}, and then one
-for each line that it reads:
-{cells: [{path} or {data: base64} or {vector}], threshold or null} ->
+a line of JSON, {example: probabilities of the input example, from_model, input: the column that it takes, uncertain:
+whether it can say so}, and then one for each line that it reads:
+{cells: [{path} or {data: base64} or {vector}], threshold or null, uncertain} ->
 [{probability, label, error, out_of_distribution}, ...].
 """
 
@@ -28,7 +28,9 @@ def main() -> None:
     example = [] if model.input_example is None else model.predict(model.input_example)["probability"].tolist()
     schema = model.metadata.get_input_schema()
     column = schema.input_names()[0] if schema else "image"
-    loaded = {"example": example, "from_model": code.startswith(folder), "input": column}
+    known = model.metadata.get_params_schema()
+    tells = known is not None and "uncertain" in (param.name for param in known.params)
+    loaded = {"example": example, "from_model": code.startswith(folder), "input": column, "uncertain": tells}
     _tell(answers, loaded)
     for line in sys.stdin:
         _tell(answers, score(model, json.loads(line), column))
@@ -54,7 +56,8 @@ def score(model: Any, request: dict[str, Any], column: str) -> list[dict[str, An
     if not request["cells"]:
         return []
     cells = [read(cell) for cell in request["cells"]]
-    params = None if request["threshold"] is None else {"threshold": request["threshold"]}
+    given = {"threshold": request["threshold"], "uncertain": request["uncertain"] or None}
+    params = {name: value for name, value in given.items() if value is not None} or None
     table = model.predict(pd.DataFrame({column: pd.Series(cells, dtype=object)}), params=params)
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 

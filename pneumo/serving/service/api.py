@@ -40,6 +40,7 @@ class Reply(BaseModel):
     model: str
     version: str
     answers: list[Replied]
+    note: str = ""
 
 
 class Received(BaseModel):
@@ -81,7 +82,7 @@ def create_app(
             hashes = await asyncio.to_thread(record.keep, version, images, answers, seconds)
         named = zip(images, answers, hashes, strict=True)
         rows = [Replied(**answer.model_dump(), image=key if image else None) for image, answer, key in named]
-        return Reply(model=version.name, version=version.version, answers=rows)
+        return Reply(model=version.name, version=version.version, answers=rows, note=model.note)
 
     _take_feedback(app, login, metrics, limits, record)
 
@@ -94,7 +95,7 @@ def create_app(
         version = model.version
         response.status_code = 200 if version else 503
         served = {"model": version.name, "version": version.version} if version else {}
-        return {"status": "ready" if version else "loading", **served, "problem": model.problem}
+        return {"status": "ready" if version else "loading", **served, "problem": model.problem, "note": model.note}
 
     @app.get("/metrics", dependencies=login, summary="Figures for Prometheus")
     async def figures() -> Response:

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pneumo.errors import PneumoError, ServiceError
-from pneumo.records.base import IMAGE, Cell
-from pneumo.serving.fresh_process.client import Answer, Served, needs_embeddings, served
+from pneumo.records.base import IMAGE, UNCERTAIN, Cell
+from pneumo.serving.fresh_process.client import Answer, Served, cannot_tell, needs_embeddings, served
 from pneumo.tracking import ModelVersion, Tracker
 
 
@@ -27,9 +27,9 @@ class FollowedModel:
         problem: why the version that should be served is not, in one sentence; empty where it is.
     """
 
-    def __init__(self, tracker: Tracker, find: Callable[[], ModelVersion]) -> None:
-        """`find`: the version that should be served now."""
-        self._tracker, self._find = tracker, find
+    def __init__(self, tracker: Tracker, find: Callable[[], ModelVersion], uncertain: bool = False) -> None:
+        """`find`: the version that should be served now; `uncertain`: whether UNCERTAIN may be a label."""
+        self._tracker, self._find, self._uncertain = tracker, find, uncertain
         self._turn = threading.Lock()  # whoever has it may ask the process, or exchange it
         self._loaded: _Loaded | None = None
         self._wake, self._closed = threading.Event(), False
@@ -40,6 +40,13 @@ class FollowedModel:
         """The version that answers; None while there is none."""
         loaded = self._loaded
         return loaded.version if loaded else None
+
+    @property
+    def note(self) -> str:
+        """A sentence where UNCERTAIN may be a label, but the version that answers cannot tell; empty elsewhere."""
+        loaded = self._loaded
+        lacks = self._uncertain and loaded is not None and not loaded.process.tells_uncertain
+        return cannot_tell(loaded.version) if lacks and loaded else ""
 
     def update(self) -> None:
         """Serve what should be served now, if that is another version.
@@ -68,7 +75,7 @@ class FollowedModel:
             if loaded is None:
                 raise ServiceError("Expected a loaded model, but there is none: ask again when /ready says so.")
             try:
-                return loaded.version, loaded.process.score(images, threshold)
+                return loaded.version, [_third(row) for row in loaded.process.score(images, threshold, self._uncertain)]
             except PneumoError:
                 self._loaded = None
                 self._wake.set()
@@ -108,3 +115,7 @@ class FollowedModel:
             self._loaded = kept
         for loaded in over:
             loaded.resources.close()
+
+
+def _third(answer: Answer) -> Answer:
+    return answer.model_copy(update={"label": UNCERTAIN}) if answer.uncertain else answer

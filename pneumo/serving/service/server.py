@@ -41,9 +41,11 @@ def serve(settings: Settings, tracker: Tracker, find: Callable[[], ModelVersion]
     # uvicorn ends by the signal it got, which else would leave the model's files and process behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     token, limits = required_token(settings.serve), settings.serve
-    model = FollowedModel(tracker, find)
+    model = FollowedModel(tracker, find, limits.uncertain)
     with _listening(limits) as door:
         model.update()
+        if model.note:
+            tell(model.note)
         threading.Thread(target=model.follow, args=(limits.follow_seconds, tell), daemon=True).start()
         try:
             record = ServiceRecord(settings.home, patient_secret(settings.home), tell)

@@ -118,7 +118,7 @@ def test_a_pickled_model_is_refused(keeper, tmp_path):
     ("said", "words"), [("[]", "1 answers of m, got 0"), ('[{"x": 1}]', "got 0"), ("1", "got 0"), ("oh", "other text")]
 )
 def test_a_model_that_does_not_answer_each_image_is_refused(tmp_path, said, words):
-    lines = f'{{"example": [], "from_model": true, "input": "image"}}\n{said}\n'
+    lines = f'{{"example": [], "from_model": true, "input": "image", "uncertain": false}}\n{said}\n'
     process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     process.stdin.write(lines)
     process.stdin.flush()
