@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo.records.base import IMAGE, LABELS, Cell, Record
-from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
+from pneumo.sections import Data
+from pneumo.serving.batch.find_images import DEFAULTS, Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
 from pneumo.serving.fresh_process.client import Answer, needs_embeddings, served
 from pneumo.tracking import ModelVersion, Tracker
@@ -46,7 +47,7 @@ def predict(
     out: str,
     home: Path,
     threshold: float | None = None,
-    endpoint: str | None = None,
+    data: Data = DEFAULTS,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scored:
     """Score images with a registered version, in a process that runs the version's own code.
@@ -54,11 +55,11 @@ def predict(
     Args:
         tracker: that of the server with the version.
         version: a registered version, such as the champion.
-        paths: files, folders (searched below), s3://bucket/prefix.
+        paths: files, folders (searched below), s3://bucket/prefix, dicomweb://host/path?query.
         out: path or s3://bucket/key, .csv or .parquet.
         home: state folder.
         threshold: of the label, 0 to 1; by default the version's own.
-        endpoint: of an S3 server other than AWS.
+        data: the S3 server, and what is asked of an archive.
         on_progress: called with the number of images done and of all.
 
     Raises:
@@ -67,9 +68,9 @@ def predict(
         ModelError: the version takes embeddings and no images.
         TrackingError: the version cannot be loaded, or its files are not known to be those that were registered.
     """
-    place = open_output(out, home, endpoint)
+    place = open_output(out, home, data.s3_endpoint)
     with owned(place):
-        found = find_images(paths, endpoint)
+        found = find_images(paths, data, home)
         on_progress(0, len(found))
         with served(tracker, version.uri) as model:
             if model.input != IMAGE:
