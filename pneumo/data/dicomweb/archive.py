@@ -35,6 +35,7 @@ class Archive:
     """A DICOMweb archive."""
 
     def __init__(self, address: Address) -> None:
+        multipart.require_parser()
         self.address = address
         self._connection = Connection(address)
 

@@ -1,13 +1,27 @@
 """DICOM files in multipart/related messages, as WADO-RS answers and STOW-RS asks for them (PS3.18, 8.6.1.2)."""
 
+import importlib.util
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import IO
 
 from pneumo.data.dicomweb.connection import BrokenAnswerError
-from pneumo.errors import DataError
+from pneumo.errors import DataError, ServiceError
 
 DICOM = "application/dicom"
+
+
+def require_parser() -> None:
+    """Check, before anything is asked, that answers can be read.
+
+    Raises:
+        ServiceError: python-multipart is not installed.
+    """
+    if importlib.util.find_spec("python_multipart") is None:
+        raise ServiceError(
+            "Expected python-multipart to read the answers of an archive, but it is not installed: run"
+            " `pip install python-multipart`."
+        )
 
 
 def write_single(file: IO[bytes], content_type: str, chunks: Iterable[bytes]) -> None:
