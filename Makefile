@@ -61,10 +61,10 @@ IMAGE := uv pip compile --python-version 3.11 --python-platform x86_64-manylinux
     --no-emit-index-url --no-header --no-annotate --quiet --constraint .ci/development.lock
 lock:
 	$(COMPILE) $(UPGRADE) --all-extras --group dev --output-file .ci/development.lock
-	$(COMPILE) --extra app --extra server --extra build --constraint .ci/development.lock --output-file requirements.lock
+	$(COMPILE) --extra app --extra dicomweb --extra server --extra build --constraint .ci/development.lock --output-file requirements.lock
 	$(IMAGE) infra/images/build.in --output-file infra/images/build.lock
 	$(IMAGE) infra/images/server.in --output-file infra/images/server.lock
-	$(IMAGE) pyproject.toml --extra server --extra ray --extra kubernetes --output-file infra/images/worker.lock
+	$(IMAGE) pyproject.toml --extra dicomweb --extra server --extra ray --extra kubernetes --output-file infra/images/worker.lock
 	$(IMAGE) infra/images/gpu.in --constraint infra/images/worker.lock | awk '/^[a-z]/{gpu=/^nvidia-/} gpu' >infra/images/gpu.lock
 
 # The documentation as a site, dist/docs/index.html.

@@ -17,6 +17,10 @@ class OtherImageError(DataError):
     """An image that can be read and shows something else than a chest X-ray from the front."""
 
 
+class ArchiveError(DataError):
+    """A DICOMweb archive cannot be reached, refuses the login, or stays busy: further requests would not help."""
+
+
 class GateFailedError(DataError):
     """The data were read, but an expectation of severity error failed."""
 

@@ -115,6 +115,8 @@ class Data(Section):
         MODALITIES, min_length=1, description="DICOM images of others are no chest X-rays; UNSTATED: that state none"
     )
 
+    dicomweb_http: bool = Field(False, description="Whether dicomweb+http:// may go to other machines than this one")
+
     @field_validator("patient_pattern")
     @classmethod
     def _names_patient(cls, pattern: str | None) -> str | None:

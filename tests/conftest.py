@@ -14,6 +14,7 @@ import pytest
 
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.tracking import healthy
+from tests import orthanc as orthanc_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -151,6 +152,16 @@ def s3_server() -> Iterator[str]:
         boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="hospital")
         yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[orthanc_server.Orthanc]:
+    """A real DICOMweb archive; tests choose dates of their own. Its login is in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zip(("USER", "PASSWORD"), orthanc_server.LOGIN, strict=True):
+            patch.setenv(f"PNEUMO_DICOMWEB_{name}", value)
+        with orthanc_server.running(tmp_path_factory.mktemp("orthanc"), free_port(), free_port()) as server:
+            yield server
 
 
 Upload = Callable[[Path, str], None]

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Debian packages that tests use where they are there: a browser, nginx, kubectl, and for the trial of the team server
-# (infra/dev/team.sh) Postgres and an S3 server.
+# Debian packages that tests use where they are there: a browser, nginx, kubectl, a DICOMweb archive, and for the trial of
+# the team server (infra/dev/team.sh) Postgres and an S3 server.
 # Run as root. What is there already is left alone, and nothing is started.
 set -eu
 
@@ -12,6 +12,8 @@ test -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" || missing="$missin
 need swift-proxy-server "swift-account swift-container swift-object swift-proxy"
 need memcached memcached
 need nginx nginx-light
+need Orthanc "orthanc orthanc-dicomweb"
+need storescu dcmtk
 need chromium chromium
 need openssl openssl
 need kubectl kubernetes-client

@@ -1,6 +1,7 @@
 """`pneumo predict | serve | app | export`: use the champion."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,37 +23,46 @@ Form = StrEnum("Form", {"litert": "litert", "onnx": "onnx"})
 
 @app.command()
 def predict(
-    paths: Annotated[list[str], typer.Argument(help="Image files, folders (searched below), s3://bucket/prefix.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Image files, folders, s3://bucket/prefix, dicomweb://host/path?StudyDate=...")
+    ],
     out: Annotated[str, typer.Option(help="Table, .csv or .parquet; also s3://bucket/key.")] = "predictions.csv",
     model: Model = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Of the label; default: the model's.")] = None,
     phantom: Phantom = False,
+    back: Annotated[bool, typer.Option("--send-back", help="Store reports and heat maps in the archive, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score X-rays: for each image path, probability, label and error. A run that was cut off continues."""
     from pneumo.serving.batch import scoring
+    from pneumo.serving.results.send_back import require_archive, send_back
 
+    if back:
+        require_archive(paths)
     settings = load_settings()
     tracker, version = _chosen(model, phantom)
     words = TextColumn("[progress.description]{task.description}")
     with Progress(words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=quiet) as bar:
         task = bar.add_task(f"loading {version.name} version {version.version}", total=None)
 
-        def follow(done: int, total: int) -> None:
-            bar.update(task, description="scoring", completed=done, total=total)
+        def follow(done: int, total: int, what: str = "scoring") -> None:
+            bar.update(task, description=what, completed=done, total=total)
 
         done = scoring.predict(
-            tracker, version, paths, out, settings.home, threshold, settings.data.s3_endpoint, follow,
-            settings.serve.uncertain,
-        )  # fmt: skip
+            tracker, version, paths, out, settings.home, threshold, settings.data, follow, settings.serve.uncertain
+        )
+        tell = partial(follow, what="sending back")
+        sent = send_back(tracker, version, done.table, settings.home, settings.data, threshold, tell) if back else None
     if done.note:
         quiet.print(done.note, highlight=False, soft_wrap=True, markup=False)
     if as_json:
-        console.print_json(data={"model": version.uri, **done.model_dump(mode="json")})
+        more = {"sent_back": sent.model_dump()} if sent else {}
+        console.print_json(data={"model": version.uri, **done.model_dump(mode="json"), **more})
         return
     console.print(
         f"{done.out}: {done.images} images by {version.name} version {version.version}, {done.positive} PNEUMONIA, "
-        f"{done.errors} unreadable, {done.out_of_distribution} out-of-distribution",
+        f"{done.errors} unreadable, {done.out_of_distribution} out-of-distribution"
+        + (f"; {sent.sent} sent back, {sent.before} had been before" if sent else ""),
         highlight=False,
         soft_wrap=True,
         markup=False,

@@ -31,15 +31,15 @@ def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
     Raises:
         DataError: it is no table, lacks a column, or has doubled rows, unknown labels, or rows without an image.
     """
-    table = _read(file, columns)
+    table = read_labels(file, columns)
     skipped: Counter[str] = Counter()
     below = {"/".join(parts) for parts in walk(file.parent, skipped)}
     by_name = Counter(PurePosixPath(path).name for path in below)
     unique = {PurePosixPath(path).name: path for path in below if by_name[PurePosixPath(path).name] == 1}
     table["file"] = [path if path in below else unique.get(path) for path in table["path"]]
-    _refuse(table.loc[table["file"].isna(), "path"], file, "rows whose image is not there")
-    _refuse(table.loc[table["file"].duplicated(), "file"], file, "images named twice")
-    listing = Listing(file.parent, [_entry(row) for row in table.to_dict("records")], skipped)
+    refuse(table.loc[table["file"].isna(), "path"], file, "rows whose image is not there")
+    refuse(table.loc[table["file"].duplicated(), "file"], file, "images named twice")
+    listing = Listing(file.parent, [entry_of(row) for row in table.to_dict("records")], skipped)
     listing.entries.sort(key=lambda entry: entry.path)
     images = {path for path in below if path.lower().endswith(IMAGE_SUFFIXES)}
     if unlabelled := len(images - set(table["file"])):
@@ -48,7 +48,12 @@ def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
     return listing
 
 
-def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
+def read_labels(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
+    """The rows of a label file, with labels as in `LABELS`, and in `path` what names an image.
+
+    Raises:
+        DataError: it is no table, lacks a column, or has unknown labels or splits.
+    """
     wanted: dict[Column, str] = {}
 
     def choose(there: Sequence[str]) -> list[str]:
@@ -58,14 +63,14 @@ def _read(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     raw = read_texts(file, choose, "label file")
     table = pd.DataFrame({name: raw[title] for name, title in wanted.items()}).astype("object")
     table = table.where(table.notna(), None)
-    _refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
+    refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
     table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
-    _refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "labels other than NORMAL (0) and PNEUMONIA (1)")
+    refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "labels other than NORMAL (0) and PNEUMONIA (1)")
     if "split" in table:
         _require_splits(table["split"].map(_text).dropna(), file, wanted["split"])
     table["path"] = table["path"].map(lambda path: str(path).replace("\\", "/"))
     outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
-    _refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
+    refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
     return table
 
 
@@ -93,7 +98,8 @@ def _plain(title: str) -> str:
     return str(title).strip().lower()
 
 
-def _entry(row: Mapping[Hashable, Any]) -> Entry:
+def entry_of(row: Mapping[Hashable, Any]) -> Entry:
+    """The image of a row, whose path is in `file`."""
     split, subtype, patient = (_text(row.get(name)) for name in ("split", "subtype", "patient"))
     path = str(row["file"])
     known_split = split_of(split or "") if "split" in row else split_of_folders(path.split("/")[:-1])
@@ -115,7 +121,8 @@ def _require_splits(names: pd.Series, file: Path, column: str) -> None:
         )
 
 
-def _refuse(values: "pd.Series | pd.Index", file: Path, what: str) -> None:
+def refuse(values: "pd.Series | pd.Index", file: Path, what: str) -> None:
+    """Raise DataError if there are any values that a label file should not have."""
     if len(values):
         shown = ", ".join(repr(str(value)[:200]) for value in values[:5])
         raise DataError(f"Expected one row per image in {file}, but it has {len(values)} {what} ({shown}): correct it.")

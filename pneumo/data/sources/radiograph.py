@@ -69,6 +69,11 @@ def modality_of(dataset: Any) -> str:
     return told or MODALITY_OF.get(str(dataset.get("SOPClassUID") or ""), UNSTATED)
 
 
+def may_be_chest(part: str) -> bool:
+    """Whether the name of a body part, in capitals, is that of the chest or says nothing."""
+    return not part or part in SILENT or bool(CHEST.search(part) and not MORE.search(part))
+
+
 def view_of(dataset: Any) -> str:
     """AP, PA, frontal; "other" for any other; empty where the header does not say.
 
@@ -96,7 +101,7 @@ def _other_part(dataset: Any) -> str | None:
     code = _code(dataset, "AnatomicRegionSequence")
     if not part or part in SILENT:
         return "of another body part, by its code" if code and code not in CHEST_CODES else None
-    if CHEST.search(part) and not MORE.search(part):
+    if may_be_chest(part):
         return None
     return f"of {f'the body part {part}' if part in BODY_PARTS else 'a body part that is not called chest'}"
 

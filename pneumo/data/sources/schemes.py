@@ -9,6 +9,7 @@ from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.manifest import build_manifest
 from pneumo.data.sources import archives, kaggle, labels, phantom
+from pneumo.data.sources.dicomweb_labels import list_labelled
 from pneumo.data.sources.folders import LABEL_FILES, Listing, layout_root, list_folder
 from pneumo.data.sources.s3 import mirror
 from pneumo.data.store import packs
@@ -44,6 +45,10 @@ def _s3(request: Request) -> Listing:
     return _files(mirror(request.source, request.home, request.settings.s3_endpoint), request)
 
 
+def _dicomweb(request: Request) -> Listing:
+    return list_labelled(request.source, request.home, request.settings)
+
+
 def _version(request: Request) -> Listing:
     """A dataset version by the beginning of its digest: from the storage, else from this machine."""
     digest, home, settings = request.rest, request.home, request.settings
@@ -68,6 +73,8 @@ SCHEMES: dict[str, Callable[[Request], Listing]] = {
     "phantom": _phantom,
     "kaggle": _kaggle,
     "s3": _s3,
+    "dicomweb": _dicomweb,
+    "dicomweb+http": _dicomweb,
     "version": _version,
 }
 
@@ -90,7 +97,8 @@ def ingest(source: str, home: Path, settings: Data) -> Inventory:
 
     Args:
         source: a folder, zip or tar archive in Kaggle's layout or of two class folders; a CSV or Parquet label file;
-            "phantom", "phantom:500", "kaggle:owner/name", "s3://bucket/prefix", "version:<digest>".
+            "phantom", "phantom:500", "kaggle:owner/name", "s3://bucket/prefix", "version:<digest>",
+            "dicomweb://host/path?labels=<label file>".
         home: state folder.
         settings: storage, endpoint, columns of label files, pattern of patients, modalities of DICOM.
 

@@ -19,12 +19,15 @@ RUN = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 PLACES: tuple[tuple[Kind, str, str], ...] = (
     ("cache", "cache/[!.]*/[!.]*", rf"{KEY}(?:\.parquet)?"),
     ("cache", "cache/kagglehub/*", ".+"),
+    ("cache", "cache/dicomweb/*/*.dcm", r"dicomweb-[0-9a-f]{24}\.dcm"),
     ("checkpoint", "checkpoints/*", KEY),
     ("report", "runs/*", rf"{RUN}|predict-{KEY}"),
     ("log", "logs/*.log", rf"train-{KEY}\.log"),
     ("cache", "prefect/storage/*", ".+"),
 )
-LEFT_OVER = ("cache/*/.*", "cache/.*", "cache/s3/**/.*.part", "cache/pulled/**/.*.part", "runs/*/.*.part")
+LEFT_OVER = (
+    "cache/*/.*", "cache/.*", "cache/s3/**/.*.part", "cache/dicomweb/*/.*", "cache/pulled/**/.*.part", "runs/*/.*.part",
+)  # fmt: skip
 UNFINISHED = r"\.(?:.+\.)?(?:[0-9a-f]{8}(?:\.part)?|part|removed)"
 
 
@@ -77,7 +80,7 @@ def _needed(home: Path, digests: Collection[str]) -> list[Path]:
 
 
 def _holds(place: Path, needed: list[Path]) -> bool:
-    return any(folder.is_relative_to(place) for folder in needed)
+    return any(folder.is_relative_to(place) or place.is_relative_to(folder) for folder in needed)
 
 
 def _days(place: Path) -> float:

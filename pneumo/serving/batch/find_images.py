@@ -1,4 +1,4 @@
-"""Find the images to score: files, folders, s3:// addresses."""
+"""Find the images to score: files, folders, s3:// and dicomweb:// addresses."""
 
 import os
 import posixpath
@@ -10,14 +10,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from pneumo.data.dicomweb.address import is_dicomweb
 from pneumo.data.object_storage import Bucket, Item
+from pneumo.data.sources import dicomweb
 from pneumo.data.sources.folders import walk_all
 from pneumo.data.store.decode import SUFFIXES, read_bytes, require_size
 from pneumo.errors import DataError
+from pneumo.sections import Data
 
 CONNECTIONS = 16
 STEP = 256  # images in a step: a cut loses one step at most
 STEP_BYTES = 64 * 2**20  # bytes of a step in memory, unless one image alone is larger
+DEFAULTS = Data()
+HOME = Path(".pneumo")
 
 
 class Content(NamedTuple):
@@ -30,19 +35,23 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """An image to score: a local file, or the `item` of a bucket; with an `error`, only its own row is lost."""
+    """An image to score: a local file, or the `item` of a bucket; with an `error`, only its own row is lost.
+
+    `file` is the copy here of an image whose `path` is its address in an archive.
+    """
 
     path: str
     bucket: Bucket | None = None
     item: Item | None = None
     error: str | None = None
+    file: Path | None = None
 
     def size(self) -> int:
         """Its bytes; 0 if they are not known, in which case reading it tells why."""
         if self.item:
             return self.item.size
         try:
-            return Path(self.path).stat().st_size
+            return (self.file or Path(self.path)).stat().st_size
         except OSError:
             return 0
 
@@ -56,7 +65,7 @@ class Found:
             return Content(b"", "", self.error)
         try:
             require_size(self.size(), self.path)
-            data = b"" if self.item else read_bytes(Path(self.path), self.path)
+            data = b"" if self.item else read_bytes(self.file or Path(self.path), self.path)
         except DataError as error:  # only its own row is lost
             return Content(b"", "", str(error))
         if self.bucket and self.item:
@@ -64,17 +73,18 @@ class Found:
         return Content(data, sha256(data).hexdigest())
 
 
-def find_images(paths: Sequence[str], endpoint: str | None = None) -> list[Found]:
+def find_images(paths: Sequence[str], data: Data = DEFAULTS, home: Path = HOME) -> list[Found]:
     """All images at the given places, each once; those of a folder are in order of name.
 
     Args:
-        paths: image files (with any suffix), folders (searched below), s3://bucket/prefix.
-        endpoint: of an S3 server other than AWS.
+        paths: image files (with any suffix), folders (searched below), s3://bucket/prefix, dicomweb://host/path?query.
+        data: the S3 server, and what is asked of an archive.
+        home: state folder, to which images of an archive are copied.
 
     Raises:
         DataError: a place does not exist, cannot be reached, or there is no image at all.
     """
-    found = {(item.path, item.error): item for path in paths for item in _at(str(path), endpoint)}
+    found = {(item.path, item.error): item for path in paths for item in _at(str(path), data, home)}
     if not found:
         raise DataError(f"Expected images ({', '.join(SUFFIXES)}) at {', '.join(map(str, paths))}, found none.")
     return list(found.values())
@@ -101,9 +111,12 @@ def fetch(step: Sequence[Found]) -> list[Content]:
         return list(pool.map(Found.content, step))
 
 
-def _at(path: str, endpoint: str | None) -> Iterator[Found]:
-    if path.startswith("s3://"):
-        bucket = Bucket(path, endpoint)
+def _at(path: str, data: Data, home: Path) -> Iterator[Found]:
+    if is_dicomweb(path):
+        address, copies = dicomweb.mirror(path, home, data)
+        yield from (Found(f"{address.shown}/{one.instance.path}", error=one.error, file=one.file) for one in copies)
+    elif path.startswith("s3://"):
+        bucket = Bucket(path, data.s3_endpoint)
         items = (item for item in bucket.at_or_below() if _is_image(item.key.split("/")))
         yield from (Found(f"s3://{bucket.name}/{item.key}", bucket, item) for item in items)
     elif Path(path).is_dir():
@@ -112,7 +125,10 @@ def _at(path: str, endpoint: str | None) -> Iterator[Found]:
     elif Path(path).is_file():
         yield _local(path)
     else:
-        raise DataError(f"Expected an image file, a folder or s3://bucket/prefix, but {path} does not exist: check it.")
+        raise DataError(
+            f"Expected an image file, a folder, s3://bucket/prefix or dicomweb://host/path, but {path} does not exist:"
+            " check it."
+        )
 
 
 def _local(path: str) -> Found:

@@ -67,11 +67,16 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
     return Output(address if bucket else str(file), file, bucket)
 
 
-def nameless(table: Path) -> str:
-    """A written table as CSV without paths and without errors, which quote paths; images are named by sha256."""
+def read_table(table: Path) -> "pd.DataFrame":
+    """A written table."""
     import pandas as pd
 
-    rows = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
+    return pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
+
+
+def nameless(table: Path) -> str:
+    """A written table as CSV without paths and without errors, which quote paths; images are named by sha256."""
+    rows = read_table(table)
     return rows[[*NAMELESS, *rows.columns.intersection(["uncertain"])]].to_csv(index=False)
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.records.base import IMAGE, LABELS, Cell, Record
+from pneumo.sections import Data
 from pneumo.serving.answer_log import BATCH, AnswerLog
 from pneumo.serving.batch import partial as partial_file
-from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
+from pneumo.serving.batch.find_images import DEFAULTS, Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
 from pneumo.serving.fresh_process.client import Answer, cannot_tell, needs_embeddings, served
 from pneumo.tracking import ModelVersion, Tracker
@@ -52,7 +53,7 @@ def predict(  # noqa: PLR0913 - all that a user may set
     out: str,
     home: Path,
     threshold: float | None = None,
-    endpoint: str | None = None,
+    data: Data = DEFAULTS,
     on_progress: OnProgress = lambda done, total: None,
     uncertain: bool = False,
 ) -> Scored:
@@ -61,11 +62,11 @@ def predict(  # noqa: PLR0913 - all that a user may set
     Args:
         tracker: that of the server with the version.
         version: a registered version, such as the champion.
-        paths: files, folders (searched below), s3://bucket/prefix.
+        paths: files, folders (searched below), s3://bucket/prefix, dicomweb://host/path?query.
         out: path or s3://bucket/key, .csv or .parquet.
         home: state folder.
         threshold: of the label, 0 to 1; by default the version's own.
-        endpoint: of an S3 server other than AWS.
+        data: the S3 server, and what is asked of an archive.
         on_progress: called with the number of images done and of all.
         uncertain: add a column that says whether another label is possible; empty for a version that cannot tell.
 
@@ -75,9 +76,9 @@ def predict(  # noqa: PLR0913 - all that a user may set
         ModelError: the version takes embeddings and no images.
         TrackingError: the version cannot be loaded, or its files are not known to be those that were registered.
     """
-    place = open_output(out, home, endpoint)
+    place = open_output(out, home, data.s3_endpoint)
     with owned(place):
-        found = find_images(paths, endpoint)
+        found = find_images(paths, data, home)
         on_progress(0, len(found))
         with served(tracker, version.uri) as model:
             if model.input != IMAGE:

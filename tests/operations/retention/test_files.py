@@ -34,6 +34,16 @@ def test_only_old_caches_checkpoints_reports_and_logs_go(tmp_path):
     assert all((tmp_path / place).exists() for place in left)
 
 
+def test_copies_of_an_archive_go_one_by_one_unless_a_data_set_is_made_of_them(tmp_path, monkeypatch):
+    used, needed = (tmp_path / f"cache/dicomweb/{key}" for key in (YOUNG, OLD))
+    for folder in (used, needed):
+        for number, days in enumerate((11, 9)):
+            aged(folder / f"dicomweb-{number:024x}.dcm", days)
+        os.utime(folder)
+    monkeypatch.setattr(files, "_needed", lambda home, digests: [needed])
+    assert names(files.old_files(tmp_path, LIMITS, tuple)) == {f"cache/dicomweb/{YOUNG}/dicomweb-{0:024x}.dcm"}
+
+
 @pytest.mark.parametrize(
     "place",
     [

@@ -11,6 +11,7 @@ import pytest
 
 from pneumo.data.store import decode as decode_module
 from pneumo.errors import DataError
+from pneumo.sections import Data
 from pneumo.serving import answer_log
 from pneumo.serving.batch import find_images as find_images_module
 from pneumo.serving.batch.find_images import find_images, steps
@@ -244,7 +245,9 @@ def test_an_image_whose_name_is_no_text_is_a_row_with_an_error(folder, answer, t
 
 
 def test_a_missing_place_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"Expected an image file, a folder or s3://bucket/prefix, but .*nowhere"):
+    with pytest.raises(
+        DataError, match=r"Expected an image file, a folder, s3://bucket/prefix or dicomweb://host/path, but .*nowhere"
+    ):
         find_images([str(tmp_path / "nowhere")])
 
 
@@ -279,7 +282,7 @@ def test_equal_files_have_equal_answers_and_each_is_called_by_its_own_name(folde
 def shared(upload, folder, s3_server):
     """The images at s3://hospital/shared."""
     upload(folder, "shared")
-    return find_images(["s3://hospital/shared"], s3_server)
+    return find_images(["s3://hospital/shared"], Data(s3_endpoint=s3_server))
 
 
 def test_an_object_that_is_too_large_is_a_row_and_is_not_fetched(shared, answer, tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""The only door to DICOMweb archives: addresses, requests, what is searched, fetched and stored."""

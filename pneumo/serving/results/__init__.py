@@ -1,0 +1,1 @@
+"""Results of scoring as DICOM objects in the images' own studies."""
