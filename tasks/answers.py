@@ -54,7 +54,7 @@ def _record(figures: VersionFigures, source: str, settings: Settings) -> list[st
     for name, words in (("expected AUC", figures.estimate.withheld), ("realised figures", figures.realised.withheld)):
         if words:
             get_run_logger().info("%s withheld: %s", name, words)
-    before = Told.model_validate_json(tracking.runs.tags(run_id).get(TOLD, "{}"))
+    before = Told.read(TOLD, tracking.runs.tags(run_id).get(TOLD, "{}"))
     reasons, after = news(falls(figures, settings.watch), figures.version, before)
     if reasons:
         _announce(source, "; ".join(reasons), tracking.runs.url(run_id), settings)

@@ -40,7 +40,7 @@ def record(found: Drift, source: str, settings: Settings) -> list[str]:
     points = {name: tracking.runs.series(run_id, name) for name in found.figures}
     if points:
         tracking.log.figure(run_id, drift.plot(points, settings.watch.drift), "drift.png")
-    before = LastRequest.read(tracking.runs.tags(run_id).get("announced", "{}"))
+    before = LastRequest.read("announced", tracking.runs.tags(run_id).get("announced", "{}"))
     words, after = drift.reasons(found, before, settings.watch)
     if words:
         _announce(source, [*words, *origin(found)], drift.is_news(before, after), tracking.runs.url(run_id), settings)

@@ -1,16 +1,15 @@
 """Data drift: how different new images are from those of the champion's data set, by their manifests alone."""
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from pneumo.data.quality.columns import drift_figures
 from pneumo.data.quality.two_sample_test import audit_manifests, can_be_audited
-from pneumo.errors import TrackingError
+from pneumo.monitoring.noted import Noted
 from pneumo.records.base import Record
 from pneumo.records.data import ShiftAudit
 from pneumo.sections import Watch
@@ -39,27 +38,12 @@ class Drift(Record):
         return self.new / self.known
 
 
-class LastRequest(Record):
+class LastRequest(Noted):
     """The last request for a retraining: the champion and the new images then, and whether it was for drift."""
 
     champion: str = ""
     new: int = 0
     drift: bool = False
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """What `model_dump_json` wrote.
-
-        Raises:
-            TrackingError: it is of another form.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError:
-            raise TrackingError(
-                "Expected the last request for a retraining in the tag announced of the watching run, but it has"
-                " another form: a newer pneumo may have written it; install that one, or delete the tag."
-            ) from None
 
 
 def measure_drift(manifest: pd.DataFrame, champion: str, reference: pd.DataFrame, fewest: int) -> Drift:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pneumo.monitoring.estimate import USUAL, Estimate, estimated_auc
 from pneumo.monitoring.levels import Change, Level, change
+from pneumo.monitoring.noted import Noted
 from pneumo.monitoring.realised import NAMES, Realised, each_image_once, realised
 from pneumo.records.base import Record
 from pneumo.sections import Watch
@@ -27,7 +28,7 @@ class VersionFigures(Record):
     realised_ever: Realised
 
 
-class Told(Record):
+class Told(Noted):
     """What people were told of a champion's answers, by name of the figure."""
 
     champion: str = ""

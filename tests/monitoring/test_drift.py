@@ -7,7 +7,6 @@ from pneumo.data.image_statistics import SIZE, statistics
 from pneumo.data.quality.columns import drift_figures
 from pneumo.data.quality.two_sample_test import excess
 from pneumo.data.sources import phantom
-from pneumo.errors import TrackingError
 from pneumo.monitoring import drift
 from pneumo.monitoring.drift import Drift, LastRequest
 from pneumo.records.base import LABELS
@@ -107,9 +106,3 @@ def test_people_are_told_of_drift_once_for_each_champion():
     assert drift.is_news(drift.LastRequest(), first)
     assert not drift.is_news(first, first.model_copy(update={"new": 20}))
     assert drift.is_news(first, drift.LastRequest(champion="2", new=9, drift=True))
-
-
-def test_a_request_that_a_newer_pneumo_wrote_is_refused_in_words():
-    assert LastRequest.read(LastRequest(new=3).model_dump_json()).new == 3
-    with pytest.raises(TrackingError, match="a newer pneumo may have written it"):
-        LastRequest.read('{"new": 3, "reasons": []}')
