@@ -89,9 +89,10 @@ def send_back(
     sent, failed = 0, []
     for number, row in enumerate(rows, 1):
         url, instance = located(str(row["path"]))
-        archive = archives.setdefault(url, Archive(parse(url, data.dicomweb_http)))
+        if url not in archives:
+            archives[url] = Archive(parse(url, data.dicomweb_http))
         try:
-            sent += _send(archive, instance, _result(row, limit, bundle, version), bundle, home)
+            sent += _send(archives[url], instance, _result(row, limit, bundle, version), bundle, home)
         except ArchiveError:
             raise
         except DataError as error:

@@ -93,4 +93,4 @@ def test_the_phantom_is_synthetic_and_passes_for_a_kaggle_set(home):
 
 
 def test_every_scheme_is_in_the_table():
-    assert set(schemes.SCHEMES) == {"phantom", "kaggle", "s3", "version"}
+    assert set(schemes.SCHEMES) == {"phantom", "kaggle", "s3", "dicomweb", "dicomweb+http", "version"}

@@ -35,7 +35,7 @@ def test_a_report_says_all_that_a_reader_needs_and_that_it_is_not_for_diagnosis(
         "Patient             : Müller^Jürgen", "Research only, not for diagnosis (#9901)", "UNVERIFIED", "PRELIMINARY",
         '"Algorithm Name")="pneumonia-classifier"', '"Algorithm Version")="3"', f'"sha256 {"ab" * 32}"',
         '"Probability of pneumonia")="0.873457"', '"Threshold of the label")="0.4"', '=(PNEUMONIA,99PNEUMO,',
-        '"Out-of-distribution")=(373066001,SCT,"Yes")', '"Intended use")=(RESEARCH,99PNEUMO,',
+        '"Out-of-distribution")=(373066001,SCT,"Yes")', '"Intended use")=(RESEARCH,99PNEUMO,"Research only, not for',
     ):  # fmt: skip
         assert words in told
     assert "Finding" not in told  # a group that is about pneumonia must not read as one that finds it

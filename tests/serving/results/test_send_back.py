@@ -1,16 +1,17 @@
 """The round trip with a real archive: found, scored, and the results stored beside the images, each once."""
 
+import importlib.util
 import io
 
 import numpy as np
 import pydicom
 import pytest
 
+from pneumo.data.dicomweb.address import parse
 from pneumo.data.dicomweb.archive import Archive
-from pneumo.errors import DataError
+from pneumo.errors import DataError, ServiceError
 from pneumo.sections import Data
 from pneumo.serving.batch import scoring
-from pneumo.serving.results import send_back as sending
 from pneumo.serving.results.send_back import require_archive, send_back
 from pneumo.tracking import Tracker
 from tests.data.conftest import dicom, picture
@@ -109,9 +110,14 @@ def test_a_patient_who_was_corrected_in_the_archive_since_is_the_one_of_the_repo
     assert {pydicom.dcmread(io.BytesIO(file)).PatientID for file in stored} == {"CORRECTED"}
 
 
-def test_a_place_that_is_no_archive_is_refused_before_anything_is_scored(monkeypatch):
+def test_a_place_that_is_no_archive_is_refused_before_anything_is_scored():
     with pytest.raises(DataError, match="1 of 2 places are others"):
         require_archive(["dicomweb://pacs/dw?StudyDate=20260101", "folder"])
-    monkeypatch.setattr(sending, "require_highdicom", lambda: (_ for _ in ()).throw(DataError("not installed")))
-    with pytest.raises(DataError, match="not installed"):
+
+
+def test_a_package_that_is_not_installed_is_asked_for_before_anything_is_scored(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ServiceError, match="run `pip install highdicom`"):
         require_archive(["dicomweb://pacs/dw?StudyDate=20260101"])
+    with pytest.raises(ServiceError, match="run `pip install python-multipart`"):
+        Archive(parse("dicomweb://pacs/dw"))
