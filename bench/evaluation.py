@@ -103,7 +103,7 @@ def train(name: str, seed: int, folder: Path, version: DatasetVersion, store: Im
     """A backbone with random weights, and what it says of the validation and test images."""
     import keras
 
-    from pneumo.serving.bundle.class_activation import embedding_network
+    from pneumo.serving.bundle.class_activation import inspected_network
     from pneumo.serving.bundle.image_bundle import run_network
 
     keras.utils.set_random_seed(seed)
@@ -119,7 +119,7 @@ def train(name: str, seed: int, folder: Path, version: DatasetVersion, store: Im
     manifest, images = pd.read_parquet(version.manifest), np.load(store.path, mmap_mode="r")
     rest = manifest["split"] != "train"
     predictions = manifest[rest][["path", "sha256", "patient", "label", "subtype", "split"]]
-    logits = run_network(embedding_network(model), images[rest.to_numpy()])[0][:, 0]
+    logits = run_network(inspected_network(model), images[rest.to_numpy()])[0][:, 0]
     predictions.assign(logit=logits).to_parquet(place / "predictions.parquet")
     return Candidate(
         name=name, key=place.name, run_id="", model=place / "model.keras", predictions=place / "predictions.parquet",

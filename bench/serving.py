@@ -128,7 +128,7 @@ def log_model(folder: Path) -> Path:
     """A bundle, logged to MLflow and fetched again."""
     import keras
 
-    from pneumo.serving.bundle.class_activation import embedding_network
+    from pneumo.serving.bundle.class_activation import inspected_network
     from pneumo.serving.bundle.image_bundle import run_network, write_bundle
     from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
     from pneumo.tracking import Tracker
@@ -140,7 +140,7 @@ def log_model(folder: Path) -> Path:
     model = keras.Model(image, keras.layers.Dense(1)(pooled))
     model.save(folder / "trained.keras")
     noise = np.random.default_rng(0).integers(0, 256, (64, 224, 224), dtype=np.uint8)
-    embeddings = run_network(embedding_network(model), noise)[1]
+    embeddings = run_network(inspected_network(model), noise)[1]
     spec = {"name": "MobileNetV2", "size": 224, "fit": "squash", "temperature": 1, "threshold": 0.5}
     bundle = folder / "bundle"
     bundle.mkdir()

@@ -14,7 +14,7 @@ from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
 from pneumo.records.base import LABELS, MODALITIES, Conformal
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
-from pneumo.serving.bundle.class_activation import embedding_network
+from pneumo.serving.bundle.class_activation import inspected_network
 from pneumo.serving.bundle.image_bundle import Bundle, load_network, run_network, write_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 
@@ -66,16 +66,16 @@ def make_bundle(
     images: Images,
     conformal: Conformal | None = None,
 ) -> Bundle:
-    """Write the bundle and return it loaded; the model is read only once.
+    """Write the bundle and return it loaded; the model is read, and its network traced, only once.
 
     Args:
         images: the store's memory map.
     """
     model = load_network(candidate.model)
-    scorer = embedding_network(model)
+    network = inspected_network(model)
     manifest = pd.read_parquet(version.manifest)
     training, validation = (
-        run_network(scorer, images[sample(manifest[manifest["split"] == split], count)])[1]
+        run_network(network, images[sample(manifest[manifest["split"] == split], count)])[1]
         for split, count in (("train", DISTANCE_TRAINING), ("validation", DISTANCE_VALIDATION))
     )
     feature_distance = learn_feature_distance(training, validation)
@@ -89,7 +89,7 @@ def make_bundle(
         modalities=modalities_of(manifest),
         **bundle_spec(candidate, version, operating, conformal),
     )
-    return Bundle(spec, model, feature_distance)
+    return Bundle(spec, model, feature_distance, network)
 
 
 def modalities_of(manifest: pd.DataFrame) -> tuple[str, ...]:

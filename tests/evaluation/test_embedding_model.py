@@ -43,7 +43,7 @@ def test_what_predictions_give_is_measured(evaluation):
     assert evaluation.metrics["validation_sensitivity"] >= 0.95
     assert "test_calibration_error" in evaluation.metrics and evaluation.slices
     figures = sorted(path.stem for path in evaluation.bundle.with_name("figures").iterdir())
-    assert figures == ["confusion", "precision_recall", "reliability", "roc"]
+    assert figures == ["confusion", "precision_recall", "reliability", "risk_coverage", "roc"]
 
 
 def test_what_needs_images_is_said_to_be_unmeasured_and_has_no_number(evaluation):

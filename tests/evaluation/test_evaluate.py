@@ -13,7 +13,8 @@ from pneumo.sections import Promotion
 from pneumo.serving.bundle.image_bundle import load_bundle
 
 FIGURES = [
-    "confusion", "heat_maps_normal", "heat_maps_pneumonia", "learning_curves", "precision_recall", "reliability", "roc",
+    "confusion", "heat_maps_normal", "heat_maps_pneumonia", "learning_curves", "precision_recall", "reliability",
+    "risk_coverage", "roc",
 ]  # fmt: skip
 
 

@@ -51,13 +51,13 @@ def tiny() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory) -> Path:
-    from pneumo.serving.bundle.class_activation import embedding_network
+    from pneumo.serving.bundle.class_activation import inspected_network
     from pneumo.serving.bundle.image_bundle import run_network, write_bundle
     from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 
     model, folder = network(), tmp_path_factory.mktemp("bundle")
     model.save(folder.parent / "trained.keras")
-    embeddings = run_network(embedding_network(model), pictures(64))[1]
+    embeddings = run_network(inspected_network(model), pictures(64))[1]
     fields = {"name": "tiny", "size": SIZE, "fit": "squash", "dataset": "d" * 64, "synthetic": True}
     write_bundle(
         folder,

@@ -5,6 +5,7 @@ AUC, operating point and the figures of ensembles all come from such tables.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,16 @@ class Judge:
         return pd.concat(rounds, ignore_index=True)
 
     def _round(self, network: Any, number: int) -> np.ndarray:
-        moved = mixture(self.images.pixels[self.sample], self.kinds[number], number)
+        moved = self._moved(number) if number else self._first_round
         return predict(network, moved)[:, 0]
+
+    @cached_property
+    def _first_round(self) -> np.ndarray:
+        """Shifted images of the round that every epoch is scored on."""
+        return self._moved(0)
+
+    def _moved(self, number: int) -> np.ndarray:
+        return mixture(self.images.pixels[self.sample], self.kinds[number], number)
 
 
 def judge(images: Images, seed: int = 0) -> Judge:

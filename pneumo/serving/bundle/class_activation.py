@@ -1,7 +1,6 @@
 """Embedding and class activation maps of a trained network, from its own layers."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pneumo.errors import ModelError
 from pneumo.records.base import VIEWS
@@ -9,44 +8,72 @@ from pneumo.records.base import VIEWS
 if TYPE_CHECKING:
     import keras
 
-Tap = Callable[[Any, Any], Any]
+
+class Branches(NamedTuple):
+    """A logit, and what its branches have before it: one embedding and one map for each."""
+
+    logit: Any
+    embeddings: list[Any]
+    maps: list[Any]
 
 
-def embedding_network(model: "keras.Model") -> "keras.Model":
-    """The network with its embedding as a second output; that of an ensemble joins its branches' embeddings.
+def inspected_network(model: "keras.Model") -> "keras.Model":
+    """The network with embedding and class activation maps (Zhou et al. 2016) as further outputs.
+
+    The maps equal Grad-CAM for this head, without gradients. The mean of a map is the logit: positive places speak for
+    pneumonia, negative ones against it. Of an ensemble, embeddings are joined, and maps are resized to the first
+    branch's size and averaged, as the logits are. With several views, both are those of the whole image.
 
     Returns:
-        A model: images float32 (n, size, size, 1) in 0..255 -> [logit (n, 1), embedding (n, d)].
+        A model: images float32 (n, size, size, 1) in 0..255 -> [logit (n, 1), embedding (n, d), maps (n, height,
+        width)]. Each layer is computed once for all three.
 
     Raises:
         ModelError: the model does not end with global average pooling and one Dense layer per branch.
     """
     import keras
 
-    pooled = _branches(model.outputs[0], lambda pooling, dense: pooling.output)
-    embedding = pooled[0] if len(pooled) == 1 else keras.ops.concatenate(pooled, axis=-1)
-    return _plain(keras.Model(model.input, [model.outputs[0], embedding]))
-
-
-def activation_network(model: "keras.Model") -> "keras.Model":
-    """The network with class activation maps (Zhou et al. 2016), which equal Grad-CAM for this head, without gradients.
-
-    The mean of a map is the logit: positive places speak for pneumonia, negative ones against it. The maps of an
-    ensemble's branches are resized to the first one's size and averaged, as their logits are.
-
-    Returns:
-        A model: images float32 (n, size, size, 1) in 0..255 -> [logit (n, 1), maps (n, height, width)].
-
-    Raises:
-        ModelError: the model does not end with global average pooling and one Dense layer per branch.
-    """
-    import keras
-
-    maps = _branches(model.outputs[0], _head_at_every_place)
-    size = maps[0].shape[1:3]
-    alike = [item if item.shape[1:3] == size else keras.ops.image.resize(item, size) for item in maps]
+    found = _branches(model.outputs[0])
+    size = found.maps[0].shape[1:3]
+    alike = [item if item.shape[1:3] == size else keras.ops.image.resize(item, size) for item in found.maps]
     mean = alike[0] if len(alike) == 1 else keras.layers.Average()(alike)
-    return _plain(keras.Model(model.input, [model.outputs[0], mean[..., 0]]))
+    joined = found.embeddings[0] if len(alike) == 1 else keras.ops.concatenate(found.embeddings, axis=-1)
+    return _plain(keras.Model(model.input, [found.logit, joined, mean[..., 0]]))
+
+
+def _branches(tensor: Any) -> Branches:
+    """Branches that lead to a tensor; branches may be models inside the model.
+
+    A model inside is replaced by one with more outputs. The old one would be computed beside it, so all that comes
+    behind it is applied anew. Keras has no public way from a tensor to the layers before it, hence `_inbound_nodes`.
+    """
+    import keras
+
+    operation, node, _ = tensor._keras_history
+    sources = operation._inbound_nodes[node].input_tensors
+    if isinstance(operation, keras.layers.Dense):
+        pooling = _pooling(tensor)
+        return Branches(tensor, [pooling.output], [_head_at_every_place(pooling, operation)])
+    if isinstance(operation, keras.Model):
+        inside = _branches(operation.outputs[0])
+        count = len(inside.maps)
+        logit, *taps = keras.Model(operation.input, [inside.logit, *inside.embeddings, *inside.maps])(sources[0])
+        return Branches(logit, taps[:count], taps[count:])
+    if operation.name == VIEWS:
+        whole = _branches(sources[0])
+        return whole._replace(logit=operation([whole.logit, *sources[1:]]))
+    if not sources:
+        raise ModelError(f"{_EXPECTED} came a layer {operation.name} with no such head before it.")
+    return _joined(operation, [_branches(source) for source in sources])
+
+
+def _joined(operation: Any, parts: list[Branches]) -> Branches:
+    logits = [part.logit for part in parts]
+    return Branches(
+        operation(logits if len(logits) > 1 else logits[0]),
+        [item for part in parts for item in part.embeddings],
+        [item for part in parts for item in part.maps],
+    )
 
 
 def _head_at_every_place(pooling: Any, dense: Any) -> Any:
@@ -54,27 +81,6 @@ def _head_at_every_place(pooling: Any, dense: Any) -> Any:
 
     kernel, bias = (keras.ops.convert_to_numpy(weight) for weight in dense.weights)
     return keras.ops.tensordot(keras.ops.cast(pooling.input, "float32"), kernel, axes=1) + bias
-
-
-def _branches(tensor: Any, tap: Tap) -> list[Any]:
-    """`tap(pooling, dense)` of every branch that leads to a tensor; branches may be models inside the model.
-
-    Keras has no public way from a tensor to the layers before it through models in a model, hence `_inbound_nodes`.
-    """
-    import keras
-
-    operation, node, _ = tensor._keras_history
-    sources = operation._inbound_nodes[node].input_tensors
-    if isinstance(operation, keras.layers.Dense):
-        return [tap(_pooling(tensor), operation)]
-    if isinstance(operation, keras.Model):
-        inner = keras.Model(operation.input, _branches(operation.outputs[0], tap))
-        return list(inner(sources[0]))
-    if operation.name == VIEWS:
-        return _branches(sources[0], tap)
-    if not sources:
-        raise ModelError(f"{_EXPECTED} came a layer {operation.name} with no such head before it.")
-    return [branch for source in sources for branch in _branches(source, tap)]
 
 
 def _pooling(tensor: Any) -> Any:

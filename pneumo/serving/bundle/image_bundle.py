@@ -14,7 +14,7 @@ from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 from pneumo.data.files import sha256_of
 from pneumo.errors import ModelError
 from pneumo.records.base import EMBEDDING, IMAGE, MODALITIES, Fit
-from pneumo.serving.bundle.class_activation import activation_network, embedding_network
+from pneumo.serving.bundle.class_activation import inspected_network
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle, EmbeddingSpec
 from pneumo.serving.bundle.inputs import read_images
 from pneumo.serving.bundle.out_of_distribution import FeatureDistance
@@ -41,17 +41,14 @@ class ServingSpec(Spec):
 
 @dataclass(frozen=True)
 class Bundle(Scorer):
-    """A loaded bundle of a model of images; its networks are built once and are slow at the first call."""
+    """A loaded bundle of a model of images; its network is built once and is slow at the first call."""
 
     spec: ServingSpec
+    inspected: "keras.Model | None" = None  # `inspected_network(model)`, if it was built before
 
     @cached_property
-    def _scorer(self) -> "keras.Model":
-        return embedding_network(self.model)
-
-    @cached_property
-    def _mapper(self) -> "keras.Model":
-        return activation_network(self.model)
+    def _network(self) -> "keras.Model":
+        return self.inspected or inspected_network(self.model)
 
     def answer(self, cells: Sequence[Any], first: int = 0) -> Answers:
         """Decode and score images; one that cannot be read gets an error, the others their scores."""
@@ -61,13 +58,13 @@ class Bundle(Scorer):
 
     def score(self, images: Images) -> Scores:
         """Score decoded images, uint8 (n, size, size)."""
-        logits, embeddings = run_network(self._scorer, images)
+        logits, embeddings, _ = run_network(self._network, images)
         distance = self.feature_distance.distance(embeddings)
         return Scores(self.probability(logits[:, 0]), distance, self.feature_distance.is_beyond(distance))
 
     def maps(self, images: Images) -> NDArray[np.float32]:
         """Class activation maps (n, height, width) in units of the logit; positive places speak for pneumonia."""
-        return run_network(self._mapper, images)[1]
+        return run_network(self._network, images)[2]
 
 
 def _input(content: Any) -> str:

@@ -1,7 +1,7 @@
 """Candidates: one for each backbone, and their ensemble; a finished one is not trained again."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -16,6 +16,7 @@ from pneumo.training.dataset_images import Fold
 from pneumo.training.networks import pretrained_weights
 from pneumo.training.process.isolate import run
 from pneumo.training.process.job import BackboneJob, EnsembleJob, read, result_folder
+from pneumo.training.process.perform import perform
 from pneumo.training.process.progress import OnProgress, Progress, silent
 
 # Source code on which a trained model depends; folds keep groups of patients together.
@@ -50,16 +51,16 @@ def train(
     key = train_key(spec, version, store, home)
     same = {"name": spec.name, "version": version, "store": store, "run_id": run_id, "home": home}
     if spec.folds == 1:
-        return _done(BackboneJob(key=key, spec=spec, **same), on_progress, threads)
+        return _isolated(BackboneJob(key=key, spec=spec, **same), on_progress, threads)
     if is_trained(key, home):
         return read(result_folder(home, key), run_id)
     members = []
     for number in range(spec.folds):
         fold = Fold(number=number, count=spec.folds)
         job = BackboneJob(key=stage_key("fold", candidate=key, number=number), spec=spec, fold=fold, **same)
-        members.append(_done(job, _as_one(on_progress, spec, number), threads))
+        members.append(_isolated(job, _as_one(on_progress, spec, number), threads))
     mean = EnsembleJob(key=key, members=tuple(members), **same)
-    return _done(mean, _as_one(on_progress, spec, spec.folds), threads)
+    return _isolated(mean, _as_one(on_progress, spec, spec.folds), threads)
 
 
 def combine(
@@ -72,8 +73,10 @@ def combine(
 ) -> Candidate:
     """Combine candidates to a single model whose logit is the mean of theirs.
 
+    This is done in this process: nothing is computed but means, and evaluation, which comes next, needs Keras as well.
+
     Raises:
-        TrainingError: there are fewer than two, or the process died.
+        TrainingError: there are fewer than two.
     """
     if len(candidates) < 2:
         raise TrainingError(f"Expected two or more candidates to combine, got {len(candidates)}: name more backbones.")
@@ -86,7 +89,7 @@ def combine(
     )
     members = tuple(sorted(candidates, key=lambda candidate: candidate.name))
     job = EnsembleJob(name=ENSEMBLE, key=key, version=version, store=store, run_id=run_id, home=home, members=members)
-    return _done(job, on_progress, None)
+    return _done(job, lambda: perform(job, on_progress))
 
 
 def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path) -> str:
@@ -130,11 +133,16 @@ def is_trained(key: str, home: Path) -> bool:
     return is_kept(home / "cache" / "train" / key)
 
 
-def _done(job: BackboneJob | EnsembleJob, on_progress: OnProgress, threads: int | None) -> Candidate:
+def _isolated(job: BackboneJob | EnsembleJob, on_progress: OnProgress, threads: int | None) -> Candidate:
+    return _done(job, lambda: run(job, on_progress, threads))
+
+
+def _done(job: BackboneJob | EnsembleJob, work: Callable[[], Candidate]) -> Candidate:
+    """The candidate of a job; if it is not finished, `work` finishes it."""
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(job.folder.with_suffix(".lock")):
         if not is_kept(job.folder):
-            run(job, on_progress, threads)
+            work()
             tell_made(job.folder)
             shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
         return read(job.folder, job.run_id)

@@ -37,6 +37,14 @@ def test_it_scores_validation_images_only(images, judging):
     assert set(judging.sample) <= set(images.of("validation"))
 
 
+def test_images_are_shifted_once_for_all_epochs(judging, monkeypatch):
+    network, kinds = Brightness(), []
+    monkeypatch.setattr(selection, "mixture", lambda *given: kinds.append(given) or mixture(*given))
+    assert judging.epoch(network) == judging.epoch(network) and len(kinds) == 1
+    judging.shifted(network)
+    assert len(kinds) == ROUNDS
+
+
 def test_the_score_is_the_mean_of_clean_and_shifted(judging, images):
     found = judging.epoch(Brightness())
     validation = images.of("validation")

@@ -83,7 +83,7 @@ def test_what_was_trained_in_half_precision_is_kept_in_full(built, batch, make_s
 def test_views_average_the_whole_image_and_its_middle(make_spec, tmp_path):
     import keras
 
-    from pneumo.serving.bundle.class_activation import activation_network, embedding_network
+    from pneumo.serving.bundle.class_activation import inspected_network
 
     net = architecture.build(make_spec(), load_backbone(make_spec(), tmp_path))
     both = architecture.averaged_over_views(net)
@@ -93,6 +93,8 @@ def test_views_average_the_whole_image_and_its_middle(make_spec, tmp_path):
     said = [np.asarray(net(view)) for view in (batch, middle)]
     np.testing.assert_allclose(np.asarray(both(batch)), np.mean(said, axis=0), rtol=1e-4, atol=1e-5)
     ensemble = architecture.combine({"a": both, "b": both})
-    for build in (embedding_network, activation_network):  # of the whole image alone
-        np.testing.assert_allclose(np.asarray(build(both)(batch)[1]), np.asarray(build(net)(batch)[1]), rtol=1e-4)
-        assert build(ensemble)(batch)[0].shape == (2, 1)
+    single, twice, joined = (inspected_network(model)(batch) for model in (net, both, ensemble))
+    for output in (1, 2):  # embedding and map are of the whole image alone
+        np.testing.assert_allclose(np.asarray(twice[output]), np.asarray(single[output]), rtol=1e-4)
+    for found in (twice, joined):
+        np.testing.assert_allclose(np.asarray(found[0]), np.asarray(both(batch)), rtol=1e-4, atol=1e-5)
