@@ -22,7 +22,7 @@ from pneumo.serving.service import api, server
 from fastapi import FastAPI
 print_nothing = lambda *_: None
 class Model:
-    version = None
+    version, note = None, ""
     def __init__(self, *_): pass
     def update(self): pass
     def follow(self, *_): pass
