@@ -34,7 +34,7 @@ def registry(mlflow_server: str, bundle_folder: Any, tiny: Any) -> Any:
 @pytest.fixture(scope="module")
 def service(registry: Tracker) -> Iterator[Any]:
     """A server with a login that follows the alias; what it keeps of answers is in `kept`."""
-    model = FollowedModel(registry, lambda: registry.registry.resolve(f"models:/{NAME}@{ALIAS}"))
+    model = FollowedModel(lambda: (registry, registry.registry.resolve(f"models:/{NAME}@{ALIAS}")))
     model.update()
     kept: list[Any] = []
     app = create_app(model, LIMITS, TOKEN, ["127.0.0.1"], lambda *answered: kept.append(answered))
