@@ -121,6 +121,7 @@ class Team:
     name: str
     file: Path
     secrets: dict[str, str]
+    addresses: dict[str, str]
 
     def compose(self, *words, timeout=300):
         files = ("--env-file", self.file, "--file", COMPOSE, "--file", self.file.with_name("trial.yaml"))
@@ -149,25 +150,25 @@ class Team:
 
     def prefect(self, path, body=None):
         """What Prefect's API answers: to a POST if there is a body."""
-        url, login = f"http://127.0.0.1:{self.secrets['PREFECT_PORT']}/api/{path}", self.secrets["PREFECT_LOGIN"]
+        url, login = f"http://127.0.0.1:{self.addresses['PREFECT_PORT']}/api/{path}", self.secrets["PREFECT_LOGIN"]
         answer = httpx.request("GET" if body is None else "POST", url, json=body, auth=(*login.split(":"),), timeout=60)
         return answer.raise_for_status().json()
 
     def mlflow(self, path, body):
         """What MLflow's API answers to a POST of its administrator."""
-        url = f"http://127.0.0.1:{self.secrets['MLFLOW_PORT']}/api/2.0/mlflow/{path}"
+        url = f"http://127.0.0.1:{self.addresses['MLFLOW_PORT']}/api/2.0/mlflow/{path}"
         login = ("admin", self.secrets["MLFLOW_ADMIN_PASSWORD"])
         return httpx.post(url, json=body, auth=login, timeout=60).raise_for_status().json()
 
     def score(self, image):
         """What the service answers to one image."""
         login = {"Authorization": f"Bearer {self.secrets['PNEUMO_SERVE_TOKEN']}", "Content-Type": "image/jpeg"}
-        url = f"http://127.0.0.1:{self.secrets['SERVE_PORT']}/v1/predict"
+        url = f"http://127.0.0.1:{self.addresses['SERVE_PORT']}/v1/predict"
         return httpx.post(url, content=image, headers=login, timeout=120)
 
     def ready(self):
         """What the service says of itself."""
-        return httpx.get(f"http://127.0.0.1:{self.secrets['SERVE_PORT']}/ready", timeout=20)
+        return httpx.get(f"http://127.0.0.1:{self.addresses['SERVE_PORT']}/ready", timeout=20)
 
     def ask_for_run(self, **parameters):
         """Ask for a training; gives its id."""
@@ -205,10 +206,11 @@ def team(engine, images, tmp_path_factory):
         if "profiles" not in service and "pneumo" not in service["image"]:
             engine.image(re.search(r":-(.*)}", service["image"])[1])
     folder = tmp_path_factory.mktemp("containers")
-    given = _secrets() | _addresses(folder)
-    (folder / "team.env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    given, addresses = _secrets(), _addresses(folder)
+    lines = "".join(f"{name}={value}\n" for name, value in (given | addresses).items())
+    (folder / "team.env").write_text(lines)
     (folder / "trial.yaml").write_text(yaml.safe_dump({"services": _trial()}))
-    team = Team(engine, f"pneumo-test-{secrets.token_hex(3)}", folder / "team.env", given)
+    team = Team(engine, f"pneumo-test-{secrets.token_hex(3)}", folder / "team.env", given, addresses)
     started = threading.Event()
     checks = threading.Thread(target=_check_health, args=(team, started))
     checks.start()
@@ -224,9 +226,9 @@ def team(engine, images, tmp_path_factory):
     finally:
         started.set()
         checks.join()
-        team.compose("--profile", "tls", "down", "--volumes")
-        for item in team.containers():  # podman-compose leaves what restarts this moment
+        for item in team.containers():  # podman-compose leaves what restarts this moment, and the second worker
             engine.call("rm", "--force", "--volumes", item["Id"])
+        team.compose("--profile", "tls", "down", "--volumes")
 
 
 def _secrets():
@@ -285,7 +287,7 @@ def ready(team):
 @pytest.fixture(scope="session")
 def awaiting(ready):
     """What the service says of itself before there is a champion."""
-    url = f"http://127.0.0.1:{ready.secrets['SERVE_PORT']}"
+    url = f"http://127.0.0.1:{ready.addresses['SERVE_PORT']}"
 
     def told():
         try:

@@ -19,7 +19,7 @@ def proxy(engine, ready):
     """The proxy as --profile tls starts it, with a certificate of its own; gives the address of its three ports."""
     image = yaml.safe_load(COMPOSE.read_text())["services"]["proxy"]["image"]
     engine.image(re.search(r":-(.*)}", image)[1])
-    folder, host = ready.file.with_name("tls"), ready.secrets["PUBLIC_HOST"]
+    folder, host = ready.file.with_name("tls"), ready.addresses["PUBLIC_HOST"]
     folder.mkdir()
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={host}",

@@ -38,7 +38,8 @@ def test_every_container_is_shut(ready):
     for item in ready.containers():
         name = service_of(item)
         assert item["HostConfig"]["ReadonlyRootfs"], name
-        adds = {word.removeprefix("CAP_") for word in item["HostConfig"]["CapAdd"] or ()}
+        has = item["EffectiveCaps"] if "EffectiveCaps" in item else item["HostConfig"]["CapAdd"]  # podman, Docker
+        adds = {word.removeprefix("CAP_") for word in has or ()}
         assert adds == ({"CHOWN"} if name == "storage-folder" else set()), name
         assert item["Config"]["User"] not in ("", "root") and (item["Config"]["User"] != "0:0" or adds), name
 
@@ -51,9 +52,9 @@ def test_no_secret_is_on_a_command_line(ready):
 
 
 def test_servers_ask_for_a_login_and_know_where_a_browser_finds_them(ready):
-    prefect, mlflow = (f"http://127.0.0.1:{ready.secrets[f'{name}_PORT']}" for name in ("PREFECT", "MLFLOW"))
+    prefect, mlflow = (f"http://127.0.0.1:{ready.addresses[f'{name}_PORT']}" for name in ("PREFECT", "MLFLOW"))
     assert "<html" in httpx.get(prefect).text
-    assert httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{ready.secrets['PREFECT_ORIGIN']}/api"
+    assert httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{ready.addresses['PREFECT_ORIGIN']}/api"
     assert httpx.post(f"{prefect}/api/flows/filter", json={}).status_code == 401
     assert httpx.get(mlflow).status_code == 401
     assert httpx.get(mlflow, auth=("admin", ready.secrets["MLFLOW_ADMIN_PASSWORD"])).status_code == 200
@@ -63,5 +64,5 @@ def test_the_main_job_runs_to_its_end_and_promotes_a_champion(trained, ready):
     assert trained.returncode == 0, trained.stdout[-3000:] + trained.stderr[-3000:]
     summary = json.loads(trained.stdout)
     assert (summary["decision"]["promoted"], summary["decision"]["version"]) == (True, "1")
-    assert summary["mlflow_url"].startswith(ready.secrets["MLFLOW_ORIGIN"])
-    assert summary["prefect_url"].startswith(ready.secrets["PREFECT_ORIGIN"])
+    assert summary["mlflow_url"].startswith(ready.addresses["MLFLOW_ORIGIN"])
+    assert summary["prefect_url"].startswith(ready.addresses["PREFECT_ORIGIN"])
