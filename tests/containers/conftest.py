@@ -154,11 +154,12 @@ class Team:
         answer = httpx.request("GET" if body is None else "POST", url, json=body, auth=(*login.split(":"),), timeout=60)
         return answer.raise_for_status().json()
 
-    def mlflow(self, path, body):
-        """What MLflow's API answers to a POST of its administrator."""
+    def mlflow(self, path, body=None):
+        """What MLflow's API answers its administrator: to a POST if there is a body."""
         url = f"http://127.0.0.1:{self.addresses['MLFLOW_PORT']}/api/2.0/mlflow/{path}"
         login = ("admin", self.secrets["MLFLOW_ADMIN_PASSWORD"])
-        return httpx.post(url, json=body, auth=login, timeout=60).raise_for_status().json()
+        answer = httpx.request("GET" if body is None else "POST", url, json=body, auth=login, timeout=60)
+        return answer.raise_for_status().json()
 
     def score(self, image):
         """What the service answers to one image."""
