@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pneumo.settings import load_settings
+from pneumo.settings import Settings, load_settings
 from pneumo.tracking import ModelVersion, Tracker
 
 app = typer.Typer()
@@ -40,7 +40,7 @@ def predict(
     if back:
         require_archive(paths)
     settings = load_settings()
-    tracker, version = _chosen(model, phantom)
+    tracker, version = _chosen(settings, model, phantom)
     words = TextColumn("[progress.description]{task.description}")
     with Progress(words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=quiet) as bar:
         task = bar.add_task(f"loading {version.name} version {version.version}", total=None)
@@ -75,16 +75,17 @@ def serve(
     phantom: Phantom = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: serve.host of mlflow.yaml.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: serve.port of mlflow.yaml.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Start without a model and wait for one; /ready says why.")
+    ] = False,
 ) -> None:
     """Score X-rays over HTTP with the champion, also when another one becomes champion. Ctrl-C ends it."""
-    from pneumo.registry.champion import chosen
     from pneumo.serving.service import server
 
     settings = load_settings()
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = settings.model_copy(update={"serve": settings.serve.model_copy(update=given)})
-    tracker = Tracker.of(settings)
-    server.serve(settings, tracker, lambda: chosen(tracker, settings, model, phantom))
+    server.serve(settings, lambda: _chosen(settings, model, phantom), wait)
 
 
 @app.command("app")
@@ -99,7 +100,7 @@ def open_app(
     from pneumo.serving.web_page import open_page, require_gradio
 
     require_gradio()
-    tracker, version = _chosen(model, phantom)
+    tracker, version = _chosen(load_settings(), model, phantom)
     console.print(f"loading {version.name} version {version.version}", highlight=False)
     bundle = load_registered(tracker, version).bundle
     console.print(f"http://{host}:{port}", highlight=False)
@@ -119,7 +120,7 @@ def export(
     from pneumo.serving.bundle.registered import load_registered
 
     exporting.require_packages(form.value)
-    tracker, version = _chosen(model, phantom)
+    tracker, version = _chosen(load_settings(), model, phantom)
     bundle, example = load_registered(tracker, version)
     done = exporting.export(bundle, form.value, out.absolute(), exporting.comparison_images(example))
     if as_json:
@@ -134,9 +135,8 @@ def export(
     )
 
 
-def _chosen(model: str | None, phantom: bool) -> tuple[Tracker, ModelVersion]:
+def _chosen(settings: Settings, model: str | None, phantom: bool) -> tuple[Tracker, ModelVersion]:
     from pneumo.registry.champion import chosen
 
-    settings = load_settings()
     tracker = Tracker.of(settings)
     return tracker, chosen(tracker, settings, model, phantom)

@@ -19,7 +19,7 @@ from pneumo.operations.schedule import variables
 from pneumo.service_sections import Pool
 from pneumo.settings import Settings
 from pneumo.tracking.connection import answers, login
-from pneumo.tracking.logins import ensure_worker
+from pneumo.tracking.logins import ensure_reader, ensure_worker
 
 DEPLOYMENTS = Path("flows/prefect.yaml")
 RESULTS = "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"
@@ -36,7 +36,7 @@ def register(settings: Settings, say: Callable[[str], None], api: str | None = N
     """Register pool, result storage and deployments on a Prefect server; by default the one in force."""
     api = api or address(settings)
     folder_of(settings).mkdir(parents=True, exist_ok=True)
-    ensure_login(settings)
+    ensure_logins(settings)
     register_pool(settings.pool, PrefectApi(api))
     ensure_results(settings, environment(settings, api))
     _register_deployments(settings, say, api)
@@ -49,13 +49,15 @@ def wait_for_servers(settings: Settings, seconds: float) -> None:
         time.sleep(1)
 
 
-def ensure_login(settings: Settings) -> None:
-    """Give the workers' login (MLFLOW_TRACKING_...) the rights that it needs, if the administrator's is known here.
+def ensure_logins(settings: Settings) -> None:
+    """Make the logins of workers (MLFLOW_TRACKING_...) and of the service, if the administrator's is known here.
 
     Raises:
         TrackingError: MLflow refused.
     """
     worker, administrator = login(), access.administrator()
+    if administrator and (password := os.environ.get(access.SERVICE_LOGIN)):
+        ensure_reader(settings.tracking_uri, administrator, (access.SERVICE, password))
     if worker and administrator and worker[0] != administrator[0]:
         models = (settings.registry.model, settings.registry.phantom_model)
         ensure_worker(settings.tracking_uri, administrator, worker, settings.tracking.experiment, models)

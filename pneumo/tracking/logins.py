@@ -1,4 +1,4 @@
-"""Logins of MLflow's login app: who uses a server, and a login for workers with no more rights than they need."""
+"""Logins of MLflow's login app: who uses a server, and logins with no more rights than needed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,10 +37,7 @@ def ensure_worker(uri: str, admin: Login, worker: Login, experiment: str, models
         TrackingError: the server does not answer, or refuses the administrator.
     """
     server, theirs = _Server(uri, admin), _Server(uri, worker)
-    if not theirs.accepted():
-        account = {"username": worker[0], "password": worker[1]}
-        if server.ask("POST", f"{API}/users/create", account, EXISTS) is None:
-            server.ask("PATCH", f"{API}/users/update-password", account)
+    ensure_reader(uri, admin, worker)
     found = server.ask("GET", f"{API}/experiments/get-by-name?experiment_name={quote(experiment)}", None, MISSING)
     if found is None:
         theirs.ask("POST", f"{API}/experiments/create", {"name": experiment})  # whoever makes it has full rights
@@ -49,6 +46,18 @@ def ensure_worker(uri: str, admin: Login, worker: Login, experiment: str, models
     for name in models:
         if server.ask("GET", f"{API}/registered-models/get?name={quote(name)}", None, MISSING) is not None:
             server.grant(worker[0], "registered_model", name)
+
+
+def ensure_reader(uri: str, admin: Login, reader: Login) -> None:
+    """Make a login that reads everything and changes nothing of others; an existing one gets this password.
+
+    Raises:
+        TrackingError: the server does not answer, or refuses the administrator.
+    """
+    if not _Server(uri, reader).accepted():
+        server, account = _Server(uri, admin), {"username": reader[0], "password": reader[1]}
+        if server.ask("POST", f"{API}/users/create", account, EXISTS) is None:
+            server.ask("PATCH", f"{API}/users/update-password", account)
 
 
 class _Server:

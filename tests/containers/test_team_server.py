@@ -5,11 +5,10 @@ import json
 import httpx
 import pytest
 
-from tests.containers.conftest import wait_for
+from tests.containers.conftest import service_of
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--tmpfs=/tmp")
-SMALL = {"data": "phantom:96", "backbones": ["MobileNet:0.25"], "epochs": 1, "image_size": 32, "ensemble": False}
 
 
 @pytest.mark.parametrize("target", ["server", "worker"])
@@ -35,55 +34,35 @@ def test_doctor_speaks_in_words_in_an_image_that_reaches_nothing(engine, images)
     assert (done.returncode, rows["packages"], rows["Prefect server"]) == (1, "ok", "failed")
 
 
-@pytest.fixture(scope="module")
-def ready(team):
-    """The team server with its worker online."""
-    url, login = team.secrets["PREFECT_ORIGIN"], tuple(team.secrets["PREFECT_LOGIN"].split(":"))
-
-    def online():
-        try:
-            found = httpx.post(f"{url}/api/work_pools/pneumo/workers/filter", json={}, auth=login, timeout=5)
-        except httpx.TransportError:
-            return False
-        return found.is_success and any(worker["status"] == "ONLINE" for worker in found.json())
-
-    wait_for(online, 300, "a worker that is online")
-    return team
-
-
 def test_every_container_is_shut(ready):
-    for name, item in ready.containers().items():
+    for item in ready.containers():
+        name = service_of(item)
         assert item["HostConfig"]["ReadonlyRootfs"], name
-        adds = {word.removeprefix("CAP_") for word in item["HostConfig"]["CapAdd"] or ()}
+        has = item["EffectiveCaps"] if "EffectiveCaps" in item else item["HostConfig"]["CapAdd"]  # podman, Docker
+        adds = {word.removeprefix("CAP_") for word in has or ()}
         assert adds == ({"CHOWN"} if name == "storage-folder" else set()), name
         assert item["Config"]["User"] not in ("", "root") and (item["Config"]["User"] != "0:0" or adds), name
 
 
 def test_no_secret_is_on_a_command_line(ready):
-    for name in ("postgres", "storage", "prefect", "mlflow", "worker"):
+    for name in ("postgres", "storage", "prefect", "mlflow", "worker", "serve"):
         look = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f; done"
         lines = ready.inside(name, "sh", "-c", look).stdout
         assert lines and not [key for key, value in ready.secrets.items() if len(value) > 20 and value in lines], name
 
 
-def test_pages_ask_for_a_login_and_know_where_a_browser_finds_them(ready):
-    prefect, mlflow = ready.secrets["PREFECT_ORIGIN"], ready.secrets["MLFLOW_ORIGIN"]
+def test_servers_ask_for_a_login_and_know_where_a_browser_finds_them(ready):
+    prefect, mlflow = (f"http://127.0.0.1:{ready.addresses[f'{name}_PORT']}" for name in ("PREFECT", "MLFLOW"))
     assert "<html" in httpx.get(prefect).text
-    assert httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{prefect}/api"
+    assert httpx.get(f"{prefect}/ui-settings").json()["api_url"] == f"{ready.addresses['PREFECT_ORIGIN']}/api"
     assert httpx.post(f"{prefect}/api/flows/filter", json={}).status_code == 401
     assert httpx.get(mlflow).status_code == 401
     assert httpx.get(mlflow, auth=("admin", ready.secrets["MLFLOW_ADMIN_PASSWORD"])).status_code == 200
 
 
-@pytest.fixture(scope="module")
-def trained(ready):
-    pairs = [part for name, value in SMALL.items() for part in ("--param", f"{name}={json.dumps(value)}")]
-    return ready.inside("worker", "pneumo", "train", "--json", *pairs)
-
-
-def test_the_main_job_runs_to_its_end_and_is_promotes_a_champion(trained, ready):
+def test_the_main_job_runs_to_its_end_and_promotes_a_champion(trained, ready):
     assert trained.returncode == 0, trained.stdout[-3000:] + trained.stderr[-3000:]
     summary = json.loads(trained.stdout)
     assert (summary["decision"]["promoted"], summary["decision"]["version"]) == (True, "1")
-    assert summary["mlflow_url"].startswith(ready.secrets["MLFLOW_ORIGIN"])
-    assert summary["prefect_url"].startswith(ready.secrets["PREFECT_ORIGIN"])
+    assert summary["mlflow_url"].startswith(ready.addresses["MLFLOW_ORIGIN"])
+    assert summary["prefect_url"].startswith(ready.addresses["PREFECT_ORIGIN"])

@@ -57,7 +57,7 @@ def overlay(request):
 @needs_kubectl
 def test_no_pod_has_a_privilege_and_each_says_what_it_needs(overlay):
     pods = [item["spec"]["template"]["spec"] for item in [*of_kind(overlay, "Deployment").values(), job(overlay)]]
-    assert len(pods) == 4
+    assert len(pods) == 5
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] > 0
@@ -100,7 +100,47 @@ def test_everything_is_shut_before_anything_is_opened(overlay):
     assert policies["nothing"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     labels = {item["spec"]["template"]["metadata"]["labels"]["app"] for item in of_kind(overlay, "Deployment").values()}
     assert job(overlay)["spec"]["template"]["metadata"]["labels"]["app"] == "run"
-    assert labels == {"prefect", "mlflow", "worker"}
+    assert labels == {"prefect", "mlflow", "worker", "serve"}
+
+
+@needs_kubectl
+def test_the_service_reaches_mlflow_and_names_alone_and_knows_only_its_own_secret(overlay):
+    policies = of_kind(overlay, "NetworkPolicy")
+    doors = [name for name, policy in policies.items() if chosen(policy, "serve") and policy["spec"].get("egress")]
+    assert sorted(doors) == ["names", "serve"]
+    assert ports(policies["names"]) == {53}
+    assert policies["serve"]["spec"]["egress"][0]["to"] == [{"podSelector": {"matchLabels": {"app": "mlflow"}}}]
+    assert chosen(policies["outside"], "worker") and chosen(policies["outside"], "run")
+    (container,) = of_kind(overlay, "Deployment")["serve"]["spec"]["template"]["spec"]["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "pneumo-serve"}}]
+    assert not [variable for variable in container["env"] if "valueFrom" in variable]
+
+
+@needs_kubectl
+def test_without_a_champion_the_service_is_not_asked_and_not_started_again(overlay):
+    (container,) = of_kind(overlay, "Deployment")["serve"]["spec"]["template"]["spec"]["containers"]
+    assert "--wait" in container["command"]
+    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {name: probe["path"] for name, probe in probes.items()} == {
+        "startup": "/live", "liveness": "/live", "readiness": "/ready",
+    }  # fmt: skip
+    names = json.loads(next(item["value"] for item in container["env"] if item["name"] == "PNEUMO_SERVE__NAMES"))
+    assert {probe["httpHeaders"][0]["value"] for probe in probes.values()} <= set(names)  # others are refused
+
+
+def chosen(policy, app):
+    """Whether a policy is about the pods of an app."""
+    selector = policy["spec"]["podSelector"]
+    fits = {
+        "In": lambda row: row["key"] == "app" and app in row["values"],
+        "NotIn": lambda row: row["key"] != "app" or app not in row["values"],
+    }
+    rows = all(fits[row["operator"]](row) for row in selector.get("matchExpressions", []))
+    return rows and selector.get("matchLabels", {}).items() <= {("app", app)}
+
+
+def ports(policy):
+    return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
 
 
 @needs_kubectl

@@ -18,6 +18,9 @@ CONF = Path(__file__).parents[2] / "infra/nginx/pneumo.conf"
 NGINX = shutil.which("nginx") or ("/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else None)
 pytestmark = pytest.mark.skipif(not (NGINX and shutil.which("openssl")), reason="nginx or openssl is not installed")
 
+INNER = {"prefect": 4200, "mlflow": 5000, "serve": 5001}
+OUTER = {"prefect": "8443", "mlflow": "8444", "serve": "8445"}
+
 
 class Mirror(BaseHTTPRequestHandler):
     """Says which server was asked, with which headers and how much."""
@@ -59,11 +62,11 @@ def proxy(tmp_path_factory):
          "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    servers = {"prefect": mirror("prefect"), "mlflow": mirror("mlflow")}
-    ports = {"8443": free_port(), "8444": free_port()}
+    servers = {name: mirror(name) for name in INNER}
+    ports = {port: free_port() for port in OUTER.values()}
     text = CONF.read_text().replace("/etc/pneumo/tls", str(folder))
     for name, server in servers.items():
-        text = text.replace(f"{name}:{4200 if name == 'prefect' else 5000}", f"127.0.0.1:{server.server_port}")
+        text = text.replace(f"{name}:{INNER[name]}", f"127.0.0.1:{server.server_port}")
     for inner, outer in ports.items():
         text = text.replace(f"listen {inner} ssl", f"listen 127.0.0.1:{outer} ssl")
     places = "".join(
@@ -77,7 +80,7 @@ def proxy(tmp_path_factory):
         wait_for(client, f"https://localhost:{ports['8443']}", process)
         yield (
             client,
-            {name: f"https://localhost:{ports[port]}" for name, port in (("prefect", "8443"), ("mlflow", "8444"))},
+            {name: f"https://localhost:{ports[port]}" for name, port in OUTER.items()},
         )
     process.terminate()
     process.wait(10)
@@ -96,7 +99,7 @@ def wait_for(client, url, process):
     pytest.fail("nginx did not start")
 
 
-@pytest.mark.parametrize("name", ["prefect", "mlflow"])
+@pytest.mark.parametrize("name", INNER)
 def test_each_port_leads_to_its_server_which_sees_how_it_was_called(proxy, name):
     client, urls = proxy
     seen = client.get(urls[name] + "/api/health").json()
@@ -114,10 +117,11 @@ def test_logins_go_through_and_pages_are_not_framed(proxy):
     assert "/" not in answer.headers["Server"]
 
 
-def test_a_large_model_goes_to_mlflow_and_nothing_large_to_prefect(proxy):
+def test_a_large_model_goes_to_mlflow_large_images_to_the_service_and_nothing_large_to_prefect(proxy):
     client, urls = proxy
     large = bytes(20 << 20)
-    assert client.post(urls["mlflow"], content=large).json()["bytes"] == len(large)
+    for name in ("mlflow", "serve"):
+        assert client.post(urls[name], content=large).json()["bytes"] == len(large)
     assert client.post(urls["prefect"], content=large).status_code == 413
 
 

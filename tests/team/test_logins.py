@@ -7,7 +7,8 @@ import httpx
 import psutil
 import pytest
 
-from pneumo.operations import processes
+from pneumo.operations import access, processes
+from pneumo.tracking.logins import ensure_reader
 
 pytestmark = pytest.mark.team
 API = "/api/2.0/mlflow"
@@ -36,6 +37,16 @@ def anna(ask, logins):
     return login
 
 
+@pytest.fixture(scope="module", params=["worker", access.SERVICE])
+def reader(request, team, logins):
+    """Logins that `pneumo deploy` makes: of workers, and of the service that scores X-rays."""
+    if request.param == "worker":
+        return logins[1]
+    for password in (uuid.uuid4().hex, uuid.uuid4().hex):  # the second one replaces the first
+        ensure_reader(team.mlflow, logins[0], (request.param, password))
+    return request.param, password
+
+
 def test_the_worker_is_no_administrator(ask, logins):
     _, worker = logins
     assert ask(worker, "GET", f"{API}/users/current").json()["user"] | {"id": 0} == {
@@ -50,13 +61,12 @@ def test_the_worker_is_no_administrator(ask, logins):
         assert ask(worker, method, f"{API}/{path}", body).status_code == 403, path
 
 
-def test_the_worker_reads_what_others_made_and_cannot_change_it(ask, logins, anna):
-    _, worker = logins
+def test_worker_and_service_read_what_others_made_and_cannot_change_it(ask, reader, anna):
     name = uuid.uuid4().hex
     experiment = ask(anna, "POST", f"{API}/experiments/create", {"name": name}).json()["experiment_id"]
     run = ask(anna, "POST", f"{API}/runs/create", {"experiment_id": experiment}).json()["run"]["info"]["run_id"]
     assert ask(anna, "POST", f"{API}/registered-models/create", {"name": name}).is_success
-    assert ask(worker, "GET", f"{API}/runs/get", run_id=run).is_success
+    assert ask(reader, "GET", f"{API}/runs/get", run_id=run).is_success
     for method, path, body in (
         ("POST", "experiments/delete", {"experiment_id": experiment}),
         ("POST", "runs/create", {"experiment_id": experiment}),
@@ -64,9 +74,9 @@ def test_the_worker_reads_what_others_made_and_cannot_change_it(ask, logins, ann
         ("POST", "runs/set-tag", {"run_id": run, "key": "mine", "value": "now"}),
         ("DELETE", "registered-models/delete", {"name": name}),
     ):
-        assert ask(worker, method, f"{API}/{path}", body).status_code == 403, path
+        assert ask(reader, method, f"{API}/{path}", body).status_code == 403, path
     artifact = f"/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/x.txt"
-    assert ask(worker, "PUT", artifact).status_code == 403
+    assert ask(reader, "PUT", artifact).status_code == 403
     assert ask(anna, "POST", f"{API}/runs/update", {"run_id": run, "status": "FINISHED"}).is_success
 
 

@@ -27,9 +27,14 @@ class FollowedModel:
         problem: why the version that should be served is not, in one sentence; empty where it is.
     """
 
-    def __init__(self, tracker: Tracker, find: Callable[[], ModelVersion], uncertain: bool = False) -> None:
-        """`find`: the version that should be served now; `uncertain`: whether UNCERTAIN may be a label."""
-        self._tracker, self._find, self._uncertain = tracker, find, uncertain
+    def __init__(self, find: Callable[[], tuple[Tracker, ModelVersion]], uncertain: bool = False) -> None:
+        """Serve nothing until `update`.
+
+        Args:
+            find: the server that has the version that should be served now, and that version.
+            uncertain: whether UNCERTAIN may be a label.
+        """
+        self._find, self._uncertain = find, uncertain
         self._turn = threading.Lock()  # whoever has it may ask the process, or exchange it
         self._loaded: _Loaded | None = None
         self._wake, self._closed = threading.Event(), False
@@ -52,13 +57,14 @@ class FollowedModel:
         """Serve what should be served now, if that is another version.
 
         Raises:
-            PneumoError: there is no such version, it cannot be loaded, or takes no images; the one before goes on.
+            PneumoError: MLflow does not answer, there is no such version, it cannot be loaded, or takes no images; the
+                one before goes on.
         """
-        version = self._find()
+        tracker, version = self._find()
         if self.version is not None and self.version.uri == version.uri:
             return
         with ExitStack() as resources:
-            process = resources.enter_context(served(self._tracker, version.uri))
+            process = resources.enter_context(served(tracker, version.uri))
             if process.input != IMAGE:
                 raise needs_embeddings(version)
             self._exchange(_Loaded(version, process, resources.pop_all()))
@@ -83,12 +89,11 @@ class FollowedModel:
                 raise
 
     def follow(self, seconds: float, tell: Callable[[str], None]) -> None:
-        """Update every so many seconds until `close`, and tell of each new version and each new problem."""
+        """Update now and every so many seconds until `close`, and tell of each new version and each new problem."""
         while not self._closed:
+            self._try_update(tell)
             self._wake.wait(seconds)
             self._wake.clear()
-            if not self._closed:
-                self._try_update(tell)
 
     def close(self) -> None:
         """End the process and whoever follows; a version that is being loaded meanwhile is ended, too."""
@@ -107,6 +112,8 @@ class FollowedModel:
                 tell(self.problem)
         if self.version is not None and self.version != before:
             tell(f"{self.version.name} version {self.version.version} answers now")
+            if self.note:
+                tell(self.note)
 
     def _exchange(self, after: _Loaded | None) -> None:
         with self._turn:

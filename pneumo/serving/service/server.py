@@ -23,16 +23,17 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_SECONDS = 30  # for requests that are being answered when the service ends
 
 
-def serve(settings: Settings, tracker: Tracker, find: Callable[[], ModelVersion]) -> None:
+def serve(settings: Settings, find: Callable[[], tuple[Tracker, ModelVersion]], wait: bool = False) -> None:
     """Score X-rays over HTTP until the process is told to end.
 
     Args:
-        find: the version that should answer now.
+        find: the version that should answer now, and the server that has it.
+        wait: begin without a version, as a service whose platform would start it again and again; /ready says why.
 
     Raises:
         SettingsError: the service would be open to others without a login.
         ServiceError: the address is not free.
-        PneumoError: there is no version to begin with, or it cannot be loaded.
+        PneumoError: without `wait`: there is no version to begin with, or it cannot be loaded.
     """
     import uvicorn
 
@@ -41,9 +42,10 @@ def serve(settings: Settings, tracker: Tracker, find: Callable[[], ModelVersion]
     # uvicorn ends by the signal it got, which else would leave the model's files and process behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     token, limits = required_token(settings.serve), settings.serve
-    model = FollowedModel(tracker, find, limits.uncertain)
+    model = FollowedModel(find, limits.uncertain)
     with _listening(limits) as door:
-        model.update()
+        if not wait:
+            model.update()
         if model.note:
             tell(model.note)
         threading.Thread(target=model.follow, args=(limits.follow_seconds, tell), daemon=True).start()
@@ -55,7 +57,7 @@ def serve(settings: Settings, tracker: Tracker, find: Callable[[], ModelVersion]
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )  # fmt: skip
             tell(
-                "ready",
+                "ready" if model.version else "waiting for a model",
                 address=f"http://{_in_address(limits.host)}:{door.getsockname()[1]}",
                 version=model.version.version if model.version else "",
             )

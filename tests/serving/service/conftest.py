@@ -35,7 +35,7 @@ def registry(mlflow_server: str, bundle_folder: Any, tiny: Any) -> Any:
 @pytest.fixture(scope="module")
 def service(registry: Tracker, tmp_path_factory: Any) -> Iterator[Any]:
     """A server with a login that follows the alias; what it keeps is in the state folder `home`."""
-    model = FollowedModel(registry, lambda: registry.registry.resolve(f"models:/{NAME}@{ALIAS}"))
+    model = FollowedModel(lambda: (registry, registry.registry.resolve(f"models:/{NAME}@{ALIAS}")))
     model.update()
     home = tmp_path_factory.mktemp("home")
     record = ServiceRecord(home, b"secret" * 4, lambda *_, **__: None)

@@ -47,7 +47,7 @@ def test_a_model_that_dies_is_told_of_and_started_again(service, image):
 def test_a_version_that_cannot_be_served_leaves_the_one_before_and_is_told_once(registry, image):
     told: list[str] = []
     wanted = "1"
-    model = FollowedModel(registry, lambda: registry.registry.resolve(f"models:/{NAME}/{wanted}"))
+    model = FollowedModel(lambda: (registry, registry.registry.resolve(f"models:/{NAME}/{wanted}")))
     model.update()
     wanted = "99"
     for _ in range(2):
@@ -66,16 +66,16 @@ def test_what_is_loaded_while_the_service_ends_is_ended_too(registry, monkeypatc
         yield SimpleNamespace(input="image")
         ended.append(uri)
 
-    model = FollowedModel(registry, lambda: registry.registry.resolve(f"models:/{NAME}/1"))
+    model = FollowedModel(lambda: (registry, registry.registry.resolve(f"models:/{NAME}/1")))
     monkeypatch.setattr(followed_model, "served", slowly)
     model.update()
     assert ended == [f"models:/{NAME}/1"] and model.version is None
 
 
-def test_a_disk_that_refuses_the_next_version_is_told_and_following_goes_on(registry):
+def test_a_disk_that_refuses_the_next_version_is_told_and_following_goes_on():
     def refuse() -> Any:
         raise OSError(28, "No space left on device")
 
     told: list[str] = []
-    FollowedModel(registry, refuse)._try_update(told.append)
+    FollowedModel(refuse)._try_update(told.append)
     assert told == ["[Errno 28] No space left on device"]
