@@ -32,6 +32,9 @@ ELSEWHERE = {
     "pneumo down": "tests/operations/test_unattended.py",
     "pneumo up --bucket": "tests/team/conftest.py",
     "pneumo up | down | status": "three commands in one line; each is in the walk or named here",
+    "pneumo correct": "tests/data/test_corrections.py, with the question that it asks",
+    "pneumo feedback": "tests/serving/test_feedback.py, and the file of the walk below",
+    "pneumo predict 'dicomweb": "tests/serving/results/test_send_back.py, on a real archive",
     "pneumo data kaggle:": "tests/data/sources/test_kaggle.py, as far as one gets without the internet",
     "pneumo export": "tests/serving/test_cli.py",
     "pneumo train": "tests/pipeline/test_run.py; versions in tests/data/store, the search in tests/training",
@@ -56,7 +59,7 @@ SNIPPETS = {
     for block in blocks()
     if block.file not in UNWALKED and ("load_model" in block.text or "found = prepare" in block.text)
 }
-SERVED = {block.text: block.file for block in blocks() if "curl -s" in block.text and block.file not in UNWALKED}
+SERVED = {block.text: block.file for block in blocks() if "v1/predict" in block.text and block.file not in UNWALKED}
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +152,15 @@ def test_the_served_champion_answers_curl(text, reader, place):
         assert all(answer["label"] in ("NORMAL", "PNEUMONIA") for answer in answers), answers
     finally:
         os.killpg(asked.pid, signal.SIGTERM)
+
+
+def test_what_readers_say_of_scored_images_is_kept(reader, place):
+    """`pneumo feedback read.csv`, as README has it, after a scoring of the same image."""
+    (place / "read.csv").write_text("image,label\nxray.jpeg,NORMAL\nother.jpeg,PNEUMONIA\n")
+    script = f"{ACTIVATION}\npneumo predict xray.jpeg --out scored.csv && pneumo feedback read.csv --json"
+    done = subprocess.run(["sh", "-c", script], env=reader, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert json.loads(done.stdout[done.stdout.index("{") :])["outcomes"] == {"kept": 1, "no such file": 1}
 
 
 def test_what_is_run_elsewhere_is_still_in_the_documentation_and_where_it_says():

@@ -105,7 +105,9 @@ def create_app(
 
 
 def _take_feedback(app: FastAPI, login: list[Any], metrics: Metrics, limits: Serve, record: ServiceRecord) -> None:
-    @app.post("/feedback", dependencies=login, openapi_extra=labels_schema(limits), summary="Say what an image shows")
+    @app.post(
+        "/v1/feedback", dependencies=login, openapi_extra=labels_schema(limits), summary="Say what an image shows"
+    )
     async def feedback(request: Request) -> Received:
         """Keep what readers said of images that were answered (JSON)."""
         with _turn(metrics, limits):

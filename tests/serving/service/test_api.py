@@ -54,7 +54,7 @@ def test_what_readers_say_is_kept_once_and_an_image_that_was_never_answered_is_t
         {"image": "0" * 32, "label": "NORMAL"},
     ]
     for first in ("kept", "known"):
-        reply = service.client.post("/feedback", json={"feedback": said})
+        reply = service.client.post("/v1/feedback", json={"feedback": said})
         assert (reply.status_code, reply.json()) == (200, {"outcomes": [first, "unknown image"]})
     assert feedback.agreed(service.home)[0].labels.to_dict() == {key: "PNEUMONIA"}
     (file,) = (service.home / feedback.FOLDER).iterdir()
@@ -66,7 +66,7 @@ def test_feedback_that_cannot_be_kept_is_told_without_the_place(service, monkeyp
         raise OSError(28, "No space left on device", "/home/jane/feedback")
 
     monkeypatch.setattr(feedback.FeedbackLog, "add", full)
-    reply = service.client.post("/feedback", json={"feedback": [{"image": "0" * 32, "label": "NORMAL"}]})
+    reply = service.client.post("/v1/feedback", json={"feedback": [{"image": "0" * 32, "label": "NORMAL"}]})
     assert reply.status_code == 503 and "jane" not in reply.text
 
 
@@ -84,7 +84,7 @@ def test_an_error_that_nobody_foresaw_is_counted_and_tells_nothing(service, imag
     assert 'pneumo_requests_total{status="500"} 1.0' in figures.text
 
 
-@pytest.mark.parametrize("path", ["/v1/predict", "/feedback", "/metrics"])
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/feedback", "/metrics"])
 @pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic YTpi"])
 def test_without_the_token_nothing_is_answered(service, image, path, header):
     method = "GET" if path == "/metrics" else "POST"

@@ -48,7 +48,7 @@ ITEM = b'{"image": "%s", "label": "NORMAL"}' % (b"a" * 32)
     ],
 )
 def test_feedback_of_another_form_is_told_what_was_expected(service, body, kind, status, words):
-    reply = service.client.post("/feedback", content=body, headers={"Content-Type": kind})
+    reply = service.client.post("/v1/feedback", content=body, headers={"Content-Type": kind})
     assert reply.status_code == status and words in reply.json()["detail"] and len(reply.content) < 400
 
 
