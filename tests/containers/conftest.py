@@ -207,7 +207,7 @@ def team(engine, images, tmp_path_factory):
         if "profiles" not in service and "pneumo" not in service["image"]:
             engine.image(re.search(r":-(.*)}", service["image"])[1])
     folder = tmp_path_factory.mktemp("containers")
-    given, addresses = _secrets(), _addresses(folder)
+    given, addresses = _secrets(), _addresses()
     lines = "".join(f"{name}={value}\n" for name, value in (given | addresses).items())
     (folder / "team.env").write_text(lines)
     (folder / "trial.yaml").write_text(yaml.safe_dump({"services": _trial()}))
@@ -238,11 +238,11 @@ def _secrets():
     return given | {"PREFECT_LOGIN": f"pneumo:{given['PREFECT_LOGIN']}", "AWS_ACCESS_KEY_ID": "pneumo:pneumo"}
 
 
-def _addresses(folder):
-    """Free ports, and a loopback address for the proxy, whose ports are fixed."""
+def _addresses():
+    """Free ports, and addresses that a browser would open behind a proxy."""
     public = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(1, 254)}"
     return {f"{name}_PORT": str(free_port()) for name in ("PREFECT", "MLFLOW", "SERVE")} | {
-        "PUBLIC_HOST": public, "PROXY_ADDRESS": public, "TLS_FOLDER": str(folder / "tls"),
+        "PUBLIC_HOST": public,
         "PREFECT_ORIGIN": f"https://{public}:8443", "MLFLOW_ORIGIN": f"https://{public}:8444",
     }  # fmt: skip
 
