@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +42,18 @@ def test_a_run_that_had_to_wait_for_another_training_has_collided(prefect):
     after = prefect.run(deployment)
     assert "was training when this run was due" in schedule.collided(prefect.api, waited)
     assert schedule.collided(prefect.api, after) == ""
+
+
+@pytest.mark.services
+def test_the_server_makes_runs_of_a_deployment_with_a_schedule(prefect):
+    """As it does for watch, retrain and maintain; with SQLAlchemy 2.1 Prefect's scheduler fails at every turn."""
+    deployment = prefect.deployment("nightly", cron="0 2 * * *")
+    mine = {"deployments": {"id": {"any_": [deployment]}}}
+    deadline = time.monotonic() + 150
+    while not (runs := prefect.ask("POST", "/flow_runs/filter", mine)) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert {run["state_type"] for run in runs} == {"SCHEDULED"}
+    assert all("T02:00:00" in run["expected_start_time"] for run in runs)
 
 
 def test_an_empty_schedule_is_not_active():
