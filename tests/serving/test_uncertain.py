@@ -24,7 +24,7 @@ def doubting(bundle_folder, tiny, tmp_path):
 
 
 def following(process, version, uncertain):
-    model = FollowedModel(None, lambda: version, uncertain)
+    model = FollowedModel(lambda: (None, version), uncertain)
     model._loaded = _Loaded(version, process, None)
     return model
 
