@@ -4,12 +4,11 @@ from datetime import UTC, datetime
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
 
 from pneumo.monitoring.estimate import USUAL
 from pneumo.monitoring.levels import Level, level
 from pneumo.monitoring.page import page
-from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news
+from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news, numbers_of
 from pneumo.operations.notify import Message
 from pneumo.registry.history import history
 from pneumo.registry.validation_answers import validation_answers
@@ -19,7 +18,7 @@ from pneumo.serving.feedback import daily_log as feedback_log
 from pneumo.settings import Settings
 from tasks.notification import notify
 from tasks.support.tracking import tracker
-from tasks.watch import DUE, series
+from tasks.watch import ask_for_retraining, series
 
 TOLD = "told.answers"  # tag of a source's series
 
@@ -57,27 +56,12 @@ def _record(figures: VersionFigures, source: str, settings: Settings) -> list[st
     before = Told.read(TOLD, tracking.runs.tags(run_id).get(TOLD, "{}"))
     reasons, after = news(falls(figures, settings.watch), figures.version, before)
     if reasons:
-        _announce(source, "; ".join(reasons), tracking.runs.url(run_id), settings)
+        reason = "; ".join(reasons)
+        ask_for_retraining(source, reason)
+        told = Message(kind="answers", title="answers have changed", text=reason, link=tracking.runs.url(run_id))
+        notify(told, settings)
         tracking.runs.set_tags(run_id, {TOLD: after.model_dump_json()})
     return reasons
-
-
-def numbers_of(figures: VersionFigures) -> dict[str, float]:
-    """What is known, by name: of the last days, and `usual_...` of what they are compared with."""
-    real = figures.realised
-    numbers = {"feedback": float(real.normal + real.pneumonia)}
-    for prefix, one in (("", figures.change.recent), ("usual_", figures.change.usual)):
-        numbers |= {f"{prefix}{name}": float(value) for name, value in one.model_dump().items()} if one else {}
-    for name in ("auc", "sensitivity", "specificity", "calibration_error"):
-        if (figure := getattr(real, name)) is not None:
-            numbers[f"realised_{name}"] = figure.value
-    return numbers | ({"expected_auc": figures.estimate.auc.value} if figures.estimate.auc else {})
-
-
-def _announce(source: str, reason: str, link: str, settings: Settings) -> None:
-    get_run_logger().info("asking for a retraining: %s", reason)
-    emit_event(event=DUE, resource={"prefect.resource.id": "pneumo.source"}, payload={"source": source, "why": reason})
-    notify(Message(kind="answers", title="answers have changed", text=reason, link=link), settings)
 
 
 def _validation(settings: Settings, model: str, version: str) -> Level | None:

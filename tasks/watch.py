@@ -43,7 +43,11 @@ def record(found: Drift, source: str, settings: Settings) -> list[str]:
     before = LastRequest.read("announced", tracking.runs.tags(run_id).get("announced", "{}"))
     words, after = drift.reasons(found, before, settings.watch)
     if words:
-        _announce(source, [*words, *origin(found)], drift.is_news(before, after), tracking.runs.url(run_id), settings)
+        reason = "; ".join([*words, *origin(found)])
+        ask_for_retraining(source, reason)
+        if drift.is_news(before, after):
+            told = Message(kind="drift", title=f"drift in {source}", text=reason, link=tracking.runs.url(run_id))
+            notify(told, settings)
         tracking.runs.set_tags(run_id, {"announced": after.model_dump_json()})
     return words
 
@@ -70,9 +74,7 @@ def series(source: str) -> str:
     return run_id
 
 
-def _announce(source: str, words: list[str], drifted: bool, link: str, settings: Settings) -> None:
-    reason = "; ".join(words)
+def ask_for_retraining(source: str, reason: str) -> None:
+    """Emit the event by which `pneumonia/retrain` starts."""
     get_run_logger().info("asking for a retraining: %s", reason)
     emit_event(event=DUE, resource={"prefect.resource.id": "pneumo.source"}, payload={"source": source, "why": reason})
-    if drifted:
-        notify(Message(kind="drift", title=f"drift in {source}", text=reason, link=link), settings)

@@ -14,6 +14,8 @@ from pneumo.records.base import Interval, Record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pneumo.evaluation.statistics.metrics import Statistic
+
 FEWEST = 100  # images
 MOST = 10_000  # newest images that are used
 USUAL = 0.01  # share of validation images that are out-of-distribution, as their limit is made
@@ -53,10 +55,20 @@ def expected_auc(probabilities: "np.typing.NDArray[np.float64]") -> Interval:
     Raises:
         DataError: all are 0, or all are 1.
     """
-    from pneumo.evaluation.statistics.metrics import auc_statistic, interval
+    from pneumo.evaluation.statistics.metrics import interval
+
+    return interval(_statistic(probabilities), np.arange(len(probabilities)))
+
+
+def point_estimate(probabilities: "np.typing.NDArray[np.float64]") -> float:
+    """The same without its interval."""
+    return float(_statistic(probabilities)(np.ones((1, len(probabilities))))[0])
+
+
+def _statistic(probabilities: "np.typing.NDArray[np.float64]") -> "Statistic":
+    """Expected AUC by weights of the images, (resamples, n)."""
+    from pneumo.evaluation.statistics.metrics import auc_statistic
 
     count = len(probabilities)
     twice = auc_statistic(np.arange(2 * count) < count, np.tile(probabilities, 2))
-    return interval(
-        lambda weights: twice(np.hstack([weights * probabilities, weights * (1 - probabilities)])), np.arange(count)
-    )
+    return lambda weights: twice(np.hstack([weights * probabilities, weights * (1 - probabilities)]))

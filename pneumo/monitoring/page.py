@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from pneumo.monitoring.estimate import point_estimate
 from pneumo.monitoring.realised import each_image_once
 from pneumo.records.base import LABELS
 
@@ -24,7 +23,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Line:
-    """Points of a chart: x from the first day to now, y from its foot to its top, both 0 to 1."""
+    """Points of a chart: x from the first day to now, y up to its top, both 0 to 1."""
 
     name: str
     colour: str
@@ -98,7 +97,11 @@ def _by_week(read: "pd.DataFrame", labels: "pd.Series[str]", begin: datetime, no
     weeks = [(pd.Timestamp(week), rows) for week, rows in once.groupby(once["time"].dt.floor("7D"))]
     real = {max(week, pd.Timestamp(begin)): value for week, rows in weeks if (value := _realised(rows)) is not None}
     sure = [(week, rows) for week, rows in weeks if rows["out_of_distribution"].mean() <= highest]
-    expected = {max(week, pd.Timestamp(begin)): _expected(rows) for week, rows in sure if len(rows) >= FEWEST}
+    expected = {
+        max(week, pd.Timestamp(begin)): point_estimate(rows["probability"].to_numpy(float))
+        for week, rows in sure
+        if len(rows) >= FEWEST
+    }
     series = {"realised": pd.Series(real, dtype=float), "expected": pd.Series(expected, dtype=float)}
     none = f"No week has {FEWEST} images."
     return _chart("ROC AUC by week", series, begin, now, none, form="{:.2f}")
@@ -114,11 +117,7 @@ def _realised(rows: "pd.DataFrame") -> float | None:
 
 
 def _expected(rows: "pd.DataFrame") -> float:
-    from pneumo.evaluation.statistics.metrics import auc_statistic
-
-    scores = rows["probability"].to_numpy(float)
-    weights = np.concatenate([scores, 1 - scores])
-    return float(auc_statistic(np.arange(2 * len(scores)) < len(scores), np.tile(scores, 2))(weights[None])[0])
+    return point_estimate(rows["probability"].to_numpy(float))
 
 
 def _chart(
@@ -127,7 +126,6 @@ def _chart(
     begin: datetime,
     now: datetime,
     without: str,
-    foot: float = 0.0,
     top: float = 1.0,
     form: str = "{:.0%}",
 ) -> Chart:

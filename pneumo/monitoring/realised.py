@@ -25,8 +25,6 @@ class Realised(Record):
     images of a class, figures are None and `withheld` says so.
     """
 
-    model: str
-    version: str
     normal: int
     pneumonia: int
     auc: Interval | None = None
@@ -42,27 +40,22 @@ def each_image_once(answers: "pd.DataFrame") -> "pd.DataFrame":
     return read.drop_duplicates(["model", "version", "image"], keep="last")
 
 
-def realised(answers: "pd.DataFrame", labels: "pd.Series[str]", fewest: int) -> list[Realised]:
-    """Figures by version, at the labels that were answered.
+def realised(answers: "pd.DataFrame", labels: "pd.Series[str]", fewest: int) -> Realised:
+    """Figures of a version, at the labels that were answered.
 
     Args:
-        answers: those of `each_image_once`.
+        answers: its own, from `each_image_once`.
         labels: what readers agree on, by image.
         fewest: with fewer images of a class figures are withheld.
     """
-    known = answers.assign(truth=answers["image"].map(labels)).dropna(subset="truth")
-    groups = known.groupby(["model", "version"], sort=True)
-    return [_figures(str(model), str(version), rows.tail(MOST), fewest) for (model, version), rows in groups]
-
-
-def _figures(model: str, version: str, rows: "pd.DataFrame", fewest: int) -> Realised:
     from pneumo.evaluation.statistics.metrics import auc_statistic, calibration_error_statistic, interval
     from pneumo.evaluation.statistics.metrics import operating_shares as shares
     from pneumo.evaluation.statistics.proportions import share_interval
 
+    rows = answers.assign(truth=answers["image"].map(labels)).dropna(subset="truth").tail(MOST)
     ill, called = (rows[name].to_numpy() == LABELS[1] for name in ("truth", "label"))
     scores, patients = rows["probability"].to_numpy(float), np.arange(len(rows))
-    found = Realised(model=model, version=version, normal=int((~ill).sum()), pneumonia=int(ill.sum()))
+    found = Realised(normal=int((~ill).sum()), pneumonia=int(ill.sum()))
     if min(found.normal, found.pneumonia) < fewest:
         words = (
             f"{found.normal} NORMAL and {found.pneumonia} PNEUMONIA images have feedback, {fewest} of each are needed"

@@ -82,6 +82,18 @@ def falls(found: VersionFigures, limits: Watch) -> dict[str, str]:
     return words
 
 
+def numbers_of(figures: VersionFigures) -> dict[str, float]:
+    """What is known, by name: of the last days, and `usual_...` of what they are compared with."""
+    real = figures.realised
+    numbers = {"feedback": float(real.normal + real.pneumonia)}
+    for prefix, one in (("", figures.change.recent), ("usual_", figures.change.usual)):
+        numbers |= {f"{prefix}{name}": float(value) for name, value in one.model_dump().items()} if one else {}
+    for name in NAMES:
+        if (figure := getattr(real, name)) is not None:
+            numbers[f"realised_{name}"] = figure.value
+    return numbers | ({"expected_auc": figures.estimate.auc.value} if figures.estimate.auc else {})
+
+
 def news(words: dict[str, str], champion: str, before: Told) -> tuple[list[str], Told]:
     """The sentences that nobody was told of this champion yet, and what people know after them."""
     known = before.names if before.champion == champion else ()
@@ -107,14 +119,9 @@ def _figures(
         days=days,
         change=changed,
         estimate=estimated_auc(recent, _usual_share(changed.usual), limits.out_of_distribution_rise),
-        realised=_realised(recent, labels, limits.minimum_feedback, model, version),
-        realised_ever=_realised(each_image_once(rows), labels, limits.minimum_feedback, model, version),
+        realised=realised(recent, labels, limits.minimum_feedback),
+        realised_ever=realised(each_image_once(rows), labels, limits.minimum_feedback),
     )
-
-
-def _realised(rows: "pd.DataFrame", labels: "pd.Series[str]", fewest: int, model: str, version: str) -> Realised:
-    none = Realised(model=model, version=version, normal=0, pneumonia=0, withheld="no image has feedback")
-    return next(iter(realised(rows, labels, fewest)), none)
 
 
 def _usual_share(usual: Level | None) -> float:

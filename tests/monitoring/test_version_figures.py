@@ -40,7 +40,7 @@ def answers(count=400, days=40.0, strange=0.0, version="3", seed=0):
 def test_realised_figures_are_those_of_the_images_with_feedback():
     table, truth = answers()
     known = truth.iloc[::3]
-    (found,) = realised(each_image_once(table), known, 10)
+    found = realised(each_image_once(table), known, 10)
     ill, scores = (known == "PNEUMONIA").to_numpy(), table["probability"].to_numpy()[::3]
     assert found.auc.value == pytest.approx(roc_auc_score(ill, scores))
     assert found.sensitivity.value == pytest.approx((scores[ill] > 0.5).mean()) and found.auc.low < found.auc.value
@@ -53,14 +53,14 @@ def test_an_image_that_was_asked_about_often_counts_once_for_a_version_and_unrea
     unread = table.iloc[1:2].assign(probability=None, label=None)
     once = each_image_once(pd.concat([table, again, unread]))
     assert len(once) == 60 and once["probability"].iloc[-1] == 0.123
-    (found,) = realised(once, truth, 1)
+    found = realised(once, truth, 1)
     assert found.normal + found.pneumonia == 60
 
 
 def test_with_too_few_of_a_class_figures_are_withheld_in_words():
     table, truth = answers()
     rare = pd.concat([truth[truth == "NORMAL"], truth[truth == "PNEUMONIA"].iloc[:9]])
-    (found,) = realised(each_image_once(table), rare, 10)
+    found = realised(each_image_once(table), rare, 10)
     assert found.auc is None and "9 PNEUMONIA images have feedback, 10 of each are needed" in found.withheld
 
 

@@ -25,9 +25,9 @@ def site(mlflow_server, tmp_path, monkeypatch):
     tracker, told = Tracker(mlflow_server, uuid.uuid4().hex), SimpleNamespace(messages=[], events=[])
     for module in (answers, watch):
         monkeypatch.setattr(module, "tracker", lambda: tracker)
-    monkeypatch.setattr(answers, "get_run_logger", lambda: logging.getLogger("answers"))
+        monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("answers"))
     monkeypatch.setattr(answers, "notify", lambda message, settings: told.messages.append(message))
-    monkeypatch.setattr(answers, "emit_event", lambda **event: told.events.append(event))
+    monkeypatch.setattr(watch, "emit_event", lambda **event: told.events.append(event))
     settings = Settings(
         home=tmp_path,
         tracking=Tracking(uri=mlflow_server, experiment=tracker.experiment),

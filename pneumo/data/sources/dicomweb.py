@@ -15,7 +15,7 @@ from pneumo.sections import Data
 
 
 @dataclass(frozen=True)
-class Copy:
+class Fetched:
     """An image of an archive and its file here, which is not there if an `error` says why."""
 
     instance: Instance
@@ -23,7 +23,7 @@ class Copy:
     error: str | None = None
 
 
-def mirror(source: str, home: Path, settings: Data) -> tuple[Address, list[Copy]]:
+def mirror(source: str, home: Path, settings: Data) -> tuple[Address, list[Fetched]]:
     """Fetch the radiographs that an address asks for; those that are here already are not fetched again.
 
     Raises:
@@ -47,7 +47,7 @@ def folder_of(home: Path, **what: str) -> Path:
     return home / "cache" / "dicomweb" / stage_key("dicomweb", **what)
 
 
-def fetch(archive: Archive, instances: Sequence[Instance], home: Path, folder: Path) -> list[Copy]:
+def fetch(archive: Archive, instances: Sequence[Instance], home: Path, folder: Path) -> list[Fetched]:
     """Copies of images in a folder, in their order, some fetched at the same time.
 
     Raises:
@@ -56,7 +56,7 @@ def fetch(archive: Archive, instances: Sequence[Instance], home: Path, folder: P
     folder.mkdir(parents=True, exist_ok=True)
     secret = patient_secret(home)
 
-    def one(instance: Instance) -> Copy:
+    def one(instance: Instance) -> Fetched:
         # A UID leads to the patient for whoever can ask the archive, so that no path has one.
         file = folder / f"{pseudonym('dicomweb', instance.uid, secret)}.dcm"
         try:
@@ -65,8 +65,8 @@ def fetch(archive: Archive, instances: Sequence[Instance], home: Path, folder: P
         except ArchiveError:
             raise
         except DataError as error:
-            return Copy(instance, file, str(error))
-        return Copy(instance, file)
+            return Fetched(instance, file, str(error))
+        return Fetched(instance, file)
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         return list(pool.map(one, instances))

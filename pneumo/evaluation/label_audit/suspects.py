@@ -6,7 +6,7 @@ import pandas as pd
 from pneumo.data.quality.near_duplicates import near_pairs
 from pneumo.evaluation.statistics.confident_learning import doubt
 
-# `corrected` is empty: a person fills in NORMAL, PNEUMONIA or DROP, and `pneumo data --corrections` reads it.
+# `corrected` is empty: a person fills in NORMAL, PNEUMONIA or DROP, and `pneumo correct` reads it.
 COLUMNS = ["rank", "path", "label", "probability", "reason", "split", "sha256", "corrected"]
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes a text that begins so for a formula
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo.serving.results.result import UNICODE, WARNING, Place, Result
+from pneumo.serving.results.result import WARNING, Place, Result, common_elements
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -30,16 +30,8 @@ def write_capture(study: "Dataset", picture: NDArray[np.uint8], result: Result, 
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=("L", "F"),
-        series_instance_uid=place.series,
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=place.uid,
-        instance_number=1,
-        manufacturer="pneumo",
-        manufacturer_model_name=result.model[:64],
-        software_versions=result.version,
-        series_description=f"pneumo: {WARNING}",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        specific_character_set=UNICODE,
+        **common_elements(result, place, SERIES_NUMBER),
     )
     capture.PatientOrientation = study.PatientOrientation  # highdicom requires one; many images state none
     capture.BurnedInAnnotation = "NO"  # nothing that identifies the patient (PS3.3, C.7.6.1)

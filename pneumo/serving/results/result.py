@@ -2,7 +2,7 @@
 
 import importlib.util
 import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pneumo.errors import ServiceError
 from pneumo.records.base import Record
@@ -17,7 +17,7 @@ COPIED = (  # whose study it is, and which image the result is of
     "StudyTime", "AccessionNumber", "ReferringPhysicianName", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID",
     "PatientOrientation",
 )  # fmt: skip
-UNICODE = "ISO_IR 192"
+LONGEST = 64  # characters of a long string (PS3.5, 6.2)
 
 
 class Result(Record):
@@ -42,12 +42,27 @@ class Place(NamedTuple):
 def place_of(kind: str, image_uid: str, result: Result) -> Place:
     """The same for the same image and version, whoever makes it and when, so that an archive has it once."""
     own = (kind, image_uid, result.model, result.version, result.model_sha256)
-    return Place(uid_of("series", *own), uid_of("instance", *own))
+    return Place(derived_uid("series", *own), derived_uid("instance", *own))
 
 
-def uid_of(*texts: str) -> str:
+def derived_uid(*texts: str) -> str:
     """A UID of texts: a UUID (PS3.5, B.2) of version 5 (RFC 9562)."""
     return f"2.25.{uuid.uuid5(NAMESPACE, chr(0).join(texts)).int}"
+
+
+def common_elements(result: Result, place: Place, series_number: int) -> dict[str, Any]:
+    """What highdicom is told of every object: its place, who made it, and what its series is called."""
+    return {
+        "series_instance_uid": place.series,
+        "series_number": series_number,
+        "sop_instance_uid": place.uid,
+        "instance_number": 1,
+        "manufacturer": "pneumo",
+        "manufacturer_model_name": result.model[:LONGEST],
+        "software_versions": result.version,
+        "series_description": f"pneumo: {WARNING}",
+        "specific_character_set": "ISO_IR 192",  # UTF-8
+    }
 
 
 def study_of(header: "Dataset") -> "Dataset":

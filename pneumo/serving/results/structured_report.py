@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pneumo.serving.results.result import UNICODE, WARNING, Place, Result, uid_of
+from pneumo.serving.results.result import LONGEST, WARNING, Place, Result, common_elements, derived_uid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -31,7 +31,7 @@ def write_report(study: "Dataset", result: Result, place: Place) -> "Dataset":
     from pydicom.sr.coding import Code
 
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=uid_of("device", result.model, result.version), name="pneumo", model_name=result.model[:64]
+        uid=derived_uid("device", result.model, result.version), name="pneumo", model_name=result.model[:LONGEST]
     )
     observer = sr.ObserverContext(codes.DCM.Device, device)
     content = sr.MeasurementReport(
@@ -43,16 +43,8 @@ def write_report(study: "Dataset", result: Result, place: Place) -> "Dataset":
     report: Dataset = sr.ComprehensiveSR(
         evidence=[study],
         content=content[0],
-        series_instance_uid=place.series,
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=place.uid,
-        instance_number=1,
-        manufacturer="pneumo",
-        manufacturer_model_name=result.model[:64],
-        software_versions=result.version,
-        series_description=f"pneumo: {WARNING}",
         is_complete=True,
-        specific_character_set=UNICODE,
+        **common_elements(result, place, SERIES_NUMBER),
     )
     return report
 
