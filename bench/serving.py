@@ -65,6 +65,7 @@ def in_process(paths: list[str], folder: Path, scratch: Path) -> list[Row]:
 
 def many_files(paths: list[str], folder: Path, scratch: Path) -> float:
     """What `pneumo predict` does once its model is loaded: files to CSV."""
+    from pneumo.sections import Data
     from pneumo.serving.batch.find_images import find_images
     from pneumo.serving.batch.output import open_output
     from pneumo.serving.batch.scoring import score
@@ -72,8 +73,8 @@ def many_files(paths: list[str], folder: Path, scratch: Path) -> float:
 
     warm, out = (open_output(str(scratch / name), scratch) for name in ("warm.csv", "predictions.csv"))
     with loaded(folder, "bench") as model:
-        score(find_images(paths), model.score, "warm", warm)
-        return seconds(lambda: score(find_images(paths), model.score, "bench", out))
+        score(find_images(paths, Data(), folder), model.score, "warm", warm)
+        return seconds(lambda: score(find_images(paths, Data(), folder), model.score, "bench", out))
 
 
 def plain_keras_calls(paths: list[str], folder: Path) -> Iterator[float]:

@@ -31,7 +31,7 @@ def predict(
     tracking = tracker()
     tracking.runs.set_tags(run_id, {"model": version.uri, "model.name": version.name, "model.version": version.version})
     follow, doubts = _bar("predict", version.uri), settings.serve.uncertain
-    done = scoring.predict(tracking, version, paths, out, settings.home, threshold, settings.data, follow, doubts)
+    done = scoring.predict(tracking, version, paths, out, settings.home, settings.data, threshold, follow, doubts)
     if done.note:
         get_run_logger().warning(done.note)
     counts = done.model_dump(include={"images", "errors", "positive", "out_of_distribution", "resumed"})

@@ -49,7 +49,7 @@ def predict(
             bar.update(task, description=what, completed=done, total=total)
 
         done = scoring.predict(
-            tracker, version, paths, out, settings.home, threshold, settings.data, follow, settings.serve.uncertain
+            tracker, version, paths, out, settings.home, settings.data, threshold, follow, settings.serve.uncertain
         )
         tell = partial(follow, what="sending back")
         sent = send_back(tracker, version, done.table, settings.home, settings.data, threshold, tell) if back else None

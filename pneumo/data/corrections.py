@@ -1,8 +1,7 @@
 """Corrections: labels that a person corrected in the sheet of a label audit, as an inventory of their own."""
 
-import csv
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.sources.names import subtype_of
 from pneumo.data.sources.schemes import MANIFEST
+from pneumo.data.sources.text_table import read_texts
 from pneumo.errors import DataError
 from pneumo.records.base import LABELS
 from pneumo.records.data import DatasetVersion, Inventory
@@ -17,7 +17,6 @@ from pneumo.records.data import DatasetVersion, Inventory
 NEEDED = ["sha256", "corrected"]
 DROP = "DROP"
 ANSWERS = (*LABELS, DROP)
-LARGEST = 128 * 2**20  # bytes
 SHOWN = 5
 
 
@@ -66,20 +65,17 @@ def correct(inventory: Inventory, changes: pd.DataFrame, home: Path) -> Inventor
 
 def _answers(sheet: Path) -> pd.Series:
     """Answers in capitals by sha256."""
-    if not sheet.is_file() or sheet.stat().st_size > LARGEST:
-        raise DataError(f"Expected a sheet of at most {LARGEST >> 20} MiB at {sheet}, found none: give its path.")
-    try:
-        table = pd.read_csv(sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=None, engine="python")
-    except (ValueError, csv.Error) as error:  # pandas' errors are ValueErrors, as are those of texts not in UTF-8
-        raise DataError(f"Expected a CSV of a label audit, but {sheet} is none ({error}): save it as CSV.") from None
-    if missing := [name for name in NEEDED if name not in table]:
-        raise DataError(
-            f"Expected the columns {' and '.join(NEEDED)} in {sheet}, but it lacks {' and '.join(missing)}: take"
-            " label_audit/labels.csv of the training and fill in `corrected`."
-        )
-    table = pd.DataFrame(
-        {"sha256": table["sha256"].str.strip(), "corrected": table["corrected"].str.strip().str.upper()}
-    )
+
+    def choose(there: Sequence[str]) -> list[str]:
+        if missing := [name for name in NEEDED if name not in there]:
+            raise DataError(
+                f"Expected the columns {' and '.join(NEEDED)} in {sheet}, but it lacks {' and '.join(missing)}: take"
+                " label_audit/labels.csv of the training and fill in `corrected`."
+            )
+        return NEEDED
+
+    texts = read_texts(sheet, choose, "sheet").fillna("")
+    table = texts.assign(sha256=texts["sha256"].str.strip(), corrected=texts["corrected"].str.strip().str.upper())
     filled = table[table["corrected"] != ""].drop_duplicates()
     if filled.empty:
         raise DataError(f"Expected {', '.join(ANSWERS)} in the column corrected of {sheet}, found none: fill some in.")

@@ -61,7 +61,7 @@ def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(client, s3_server,
     wanted = ["wards/ward1/a.png", "wards/ward1/more/b.png"]
     url = f"s3://hospital/{place}"
     assert [item.key for item in Bucket(url, s3_server).at_or_below()] == wanted
-    assert [item.path for item in find_images([url], Data(s3_endpoint=s3_server))] == [
+    assert [item.path for item in find_images([url], Data(s3_endpoint=s3_server), home)] == [
         f"s3://hospital/{key}" for key in wanted
     ]
     assert sorted(path.name for path in mirror(url, home, s3_server).rglob("*.png")) == ["a.png", "b.png"]

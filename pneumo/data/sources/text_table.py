@@ -32,7 +32,8 @@ def read_texts(file: Path, choose: Callable[[Sequence[str]], Sequence[str]], kin
         if file.suffix.lower() == ".parquet":
             table = read_table(file, size, str(file), lambda there: list(choose(there)))
             return pd.DataFrame({name: _texts(table[name]) for name in table.column_names})
-        return pd.read_csv(file, dtype=str, usecols=list(set(choose(_header(file, size)))))
+        header, separator = _header(file, size)
+        return pd.read_csv(file, dtype=str, sep=separator, usecols=list(set(choose(header))))
     except (ValueError, OSError) as error:  # pandas' errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
@@ -40,14 +41,17 @@ def read_texts(file: Path, choose: Callable[[Sequence[str]], Sequence[str]], kin
         ) from error
 
 
-def _header(file: Path, size: int) -> list[str]:
+def _header(file: Path, size: int) -> tuple[list[str], str]:
+    """Titles, and what separates them: spreadsheets of many countries write semicolons."""
     with file.open("rb") as start:
         beginning = start.read(LONGEST_HEADER)
     whole = beginning if size <= LONGEST_HEADER else beginning[: beginning.rfind(b"\n") + 1]
-    first = pd.read_csv(io.BytesIO(whole or beginning), dtype=str, nrows=1)
+    line = beginning.partition(b"\n")[0]
+    separator = max(",;\t", key=lambda mark: line.count(mark.encode()))
+    first = pd.read_csv(io.BytesIO(whole or beginning), dtype=str, sep=separator, nrows=1)
     if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for a header of millions of columns
         raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
-    return list(first.columns)
+    return list(first.columns), separator
 
 
 def _texts(column: Any) -> pd.Series:

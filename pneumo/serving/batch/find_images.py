@@ -21,8 +21,6 @@ from pneumo.sections import Data
 CONNECTIONS = 16
 STEP = 256  # images in a step: a cut loses one step at most
 STEP_BYTES = 64 * 2**20  # bytes of a step in memory, unless one image alone is larger
-DEFAULTS = Data()
-HOME = Path(".pneumo")
 
 
 class Content(NamedTuple):
@@ -73,7 +71,7 @@ class Found:
         return Content(data, sha256(data).hexdigest())
 
 
-def find_images(paths: Sequence[str], data: Data = DEFAULTS, home: Path = HOME) -> list[Found]:
+def find_images(paths: Sequence[str], data: Data, home: Path) -> list[Found]:
     """All images at the given places, each once; those of a folder are in order of name.
 
     Args:

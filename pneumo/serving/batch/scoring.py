@@ -13,7 +13,7 @@ from pneumo.records.base import IMAGE, LABELS, Cell, Record
 from pneumo.sections import Data
 from pneumo.serving.answer_log import BATCH, AnswerLog
 from pneumo.serving.batch import partial as partial_file
-from pneumo.serving.batch.find_images import DEFAULTS, Content, Found, fetch, find_images, steps
+from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
 from pneumo.serving.fresh_process.client import Answer, cannot_tell, needs_embeddings, served
 from pneumo.tracking import ModelVersion, Tracker
@@ -52,8 +52,8 @@ def predict(  # noqa: PLR0913 - all that a user may set
     paths: Sequence[str],
     out: str,
     home: Path,
+    data: Data,
     threshold: float | None = None,
-    data: Data = DEFAULTS,
     on_progress: OnProgress = lambda done, total: None,
     uncertain: bool = False,
 ) -> Scored:
@@ -65,8 +65,8 @@ def predict(  # noqa: PLR0913 - all that a user may set
         paths: files, folders (searched below), s3://bucket/prefix, dicomweb://host/path?query.
         out: path or s3://bucket/key, .csv or .parquet.
         home: state folder.
-        threshold: of the label, 0 to 1; by default the version's own.
         data: the S3 server, and what is asked of an archive.
+        threshold: of the label, 0 to 1; by default the version's own.
         on_progress: called with the number of images done and of all.
         uncertain: add a column that says whether another label is possible; empty for a version that cannot tell.
 

@@ -3,6 +3,8 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,12 +16,14 @@ from pneumo.errors import DataError
 from pneumo.sections import Data
 from pneumo.serving import answer_log
 from pneumo.serving.batch import find_images as find_images_module
-from pneumo.serving.batch.find_images import find_images, steps
+from pneumo.serving.batch.find_images import steps
 from pneumo.serving.batch.output import open_output, owned
 from pneumo.serving.batch.scoring import _keeper, predict, score
 from pneumo.serving.bundle import score_table as cells_module
 from pneumo.serving.bundle.score_table import score_cells
 from pneumo.serving.fresh_process.client import Answer
+
+find_images = partial(find_images_module.find_images, data=Data(), home=Path("unused"))
 
 
 @pytest.fixture
@@ -197,7 +201,7 @@ def test_an_output_has_one_owner_until_it_dies(folder, tmp_path, s3_server, monk
     try:
         assert owner.stdout.readline() == b"held\n"
         with pytest.raises(DataError, match=f"that no other run writes {out}, but one does"):
-            predict(None, None, [str(folder)], out, tmp_path)
+            predict(None, None, [str(folder)], out, tmp_path, Data())
     finally:
         owner.kill()
         owner.communicate()
@@ -282,7 +286,7 @@ def test_equal_files_have_equal_answers_and_each_is_called_by_its_own_name(folde
 def shared(upload, folder, s3_server):
     """The images at s3://hospital/shared."""
     upload(folder, "shared")
-    return find_images(["s3://hospital/shared"], Data(s3_endpoint=s3_server))
+    return find_images(["s3://hospital/shared"], data=Data(s3_endpoint=s3_server))
 
 
 def test_an_object_that_is_too_large_is_a_row_and_is_not_fetched(shared, answer, tmp_path, monkeypatch):

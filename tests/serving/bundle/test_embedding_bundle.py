@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import ModelError
+from pneumo.sections import Data
 from pneumo.serving.batch.scoring import predict
 from pneumo.serving.bundle.image_bundle import load_bundle, write_embedding_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
@@ -137,7 +138,7 @@ def test_app_and_export_say_that_it_takes_no_images(tracker, version):
 def test_batch_scoring_says_that_it_takes_no_images(tracker, version, tiny, tmp_path):
     (tmp_path / "image.png").write_bytes(tiny.encoded(tiny.pictures(1)[0]))
     with pytest.raises(ModelError, match="a model of images, but vectors version 1 takes embeddings made elsewhere"):
-        predict(tracker, version, [str(tmp_path)], str(tmp_path / "out.csv"), tmp_path)
+        predict(tracker, version, [str(tmp_path)], str(tmp_path / "out.csv"), tmp_path, Data())
     assert not list(tmp_path.glob("out*"))
 
 

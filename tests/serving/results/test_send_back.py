@@ -47,7 +47,7 @@ def table(registered, address, tmp_path_factory):
     """Both images, scored."""
     tracker, (version, _) = registered
     home = tmp_path_factory.mktemp("state")
-    done = scoring.predict(tracker, version, [address], str(home / "predictions.csv"), home)
+    done = scoring.predict(tracker, version, [address], str(home / "predictions.csv"), home, Data())
     assert (done.images, done.errors) == (2, 0)
     return done.table
 
@@ -65,7 +65,7 @@ def test_results_are_stored_once_for_a_version(registered, table, address, ortha
     assert (again.sent, again.before) == (0, 2) and len(orthanc.instances(STUDY)) == 6
     assert send_back(tracker, newer, table, table.parent, Data()).sent == 2 and len(orthanc.instances(STUDY)) == 10
 
-    rescored = scoring.predict(tracker, version, [address], str(table.parent / "again.csv"), table.parent)
+    rescored = scoring.predict(tracker, version, [address], str(table.parent / "again.csv"), table.parent, Data())
     assert rescored.images == 2  # what was sent back is not scored
 
 
