@@ -38,8 +38,7 @@ def judge(source: str, synthetic: bool, champion: str, settings: Settings) -> li
     now = datetime.now(UTC)
     (figures,) = by_version(mine, labels, limits.answers_days, now, limits, usual)
     moves = [(row.when, row.version) for row in history(settings, synthetic) if row.took_effect]
-    before = figures.change.usual.out_of_distribution if figures.change.usual else USUAL
-    highest = before + limits.out_of_distribution_rise
+    highest = figures.change.usual_out_of_distribution + limits.out_of_distribution_rise
     shown = page(model, found[found["model"] == model], labels, moves, now, highest)
     tracker().log.text(series(source), shown, "answers.html")
     return _record(figures, source, settings)

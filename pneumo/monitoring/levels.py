@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pneumo.monitoring.estimate import USUAL
 from pneumo.monitoring.realised import each_image_once
 from pneumo.records.base import LABELS, Record
 
@@ -27,6 +28,11 @@ class Change(Record):
     recent: Level | None
     usual: Level | None
     words: str
+
+    @property
+    def usual_out_of_distribution(self) -> float:
+        """The usual share; where it is not known, that of validation images, as their limit is made."""
+        return self.usual.out_of_distribution if self.usual else USUAL
 
 
 def level(rows: "pd.DataFrame") -> Level | None:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pneumo.monitoring.estimate import USUAL, Estimate, estimated_auc
+from pneumo.monitoring.estimate import Estimate, estimated_auc
 from pneumo.monitoring.levels import Change, Level, change
 from pneumo.monitoring.noted import Noted
 from pneumo.monitoring.realised import NAMES, Realised, each_image_once, realised
@@ -73,11 +73,11 @@ def falls(found: VersionFigures, limits: Watch) -> dict[str, str]:
         figure = getattr(found.realised, name)
         if figure is not None and limit is not None and figure.value < limit:
             words[name] = f"realised {NAMES[name]} of version {found.version} is {figure:.3f}, below {limit:g}, {on}"
-    recent, usual = found.change.recent, found.change.usual
-    if recent and recent.out_of_distribution - _usual_share(usual) > limits.out_of_distribution_rise:
+    recent, usual = found.change.recent, found.change.usual_out_of_distribution
+    if recent and recent.out_of_distribution - usual > limits.out_of_distribution_rise:
         words[RISE] = (
             f"{recent.out_of_distribution:.0%} of the images that version {found.version} answered in {found.days} days"
-            f" are out-of-distribution, {_usual_share(usual):.0%} before"
+            f" are out-of-distribution, {usual:.0%} before"
         )
     return words
 
@@ -118,11 +118,7 @@ def _figures(
         version=version,
         days=days,
         change=changed,
-        estimate=estimated_auc(recent, _usual_share(changed.usual), limits.out_of_distribution_rise),
+        estimate=estimated_auc(recent, changed.usual_out_of_distribution, limits.out_of_distribution_rise),
         realised=realised(recent, labels, limits.minimum_feedback),
         realised_ever=realised(each_image_once(rows), labels, limits.minimum_feedback),
     )
-
-
-def _usual_share(usual: Level | None) -> float:
-    return usual.out_of_distribution if usual else USUAL

@@ -98,15 +98,15 @@ def daily_log(home: Path) -> DailyLog:
     return DailyLog(home / FOLDER, KeptAnswer, COLUMNS)
 
 
-def read(home: Path, days: int | None = None) -> "tuple[pd.DataFrame, int]":
-    """Answers of the last days (None: all), today's too, by time, and how many lines of them cannot be read.
+def read(home: Path) -> "tuple[pd.DataFrame, int]":
+    """All answers by time, and how many lines of them cannot be read.
 
     Columns as in `COLUMNS`; `time` is UTC.
 
     Raises:
         DataError: the file of a day that was packed cannot be read.
     """
-    return daily_log(home).read(days)
+    return daily_log(home).read()
 
 
 def pack(home: Path) -> None:

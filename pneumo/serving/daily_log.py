@@ -62,20 +62,18 @@ class DailyLog:
                 self._writer = uuid.uuid4().hex[:8]
                 raise
 
-    def read(self, days: int | None = None) -> "tuple[pd.DataFrame, int]":
-        """Rows of the last days (None: of all), today's too, by time, and how many lines cannot be read.
+    def read(self) -> "tuple[pd.DataFrame, int]":
+        """All rows by time, and how many lines cannot be read.
 
         Raises:
             DataError: the file of a day that was packed cannot be read.
         """
         import pandas as pd
 
-        first = date.min if days is None else datetime.now(UTC).date() - timedelta(days=days - 1)
         tables, broken = [self._table([])], 0
         for day in self._days():
-            if day >= first:
-                table, lost = self._day(day)
-                tables, broken = [*tables, table], broken + lost
+            table, lost = self._day(day)
+            tables, broken = [*tables, table], broken + lost
         return _unique(pd.concat(tables, ignore_index=True).astype(self._columns)), broken
 
     def pack(self) -> None:

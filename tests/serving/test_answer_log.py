@@ -34,7 +34,7 @@ def yesterday(home, file):
 def test_answers_are_read_back_with_their_version_and_no_identity(log, tmp_path):
     log.add(VERSION, ["a" * 64, "b" * 64], [ILL, BROKEN], 0.25)
     log.add(VERSION, ["a" * 64], [STRANGE], 0.5)
-    table, broken = answer_log.read(tmp_path, 1)
+    table, broken = answer_log.read(tmp_path)
     assert broken == 0 and list(table.columns) == list(answer_log.COLUMNS)
     assert table["probability"].tolist()[::2] == [0.9, 0.2] and pd.isna(table["label"][1])
     assert table["image"].nunique() == 2 and table["image"][0] == table["image"][2]
@@ -46,7 +46,7 @@ def test_a_line_that_a_kill_cut_off_costs_itself_only(log, tmp_path):
     log.add(VERSION, ["a" * 64], [ILL], 0.1)
     (file,) = (tmp_path / answer_log.FOLDER).iterdir()
     file.write_text(file.read_text() + file.read_text()[:40])
-    table, broken = answer_log.read(tmp_path, 1)
+    table, broken = answer_log.read(tmp_path)
     assert (len(table), broken) == (1, 1)
 
 
@@ -59,9 +59,9 @@ def test_a_day_that_is_over_becomes_parquet_and_a_kill_in_between_doubles_nothin
     answer_log.pack(tmp_path)
     assert [path.name for path in folder.iterdir()] == [f"{day}.parquet"]
     (folder / f"{day}.{file.name[11:]}").write_bytes(left)  # as if it was killed before it removed them
-    assert len(answer_log.read(tmp_path, 7)[0]) == 2
+    assert len(answer_log.read(tmp_path)[0]) == 2
     answer_log.pack(tmp_path)
-    assert len(answer_log.read(tmp_path, 7)[0]) == 2 and len(list(folder.iterdir())) == 1
+    assert len(answer_log.read(tmp_path)[0]) == 2 and len(list(folder.iterdir())) == 1
 
 
 def test_the_day_of_now_is_not_packed(log, tmp_path):
@@ -72,7 +72,7 @@ def test_the_day_of_now_is_not_packed(log, tmp_path):
 
 def test_days_are_summed_up_by_version(log, tmp_path):
     log.add(VERSION, ["a" * 64] * 4, [ILL, ILL, STRANGE, BROKEN], 0.3)
-    (row,) = by_day(answer_log.read(tmp_path, 1)[0])
+    (row,) = by_day(answer_log.read(tmp_path)[0])
     assert (row.version, row.images, row.unreadable, row.seconds) == ("3", 4, 0.25, 0.3)
     assert (
         row.source == "http"
@@ -95,7 +95,7 @@ def test_what_somebody_put_there_costs_itself_only(log, tmp_path, name, content)
     place = tmp_path / answer_log.FOLDER / name.format(today=datetime.now(UTC).date())
     place.write_text(content, encoding="latin-1")
     answer_log.pack(tmp_path)
-    table, broken = answer_log.read(tmp_path, 1)
+    table, broken = answer_log.read(tmp_path)
     assert (len(table), broken) == (1, 3 if "mine" in name else 0) and place.exists()
 
 
@@ -103,7 +103,7 @@ def test_a_line_with_values_of_another_kind_is_counted_as_broken(log, tmp_path):
     log.add(VERSION, ["a" * 64, "b" * 64], [ILL, ILL], 0.1)
     (file,) = (tmp_path / answer_log.FOLDER).iterdir()
     file.write_text(file.read_text().replace('"probability":0.9', '"probability":"high"', 1))
-    table, broken = answer_log.read(tmp_path, 1)
+    table, broken = answer_log.read(tmp_path)
     assert (len(table), broken) == (1, 1)
 
 
@@ -112,7 +112,7 @@ def test_a_table_that_cannot_be_read_is_named(log, tmp_path):
     folder.mkdir()
     (folder / f"{datetime.now(UTC).date()}.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"parquet, but it cannot be read"):
-        answer_log.read(tmp_path, 1)
+        answer_log.read(tmp_path)
 
 
 def test_after_a_full_disk_the_next_line_is_whole(log, tmp_path, monkeypatch):
@@ -126,7 +126,7 @@ def test_after_a_full_disk_the_next_line_is_whole(log, tmp_path, monkeypatch):
         log.add(VERSION, ["b" * 64], [ILL], 0.1)
     file.write_text(file.read_text() + '{"id": "cut')
     log.add(VERSION, ["c" * 64], [STRANGE], 0.1)
-    table, broken = answer_log.read(tmp_path, 1)
+    table, broken = answer_log.read(tmp_path)
     assert (len(table), broken) == (2, 1)
 
 
@@ -142,9 +142,9 @@ def test_an_answer_that_a_batch_logs_again_counts_once_and_as_it_was_said_last(t
 def test_a_long_day_is_read_in_parts(log, tmp_path, monkeypatch):
     monkeypatch.setattr("pneumo.serving.daily_log.CHUNK", 2)
     log.add(VERSION, ["a" * 64] * 5, [ILL] * 5, 0.1)
-    assert len(answer_log.read(tmp_path, 1)[0]) == 5
+    assert len(answer_log.read(tmp_path)[0]) == 5
 
 
 def test_where_nothing_was_answered_there_is_nothing(tmp_path):
-    table, broken = answer_log.read(tmp_path, 3)
+    table, broken = answer_log.read(tmp_path)
     assert by_day(table) == [] and broken == 0
