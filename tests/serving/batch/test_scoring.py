@@ -1,14 +1,10 @@
-import io
 import json
 import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from pneumo.data.store import decode as decode_module
@@ -17,42 +13,10 @@ from pneumo.sections import Data
 from pneumo.serving import answer_log
 from pneumo.serving.batch import find_images as find_images_module
 from pneumo.serving.batch.find_images import steps
-from pneumo.serving.batch.output import open_output, owned
-from pneumo.serving.batch.scoring import _keeper, predict, score
-from pneumo.serving.bundle import score_table as cells_module
-from pneumo.serving.bundle.score_table import score_cells
-from pneumo.serving.fresh_process.client import Answer
+from pneumo.serving.batch.scoring import _keeper, score
+from tests.serving.batch.conftest import read, table_at
 
 find_images = partial(find_images_module.find_images, data=Data(), home=Path("unused"))
-
-
-@pytest.fixture
-def folder(tiny, tmp_path):
-    place = tmp_path / "images"
-    (place / "sub").mkdir(parents=True)
-    for number, picture in enumerate(tiny.pictures(5)):
-        (place / ("sub" if number > 2 else ".") / f"{number}.png").write_bytes(tiny.encoded(picture))
-    (place / "broken.jpeg").write_text("no image")
-    (place / "notes.txt").write_text("not looked at")
-    (place / "._0.png").write_text("not looked at")
-    return place
-
-
-@pytest.fixture
-def answer(bundle):
-    def rows(cells):
-        table = score_cells(bundle, cells).astype({"probability": object})
-        return [Answer(**row) for row in table.where(table.notna(), None).to_dict("records")]
-
-    return rows
-
-
-def table_at(path):
-    return open_output(str(path), path.parent)
-
-
-def read(path):
-    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 
 
 def test_what_failed_before_the_cut_is_asked_about_again(folder, answer, tmp_path, monkeypatch):
@@ -183,49 +147,6 @@ def test_what_another_model_scored_is_not_taken_up(cut_off, folder, answer):
     assert score(find_images([str(folder)]), answer, "tiny-1", cut_off).resumed == 0
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from pneumo.serving.batch.output import open_output, owned
-with owned(open_output(sys.argv[1], Path(sys.argv[2]))):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-@pytest.mark.parametrize("address", ["predictions.csv", "s3://hospital/scores/predictions.csv"])
-def test_an_output_has_one_owner_until_it_dies(folder, tmp_path, s3_server, monkeypatch, address):
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
-    out = address if "://" in address else str(tmp_path / address)
-    owner = subprocess.Popen([sys.executable, "-c", HOLD, out, str(tmp_path)], stdout=subprocess.PIPE)
-    try:
-        assert owner.stdout.readline() == b"held\n"
-        with pytest.raises(DataError, match=f"that no other run writes {out}, but one does"):
-            predict(None, None, [str(folder)], out, tmp_path, Data())
-    finally:
-        owner.kill()
-        owner.communicate()
-    with owned(open_output(out, tmp_path)):
-        pass
-
-
-def test_a_table_is_written_to_a_bucket(folder, answer, tmp_path, s3_server):
-    import boto3
-
-    out = open_output("s3://hospital/scores/predictions.parquet", tmp_path, s3_server)
-    result = score(find_images([str(folder)]), answer, "tiny 1", out)
-    assert (result.out, result.images) == ("s3://hospital/scores/predictions.parquet", 6)
-    client = boto3.client("s3", endpoint_url=s3_server)
-    content = client.get_object(Bucket="hospital", Key="scores/predictions.parquet")["Body"].read()
-    assert pd.read_parquet(io.BytesIO(content)).equals(pd.read_parquet(result.table))
-    assert not (tmp_path / "s3:").exists()
-
-
-def test_a_bucket_that_is_not_there_is_told_before_anything_is_scored(tmp_path, s3_server):
-    with pytest.raises(DataError, match=r"s3://nobody/predictions\.csv .* check bucket"):
-        open_output("s3://nobody/predictions.csv", tmp_path, s3_server)
-
-
 def test_a_place_named_twice_is_scored_once(folder, answer, tmp_path):
     result = score(
         find_images([str(folder), str(folder / "0.png")]), answer, "tiny 1", table_at(tmp_path / "predictions.csv")
@@ -307,22 +228,3 @@ def test_a_step_holds_so_many_bytes_and_at_least_one_image(shared, folder, monke
     assert all(sum(item.size() for item in step) <= 2 * max(sizes.values()) for step in steps(local))
     monkeypatch.setattr(find_images_module, "STEP_BYTES", 1)
     assert [len(step) for step in steps(shared)] == [1] * 6
-
-
-OTHERS = {"predictions.xlsx": r"ending in \.csv or \.parquet", "gs://bucket/predictions.csv": "a path or s3://"}
-
-
-@pytest.mark.parametrize("address", OTHERS)
-def test_an_output_of_another_kind_is_refused(tmp_path, address):
-    with pytest.raises(DataError, match=rf"{OTHERS[address]}.*, got {address}"):
-        open_output(address, tmp_path)
-
-
-def test_rows_keep_their_place_over_chunks(bundle, tiny, monkeypatch):
-    monkeypatch.setattr(cells_module, "CHUNK", 2)
-    images = list(tiny.pictures(5))
-    table = score_cells(bundle, [images[0], None, *images[1:]])
-    expected = bundle.score(np.stack(images)).probability
-    np.testing.assert_allclose(table["probability"].dropna(), expected, atol=1e-6)
-    assert table["error"].notna().tolist() == [False, True, False, False, False, False]
-    assert "row 1 holds nothing" in table["error"][1]
