@@ -87,8 +87,8 @@ def figures(name: str, found: Evaluation) -> Row:
 def middle(name: str, found: list[Evaluation]) -> Row:
     """The median AUC over seeds, and how far apart they were."""
     values = [item.test_auc.value for item in found]
-    spread = f"{min(values):.4f}-{max(values):.4f}, over seeds"
-    return {"name": f"{name}, median", "test AUC": round(statistics.median(values), 4), "95 % interval": spread}
+    spread = f"{min(values):.4f}-{max(values):.4f}"
+    return {"name": f"{name}, median (range)", "test AUC": round(statistics.median(values), 4), "95 % interval": spread}
 
 
 def published() -> Iterator[Row]:
