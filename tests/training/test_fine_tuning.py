@@ -102,8 +102,12 @@ def test_the_last_average_is_kept_unless_it_is_worse_by_more_than_noise(make_spe
     fine_tuning.fine_tune(
         spec.model_copy(update={"patience": 1}), net, images, Scores(0.5, 0.8, 0.7), tmp_path / "c", silent
     )
-    assert all(map(np.array_equal, kept[1], checkpoint.values(net.variables)))
-    assert not all(map(np.array_equal, kept[0], kept[1]))
+    # Not to the bit: with threads, sums on a busy machine once came out in another order.
+    assert distance(kept[1], checkpoint.values(net.variables)) < distance(kept[0], kept[1]) / 100
+
+
+def distance(one, other):
+    return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
 
 
 def test_it_stops_when_nothing_gets_better(make_spec, images, fresh, tmp_path):
