@@ -102,8 +102,9 @@ def test_the_last_average_is_kept_unless_it_is_worse_by_more_than_noise(make_spe
     fine_tuning.fine_tune(
         spec.model_copy(update={"patience": 1}), net, images, Scores(0.5, 0.8, 0.7), tmp_path / "c", silent
     )
-    # Not to the bit: with threads, sums on a busy machine once came out in another order.
-    assert distance(kept[1], checkpoint.values(net.variables)) < distance(kept[0], kept[1]) / 100
+    last, best, patient = *kept, checkpoint.values(net.variables)
+    # Not to the bit: sums of threads come in another order now and then, and Adam makes a step of any difference.
+    assert distance(best, patient) < distance(last, patient) / 2
 
 
 def distance(one, other):
