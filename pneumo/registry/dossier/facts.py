@@ -101,10 +101,7 @@ def data_facts(manifest: Path, source: str, synthetic: bool, digest: str) -> Dat
     rows = pd.read_parquet(manifest)
     known = rows["patient_known"] if "patient_known" in rows else pd.Series(True, index=rows.index)
     parts = {name: rows[rows["split"] == name] for name in SPLITS}
-    splits = {
-        name: Split(*(int((part["label"] == label).sum()) for label in LABELS), part["patient"].nunique())
-        for name, part in parts.items()
-    }
+    splits = {name: _split(part) for name, part in parts.items()}
     told = {column: {name: _counts(part[column]) for name, part in parts.items()} for column in _told(rows)}
     return Data(set_name(source), synthetic, digest, splits, int((~known.astype(bool)).sum()), told)
 
@@ -129,6 +126,11 @@ def bundle_spec(bundle: Path) -> dict[str, Any]:
     """What a bundle's serving.json says."""
     found: dict[str, Any] = json.loads((bundle / SPEC).read_bytes())
     return found
+
+
+def _split(rows: pd.DataFrame) -> Split:
+    normal, pneumonia = (int((rows["label"] == label).sum()) for label in LABELS)
+    return Split(normal, pneumonia, rows["patient"].nunique())
 
 
 def _recipe(params: dict[str, str]) -> dict[str, str]:

@@ -120,10 +120,9 @@ def test_every_promotion_leaves_a_dossier_with_its_run(world: Any, quick: None, 
     assert {file.name for file in folder.iterdir()} == FILES
     found = FilledChecklist.model_validate_json((folder / "claim-2024.json").read_text())
     assert (found.registered_model, found.version, found.run) == (world.name, "1", evaluation.run_id)
-    assert (
-        f"{evaluation.run_id}/artifacts/dossier/dossier.html"
-        in world.tracker.registry.version(world.name, "1").description
-    )
+    assert "its dossier is `dossier/dossier.html`" in world.tracker.registry.version(world.name, "1").description
+    page = world.tracker.files.download(f"runs:/{evaluation.run_id}/card.html", tmp_path / "card").read_text()
+    assert f"runs/{evaluation.run_id}/artifacts/dossier/dossier.html" in page
 
 
 def test_the_checklists_have_the_items_of_their_sources() -> None:
