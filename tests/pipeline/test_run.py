@@ -10,7 +10,7 @@ import pytest
 from pneumo.operations.prefect_api import PrefectApi
 from tests.pipeline.conftest import PHANTOM, SMALL, call
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 
 def newest_parent(client):

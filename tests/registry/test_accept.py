@@ -363,6 +363,7 @@ def test_the_command_shows_both_points_and_how_to_use_the_new_one(here: Any, mon
     assert json.loads(done.stdout)["version"] is None
 
 
+@pytest.mark.slow
 def test_the_deployment_s_flow_does_the_same(here: Any, prefect_server: str) -> None:
     program = "import sys; from flows.accept import accept; print(accept(sys.argv[1], return_state=True).message)"
     environment = os.environ | {
