@@ -205,6 +205,15 @@ def test_an_ensemble_names_its_members_and_their_settings(facts: Facts) -> None:
     assert "The gate took out 4 files" in claim(told, 35).answer
 
 
+def test_a_model_of_embeddings_claims_no_pixels_and_no_maps(facts: Facts, tmp_path: Path) -> None:
+    changes = {"vectors": Path("/data/v"), "selection_score": None, "unmeasured": ("Shortcut tests need images.",)}
+    told = replace(facts, evaluation=facts.evaluation.model_copy(update=changes), spec={"width": 128})
+    write.write(told, tmp_path)
+    assert "embeddings of 128 numbers" in claim(told, 9).answer and "validation ROC AUC 0.9" in claim(told, 26).answer
+    assert claim(told, 31).status == "not done" and "Shortcut tests need images." in claim(told, 30).answer
+    assert "pixels" not in item(told, "tripod-ai", "9a").answer
+
+
 def test_no_path_and_no_patient_is_told(facts: Facts, tmp_path: Path) -> None:
     told = replace(facts, external=(north(),))
     write.write(told, tmp_path)
