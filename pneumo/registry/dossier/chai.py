@@ -36,10 +36,19 @@ def fields(document: str) -> list[tuple[str, str]]:
 def _leaves(parent: ElementTree.Element, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for child in parent:
         here = (*path, child.tag.partition("}")[2])
-        if len(child):
+        if here[-1] == "MetricResult":
+            label, value = (part.text or "" for part in child)
+            yield " / ".join((*path, label)), _in_words(json.loads(value))
+        elif len(child):
             yield from _leaves(child, here)
         else:
             yield " / ".join(here), child.text or ""
+
+
+def _in_words(value: dict[str, Any]) -> str:
+    if value["kind"] == "estimate_ci":
+        return f"{Interval(value=value['estimate'], low=value['lower'], high=value['upper']):.3f}"
+    return "no figure" if value["value"] is None else f"{value['value']:.3f}"
 
 
 def _add(parent: ElementTree.Element, name: str, content: dict[str, Any], facts: Facts, answers: Answers) -> None:

@@ -167,6 +167,13 @@ def test_figures_are_those_of_the_evaluation(facts: Facts) -> None:
     }  # fmt: skip
 
 
+def test_the_page_shows_the_figures_of_the_card_as_people_write_them(facts: Facts) -> None:
+    shown = dict(chai.fields(chai.write(facts, Answers(facts))))
+    auc = f"{facts.evaluation.test_auc:.3f}"
+    assert shown["KeyMetrics / UsefulnessUsabilityEfficacy / Results / ROC AUC, test images"] == auc
+    assert shown["KeyMetrics / FairnessEquity / Results / not done: ROC AUC by sex and age"] == "no figure"
+
+
 def test_external_sets_and_shift_audits_are_told(facts: Facts) -> None:
     auc = Interval(value=0.89, low=0.84, high=0.94)
     rows = tuple(
