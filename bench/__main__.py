@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+WIDE = 160  # of what is written to a file, where rich would take 80
 
 
 def names() -> list[str]:
@@ -50,13 +52,19 @@ def main() -> None:
     """Measure what was asked for, or everything."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", help="which; all by default")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     for name in parser.parse_args().names or names():
-        table = Table("what", "value", "unit", "note", title=name, title_justify="left", box=None)
-        for row in measure(name):
-            value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
-            table.add_row(row["name"], value, row.get("unit", ""), row.get("note", ""))
-        console.print(table)
+        console.print(table(name, measure(name)))
+
+
+def table(name: str, rows: list[dict[str, Any]]) -> Table:
+    """Rows as a table; a column for each key that any of them has."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    found = Table(*columns, title=name, title_justify="left", box=None)
+    for row in rows:
+        values = (row.get(column, "") for column in columns)
+        found.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values))
+    return found
 
 
 if __name__ == "__main__":

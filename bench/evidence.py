@@ -104,7 +104,7 @@ def scores(candidate: Candidate, version: DatasetVersion, store: ImageStore) -> 
     """AUC on the images held out, as they are and shifted, and specificity where 95 % of the ill are called so."""
     import keras
 
-    from pneumo.evaluation.robustness.selection import auc, judge
+    from pneumo.evaluation.robustness.selection import auc, judge, shifted_auc
     from pneumo.training.dataset_images import open_images
 
     told = pd.read_parquet(candidate.predictions)
@@ -113,7 +113,7 @@ def scores(candidate: Candidate, version: DatasetVersion, store: ImageStore) -> 
     images = open_images(version, store)
     renamed = images.rows.assign(split=images.rows["split"].replace({"validation": "train", "test": "validation"}))
     network = keras.saving.load_model(candidate.model, safe_mode=True)
-    shifted, _ = judge(dataclasses.replace(images, rows=renamed)).shifts(network)
+    shifted = shifted_auc(judge(dataclasses.replace(images, rows=renamed)).shifted(network))
     threshold = np.quantile(logits[tuned & ill], 0.05)
     normal = held & ~ill
     ordinary = np.concatenate([logits[normal], logits[tuned & ill]])

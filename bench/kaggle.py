@@ -3,7 +3,8 @@
 `make bench ARGS=kaggle DATA=<folder> [WEIGHTS=<folder>]`, where the folder is Kaggle's own: 5,216 images to train on,
 624 for test. Without DATA it takes `../shared/data/chest_xray`, whose test images are from the same acquisition as the
 training images, so figures are higher there. PNEUMO_BENCH_PRESETS=quick,standard,best and PNEUMO_BENCH_SEEDS=0,1,2
-change what is run. Nothing is chosen by these figures: a row's candidate is the one that validation chooses.
+change what is run; PNEUMO_BENCH_HOME is a state folder from which a run that was cut off continues. Minutes are those
+of training. Nothing is chosen by these figures: a row's candidate is the one that validation chooses.
 """
 
 import os
@@ -16,7 +17,6 @@ from typing import Any, get_args
 from pneumo.data.prepare import prepare
 from pneumo.data.store.image_store import decode_all
 from pneumo.evaluation.evaluate import evaluate
-from pneumo.records.base import Interval
 from pneumo.records.data import DatasetVersion
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion.proposal import choose
@@ -37,23 +37,21 @@ PUBLISHED = {
 
 
 def rows() -> list[Row]:
-    """A row per preset, seed and figure; empty without images."""
+    """A row per preset and seed, the median over a preset's seeds, and published figures; empty without images."""
     data = os.environ.get("PNEUMO_BENCH_DATA") or str(SHARED / "data/chest_xray")
     if not Path(data).exists():
         return []
     wanted = os.environ.get("PNEUMO_BENCH_PRESETS", ",".join(get_args(Name))).split(",")
     seeds = [int(seed) for seed in os.environ.get("PNEUMO_BENCH_SEEDS", "0,1,2").split(",")]
     found: list[Row] = []
-    with tempfile.TemporaryDirectory() as home:
-        settings = Settings(home=Path(home))
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = Settings(home=Path(os.environ.get("PNEUMO_BENCH_HOME") or scratch))
         version = prepare(data, settings.home, settings.data, settings.gate).version
         assert version is not None
         for name in wanted:
-            chosen = [run(name, seed, version, settings) for seed in seeds]
-            found += [
-                row for seed, item in zip(seeds, chosen, strict=True) for row in figures(f"{name}, seed {seed}", item)
-            ]
-            found += middle(name, chosen)
+            chosen = {seed: run(name, seed, version, settings) for seed in seeds}
+            found += [figures(f"{name}, seed {seed}", item) for seed, item in chosen.items()]
+            found.append(middle(name, list(chosen.values())))
     return [*found, *published()]
 
 
@@ -70,32 +68,31 @@ def run(name: Any, seed: int, version: DatasetVersion, settings: Settings) -> Ev
     return best.model_copy(update={"minutes": minutes})
 
 
-def figures(name: str, found: Evaluation) -> Iterator[Row]:
-    """What one run came to, with intervals over patients."""
-    shown = {"ROC AUC": found.test_auc, "sensitivity": found.sensitivity, "specificity": found.specificity}
-    for figure, value in shown.items():
-        yield {"name": f"{name}: {figure}", "value": value.value, "unit": "", "note": between(value)}
-    for figure in ("accuracy", "calibration_error"):
-        note = f"validation {found.metrics['validation_calibration_error']:.3f}" if "calibration" in figure else ""
-        yield {"name": f"{name}: {figure.replace('_', ' ')}", "value": found.metrics[f"test_{figure}"], "note": note}
-    yield {"name": f"{name}: training", "value": found.minutes, "unit": "min", "note": found.name}
+def figures(name: str, found: Evaluation) -> Row:
+    """What one run came to; the interval is over patients."""
+    return {
+        "name": name,
+        "validation AUC": round(found.validation_auc, 4),
+        "test AUC": round(found.test_auc.value, 4),
+        "95 % interval": f"{found.test_auc.low:.4f}-{found.test_auc.high:.4f}",
+        "sensitivity": round(found.sensitivity.value, 3),
+        "specificity": round(found.specificity.value, 3),
+        "accuracy": round(found.metrics["test_accuracy"], 3),
+        "calibration error": round(found.metrics["test_calibration_error"], 3),
+        "minutes": round(found.minutes, 1),
+        "chosen": found.name,
+    }
 
 
-def middle(name: str, found: list[Evaluation]) -> Iterator[Row]:
-    """The median over seeds, and how far apart they were."""
+def middle(name: str, found: list[Evaluation]) -> Row:
+    """The median AUC over seeds, and how far apart they were."""
     values = [item.test_auc.value for item in found]
-    spread = f"{min(values):.4f} to {max(values):.4f} over {len(values)} seeds"
-    yield {"name": f"{name}: ROC AUC, median", "value": statistics.median(values), "unit": "", "note": spread}
+    spread = f"{min(values):.4f}-{max(values):.4f}"
+    return {"name": f"{name}, median (range)", "test AUC": round(statistics.median(values), 4), "95 % interval": spread}
 
 
 def published() -> Iterator[Row]:
     """What others report for Kaggle's own test set."""
-    for name, (accuracy, sensitivity, specificity, auc) in PUBLISHED.items():
-        shown = {"accuracy": accuracy, "sensitivity": sensitivity, "specificity": specificity}
-        note = ", ".join(f"{figure} {value:.3f}" for figure, value in shown.items() if value is not None)
-        yield {"name": f"published: {name}", "value": auc if auc is not None else "no AUC given", "note": note}
-
-
-def between(value: Interval) -> str:
-    """An interval in words."""
-    return f"{value.low:.4f} to {value.high:.4f}"
+    for name, values in PUBLISHED.items():
+        given = zip(("accuracy", "sensitivity", "specificity", "test AUC"), values, strict=True)
+        yield {"name": name, **{figure: value for figure, value in given if value is not None}}

@@ -137,11 +137,14 @@ def _measured(file: Path) -> str:
     machine = result["machine"]
     when = datetime.fromisoformat(result["measured"])
     words = f"{when:%d %B %Y}, {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
-    rows = [
-        f"| {_cell(row['name'])} | {_number(row['value'])} {row.get('unit', '')} | {_cell(row.get('note', ''))} |"
-        for row in result["rows"]
-    ]
-    return "\n".join([f"## {file.stem}", "", f"{words}.", "", "| what | value | note |", "|---|---|---|", *rows])
+    return "\n".join([f"## {file.stem}", "", f"{words}.", "", *_table(result["rows"])])
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """Lines of a table; a column for each key that any row has."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[_cell(_number(row.get(column, ""))) for column in columns] for row in rows]
+    return [f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns), *cells)]
 
 
 def _type(field: FieldInfo) -> str:
