@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train serve test test-services test-containers check bench kill-test soak lock docs screenshots sbom up down status clean
+.PHONY: train serve test test-slow test-services test-containers check bench kill-test soak lock docs screenshots sbom up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [PRESET=quick|standard|best] [WEIGHTS=imagenet|folder|s3://...|none]
 #     [BACKBONES=A,B] [ARGS="..."]
@@ -22,6 +22,10 @@ serve: $(STAMP)
 WORKERS ?= 2
 test: check
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+# Whole runs, kills and outages.
+test-slow: $(DEVELOPMENT)
+	$(BIN)/python -m pytest -q -m slow -n $(WORKERS) $(ARGS)
 
 # The team server for real: Postgres, an S3 server, logins (infra/dev/packages.sh installs them).
 test-services: $(DEVELOPMENT)

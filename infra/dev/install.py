@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 LOCK = Path(__file__).parents[2] / "requirements.lock"
@@ -46,7 +47,14 @@ def main(arguments: list[str]) -> int:
         if subprocess.run(command, env=environment | os.environ, check=False).returncode == 0:  # noqa: S603 - our own command
             return 0
         sys.stderr.write("uv could not install it, so pip does\n")
-    return subprocess.run([*PIP, "install", "--quiet", *arguments], check=False).returncode  # noqa: S603 - as above
+    command = [*PIP, "install", "--quiet", *arguments, *constrained(arguments)]
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - as above
+
+
+def constrained(arguments: list[str]) -> list[str]:
+    """A lock as its own constraint: before 24, pip takes the newest of a package whose extra another one asks for."""
+    locks = [lock for option, lock in pairwise(arguments) if option == "-r"]
+    return [word for lock in locks for word in ("-c", lock)]
 
 
 def pip_settings() -> dict[str, str]:

@@ -8,6 +8,7 @@ from nbclient import NotebookClient
 
 from tests.docs.blocks import PROJECT
 
+pytestmark = pytest.mark.slow
 NOTEBOOKS = PROJECT / "docs" / "notebooks"
 
 

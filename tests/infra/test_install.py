@@ -14,27 +14,34 @@ import pytest
 from infra.dev import install
 
 SCRIPT = Path(install.__file__)
-METADATA = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"
+METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
-    """A folder that is an index of its own: one package, and the lock that names it."""
+    """A folder that is an index of its own: `user` asks for an extra of `tiny`, and the lock is of tiny's older one."""
     folder = tmp_path_factory.mktemp("wheels")
-    contents = {
-        "tiny.py": "",
-        "tiny-1.0.dist-info/METADATA": METADATA,
-        "tiny-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    rows = [f"{name},sha256={digest(text.encode())},{len(text)}" for name, text in contents.items()]
-    with zipfile.ZipFile(folder / "tiny-1.0-py3-none-any.whl", "w") as archive:
-        for name, text in contents.items():
-            archive.writestr(name, text)
-        archive.writestr("tiny-1.0.dist-info/RECORD", "\n".join([*rows, "tiny-1.0.dist-info/RECORD,,", ""]))
-    sha256 = hashlib.sha256((folder / "tiny-1.0-py3-none-any.whl").read_bytes()).hexdigest()
-    (folder / "lock").write_text(f"tiny==1.0 --hash=sha256:{sha256}\n")
+    tiny = wheel(folder, "tiny", "1.0", "Provides-Extra: more\n")
+    wheel(folder, "tiny", "2.0", "Provides-Extra: more\n")
+    user = wheel(folder, "user", "1.0", "Requires-Dist: tiny[more]\n")
+    (folder / "lock").write_text(f"tiny==1.0 --hash=sha256:{tiny}\nuser==1.0 --hash=sha256:{user}\n")
     (folder / "other").write_text(f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
     return folder
+
+
+def wheel(folder, name, version, more):
+    """Make an empty package; the sha256 of its file."""
+    known = f"{name}-{version}.dist-info"
+    metadata = METADATA.format(name=name, version=version) + more
+    contents = {f"{name}.py": "", f"{known}/METADATA": metadata, f"{known}/WHEEL": WHEEL}
+    rows = [f"{path},sha256={digest(text.encode())},{len(text)}" for path, text in contents.items()]
+    file = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        for path, text in contents.items():
+            archive.writestr(path, text)
+        archive.writestr(f"{known}/RECORD", "\n".join([*rows, f"{known}/RECORD,,", ""]))
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def digest(content):
@@ -59,7 +66,7 @@ def run(python, wheels, tmp_path):
             "PATH": f"{tmp_path}{os.pathsep}{os.defpath}", "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull,
             "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "TOLD": str(tmp_path / "told"),
         }  # fmt: skip
-        subprocess.run([python, "-m", "pip", "uninstall", "-qy", "tiny"], env=environment, capture_output=True)
+        subprocess.run([python, "-m", "pip", "uninstall", "-qy", "tiny", "user"], env=environment, capture_output=True)
         done = subprocess.run(
             [python, SCRIPT, "--require-hashes", "-r", wheels / lock], env=environment, capture_output=True, text=True
         )

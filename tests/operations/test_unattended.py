@@ -23,7 +23,7 @@ from tests.webhook import Webhook
 
 RECIPE = {"backbones": ["MobileNet:0.25"], "weights": "none", "epochs": 3, "image_size": 32, "ensemble": False}
 MODEL = Registry().model
-pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

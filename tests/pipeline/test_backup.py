@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import free_port, start_mlflow, stop
 from tests.pipeline.conftest import PHANTOM, call
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

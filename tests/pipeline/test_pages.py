@@ -11,7 +11,7 @@ from pneumo.tracking.addresses import artifact
 from pneumo.tracking.addresses import page as address
 from tests.pipeline.conftest import PHANTOM
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 SLOW = 120_000  # ms; on a busy machine a page takes its time
 NO_GRAPH = "Unable to auto-detect a suitable renderer."  # Prefect's graph, in a browser without 3D
 OURS = ("artifact", "flow_runs", "deployments/filter", "runs/", "models", "get-artifact")

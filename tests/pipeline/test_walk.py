@@ -20,7 +20,7 @@ from tests.data.conftest import dicom
 from tests.docs.blocks import PROJECT, blocks, commands
 from tests.pipeline.conftest import BIN, PHANTOM, call, elsewhere
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 # What another test runs, or nothing can run here: the beginning of the command, and where or why.
 ELSEWHERE = {

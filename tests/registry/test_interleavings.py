@@ -211,6 +211,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setattr(judgement, "query_row", row)
     monkeypatch.setattr(entries, "test_rows", lambda _: {"sha256": ["x"]})
     monkeypatch.setattr(judgement.card, "write", card)
+    monkeypatch.setattr(judgement.dossier, "of_decision", lambda *_: None)
     for module, name in ((rollback, "check_example"), (version_evidence, "check_files"), (version_evidence, "keep")):
         monkeypatch.setattr(module, name, nothing)
     for name in ("start", "finish", "url"):
@@ -376,6 +377,7 @@ def test_in_every_order_of_two_looks_no_level_is_spent_twice(
     assert orders == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["dies", "is refused", "loses the answer"])
 @pytest.mark.parametrize("pair", [("b", "a"), ("b", "worse"), ("b", "rollback"), ("rollback", "b")], ids="-".join)
 def test_a_run_that_ends_at_any_call_takes_nothing_from_the_other_one(
@@ -401,6 +403,7 @@ def test_after_a_death_the_next_one_waits_for_as_long_as_the_dead_one_could_stil
     assert table.promote("later").promoted
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_a_real_server_ends_as_the_one_in_memory(
     tables: Any, monkeypatch: pytest.MonkeyPatch, tracker: Tracker

@@ -163,6 +163,7 @@ def test_any_earlier_champion_can_be_named_in_the_command(three: Any, monkeypatc
     assert json.loads(done.stdout)[-1]["reason"] == "the second was wrong, too"
 
 
+@pytest.mark.slow
 def test_a_flow_does_the_same_and_says_why(three: Any, prefect_server: str) -> None:
     program = """
 from flows.rollback import rollback

@@ -77,6 +77,7 @@ def poller(world: Any) -> Iterator[list[str]]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_promotion_killed_at_any_step_leaves_a_champion_and_the_next_one_succeeds(
     world: Any, promoters: tuple[Promoter, Promoter], poller: Any
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_promotion_killed_at_any_step_leaves_a_champion_and_the_next_one_succe
     assert [version for _, version, took in world.moves() if took] == champions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True], ids=["two machines", "one machine"])
 def test_two_promotions_at_the_same_time_cannot_both_win(
     world: Any, promoters: tuple[Promoter, Promoter], tmp_path: Path, shared: bool

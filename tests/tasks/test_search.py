@@ -18,6 +18,7 @@ def prefect():
         yield
 
 
+@pytest.mark.slow
 def test_each_trial_is_a_child_run_that_says_how_it_ended(mlflow_server, tmp_path, monkeypatch):
     monkeypatch.setenv("PNEUMO_TRACKING__URI", mlflow_server)
     monkeypatch.setenv("PNEUMO_TRACKING__EXPERIMENT", "search")

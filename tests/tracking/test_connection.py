@@ -28,6 +28,7 @@ def test_the_waits_of_all_retries_cover_the_outage() -> None:
     assert retries(OUTAGE_SECONDS) <= 10
 
 
+@pytest.mark.slow
 def test_a_run_survives_a_server_that_goes_away_and_comes_back(tmp_path: Path, mlflow_control: Any) -> None:
     port = mlflow_control.free_port()
     server = mlflow_control.start(tmp_path, port)

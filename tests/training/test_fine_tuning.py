@@ -102,8 +102,13 @@ def test_the_last_average_is_kept_unless_it_is_worse_by_more_than_noise(make_spe
     fine_tuning.fine_tune(
         spec.model_copy(update={"patience": 1}), net, images, Scores(0.5, 0.8, 0.7), tmp_path / "c", silent
     )
-    assert all(map(np.array_equal, kept[1], checkpoint.values(net.variables)))
-    assert not all(map(np.array_equal, kept[0], kept[1]))
+    last, best, patient = *kept, checkpoint.values(net.variables)
+    # Not to the bit: sums of threads come in another order now and then, and Adam makes a step of any difference.
+    assert distance(best, patient) < distance(last, patient) / 2
+
+
+def distance(one, other):
+    return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
 
 
 def test_it_stops_when_nothing_gets_better(make_spec, images, fresh, tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from pneumo.training.candidates import candidate as candidates
 from pneumo.training.dataset_images import Fold, open_images
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folded(make_spec, dataset, tmp_path_factory):

@@ -15,6 +15,7 @@ from tests.conftest import free_port
 from tests.operations.conftest import Prefect
 
 
+@pytest.mark.slow
 @pytest.mark.services
 def test_prefect_itself_takes_old_flow_runs_away(tmp_path, monkeypatch):
     """A server that pneumo starts, whose clock looks for old runs every second here instead of every hour."""

@@ -104,6 +104,7 @@ def test_its_progress_is_told_from_start_to_end(trained, events):
     assert events[-1].stage == "done" and events[-1].metrics["validation_auc"] == trained.validation_auc
 
 
+@pytest.mark.slow
 def test_killed_twice_it_goes_on_to_the_same_weights(trained, spec, dataset, tmp_path):
     """To the bit; and since this is another home, it shows as well that the same seed gives the same weights."""
     for epoch in (1, 2):  # the process is an epoch further at times when the signal comes
@@ -172,12 +173,14 @@ def test_the_ensemble_is_the_mean_of_its_members_scores(trained, make_spec, data
         candidates.combine([trained], *dataset, "run", home)
 
 
+@pytest.mark.slow
 def test_half_precision_trains_the_same_network(trained, make_spec, dataset, home):
     found = candidates.train(make_spec(epochs=1, learning_rate=3e-3, precision="mixed_bfloat16"), *dataset, "run", home)
     assert found.validation_auc > 0.8
     assert [array.shape for array in weights_of(found)] == [array.shape for array in weights_of(trained)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_run_the_same_training(backend, trained, make_spec, dataset, home, monkeypatch):
     pytest.importorskip(backend)
