@@ -19,6 +19,12 @@ class Serve(Section):
     request_mb: int = Field(64, ge=1, description="Of one request, in MiB")
     body_seconds: float = Field(30, gt=0, description="Within which a request must have arrived")
     uncertain: bool = Field(False, description="Whether UNCERTAIN may be an answer; in batch it is a column")
+    shadow: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Alias or number of a version that scores the same images, unseen by clients",
+    )
     waiting: int = Field(16, ge=1, le=32, description="Requests at the same time; a further one is answered with 429")
 
 

@@ -8,11 +8,12 @@ from prefect.cache_policies import NO_CACHE
 from pneumo.monitoring.estimate import USUAL
 from pneumo.monitoring.levels import Level, level
 from pneumo.monitoring.page import page
+from pneumo.monitoring.shadow_comparison import compare_shadows
 from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news, numbers_of
 from pneumo.operations.notify import Message
 from pneumo.registry.history import history
 from pneumo.registry.validation_answers import validation_answers
-from pneumo.serving import answer_log
+from pneumo.serving import answer_log, shadow_log
 from pneumo.serving.feedback import agreed
 from pneumo.serving.feedback import daily_log as feedback_log
 from pneumo.settings import Settings
@@ -28,6 +29,7 @@ def judge(source: str, synthetic: bool, champion: str, settings: Settings) -> li
     """Add the champion's answers to the source's series, and ask for a retraining beyond a limit; returns why."""
     answer_log.pack(settings.home)
     feedback_log(settings.home).pack()
+    shadow_log.daily_log(settings.home).pack()
     model, limits = settings.model_name(synthetic), settings.watch
     found, _ = answer_log.read(settings.home)
     mine = found[(found["model"] == model) & (found["version"] == champion)]
@@ -39,7 +41,9 @@ def judge(source: str, synthetic: bool, champion: str, settings: Settings) -> li
     (figures,) = by_version(mine, labels, limits.answers_days, now, limits, usual)
     moves = [(row.when, row.version) for row in history(settings, synthetic) if row.took_effect]
     highest = figures.change.usual_out_of_distribution + limits.out_of_distribution_rise
-    shown = page(model, found[found["model"] == model], labels, moves, now, highest)
+    pairs, _ = shadow_log.read(settings.home)
+    shadows = compare_shadows(pairs[pairs["model"] == model], labels, limits.minimum_feedback)
+    shown = page(model, found[found["model"] == model], labels, moves, now, highest, shadows)
     tracker().log.text(series(source), shown, "answers.html")
     return _record(figures, source, settings)
 

@@ -13,6 +13,7 @@ from pneumo.data.store import image_store, packs, versions
 from pneumo.evaluation.external import validation as elsewhere
 from pneumo.records.base import Fit
 from pneumo.records.data import DatasetVersion, GateReport, ImageStore, Inventory, Vectors
+from pneumo.registry.dossier.facts import QUARANTINED
 from pneumo.sections import Data, Gate
 from pneumo.settings import Settings
 from tasks import pages
@@ -41,6 +42,7 @@ def require(report: GateReport, run_id: str) -> None:
     """Show the gate's rows in Prefect and MLflow, then stop the run if one of severity error failed."""
     tracker().log.artifacts(run_id, report.docs, "data_docs")
     tracker().log.artifact(run_id, report.quarantine, "data")
+    tracker().runs.set_tags(run_id, {QUARANTINED: str(report.quarantined)})
     pages.gate_table(report, tracker().runs.url(run_id))
     for row in report.rows:
         if not row.passed:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pneumo.monitoring.answers import AnswersOfDay
     from pneumo.monitoring.realised import Realised
+    from pneumo.monitoring.shadow_comparison import ShadowComparison
     from pneumo.monitoring.version_figures import VersionFigures
 
 app = typer.Typer()
@@ -37,31 +38,37 @@ def answers(
 ) -> None:
     """Show what was answered, by day and version, and how well it agrees with what readers said of the images."""
     from pneumo.monitoring.answers import by_day
+    from pneumo.monitoring.shadow_comparison import compare_shadows
     from pneumo.monitoring.version_figures import by_version
-    from pneumo.serving import answer_log
+    from pneumo.serving import answer_log, shadow_log
     from pneumo.serving.feedback import agreed
 
     settings, now = load_settings(), datetime.now(UTC)
     found, broken = answer_log.read(settings.home)
     said, unread = agreed(settings.home)
+    pairs, halves = shadow_log.read(settings.home)
+    lost = broken + unread + halves
     first = now.date() - timedelta(days=days - 1)
     rows = by_day(found[found["time"].dt.date >= first])
     figures = by_version(found, said.labels, days, now, settings.watch)
+    shadows = compare_shadows(pairs, said.labels, settings.watch.minimum_feedback)
     if as_json:
         told = {
             "days": [row.model_dump(mode="json") for row in rows],
             "versions": [row.model_dump(mode="json") for row in figures],
+            "shadows": [row.model_dump(mode="json") for row in shadows],
             "contradicted": said.contradicted.to_dict("records"),
-            "broken_lines": broken + unread,
+            "broken_lines": lost,
         }
         console.print_json(data=told)
         return
     _show_days(rows, days)
     if figures:
         _show_versions(figures, days)
+    _show_shadows(shadows)
     _show_contradicted(said.contradicted)
-    if broken + unread:
-        console.print(f"{broken + unread} lines were cut off and are not counted")
+    if lost:
+        console.print(f"{lost} lines were cut off and are not counted")
 
 
 @app.command()
@@ -107,6 +114,15 @@ def _show_versions(figures: "Sequence[VersionFigures]", days: int) -> None:
     for row in (row for row in figures if row.estimate.images):
         auc = f"ROC AUC {row.estimate.auc:.3f}" if row.estimate.auc else f"withheld, {row.estimate.withheld}"
         _say(f"{row.model} {row.version}, last {days} days: {auc}")
+
+
+def _show_shadows(found: "Sequence[ShadowComparison]") -> None:
+    from pneumo.monitoring.shadow_comparison import difference
+
+    if found:
+        _say("\nshadows, which no client saw: differences are shadow minus champion, with 95 % intervals")
+    for row in found:
+        _say(f"{row.model} {row.version}, {difference(row)}")
 
 
 def _realised(found: "Realised") -> str:

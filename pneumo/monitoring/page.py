@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.monitoring.estimate import point_estimate
 from pneumo.monitoring.realised import each_image_once
+from pneumo.monitoring.shadow_comparison import ShadowComparison, difference
 from pneumo.records.base import LABELS
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def page(
     moves: Sequence[tuple[datetime, str]],
     now: datetime,
     highest: float,
+    shadows: Sequence[ShadowComparison] = (),
 ) -> str:
     """The page as HTML that asks nothing of other hosts.
 
@@ -62,6 +64,7 @@ def page(
         moves: when which version became champion, UTC.
         now: UTC.
         highest: out-of-distribution share of a week, beyond which its expected AUC is withheld.
+        shadows: what versions said that no client saw.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -75,6 +78,7 @@ def page(
     return environment.get_template(NAME).render(
         model=model, first=begin.date(), last=now.date(), images=len(read), moves=shown, width=WIDTH, height=HEIGHT,
         charts=[*_by_day(read, begin, now), _by_week(read, labels, begin, now, highest)],
+        shadows=[f"Version {row.version} {difference(row)}." for row in shadows],
     )  # fmt: skip
 
 

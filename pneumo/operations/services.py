@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
+import psutil
 
 from pneumo.errors import PneumoError, ServiceError
 from pneumo.operations import access, deploy, notify, processes
@@ -40,16 +41,25 @@ def up(settings: Settings, say: Callable[[str], None] = print) -> tuple[Status, 
     """
     access.require_logins(settings)
     folder = folder_of(settings)
+    *servers, worker = table(settings)
     with _alone(folder), ExitStack() as undo:  # also at Ctrl-C, so that nothing is left half started
-        for service in table(settings):
-            if service.name == "worker":
-                _prepare(settings, say)
-            if _missing(service, folder, say):
-                say(f"starting {service.name} ({service.url})")
-                undo.callback(processes.stop, folder, service.name)
-                _start(service, settings)
+        _start_missing(servers, settings, say, undo)
+        _prepare(settings, say)
+        _start_missing([worker], settings, say, undo)
         undo.pop_all()
     return status(settings)
+
+
+def _start_missing(services: list[Service], settings: Settings, say: Callable[[str], None], undo: ExitStack) -> None:
+    """Start what does not run, side by side, since each start keeps one core busy for seconds; then wait for all."""
+    folder, started = folder_of(settings), []
+    for service in services:
+        if _missing(service, folder, say):
+            say(f"starting {service.name} ({service.url})")
+            undo.callback(processes.stop, folder, service.name)
+            started.append((service, _start(service, settings)))
+    for service, process in started:
+        processes.wait_until_healthy(process, service.name, service.healthy, folder / f"{service.name}.log")
 
 
 def _missing(service: Service, folder: Path, say: Callable[[str], None]) -> bool:
@@ -111,15 +121,14 @@ def status(settings: Settings) -> tuple[Status, ...]:
     return tuple(_status(service, folder_of(settings)) for service in table(settings))
 
 
-def _start(service: Service, settings: Settings) -> None:
+def _start(service: Service, settings: Settings) -> psutil.Process:
     folder = folder_of(settings)
     if service.port is not None:
         processes.require_free_port(settings.services.host, service.port, service.name, service.setting)
     if service.name == "mlflow":
         access.prepare_database(settings)
     own = environment(settings) | access.own_environment(service.name, settings)
-    process = processes.start(service.name, service.command, own, folder, PROJECT)
-    processes.wait_until_healthy(process, service.name, service.healthy, folder / f"{service.name}.log")
+    return processes.start(service.name, service.command, own, folder, PROJECT)
 
 
 def _status(service: Service, folder: Path) -> Status:

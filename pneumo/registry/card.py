@@ -9,6 +9,8 @@ from pneumo.records.base import EMBEDDING, IMAGE, LABELS, Interval
 from pneumo.records.data import DatasetVersion, ShiftAudit
 from pneumo.records.decision import Decision
 from pneumo.records.model import Evaluation, External
+from pneumo.registry import dossier
+from pneumo.tracking.addresses import artifact
 
 NUMBERS = {
     "auc": "ROC AUC",
@@ -91,14 +93,15 @@ def write(
         "source": _cut(data.source, LONGEST_SOURCE),
         "uri": uri,
         "url": url,
+        "dossier": artifact(url, dossier.AT),
         "words": WORDS,
         "example": EXAMPLES[EMBEDDING if evaluation.vectors else IMAGE],
         "labels": LABELS,
         "images": f"{evaluation.metrics.get('test_images', 0):.0f}",
         "patients": f"{evaluation.metrics.get('test_patients', 0):.0f}",
-        "numbers": list(_numbers(evaluation.metrics)),
-        "slices": _slices(evaluation),
-        "shortcuts": _shortcuts(evaluation.metrics),
+        "numbers": list(numbers_of(evaluation.metrics)),
+        "slices": slices_of(evaluation),
+        "shortcuts": shortcuts_of(evaluation.metrics),
         "external": external,
         "shift": [sentence for audit in audits for sentence in sentences(audit)],
         "most": MOST,
@@ -119,7 +122,8 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
-def _numbers(metrics: dict[str, float]) -> Iterator[dict[str, Any]]:
+def numbers_of(metrics: dict[str, float]) -> Iterator[dict[str, Any]]:
+    """The figures on test images, each with key, name, value, and interval or None."""
     for name, shown in NUMBERS.items():
         value = metrics.get(f"test_{name}")
         if value is not None:
@@ -128,8 +132,8 @@ def _numbers(metrics: dict[str, float]) -> Iterator[dict[str, Any]]:
             yield {"key": name, "name": shown, "value": value, "interval": found}
 
 
-def _slices(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Slices of the test images, the worst first."""
+def slices_of(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Slices of the test images, the worst first, each with name, images, auc, and what difference it shows."""
     measured = [
         {
             "name": _slice_in_words(name),
@@ -153,7 +157,8 @@ def _interval(item: dict[str, float]) -> Interval:
     return Interval(value=item["auc"], low=item["auc_low"], high=item["auc_high"])
 
 
-def _shortcuts(metrics: dict[str, float]) -> list[dict[str, Any]]:
+def shortcuts_of(metrics: dict[str, float]) -> list[dict[str, Any]]:
+    """ROC AUC on test images from which something was removed."""
     names = [name for name in metrics if name.startswith("shortcut_") and name.endswith("_auc")]
     return [{"name": name[len("shortcut_") : -len("_auc")].replace("_", " "), "auc": metrics[name]} for name in names]
 

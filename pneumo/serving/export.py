@@ -113,6 +113,8 @@ def _load_litert(path: Path) -> Callable[[Floats], Floats]:
 
 
 def _write_onnx(model: "keras.Model", path: Path) -> None:
+    # Else Keras exports batch normalisation in a network of several views as it is in training.
+    model.trainable = False
     model.export(path, format="onnx", verbose=False, input_signature=model.inputs)
 
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1]
 SPEC = "serving.json"
 MODEL_FILE = PACKAGE / "serving" / "bundle" / "pyfunc_model.py"
-# The code that is kept with a model, as far as serving needs it. Every file is one upload.
+# The code that is kept with a model: what its pyfunc imports, and no more, since every file is one upload and download.
 CODE = (
-    *("__init__.py", "cache.py", "errors.py", "settings.py", "sections.py", "service_sections.py"),
-    *("records", "data", "serving", "tracking"),
+    *("__init__.py", "errors.py", "settings.py", "sections.py", "service_sections.py", "records", "tracking"),
+    *("data/__init__.py", "data/files.py", "data/store/__init__.py", "data/store/decode.py"),
+    *("data/sources/__init__.py", "data/sources/acquisition.py", "data/sources/dicom.py"),
+    *("data/sources/dicom_frames.py", "data/sources/radiograph.py", "serving/__init__.py", "serving/bundle"),
 )
 # Packages that pneumo.serving needs, given by name; otherwise MLflow would run the model to find out.
 REQUIREMENTS = (
@@ -140,11 +142,11 @@ def _picture(image: Path | bytes, spec: dict[str, Any]) -> bytes:
 
 
 def _code(target: Path) -> Path:
-    target.mkdir()
     for name in CODE:
         if (part := PACKAGE / name).is_dir():
-            shutil.copytree(part, target / name, ignore=shutil.ignore_patterns("__pycache__", "templates"))
+            shutil.copytree(part, target / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(part, target / name)
     return target
 

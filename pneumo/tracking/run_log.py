@@ -44,6 +44,14 @@ class RunLog:
         self._log([Metric(name, float(value), now, step or 0) for name, value in metrics.items()], run_id)
 
     @as_tracking_errors
+    def curve(self, run_id: str, steps: Mapping[int, Mapping[str, float]]) -> None:
+        """Log the numbers of many steps at once."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._log([Metric(*item, now, step) for step, row in steps.items() for item in row.items()], run_id)
+
+    @as_tracking_errors
     def model_metrics(
         self, run_id: str, model_uri: str, metrics: Mapping[str, float], version: DatasetVersion | None = None
     ) -> None:

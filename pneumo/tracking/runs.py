@@ -20,13 +20,14 @@ IDENTITY = "pneumo.identity"
 
 
 class Run(Record):
-    """One run; `started` in seconds since 1970."""
+    """One run; `started` in seconds since 1970. Parameters are texts."""
 
     run_id: str
     name: str
     started: float
     ended: bool
     tags: dict[str, str]
+    params: dict[str, str]
 
 
 class Runs:
@@ -194,4 +195,5 @@ def _record(found: Any) -> Run:
         started=info.start_time / 1000,
         ended=info.status != "RUNNING",
         tags=dict(found.data.tags),
+        params=dict(found.data.params),
     )

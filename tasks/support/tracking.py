@@ -111,9 +111,8 @@ def start_child(parent_run: str, name: str, parameters: dict[str, Any]) -> str:
 def show_curve(candidate: Candidate, run_id: str) -> None:
     """Log a finished training's curve to a run of which it was no part."""
     history = candidate.model.with_name("history.json")
-    for row in json.loads(history.read_text())["epochs"] if history.is_file() else []:
-        epoch = int(row["epoch"])
-        tracker().log.metrics(run_id, {name: value for name, value in row.items() if name != "epoch"}, step=epoch)
+    rows = json.loads(history.read_text())["epochs"] if history.is_file() else []
+    tracker().log.curve(run_id, {int(row.pop("epoch")): row for row in rows})
 
 
 def _origin() -> dict[str, str]:

@@ -132,6 +132,7 @@ def team(engine, images, tmp_path_factory):
             engine.image(re.search(r":-(.*)}", service["image"])[1])
     folder = tmp_path_factory.mktemp("containers")
     given, addresses = _secrets(), _addresses()
+    addresses["TLS_FOLDER"] = str(folder / "tls")
     lines = "".join(f"{name}={value}\n" for name, value in (given | addresses).items())
     (folder / "team.env").write_text(lines)
     (folder / "trial.yaml").write_text(yaml.safe_dump({"services": _trial()}))
@@ -166,7 +167,7 @@ def _addresses():
     """Free ports, and addresses that a browser would open behind a proxy."""
     public = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(1, 254)}"
     return {f"{name}_PORT": str(free_port()) for name in ("PREFECT", "MLFLOW", "SERVE")} | {
-        "PUBLIC_HOST": public,
+        "PUBLIC_HOST": public, "PROXY_ADDRESS": public,
         "PREFECT_ORIGIN": f"https://{public}:8443", "MLFLOW_ORIGIN": f"https://{public}:8444",
     }  # fmt: skip
 

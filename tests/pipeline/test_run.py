@@ -37,6 +37,25 @@ def test_parent_and_child_runs_hold_the_story(client):
     assert {"figures/roc.png", "figures/confusion.png"} <= names, names
 
 
+def test_the_dossier_of_the_champion_is_filled_from_the_run_and_its_evidence_is_there(client, tmp_path):
+    version = client.get_model_version_by_alias(PHANTOM, "champion")
+    folder = Path(client.download_artifacts(version.run_id, "dossier", str(tmp_path)))
+    for name in ("claim-2024", "tripod-ai"):
+        filled = json.loads((folder / f"{name}.json").read_text())
+        assert filled["synthetic"] and filled["version"] == version.version
+        assert filled["pipeline_run"] == newest_parent(client).info.run_id
+        for item in filled["items"]:
+            for place in item["evidence"]:
+                path, _, run = place.partition(" of run ")
+                listed = client.list_artifacts(run or version.run_id, path.rpartition("/")[0] or None)
+                assert path in {entry.path for entry in listed}, (item["number"], place)
+    items = {item["number"]: item for item in json.loads((folder / "claim-2024.json").read_text())["items"]}
+    assert "epochs 2" in items["25"]["answer"] and "tensorflow" in items["23"]["answer"]
+    assert "other hospital" in items["33"]["answer"] and items["33"]["status"] == "answered"
+    assert "The gate took out 0 files" in items["35"]["answer"]
+    assert items["44"]["status"] == "open"
+
+
 def test_synthetic_data_is_registered_apart_and_announced(client):
     version = client.get_model_version_by_alias(PHANTOM, "champion")
     assert "synthetic" in version.description.lower()

@@ -128,6 +128,20 @@ def test_the_new_version_has_evidence_card_tags_and_history(here: Any, tmp_path:
     assert evaluation["sensitivity"]["value"] < found.home_sensitivity.value
 
 
+def test_the_new_version_has_a_dossier_with_the_figures_of_the_place(here: Any, tmp_path: Path) -> None:
+    run = here.tracker.runs.start("asked for")
+    found = ask(here, calibrate=60, run_id=run)
+    folder = here.tracker.files.download(f"runs:/{run}/dossier", tmp_path)
+    filled = json.loads((folder / "tripod-ai.json").read_text())
+    assert (filled["version"], filled["run"], filled["pipeline_run"]) == ("2", run, here.parent)
+    items = {row["number"]: row for row in filled["items"]}
+    assert "fitted on 40 NORMAL and 20 PNEUMONIA images of our_xrays" in items["12f"]["answer"]
+    assert f"now, ROC AUC {found.after.auc:.3f}" in items["24"]["answer"] and items["24"]["status"] == "answered"
+    assert f"called PNEUMONIA from {found.after.threshold:.4f} on" in items["12g"]["answer"]
+    assert items["24"]["evidence"] == ["accept/report.json"]
+    assert "artifacts/dossier/dossier.html" in here.tracker.registry.version(here.name, "2").description
+
+
 def test_no_patient_calibrates_and_judges(here: Any, tmp_path: Path) -> None:
     rows = pd.read_parquet(evidence(here, ask(here, calibrate=60).run_url, tmp_path) / "scored.parquet")
     sides = rows.groupby("patient")["calibrated_on"].nunique()

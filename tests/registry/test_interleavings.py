@@ -211,6 +211,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setattr(judgement, "query_row", row)
     monkeypatch.setattr(entries, "test_rows", lambda _: {"sha256": ["x"]})
     monkeypatch.setattr(judgement.card, "write", card)
+    monkeypatch.setattr(judgement.dossier, "of_decision", lambda *_: None)
     for module, name in ((rollback, "check_example"), (version_evidence, "check_files"), (version_evidence, "keep")):
         monkeypatch.setattr(module, name, nothing)
     for name in ("start", "finish", "url"):

@@ -5,7 +5,9 @@ import pytest
 
 from pneumo.errors import ModelError, ServiceError
 from pneumo.serving import export as exporting
+from pneumo.serving.bundle.image_bundle import Bundle
 from pneumo.serving.export import NEEDED, export
+from pneumo.training.networks.architecture import averaged_over_views
 
 
 @pytest.mark.parametrize("form", ["litert", "onnx"])
@@ -14,6 +16,19 @@ def test_an_exported_network_gives_the_same_probabilities(bundle, tiny, tmp_path
         pytest.importorskip(name, reason=f"{form} needs {name}")
     found = export(bundle, form, tmp_path / f"model.{form}", tiny.pictures(4))
     assert found.gap < 1e-4 and found.path.is_file() and found.megabytes > 0
+
+
+def test_batch_normalisation_that_was_trained_is_exported_as_it_is_used(bundle, tiny, tmp_path):
+    for name in NEEDED["onnx"]:
+        pytest.importorskip(name, reason=f"onnx needs {name}")
+    import keras
+
+    image = keras.Input((tiny.SIZE, tiny.SIZE, 1))
+    maps = keras.layers.BatchNormalization()(keras.layers.Conv2D(6, 3, 2)(keras.layers.Rescaling(1 / 255)(image)))
+    network = keras.Model(image, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling2D()(maps)))
+    views = Bundle(bundle.spec, averaged_over_views(network), bundle.feature_distance)
+    found = export(views, "onnx", tmp_path / "m.onnx", tiny.pictures(2))
+    assert found.gap < 1e-4
 
 
 @pytest.mark.parametrize("more", [1, np.nan])

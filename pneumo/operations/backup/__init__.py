@@ -24,7 +24,7 @@ from pneumo.tracking.system import installed
 
 # Below the state folder: the key of patients' pseudonyms, frozen data sets, summaries of runs, results of Prefect, and
 # answers with what readers said of them.
-STATE = (KEY_FILE, "cache/split", "runs", "prefect/storage", "answers", "feedback")
+STATE = (KEY_FILE, "cache/split", "runs", "prefect/storage", "answers", "feedback", "shadow")
 HOME, ARTIFACTS, FILES, SETTINGS = "home", "artifacts", "databases", "settings"
 
 

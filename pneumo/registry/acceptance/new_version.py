@@ -17,11 +17,14 @@ from pneumo.evaluation.statistics.conformal import FIGURES
 from pneumo.records.data import Inventory
 from pneumo.records.model import Evaluation
 from pneumo.registry import card, history
+from pneumo.registry import dossier as dossiers
 from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.registry.acceptance.subject import Subject
+from pneumo.registry.dossier import write as dossier
 from pneumo.registry.promotion import alias_switch, load_check, version_evidence
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking.addresses import artifact
 from pneumo.tracking.bundles import SPEC
 from pneumo.tracking.package import files_digest
 from pneumo.tracking.system import REQUESTER
@@ -71,6 +74,8 @@ def register(
             undo.callback(_judge_as_before, tracker, known[-1])
         number = known[-1].version if known else _add(tracker, asked, new, found, key, run_id, undo)
         done = found.model_copy(update={"version": number, "alias": alias if found.accepted else None})
+        made = tracker.registry.resolve(done.uri)
+        dossier.of_acceptance(tracker, made, asked.bundle, done, settings.promotion, run_id)
         tracker.registry.describe_version(name, number, _card(tracker, asked, done))
         _tell(tracker, asked, done, run_id, settings, home)
         tracker.registry.set_version_tags(name, number, {**_judged(found), version_evidence.UNDONE: ""})
@@ -166,6 +171,7 @@ def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
         "size": size_in_words(done.needs),
         "parent": parent,
         "left_out": left_out_in_words(done),
+        "dossier": artifact(done.run_url, dossiers.AT),
     }
     return pages.get_template("accepted.md.j2").render(done=done, **facts)
 

@@ -9,6 +9,7 @@ from pneumo.records.base import Record
 from pneumo.records.decision import Decision, DecisionCount, PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.registry import card
+from pneumo.registry.dossier import write as dossier
 from pneumo.registry.promotion import gates, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison, compare_with_champion, fairness_row
 from pneumo.registry.promotion.load_check import query_row
@@ -86,7 +87,7 @@ def decide(name: str, version: str, evaluation: Evaluation, before: str | None, 
 
 
 def record(tracker: Tracker, proposal: Proposal, decision: Decision, judgement: Judgement, policy: Policy) -> None:
-    """Log decision and model card to the runs, and make the card the version's description."""
+    """Log decision, model card and dossier to the runs, and make the card the version's description."""
     best, met = proposal.evaluation, judgement.comparison
     evidence = {
         "decision": decision.model_dump(mode="json"),
@@ -102,6 +103,7 @@ def record(tracker: Tracker, proposal: Proposal, decision: Decision, judgement: 
     written = card.write(best, proposal.data, decision, proposal.external, tracker.uri, url, proposal.audits)
     tracker.log.text(proposal.parent_run, written.html, "promotion/card.html")
     tracker.log.text(best.run_id, written.html, "card.html")
+    dossier.of_decision(tracker, proposal, decision, policy)
     tracker.registry.describe_version(decision.registered_model, decision.version, written.markdown)
 
 

@@ -10,6 +10,7 @@ from pneumo.sections import Promotion
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
 PERSON, BARRED = "approval by a person", "bar after a rollback"
+SHADOW = "shadow answers"
 ALWAYS = (QUERY, PERSON, BARRED)  # a version that cannot serve, or a person's no, is never just a warning
 
 
@@ -27,6 +28,7 @@ RULES = {
     gates.COMPARISON: Rule(
         "refuse", "keep the champion, or train on more images; more test images show smaller differences."
     ),
+    SHADOW: Rule("warn", "look at `pneumo answers`: readers' labels are rarely a random sample."),
     PERSON: Rule("refuse", "settle the reason that was given, and run again."),
     BARRED: Rule("refuse", "lift it."),
 }

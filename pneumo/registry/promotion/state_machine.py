@@ -15,7 +15,7 @@ from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation, External
 from pneumo.registry import barred, history
 from pneumo.registry.history import RegistryState
-from pneumo.registry.promotion import alias_switch, entries, version_evidence
+from pneumo.registry.promotion import alias_switch, entries, shadow_row, version_evidence
 from pneumo.registry.promotion.judgement import Judgement, decide, judge, record
 from pneumo.registry.promotion.proposal import Proposal, choose, register
 from pneumo.registry.promotion.severity import PERSON, require_known
@@ -129,6 +129,8 @@ class Promotion:
         self.judgement = judge(
             self.tracker, challenger, self.proposal, champion, entries.announce_comparison(*known), policy
         )
+        shown = shadow_row.rows(self.home, self.settings.watch, challenger, self.standing.champion)
+        self.judgement = self.judgement.with_rows(policy, *shown)
 
     def ask(self) -> bool:
         """Ask a person, if that is set and no gate refuses; others may promote meanwhile. True if the answer is no."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
@@ -21,6 +21,7 @@ from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.metrics import Metrics
 from pneumo.serving.service.record import ServiceRecord
 from pneumo.serving.service.request_body import Ask, body_schema, images_of, labels_of, labels_schema, read_body
+from pneumo.serving.service.shadow import Shadow
 from pneumo.tracking import ModelVersion
 
 Proceed = Callable[[Request], Awaitable[Response]]
@@ -50,7 +51,12 @@ class Received(BaseModel):
 
 
 def create_app(
-    model: FollowedModel, limits: Serve, token: str | None, hosts: Sequence[str], record: ServiceRecord
+    model: FollowedModel,
+    limits: Serve,
+    token: str | None,
+    hosts: Sequence[str],
+    record: ServiceRecord,
+    shadow: Shadow | None = None,
 ) -> FastAPI:
     """The service.
 
@@ -58,17 +64,18 @@ def create_app(
         token: that requests must bring; None: no login.
         hosts: names by which requests may call this server, against pages that rebind theirs to loopback.
         record: keeps the answers and the feedback.
+        shadow: is offered what was answered.
     """
     # No page of FastAPI's own: they load scripts from addresses that a hospital does not reach.
     app = FastAPI(title="pneumo", description="Not a medical device.", docs_url=None, redoc_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    metrics = Metrics(model)
+    metrics = Metrics(model, shadow)
     login = [Depends(_login(token))]
 
     app.middleware("http")(_counting(metrics))
 
     @app.post("/v1/predict", dependencies=login, openapi_extra=body_schema(limits), summary="Score X-rays")
-    async def predict(request: Request, threshold: Threshold = None) -> Reply:
+    async def predict(request: Request, after: BackgroundTasks, threshold: Threshold = None) -> Reply:
         """Score one image (its bytes as the body) or several (JSON, base64)."""
         with _turn(metrics, limits):
             ask = Ask.of(await read_body(request, limits), request.headers.get("content-type", ""), threshold, limits)
@@ -80,12 +87,24 @@ def create_app(
             seconds = time.monotonic() - begun
             metrics.add(version, answers, seconds)
             hashes = await asyncio.to_thread(record.keep, version, images, answers, seconds)
+        if shadow:
+            after.add_task(shadow.offer, version, images, hashes, answers, ask.threshold)
         named = zip(images, answers, hashes, strict=True)
         rows = [Replied(**answer.model_dump(), image=key if image else None) for image, answer, key in named]
         return Reply(model=version.name, version=version.version, answers=rows, note=model.note)
 
     _take_feedback(app, login, metrics, limits, record)
 
+    _tell_health(app, model, shadow)
+
+    @app.get("/metrics", dependencies=login, summary="Figures for Prometheus")
+    async def figures() -> Response:
+        return Response(metrics.text(), media_type=metrics.media_type)
+
+    return app
+
+
+def _tell_health(app: FastAPI, model: FollowedModel, shadow: Shadow | None) -> None:
     @app.get("/live", summary="Whether the server runs")
     async def live() -> dict[str, str]:
         return {"status": "live"}
@@ -95,13 +114,9 @@ def create_app(
         version = model.version
         response.status_code = 200 if version else 503
         served = {"model": version.name, "version": version.version} if version else {}
-        return {"status": "ready" if version else "loading", **served, "problem": model.problem, "note": model.note}
-
-    @app.get("/metrics", dependencies=login, summary="Figures for Prometheus")
-    async def figures() -> Response:
-        return Response(metrics.text(), media_type=metrics.media_type)
-
-    return app
+        beside = {"shadow": shadow.words} if shadow else {}
+        status = "ready" if version else "loading"
+        return {"status": status, **served, "problem": model.problem, "note": model.note, **beside}
 
 
 def _take_feedback(app: FastAPI, login: list[Any], metrics: Metrics, limits: Serve, record: ServiceRecord) -> None:

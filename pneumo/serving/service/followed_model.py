@@ -27,11 +27,11 @@ class FollowedModel:
         problem: why the version that should be served is not, in one sentence; empty where it is.
     """
 
-    def __init__(self, find: Callable[[], tuple[Tracker, ModelVersion]], uncertain: bool = False) -> None:
+    def __init__(self, find: Callable[[], tuple[Tracker, ModelVersion] | None], uncertain: bool = False) -> None:
         """Serve nothing until `update`.
 
         Args:
-            find: the server that has the version that should be served now, and that version.
+            find: the server that has the version that should be served now, and that version; None: none should be.
             uncertain: whether UNCERTAIN may be a label.
         """
         self._find, self._uncertain = find, uncertain
@@ -60,7 +60,11 @@ class FollowedModel:
             PneumoError: MLflow does not answer, there is no such version, it cannot be loaded, or takes no images; the
                 one before goes on.
         """
-        tracker, version = self._find()
+        found = self._find()
+        if found is None:
+            self._exchange(None)
+            return
+        tracker, version = found
         if self.version is not None and self.version.uri == version.uri:
             return
         with ExitStack() as resources:

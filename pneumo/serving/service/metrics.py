@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
+from pneumo.serving.service.shadow import Shadow
 from pneumo.tracking import ModelVersion
 
 
@@ -20,7 +21,7 @@ class Metrics:
 
     media_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, model: FollowedModel) -> None:
+    def __init__(self, model: FollowedModel, shadow: Shadow | None = None) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter("pneumo_requests", "Requests by HTTP status", ["status"], registry=self._registry)
         self._answers = Counter(
@@ -41,6 +42,8 @@ class Metrics:
             ),
         ):
             Gauge(name, words, registry=self._registry).set_function(now)
+        if shadow:
+            self._show(shadow)
 
     @contextmanager
     def waiting_request(self) -> Iterator[None]:
@@ -56,6 +59,13 @@ class Metrics:
         self._seconds.observe(seconds)
         for answer in answers:
             self._answers.labels(version.version, kind(answer)).inc()
+
+    def _show(self, shadow: Shadow) -> None:
+        self._registry.register(shadow.images)
+        ready = Gauge("pneumo_shadow_ready", "1: a shadow scores what was answered", registry=self._registry)
+        ready.set_function(lambda: shadow.model.version is not None)
+        behind = Gauge("pneumo_shadow_behind", "1: the shadow that should score does not", registry=self._registry)
+        behind.set_function(lambda: bool(shadow.model.problem))
 
     def text(self) -> bytes:
         """All figures as they are now."""

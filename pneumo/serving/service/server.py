@@ -15,6 +15,7 @@ from pneumo.errors import ServiceError, SettingsError
 from pneumo.service_sections import Serve
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.record import ServiceRecord
+from pneumo.serving.service.shadow import beside
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
 
@@ -43,7 +44,7 @@ def serve(settings: Settings, find: Callable[[], tuple[Tracker, ModelVersion]], 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     token, limits = required_token(settings.serve), settings.serve
     model = FollowedModel(find, limits.uncertain)
-    with _listening(limits) as door:
+    with _listening(limits) as door, beside(settings, find, tell) as shadow:
         if not wait:
             model.update()
         if model.note:
@@ -51,7 +52,7 @@ def serve(settings: Settings, find: Callable[[], tuple[Tracker, ModelVersion]], 
         threading.Thread(target=model.follow, args=(limits.follow_seconds, tell), daemon=True).start()
         try:
             record = ServiceRecord(settings.home, patient_secret(settings.home), tell)
-            app = create_app(model, limits, token, _hosts(limits), record)
+            app = create_app(model, limits, token, _hosts(limits), record, shadow)
             config = uvicorn.Config(
                 app, access_log=False, log_level="warning", server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,

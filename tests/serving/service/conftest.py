@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,16 +41,23 @@ def service(registry: Tracker, tmp_path_factory: Any) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("home")
     record = ServiceRecord(home, b"secret" * 4, lambda *_, **__: None)
     app = create_app(model, LIMITS, TOKEN, ["127.0.0.1"], record)
+    with running(app) as client:
+        yield SimpleNamespace(client=client, model=model, home=home)
+    model.close()
+
+
+@contextmanager
+def running(app: Any) -> Iterator[httpx.Client]:
+    """A client of a server that runs during the block."""
     with server._listening(Serve(port=0)) as door:
-        running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [door]})
+        serving = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=serving.run, kwargs={"sockets": [door]})
         thread.start()
         login = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"http://127.0.0.1:{door.getsockname()[1]}", headers=login, timeout=120) as client:
-            yield SimpleNamespace(client=client, model=model, home=home)
-        running.should_exit = True
+            yield client
+        serving.should_exit = True
         thread.join()
-    model.close()
 
 
 @pytest.fixture

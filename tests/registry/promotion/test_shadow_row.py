@@ -1,0 +1,61 @@
+"""What a challenger said as shadow is a row of its decision, which warns but never refuses by itself."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pneumo.registry.promotion.severity import SHADOW, with_severity
+from pneumo.registry.promotion.shadow_row import rows
+from pneumo.sections import Promotion, Watch
+from pneumo.serving import answer_log, feedback, shadow_log
+from pneumo.serving.feedback import KeptFeedback
+from tests.monitoring.test_shadow_comparison import pairs
+
+CHALLENGER: Any = SimpleNamespace(name="lungs", version="2")
+LIMITS = Watch(minimum_feedback=10)
+
+
+def keep(home: Any, noise: float) -> None:
+    table, truth = pairs(200, noise)
+    found = [{**row, "time": row["time"].to_pydatetime()} for row in table.to_dict("records")]
+    shadow_log.daily_log(home).append([shadow_log.ShadowAnswer(**row) for row in found])
+    now = datetime.now(UTC)
+    said = [KeptFeedback(id=image, time=now, image=image, label=label, reader="") for image, label in truth.items()]
+    feedback.daily_log(home).append(said)
+
+
+@pytest.mark.parametrize(("noise", "outcome"), [(0.5, "passed"), (50.0, "warning")])
+def test_the_row_shows_the_comparison_and_warns_only_where_the_shadow_was_surely_worse(tmp_path, noise, outcome):
+    keep(tmp_path, noise)
+    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1")
+    assert with_severity(row, Promotion()).outcome == outcome
+    assert row.name == SHADOW and "beside version 1 on 200 images" in row.value
+
+
+@pytest.mark.parametrize("champion", ["7", None])
+def test_what_it_said_beside_another_champion_is_no_evidence(tmp_path, champion):
+    keep(tmp_path, 0.5)
+    assert rows(tmp_path, LIMITS, CHALLENGER, champion) == []
+    assert not (tmp_path / answer_log.FOLDER).exists()
+
+
+def test_a_log_that_cannot_be_read_is_a_warning_and_ends_no_promotion(tmp_path):
+    (tmp_path / shadow_log.FOLDER).mkdir()
+    (tmp_path / shadow_log.FOLDER / "2026-01-01.parquet").write_bytes(b"PAR1")
+    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1")
+    assert with_severity(row, Promotion()).outcome == "warning" and "cannot be read" in row.value
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_next_decision_on_a_refused_challenger_shows_what_it_said_as_shadow(world):
+    world.promote(world.candidate("good", noise=0.5))
+    weak = world.candidate("weak", noise=3.0)
+    assert SHADOW not in [row.name for row in world.promote(weak).rows]
+    table, _ = pairs(30)
+    found = [{**row, "time": row["time"].to_pydatetime()} for row in table.assign(model=world.name).to_dict("records")]
+    shadow_log.daily_log(world.home).append([shadow_log.ShadowAnswer(**row) for row in found])
+    decision = world.promote(weak)
+    assert (decision.version, decision.promoted) == ("2", False)
+    assert "beside version 1 on 30 images" in world.row(decision, SHADOW).value
