@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
@@ -31,9 +32,15 @@ def page(browser: Browser) -> Iterator[Page]:
 
     page.on("response", answered)
     page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: faults.extend(left_this_machine(request.url)))
     yield page
     page.close()
     assert set(faults) <= {NO_GRAPH}
+
+
+def left_this_machine(url: str) -> list[str]:
+    found = urlsplit(url)
+    return [url] if found.scheme in ("http", "https", "ws", "wss") and found.hostname != "127.0.0.1" else []
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +58,12 @@ def test_the_run_is_a_pipeline_with_named_stages(user, run, page):
     for name in ("train MobileNet 0.25", "train MobileNetV2 0.35", "promote"):
         page.get_by_placeholder("Search by run name").first.fill(name)
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
+
+
+def test_the_first_page_is_the_one_that_asks_nobody_else(user, run, page):
+    page.goto(user["PREFECT_API_URL"].removesuffix("/api"))
+    expect(page.get_by_text("Flow Runs", exact=True).first).to_be_visible()
+    assert "/v2/" not in page.url
 
 
 def test_the_run_shows_its_artifacts(user, run, page):
