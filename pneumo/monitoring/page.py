@@ -120,10 +120,6 @@ def _realised(rows: "pd.DataFrame") -> float | None:
     return auc(ill, known["probability"].to_numpy(float)) if enough else None
 
 
-def _expected(rows: "pd.DataFrame") -> float:
-    return point_estimate(rows["probability"].to_numpy(float))
-
-
 def _chart(
     title: str,
     series: "dict[str, pd.Series[float]]",
