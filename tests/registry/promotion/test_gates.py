@@ -91,8 +91,9 @@ def test_every_gate_can_refuse(world: Any, refusal: str) -> None:
 
 def test_no_gate_is_without_its_refusal() -> None:
     assert {name for name, _ in REFUSALS.values()} == {*(gate.name for gate in GATES), QUERY, FAIRNESS, CONTEST, PERSON}
-    # A bar needs a rollback before it: test_rollback.py.
-    assert {*(name for name, _ in REFUSALS.values()), severity.BARRED} == set(severity._known())
+    # A bar needs a rollback before it (test_rollback.py), and a shadow's answers a service (test_shadow_row.py).
+    elsewhere = {severity.BARRED, severity.SHADOW}
+    assert {name for name, _ in REFUSALS.values()} | elsewhere == set(severity._known())
 
 
 @pytest.mark.usefixtures("quick")

@@ -19,7 +19,7 @@ from pneumo.serving.service.server import LOOPBACK
 from pneumo.settings import Settings
 from tests.serving.service.conftest import ALIAS, LIMITS, NAME, TOKEN, post, running
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 MINE = "challenger-served"  # an alias that no other test moves
 
 
