@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FOLDER = "answers"
 HTTP, BATCH = "http", "batch"  # sources of questions
-COLUMNS = {
+SCORED = {
     "id": "string",
     "time": TIME,
     "image": "string",
@@ -26,13 +26,12 @@ COLUMNS = {
     "probability": "float64",
     "label": "string",
     "out_of_distribution": "bool",
-    "source": "string",
-    "seconds": "float64",
 }
+COLUMNS = {**SCORED, "source": "string", "seconds": "float64"}
 
 
-class KeptAnswer(LoggedRow):
-    """A line of the log, and a row of its tables; `seconds` is of the whole request, or step of a batch."""
+class ScoredRow(LoggedRow):
+    """What a version said of an image, which goes by its keyed hash; without a label if it could not be read."""
 
     image: str
     model: str
@@ -40,6 +39,11 @@ class KeptAnswer(LoggedRow):
     probability: float | None
     label: str | None
     out_of_distribution: bool
+
+
+class KeptAnswer(ScoredRow):
+    """A line of the log, and a row of its tables; `seconds` is of the whole request, or step of a batch."""
+
     source: str
     seconds: float
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pneumo.serving.daily_log import TIME, DailyLog, LoggedRow
+from pneumo.serving.answer_log import SCORED, ScoredRow
+from pneumo.serving.daily_log import DailyLog
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.tracking import ModelVersion
 
@@ -15,14 +16,7 @@ if TYPE_CHECKING:
 
 FOLDER = "shadow"
 COLUMNS = {
-    "id": "string",
-    "time": TIME,
-    "image": "string",
-    "model": "string",
-    "version": "string",
-    "probability": "float64",
-    "label": "string",
-    "out_of_distribution": "bool",
+    **SCORED,
     "champion": "string",
     "champion_probability": "float64",
     "champion_label": "string",
@@ -37,15 +31,9 @@ class Answered(NamedTuple):
     answer: Answer
 
 
-class ShadowAnswer(LoggedRow):
-    """A line of the log: a pair of answers to an image. `version` is the shadow's, without a label if it failed."""
+class ShadowAnswer(ScoredRow):
+    """A line of the log: a pair of answers to an image; `version` is the shadow's."""
 
-    image: str
-    model: str
-    version: str
-    probability: float | None
-    label: str | None
-    out_of_distribution: bool
     champion: str
     champion_probability: float | None
     champion_label: str | None

@@ -79,6 +79,8 @@ class Shadow:
         if version is None or version.uri == champion.uri:
             return
         rows = [row for row in zip(images, hashes, answers, strict=True) if row[2].label is not None]
+        if not rows:
+            return
         work = _Work(champion, [row[0] for row in rows], [Answered(*row[1:]) for row in rows], threshold)
         with self._turn:
             if self._closed or len(self._queue) >= MOST or self._held + work.size > self._most:
