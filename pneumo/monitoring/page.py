@@ -19,6 +19,7 @@ TEMPLATES, NAME = Path(__file__).parent / "templates", "answers.html.j2"
 WIDTH, HEIGHT = 760, 130  # of a chart
 DAYS = 180  # shown
 FEWEST = 10  # images of each class with feedback in a week, and of all for the expected AUC
+SHARES = ("sensitivity", "specificity")
 BLUE, RED = "#1d4e89", "#c65b3c"
 Points = list[tuple[float, float]]
 
@@ -81,7 +82,7 @@ def page(
     told = [{"x": _place(one.when, begin, now), "alert": one} for one in alerts if begin <= one.when <= now]
     return environment.get_template(NAME).render(
         model=model, first=begin.date(), last=now.date(), images=len(read), moves=shown, width=WIDTH, height=HEIGHT,
-        charts=[*_by_day(read, begin, now), _by_week(read, labels, begin, now, highest)], alerts=told,
+        charts=[*_by_day(read, begin, now), *_by_week(read, labels, begin, now, highest)], alerts=told,
         dates=[(place, (begin + place * (now - begin)).date()) for place in (0, 0.25, 0.5, 0.75, 1)],
         shadows=[f"Version {row.version} {difference(row)}." for row in shadows],
     )  # fmt: skip
@@ -99,29 +100,39 @@ def _by_day(read: "pd.DataFrame", begin: datetime, now: datetime) -> list[Chart]
     return charts + [_chart(title, {"share": values}, begin, now, none) for title, values in shares.items()]
 
 
-def _by_week(read: "pd.DataFrame", labels: "pd.Series[str]", begin: datetime, now: datetime, highest: float) -> Chart:
+def _by_week(
+    read: "pd.DataFrame", labels: "pd.Series[str]", begin: datetime, now: datetime, highest: float
+) -> list[Chart]:
     import pandas as pd
 
     once = each_image_once(read).assign(truth=lambda rows: rows["image"].map(labels))
     weeks = {rows["time"].mean(): rows for _, rows in once.groupby([once["time"].dt.floor("7D"), "version"])}
-    real = {middle: value for middle, rows in weeks.items() if (value := _realised(rows)) is not None}
+    real = {middle: found for middle, rows in weeks.items() if (found := _realised(rows)) is not None}
     expected = {
         middle: point_estimate(rows["probability"].to_numpy(float))
         for middle, rows in weeks.items()
         if len(rows) >= FEWEST and rows["out_of_distribution"].mean() <= highest
     }
-    series = {"realised": pd.Series(real, dtype=float), "expected": pd.Series(expected, dtype=float)}
-    none = f"No week has {FEWEST} images."
-    return _chart("ROC AUC by week and version", series, begin, now, none, form="{:.2f}")
+    known = pd.DataFrame.from_dict(real, orient="index", columns=["realised", *SHARES], dtype=float)
+    auc = {"realised": known["realised"], "expected": pd.Series(expected, dtype=float)}
+    shares = {name: known[name] for name in SHARES}
+    none = f"No week has {FEWEST} images{{}}."
+    return [
+        _chart("ROC AUC by week and version", auc, begin, now, none.format(""), form="{:.2f}"),
+        _chart("Realised shares by week and version", shares, begin, now, none.format(" of each class with feedback")),
+    ]
 
 
-def _realised(rows: "pd.DataFrame") -> float | None:
+def _realised(rows: "pd.DataFrame") -> tuple[float, float, float] | None:
+    """ROC AUC, sensitivity and specificity on images with feedback; None for too few of a class."""
     from pneumo.evaluation.statistics.metrics import auc
 
     known = rows.dropna(subset="truth")
-    ill = (known["truth"] == LABELS[1]).to_numpy()
-    enough = min(ill.sum(), (~ill).sum()) >= FEWEST
-    return auc(ill, known["probability"].to_numpy(float)) if enough else None
+    ill, called = ((known[name] == LABELS[1]).to_numpy() for name in ("truth", "label"))
+    if min(ill.sum(), (~ill).sum()) < FEWEST:
+        return None
+    scores = known["probability"].to_numpy(float)
+    return auc(ill, scores), float(called[ill].mean()), float((~called[~ill]).mean())
 
 
 def _chart(
