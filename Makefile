@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 DEVELOPMENT := .venv/.installed-development
 SHELL := /bin/sh
 
-.PHONY: train serve test test-slow test-services test-containers check bench kill-test soak lock docs screenshots sbom up down status clean
+.PHONY: train serve test test-slow test-services test-containers check bench kill-test month soak lock docs screenshots sbom up down status clean
 
 # make train [DATA=folder|archive|s3://...|kaggle:...] [PRESET=quick|standard|best] [WEIGHTS=imagenet|folder|s3://...|none]
 #     [BACKBONES=A,B] [ARGS="..."]
@@ -49,6 +49,10 @@ bench: $(DEVELOPMENT)
 # Hours on two cores: everything killed at every stage; ROUNDS retrainings with kills and outages drawn from SEED.
 kill-test: $(DEVELOPMENT)
 	PNEUMO_KILLS="$(POINTS)" $(BIN)/python -m bench kills
+
+# A month of answers, played on real servers (tests/month), and the picture of its page in docs/images.
+month: $(DEVELOPMENT)
+	MONTH_PICTURE="$(CURDIR)/docs/images/answers.png" $(BIN)/python -m pytest -q -m slow tests/month
 
 ROUNDS ?= 50
 SEED ?= 0
