@@ -17,7 +17,6 @@ import yaml
 
 from tests.conftest import free_port
 from tests.containers import disturbed
-from tests.containers.disks import small_disks
 from tests.containers.engine import PROJECT, build_images, find_engine
 from tests.containers.team import COMPOSE, SMALL, Team, wait_for
 from tests.pipeline.conftest import OPEN
@@ -54,11 +53,10 @@ def team(engine, images, tmp_path_factory):
     addresses["TLS_FOLDER"] = str(folder / "tls")
     lines = "".join(f"{name}={value}\n" for name, value in (given | addresses).items())
     (folder / "team.env").write_text(lines)
-    with small_disks(folder, _owners(engine)) as disks:
-        (folder / "trial.yaml").write_text(yaml.safe_dump({"services": _trial(), "volumes": _bound(disks)}))
-        name = f"pneumo-test-{secrets.token_hex(3)}"
-        with _started(Team(engine, images, name, folder / "team.env", given, addresses, disks)) as team:
-            yield team
+    (folder / "trial.yaml").write_text(yaml.safe_dump({"services": _trial()}))
+    name = f"pneumo-test-{secrets.token_hex(3)}"
+    with _started(Team(engine, images, name, folder / "team.env", given, addresses)) as team:
+        yield team
 
 
 @contextmanager
@@ -81,18 +79,6 @@ def _started(team):
         for item in team.containers():  # podman-compose leaves what restarts this moment, and the second worker
             team.engine.call("rm", "--force", "--volumes", item["Id"])
         team.compose("--profile", "tls", "down", "--volumes")
-
-
-def _owners(engine):
-    """Whose each volume is that has a small disk."""
-    image = re.search(r"POSTGRES_IMAGE:-(.*)}", COMPOSE.read_text())[1]
-    postgres = engine.call("run", "--rm", "--entrypoint=id", image, "-u", "postgres").stdout
-    return {"worker": 10001, "storage": 1000, "postgres": int(postgres)}
-
-
-def _bound(disks):
-    """Volumes that lie on these folders."""
-    return {name: {"driver_opts": {"type": "none", "o": "bind", "device": str(place)}} for name, place in disks.items()}
 
 
 def _secrets():

@@ -79,7 +79,7 @@ class Left:
     def row(self, name):
         weights = "the same" if self.same_weights else "OTHER"
         end = f"{self.state}{', asked again: ' + self.again if self.again else ''}"
-        polls = f"{self.polls}, {len(self.failures)}, {self.unanswered}"
+        polls = f"{self.polls}, {len(self.failures)}"
         return (
             f"| {name} | {end} | {self.code}: {self.told} | {weights} | {self.seconds:.0f} s | {self.open} | {polls} |"
         )
@@ -104,7 +104,7 @@ def administrator(team):
 
 
 def reset(team, site):
-    """The first champion stands, and nothing of other runs is known: no caches, no checkpoints, no version."""
+    """The first champion stands, and of other runs nothing is known but the drawn images: no caches, no version."""
     registry = site.tracker().registry
     registry.set_alias(MODEL, Registry().champion, "1")
     for alias in (Registry().challenger, Registry().previous):
@@ -112,7 +112,8 @@ def reset(team, site):
     for version in registry.versions(MODEL):
         if version.version != "1":
             registry.delete_version(MODEL, version.version)
-    cleared = team.inside("worker", "sh", "-c", "rm -rf /data/cache /data/checkpoints /data/logs")
+    made = "find /data/cache -mindepth 1 -maxdepth 1 ! -name phantom -exec rm -r {} +"
+    cleared = team.inside("worker", "sh", "-c", f"{made}; rm -rf /data/checkpoints /data/logs")
     assert cleared.returncode == 0, cleared.stderr
 
 

@@ -20,7 +20,7 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 @dataclass(frozen=True)
 class Team:
-    """The running services of compose.yaml, the addresses that are published, and the small disks of volumes."""
+    """The running services of compose.yaml, and the addresses that are published."""
 
     engine: Engine
     images: dict[str, str]
@@ -28,7 +28,6 @@ class Team:
     file: Path
     secrets: dict[str, str]
     addresses: dict[str, str]
-    disks: dict[str, Path]
 
     def compose(self, *words, timeout=300):
         files = ("--env-file", self.file, "--file", COMPOSE, "--file", self.file.with_name("trial.yaml"))
