@@ -15,7 +15,7 @@ from pneumo.errors import ServiceError, SettingsError
 from pneumo.service_sections import Serve
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.record import ServiceRecord
-from pneumo.serving.service.shadow import beside
+from pneumo.serving.service.running_shadow import running_shadow
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
 
@@ -44,7 +44,7 @@ def serve(settings: Settings, find: Callable[[], tuple[Tracker, ModelVersion]], 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     token, limits = required_token(settings.serve), settings.serve
     model = FollowedModel(find, limits.uncertain)
-    with _listening(limits) as door, beside(settings, find, tell) as shadow:
+    with _listening(limits) as door, running_shadow(settings, find, tell) as shadow:
         if not wait:
             model.update()
         if model.note:
