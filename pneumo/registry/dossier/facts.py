@@ -41,7 +41,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """The accepted images: `unknown` have no known patient, `told` is what headers say, by column and split."""
+    """The accepted images: the patients of `unknown` are not known; `told` is what headers say, by column and split."""
 
     source: str
     synthetic: bool
@@ -74,10 +74,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Facts:
-    """A version, its figures and where they are from.
+    """A version, its figures and their origin.
 
-    `decision` is None for a version of `pneumo accept`, `place` for all others; `rows` are the limits of the one that
-    there is. `spec` is the bundle's serving.json.
+    A version of `pneumo accept` has a `place`, the outcome of its acceptance test; every other one has a `decision`.
+    `rows` are the limits of whichever there is. `spec` is the bundle's serving.json.
     """
 
     model: str

@@ -14,7 +14,7 @@ Find = Callable[[], tuple[Tracker, ModelVersion]]
 
 @contextmanager
 def running_shadow(settings: Settings, find: Find, tell: Tell) -> Iterator[Shadow | None]:
-    """The shadow that `serve.shadow` names during the block, loaded and asked by threads of its own; None if it is off.
+    """Run the shadow that `serve.shadow` names, in threads of its own, during the block; None if the setting is empty.
 
     Args:
         find: the version that should answer.
@@ -36,7 +36,7 @@ def running_shadow(settings: Settings, find: Find, tell: Tell) -> Iterator[Shado
 
 
 def other_version(find: Find, name: str) -> Callable[[], tuple[Tracker, ModelVersion] | None]:
-    """Finds the version of an alias or a number, in the model that answers; None where it is what answers."""
+    """A function that finds the version with an alias or a number in the model that answers; None if that answers."""
 
     def other() -> tuple[Tracker, ModelVersion] | None:
         tracker, answers = find()

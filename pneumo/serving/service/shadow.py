@@ -1,4 +1,4 @@
-"""The shadow: another version scores the same images after the client has its answer, and nobody waits for it."""
+"""The shadow: another version that scores the same images after the client has its answer; nobody waits for it."""
 
 import threading
 from collections import deque
