@@ -1,4 +1,4 @@
-"""Addresses of MLflow's pages, in its mode for training models; without it, it opens with menus for language models."""
+"""Addresses of MLflow's pages, each of which asks for the menus for training instead of those for language models."""
 
 from urllib.parse import urlencode
 

@@ -1,4 +1,4 @@
-"""Gray values of any depth to the 256 levels of a picture, where a file states a range and where it states none."""
+"""How gray values of any depth become the 256 levels of a picture, by a stated range or by percentiles."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The promotion lock: one run at a time, of all that share a state folder, moves the aliases of a model."""
+"""The promotion lock: of all runs that share a state folder, one at a time moves the aliases of a model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ def exclusive(home: Path, registered: str) -> Iterator[filelock.BaseFileLock]:
 
 @contextmanager
 def still(settings: Settings, registered: str) -> Iterator[None]:
-    """Hold the lock while no announced move from elsewhere may still happen: for whoever deletes versions.
+    """Hold the lock, and refuse if a move announced elsewhere may still happen: for whoever deletes versions.
 
     Raises:
         PromotionError: another one holds it for too long, or has announced a move.
