@@ -21,7 +21,8 @@ FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 OUTAGE_SECONDS = 300  # seconds that a run waits for a server that has gone away
 UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # status for an id that is none
-_OURS = {"work_pools": {"name": {"any_": [POOL]}}, "flows": {"name": {"any_": list(FLOWS)}}}
+_IN_POOL = {"work_pools": {"name": {"any_": [POOL]}}}
+_OURS = {**_IN_POOL, "flows": {"name": {"any_": list(FLOWS)}}}
 MARK = "by-command-"  # prefix of keys of a flow run's inputs that Prefect's page cannot make
 
 
@@ -120,14 +121,17 @@ class PrefectApi(PrefectClient):
         found = self.ask("GET", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND, UNREADABLE})
         return found if "id" in found else None
 
-    def runs(self, states: Iterable[str], deployment: str | None = None) -> list[dict[str, Any]]:
-        """Flow runs in states of these types, all or those of one deployment (its id), in order of time due."""
+    def runs(self, states: Iterable[str], deployment: str | None = None, others: bool = False) -> list[dict[str, Any]]:
+        """Flow runs in states of these types, all or those of one deployment (its id), in order of time due.
+
+        `others`: also those of others' flows in the pool.
+        """
         wanted: dict[str, Any] = {"state": {"type": {"any_": list(states)}}}
         if deployment:
             wanted["deployment_id"] = {"any_": [deployment]}
         body = {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_ASC"}
         if not deployment:
-            body |= _OURS
+            body |= _IN_POOL if others else _OURS
         return self.pages("/flow_runs/filter", body)
 
     def cancel(self, run_id: str) -> None:

@@ -80,6 +80,7 @@ def test_what_others_have_in_the_same_pool_is_not_taken_for_pneumos(prefect):
     assert alone not in prefect.api.deployments().values()
     waiting = {run["id"] for run in prefect.api.runs(["PAUSED"])}
     assert mine in waiting and other not in waiting
+    assert {mine, other} <= {run["id"] for run in prefect.api.runs(["PAUSED"], others=True)}
     prefect.api.drop(mine, "over")
 
 
