@@ -81,9 +81,10 @@ def test_a_half_logged_model_of_a_dead_run_is_closed(settings, prefect, tracker,
 
 
 @pytest.mark.services
-def test_a_run_that_died_before_its_first_line_is_closed(settings, prefect):
+@pytest.mark.parametrize("of", ["pneumonia", "a colleague's flow"])
+def test_a_run_that_this_worker_took_and_that_died_before_its_first_line_is_closed(settings, prefect, of):
     """Nobody claimed it; a run whose process is about to start, or that has not been taken, stays."""
-    deployment = prefect.deployment("taken")
+    deployment = prefect.deployment("taken", of=of)
     taken, waiting = prefect.run(deployment, "PENDING"), prefect.run(deployment)
     prefect.taken(taken, reconcile.worker(settings.home))
     reconcile.reconcile(settings)  # no worker of this state folder runs: nobody can be about to start it

@@ -33,8 +33,12 @@ def without_values(told: Callable[[str], DataError]) -> Iterator[None]:
     """Turn whatever a broken file raises in the block into the error that `told` makes of a reason.
 
     This is the one broad except for DICOM: pydicom and its plug-ins raise almost any error, and the error's text may
-    quote header values, so only its type is shown.
+    quote header values, so only its type is shown. Its warnings quote them, too, such as a date of birth in a form that
+    is not DICOM's, and are switched off: for the whole process and for good, since threads share that.
     """
+    from pydicom import config
+
+    config.settings.reading_validation_mode = config.IGNORE
     try:
         yield
     except DataError:

@@ -23,7 +23,7 @@ COMMIT, CHANGED, VERSION = "mlflow.source.git.commit", "git.changed", "version."
 # Parameters of a training that a dossier tells; the others may be addresses.
 RECIPE = (
     *("weights", "size", "epochs", "patience", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
-    *("ema_decay", "freeze", "augmentation", "crop", "folds", "views", "precision", "seed"),
+    *("ema_decay", "subtype_weight", "freeze", "augmentation", "crop", "folds", "views", "precision", "seed"),
 )
 KNOWN_WEIGHTS = ("imagenet", "none")
 TOLD = ("sex", "age", "view", "modality", "manufacturer")  # columns of the manifest that come from DICOM headers
