@@ -47,10 +47,10 @@ def clean(
 ) -> None:
     """Show what is old and needed by nobody; --apply deletes it. Champions keep everything."""
     from pneumo.operations import retention
-    from pneumo.registry.promotion import alias_switch
+    from pneumo.registry.promotion import promotion_lock
 
     settings = _limited(load_settings(), days=days, runs=runs)
-    found, unknown = retention.plan(settings, partial(alias_switch.still, settings)), retention.unknown(settings)
+    found, unknown = retention.plan(settings, partial(promotion_lock.still, settings)), retention.unknown(settings)
     items = [item for item, _ in found]
     if apply:
         items = retention.apply(found, settings)

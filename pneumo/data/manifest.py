@@ -29,7 +29,8 @@ COLUMNS = [*FIXED, "patient_known", "bytes", "error", "other_image", *acquisitio
 Measured = tuple[Row, NDArray[np.uint8] | None]
 CODE = (
     *("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py"),
-    *("data/sources/dicom_identity.py", "data/sources/radiograph.py", "data/sources/acquisition.py"),
+    *("data/sources/gray_levels.py", "data/sources/dicom_identity.py"),
+    *("data/sources/radiograph.py", "data/sources/acquisition.py"),
     *("data/sources/pseudonyms.py", "data/sources/identifying_paths.py"),
 )
 

@@ -17,8 +17,8 @@ from pneumo.service_sections import Services
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
-DIE = "import sys; from pathlib import Path; from pneumo.operations import claims; "
-DIE += "claims.claim(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
+DIE = "import sys; from pathlib import Path; from pneumo.operations import flow_run_claims; "
+DIE += "flow_run_claims.claim(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
 
 
 @dataclass

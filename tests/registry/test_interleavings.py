@@ -26,7 +26,7 @@ from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.registry import history, rollback
 from pneumo.registry.card import Card
-from pneumo.registry.promotion import alias_switch, entries, judgement, state_machine, version_evidence
+from pneumo.registry.promotion import claim, entries, judgement, state_machine, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
@@ -398,8 +398,8 @@ def test_after_a_death_the_next_one_waits_for_as_long_as_the_dead_one_could_stil
     play(table, (), dead)
     with pytest.raises(PromotionError, match=r"announced version 3 .* run again in \d+ s"):
         table.promote("b")
-    assert alias_switch.claim_seconds() > 2 * longest_call()
-    monkeypatch.setattr(alias_switch, "claim_seconds", lambda: 0)
+    assert claim.held_seconds() > 2 * longest_call()
+    monkeypatch.setattr(claim, "held_seconds", lambda: 0)
     assert table.promote("later").promoted
 
 

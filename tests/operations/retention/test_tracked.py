@@ -9,12 +9,12 @@ from pneumo.errors import PromotionError, TrackingError
 from pneumo.operations import retention
 from pneumo.operations.retention import tracked
 from pneumo.registry import history
-from pneumo.registry.promotion import alias_switch
+from pneumo.registry.promotion import promotion_lock
 from pneumo.service_sections import Serve
 from pneumo.tracking.runs import Runs
 from tests.operations.retention.conftest import names
 
-STILL = partial(partial, alias_switch.still)  # of settings: as the command and the flow hand it in
+STILL = partial(partial, promotion_lock.still)  # of settings: as the command and the flow hand it in
 
 
 @pytest.mark.services
