@@ -47,6 +47,13 @@ def test_a_server_that_went_away_is_asked_again_by_a_run_under_way(answering):
     assert answering(SILENT, SILENT, httpx.Response(200, json={}), patience=300).run("1") == {}
 
 
+def test_a_server_whose_database_went_away_is_asked_again_by_a_run_under_way_and_not_by_a_command(answering):
+    failing = httpx.Response(500, text="Internal Server Error")
+    assert answering(failing, failing, httpx.Response(200, json={}), patience=300).run("1") == {}
+    with pytest.raises(ServiceError, match=r"\(500\): Internal Server Error"):
+        answering(failing).run("1")
+
+
 def test_a_command_says_at_once_that_nothing_answers(answering):
     with pytest.raises(ServiceError, match="run `pneumo up`"):
         answering(SILENT).run("1")
