@@ -91,9 +91,9 @@ def _refuse_missing_patients(rows: Mapping[Entry, Row], patient_pattern: str | N
     missing = [entry.path for entry, patient in found.items() if not entry.patient and patient in given]
     if missing:
         raise DataError(
-            f"Expected the label file to give the patient of all images of a patient, but {missing[0]} and"
-            f" {len(missing) - 1} others have none, though by name or header they belong to patients with one: fill in"
-            " these cells."
+            f"Expected the label file to give the patient in all rows of a patient, but {missing[0]} and"
+            f" {len(missing) - 1} others have an empty cell, though by name or header their patient is one that"
+            " other rows give: fill in these cells."
         )
 
 

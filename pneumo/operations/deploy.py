@@ -92,7 +92,7 @@ def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
     if not name:
         return
     if not settings.data.storage:
-        raise SettingsError(f"Expected data.storage, whose bucket {RESULTS} is about, but it is empty: set s3://...")
+        raise SettingsError(f"Expected data.storage, whose bucket {RESULTS} uses, but it is empty: set s3://...")
     bucket = settings.data.storage.removeprefix("s3://").partition("/")[0]
     command = [sys.executable, "-m", "tasks.support.results", name, bucket, FOLDER]
     done = subprocess.run(  # noqa: S603 - our own module

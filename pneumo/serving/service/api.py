@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from pneumo.errors import PneumoError
+from pneumo.records.base import UNCERTAIN
 from pneumo.service_sections import Serve
 from pneumo.serving.feedback import Outcome
 from pneumo.serving.fresh_process.client import Answer
@@ -85,11 +86,12 @@ def create_app(
             except PneumoError as error:
                 raise HTTPException(503, str(error), {"Retry-After": "10"}) from None
             seconds = time.monotonic() - begun
-            metrics.add(version, answers, seconds)
+            told = [_told(answer) for answer in answers]
+            metrics.add(version, told, seconds)
             hashes = await asyncio.to_thread(record.keep, version, images, answers, seconds)
         if shadow:
             after.add_task(shadow.offer, version, images, hashes, answers, ask.threshold)
-        named = zip(images, answers, hashes, strict=True)
+        named = zip(images, told, hashes, strict=True)
         rows = [Replied(**answer.model_dump(), image=key if image else None) for image, answer, key in named]
         return Reply(model=version.name, version=version.version, answers=rows, note=model.note)
 
@@ -156,6 +158,11 @@ def _login(token: str | None) -> Callable[..., None]:
             )
 
     return require
+
+
+def _told(answer: Answer) -> Answer:
+    """The answer as a client gets it; kept is the label at the threshold, since figures of labels know no third one."""
+    return answer.model_copy(update={"label": UNCERTAIN}) if answer.uncertain else answer
 
 
 def _answer(model: FollowedModel, ask: Ask) -> tuple[ModelVersion, list[bytes], list[Answer]]:
