@@ -16,7 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 ORIGINS = "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"
-REFUSED = "Expected a request of this server's own pages, or under one of its names: see services.names in mlflow.yaml."
+REFUSED = (
+    "Expected a request of this server's own pages, under one of its names: services.names and services.prefect_page of"
+    " mlflow.yaml add others."
+)
 
 
 class OwnPages:

@@ -294,3 +294,15 @@ def test_no_file_names_a_package_registry():
         if path.is_file():
             found = re.search(r"(?i)\b(pypi|docker\.io|quay\.io|gcr\.io|ghcr\.io)\b|index-url\W+http", path.read_text())
             assert found is None, (path, found)
+
+
+@pytest.mark.skipif(not (INFRA.parent / ".git").exists(), reason="no git tree")
+def test_git_takes_no_file_of_secrets_that_the_manuals_have_people_write():
+    root = INFRA.parent
+    manuals = [root / "infra/README.md", *(root / "docs").rglob("*.md")]
+    named = {name for file in manuals for name in re.findall(r"env-file[ =](\S+\.env)", file.read_text())}
+    assert named == {"servers.env", "run.env", "serve.env", "infra/team.env"}
+    command = ["git", "-C", root, "check-ignore", *sorted(named), "infra/kubernetes/base/environment.env"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.stderr == ""
+    assert set(told.stdout.split()) == named

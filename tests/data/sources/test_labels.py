@@ -169,7 +169,7 @@ def test_an_image_without_the_patient_that_others_of_its_patient_have_is_refused
         make.write(tmp_path / "scans" / name, make.encoded(make.picture(number), "PNG"))
     labels = ["PNEUMONIA", "PNEUMONIA", "NORMAL", "NORMAL"]
     file = csv(tmp_path / "scans", zip(names, labels, ("", "A", "B", ""), strict=True), "path,label,patient")
-    with pytest.raises(DataError, match=r"person7_virus_1\.png and 0 others have none"):
+    with pytest.raises(DataError, match=r"person7_virus_1\.png and 0 others have an empty cell"):
         ingest(str(file), home, Data())
     csv(tmp_path / "scans", zip(names, labels, ("A", "A", "B", ""), strict=True), "path,label,patient")
     patients = pd.read_parquet(ingest(str(file), home, Data()).manifest).set_index("path")["patient"]
