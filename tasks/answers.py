@@ -10,14 +10,14 @@ from pneumo.monitoring.levels import Level, level
 from pneumo.monitoring.page import page
 from pneumo.monitoring.shadow_comparison import compare_shadows
 from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news, numbers_of
-from pneumo.operations.notify import Message
+from pneumo.operations.webhook import Message
 from pneumo.registry.history import history
 from pneumo.registry.validation_answers import validation_answers
 from pneumo.serving import answer_log, shadow_log
 from pneumo.serving.feedback import agreed
 from pneumo.serving.feedback import daily_log as feedback_log
 from pneumo.settings import Settings
-from tasks.notification import notify
+from tasks.support.notification_channels import notify
 from tasks.support.tracking import tracker
 from tasks.watch import ask_for_retraining, series
 

@@ -35,8 +35,11 @@ class Realised(Record):
 
 
 def each_image_once(answers: "pd.DataFrame") -> "pd.DataFrame":
-    """The newest answer of each version to each image that could be read, by time."""
-    read = answers[answers["label"].notna() & answers["probability"].notna()]
+    """The newest answer of each version to each image that could be read, by time.
+
+    Without UNCERTAIN, which an older pneumo kept as a label: it calls an image neither ill nor healthy.
+    """
+    read = answers[answers["label"].isin(LABELS) & answers["probability"].notna()]
     return read.drop_duplicates(["model", "version", "image"], keep="last")
 
 

@@ -57,6 +57,13 @@ def test_an_image_that_was_asked_about_often_counts_once_for_a_version_and_unrea
     assert found.normal + found.pneumonia == 60
 
 
+def test_an_answer_of_an_older_pneumo_that_was_uncertain_is_called_neither_ill_nor_healthy():
+    table, truth = answers()
+    unsure = table["probability"].between(0.2, 0.8)
+    kept = table.assign(label=table["label"].mask(unsure, "UNCERTAIN"))
+    assert realised(each_image_once(kept), truth, 10) == realised(each_image_once(table[~unsure]), truth, 10)
+
+
 def test_with_too_few_of_a_class_figures_are_withheld_in_words():
     table, truth = answers()
     rare = pd.concat([truth[truth == "NORMAL"], truth[truth == "PNEUMONIA"].iloc[:9]])

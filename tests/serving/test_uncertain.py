@@ -4,9 +4,14 @@ import json
 import shutil
 
 import pytest
+from starlette.testclient import TestClient
 
+from pneumo.service_sections import Serve
+from pneumo.serving import answer_log
 from pneumo.serving.fresh_process.client import loaded
+from pneumo.serving.service.api import create_app
 from pneumo.serving.service.followed_model import FollowedModel, _Loaded
+from pneumo.serving.service.record import ServiceRecord
 from pneumo.tracking import Tracker
 
 
@@ -29,14 +34,22 @@ def following(process, version, uncertain):
     return model
 
 
-def test_it_is_told_if_it_is_asked_and_is_a_label_only_if_the_service_is_set_so(doubting, tiny, version):
+def answered(model, image, home):
+    """The label that a client gets, and the one that is kept, by which realised figures are made."""
+    record = ServiceRecord(home, b"secret" * 4, lambda *_, **__: None)
+    app = create_app(model, Serve(), None, ["testserver"], record)
+    reply = TestClient(app).post("/v1/predict", content=image, headers={"Content-Type": "image/png"})
+    return reply.json()["answers"][0]["label"], answer_log.read(home)[0]["label"][0]
+
+
+def test_it_is_told_if_it_is_asked_and_a_service_that_is_set_so_tells_clients_alone(doubting, tiny, version, tmp_path):
     image = tiny.encoded(tiny.pictures(1)[0])
     with loaded(doubting, "the model") as process:
         (plain,), (asked,) = process.score([image]), process.score([image], uncertain=True)
         assert (plain.uncertain, asked.uncertain) == (None, True)
         assert asked.label == plain.label in ("NORMAL", "PNEUMONIA")
-        labels = [following(process, version, on).score([image], None)[1][0].label for on in (False, True)]
-        assert labels == [plain.label, "UNCERTAIN"]
+        labels = [answered(following(process, version, on), image, tmp_path / str(on)) for on in (False, True)]
+        assert labels == [(plain.label, plain.label), ("UNCERTAIN", plain.label)]
         assert following(process, version, True).note == ""
 
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pneumo.errors import PneumoError, ServiceError
-from pneumo.records.base import IMAGE, UNCERTAIN, Cell
+from pneumo.records.base import IMAGE, Cell
 from pneumo.serving.fresh_process.client import Answer, Served, cannot_tell, needs_embeddings, served
 from pneumo.tracking import ModelVersion, Tracker
 
@@ -32,7 +32,7 @@ class FollowedModel:
 
         Args:
             find: the server that has the version that should be served now, and that version; None: none should be.
-            uncertain: whether UNCERTAIN may be a label.
+            uncertain: whether answers shall say if another label is possible.
         """
         self._find, self._uncertain = find, uncertain
         self._turn = threading.Lock()  # whoever has it may ask the process, or exchange it
@@ -48,7 +48,7 @@ class FollowedModel:
 
     @property
     def note(self) -> str:
-        """A sentence where UNCERTAIN may be a label, but the version that answers cannot tell; empty elsewhere."""
+        """A sentence where answers shall say what is uncertain, but the version cannot tell; empty elsewhere."""
         loaded = self._loaded
         lacks = self._uncertain and loaded is not None and not loaded.process.tells_uncertain
         return cannot_tell(loaded.version) if lacks and loaded else ""
@@ -85,7 +85,7 @@ class FollowedModel:
             if loaded is None:
                 raise ServiceError("Expected a loaded model, but there is none: ask again when /ready says so.")
             try:
-                return loaded.version, [_third(row) for row in loaded.process.score(images, threshold, self._uncertain)]
+                return loaded.version, loaded.process.score(images, threshold, self._uncertain)
             except PneumoError:
                 self._loaded = None
                 self._wake.set()
@@ -126,7 +126,3 @@ class FollowedModel:
             self._loaded = kept
         for loaded in over:
             loaded.resources.close()
-
-
-def _third(answer: Answer) -> Answer:
-    return answer.model_copy(update={"label": UNCERTAIN}) if answer.uncertain else answer

@@ -73,7 +73,7 @@ class Metrics:
 
 
 def kind(answer: Answer) -> str:
-    """What an answer counts as: PNEUMONIA, NORMAL, out-of-distribution or unreadable."""
+    """What an answer counts as: PNEUMONIA, NORMAL, UNCERTAIN, out-of-distribution or unreadable."""
     if answer.label is None:
         return "unreadable"
     return "out-of-distribution" if answer.out_of_distribution else answer.label
