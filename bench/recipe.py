@@ -27,6 +27,8 @@ EPOCHS = 6  # half of the images, so twice the epochs
 RECIPES: dict[str, dict[str, Any]] = {
     "as it is": {},
     "one view": {"views": 1},
+    "no second head": {"subtype_weight": 0.0},
+    "second head 1": {"subtype_weight": 1.0},
     "crop 0.5": {"crop": 0.5},
     "crop 0.25": {"crop": 0.25},
     "crop 0.08": {"crop": 0.08},

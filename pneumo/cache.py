@@ -57,8 +57,8 @@ def code_version(*parts: str) -> str:
 
     These are the versions of the libraries with which the parts compute and, if Keras is among them, its backend.
     """
-    rooms = {part.split("/")[0] for part in parts}
-    libraries = {name for room in rooms for name in LIBRARIES.get(room, ())}
+    folders = {part.split("/")[0] for part in parts}
+    libraries = {name for folder in folders for name in LIBRARIES.get(folder, ())}
     if "keras" in libraries:
         libraries.update(BACKENDS.get(backend(), (backend(),)))
     versions = " ".join(f"{name}=={_installed(name)}" for name in sorted(libraries))

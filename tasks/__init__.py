@@ -1,1 +1,1 @@
-"""Thin Prefect tasks, one stage or wing in a file; without the decorator they still work."""
+"""Thin Prefect tasks, one stage or subject in a file; without the decorator they still work."""

@@ -12,7 +12,7 @@ from pneumo.monitoring.levels import Level, level
 from pneumo.monitoring.page import page
 from pneumo.monitoring.shadow_comparison import compare_shadows
 from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news, numbers_of
-from pneumo.operations.notify import Message
+from pneumo.operations.webhook import Message
 from pneumo.registry.champion import champion_manifest
 from pneumo.registry.history import history
 from pneumo.registry.validation_answers import validation_answers
@@ -20,7 +20,7 @@ from pneumo.serving import answer_log, shadow_log
 from pneumo.serving.feedback import agreed
 from pneumo.serving.feedback import daily_log as feedback_log
 from pneumo.settings import Settings
-from tasks.notification import notify
+from tasks.support.notification_channels import notify
 from tasks.support.tracking import tracker
 from tasks.watch import ask_for_retraining, series
 
@@ -46,12 +46,13 @@ def judge(source: str, synthetic: bool, champion: str, settings: Settings) -> li
     highest = figures.change.usual_out_of_distribution + limits.out_of_distribution_rise
     pairs, _ = shadow_log.read(settings.home)
     shadows = compare_shadows(pairs[pairs["model"] == model], labels, limits.minimum_feedback)
-    shown = page(model, found[found["model"] == model], labels, moves, now, highest, shadows)
+    reasons, told = _record(figures, source, now, settings)
+    shown = page(model, found[found["model"] == model], labels, moves, now, highest, shadows, told.alerts)
     tracker().log.text(series(source), shown, "answers.html")
-    return _record(figures, source, settings)
+    return reasons
 
 
-def _record(figures: VersionFigures, source: str, settings: Settings) -> list[str]:
+def _record(figures: VersionFigures, source: str, now: datetime, settings: Settings) -> tuple[list[str], Told]:
     tracking, run_id = tracker(), series(source)
     numbers = numbers_of(figures)
     step = len(tracking.runs.series(run_id, "answers/feedback"))
@@ -60,14 +61,14 @@ def _record(figures: VersionFigures, source: str, settings: Settings) -> list[st
         if words:
             get_run_logger().info("%s withheld: %s", name, words)
     before = Told.read(TOLD, tracking.runs.tags(run_id).get(TOLD, "{}"))
-    reasons, after = news(falls(figures, settings.watch), figures.version, before)
+    reasons, after = news(falls(figures, settings.watch), figures.version, before, now)
     if reasons:
         reason = "; ".join(reasons)
         ask_for_retraining(source, reason)
         told = Message(kind="answers", title="answers have changed", text=reason, link=tracking.runs.url(run_id))
         notify(told, settings)
         tracking.runs.set_tags(run_id, {TOLD: after.model_dump_json()})
-    return reasons
+    return reasons, after
 
 
 def _unlearned(labels: "pd.Series[str]", synthetic: bool, settings: Settings) -> "pd.Series[str]":

@@ -14,19 +14,19 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from pneumo.monitoring import retraining
-from pneumo.operations import claims, doctor, estimate, reconcile, retention, schedule
-from pneumo.operations.notify import Message
+from pneumo.operations import doctor, estimate, flow_run_claims, reconcile, retention, schedule
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.operations.summary import Summary
+from pneumo.operations.webhook import Message
 from pneumo.records.data import DatasetVersion, Inventory, ShiftAudit
 from pneumo.records.decision import Decision
-from pneumo.registry.promotion import alias_switch
+from pneumo.registry.promotion import promotion_lock
 from pneumo.registry.promotion.severity import require_known
 from pneumo.settings import Settings, load_settings
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
-from tasks.notification import notify
 from tasks.support.naming import tag_run
+from tasks.support.notification_channels import notify
 from tasks.support.tracking import tracker
 
 _guarded: set[str] = set()  # flow runs of this process, one or none
@@ -45,7 +45,7 @@ def guard() -> Iterator[Settings]:
         yield settings
         return
     _guarded.add(run)
-    with _one_prefect(), claims.claimed(settings.home, run, flow_run.run_count):
+    with _one_prefect(), flow_run_claims.claimed(settings.home, run, flow_run.run_count):
         try:
             close_dead(settings)
             preflight(settings)
@@ -128,7 +128,7 @@ def log_line(words: str) -> None:
 @task(name="clean", task_run_name="clean", cache_policy=NO_CACHE)
 def clean(settings: Settings, apply: bool) -> str:
     """Show what is old and needed by nobody, and delete it if `apply`; returns the outcome in words."""
-    found, unknown = retention.plan(settings, partial(alias_switch.still, settings)), retention.unknown(settings)
+    found, unknown = retention.plan(settings, partial(promotion_lock.still, settings)), retention.unknown(settings)
     items = [item for item, _ in found]
     pages.clean_table([*items, *unknown])
     if apply:

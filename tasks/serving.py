@@ -9,8 +9,8 @@ from prefect.cache_policies import NO_CACHE
 
 from pneumo.registry.champion import chosen
 from pneumo.serving.batch import scoring
-from pneumo.serving.batch.output import nameless
 from pneumo.serving.batch.scoring import Scored
+from pneumo.serving.batch.table import nameless
 from pneumo.serving.results import send_back as results
 from pneumo.serving.results.send_back import Sent
 from pneumo.settings import Settings

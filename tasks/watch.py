@@ -10,11 +10,11 @@ from prefect.events import emit_event
 from pneumo.data.quality.two_sample_test import numbers, sentences
 from pneumo.monitoring import drift
 from pneumo.monitoring.drift import Drift, LastRequest
-from pneumo.operations.notify import Message
+from pneumo.operations.webhook import Message
 from pneumo.records.data import Inventory
 from pneumo.registry.champion import champion, champion_manifest
 from pneumo.settings import Settings
-from tasks.notification import notify
+from tasks.support.notification_channels import notify
 from tasks.support.tracking import tracker
 
 DUE = "pneumo.retrain.due"

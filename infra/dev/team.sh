@@ -94,7 +94,9 @@ up)
     echo "Postgres and S3 answer on 127.0.0.1; the settings are in $folder/team.env"
     ;;
 down)
-    test ! -e "$folder/s3.pid" || kill "$(cat "$folder/s3.pid")" || true
+    pid=$(cat "$folder/s3.pid" 2>/dev/null || true)
+    # After a power cut the file is still there, and the number may be another process's.
+    case $(ps -o args= -p "${pid:-0}" 2>/dev/null || true) in *"s3.sh $folder/s3"*) kill "$pid" ;; esac
     rm -f "$folder/s3.pid"
     as_postgres "$postgres_bin/pg_ctl" --pgdata "$folder/postgres/data" --mode fast stop >/dev/null || true
     ;;

@@ -25,7 +25,7 @@ SHOWN = 10  # contradicted images that are listed; --json lists all
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 WORDS = {
     "kept": "kept",
-    "known": "known before",
+    "known": "known: the same reader said the same before",
     "unknown image": "not kept: no answer was given to the image",
     "no such file": "not kept: there is no such file, and it is no hash of an answer",
 }

@@ -47,10 +47,10 @@ def clean(
 ) -> None:
     """Show what is old and needed by nobody; --apply deletes it. Champions keep everything."""
     from pneumo.operations import retention
-    from pneumo.registry.promotion import alias_switch
+    from pneumo.registry.promotion import promotion_lock
 
     settings = _limited(load_settings(), days=days, runs=runs)
-    found, unknown = retention.plan(settings, partial(alias_switch.still, settings)), retention.unknown(settings)
+    found, unknown = retention.plan(settings, partial(promotion_lock.still, settings)), retention.unknown(settings)
     items = [item for item, _ in found]
     if apply:
         items = retention.apply(found, settings)
@@ -67,7 +67,7 @@ def clean(
 
 @app.command()
 def backup(folder: Annotated[Path, typer.Argument(help="A new folder, kept as secret as the state folder.")]) -> None:
-    """Copy both databases, MLflow's artifacts and the state that matters into a new folder, while all goes on."""
+    """Copy both databases, MLflow's artifacts and the state that matters into a new folder; servers and runs go on."""
     from pneumo.operations import backup as whole
 
     found = whole.backup(load_settings(), folder)
@@ -82,7 +82,7 @@ def restore(folder: Annotated[Path, typer.Argument(help="What `pneumo backup` wr
     settings = load_settings()
     found = whole.restore(settings, folder)
     words = f"restored into {settings.home}, as of {found.made:%Y-%m-%d %H:%M} UTC: {_counted(found)}"
-    console.print(f"{words}\nThe settings of then are in {folder / whole.SETTINGS}.", highlight=False, soft_wrap=True)
+    console.print(f"{words}\nIts settings are in {folder / whole.SETTINGS}.", highlight=False, soft_wrap=True)
 
 
 def _counted(found: "Contents") -> str:

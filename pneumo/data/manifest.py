@@ -29,7 +29,8 @@ COLUMNS = [*FIXED, "patient_known", "bytes", "error", "other_image", *acquisitio
 Measured = tuple[Row, NDArray[np.uint8] | None]
 CODE = (
     *("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py"),
-    *("data/sources/dicom_identity.py", "data/sources/radiograph.py", "data/sources/acquisition.py"),
+    *("data/sources/gray_levels.py", "data/sources/dicom_identity.py"),
+    *("data/sources/radiograph.py", "data/sources/acquisition.py"),
     *("data/sources/pseudonyms.py", "data/sources/identifying_paths.py"),
 )
 
@@ -90,9 +91,9 @@ def _refuse_missing_patients(rows: Mapping[Entry, Row], patient_pattern: str | N
     missing = [entry.path for entry, patient in found.items() if not entry.patient and patient in given]
     if missing:
         raise DataError(
-            f"Expected the label file to give the patient of all images of a patient, but {missing[0]} and"
-            f" {len(missing) - 1} others have none, though by name or header they belong to patients with one: fill in"
-            " these cells."
+            f"Expected the label file to give the patient in all rows of a patient, but {missing[0]} and"
+            f" {len(missing) - 1} others have an empty cell, though by name or header their patient is one that"
+            " other rows give: fill in these cells."
         )
 
 

@@ -22,6 +22,6 @@ class Noted(Record):
             return cls.model_validate_json(text)
         except ValidationError:
             raise TrackingError(
-                f"Expected what watching noted in the tag {tag} of its run, but it has another form: a newer pneumo may"
+                f"Expected the note of `watch` in the tag {tag} of its run, but it has another form: a newer pneumo may"
                 " have written it; install that one, or delete the tag."
             ) from None

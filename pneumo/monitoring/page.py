@@ -1,4 +1,4 @@
-"""A page on answers over time: by day how many and of what kind, by week how right, with changes of the champion."""
+"""A page on answers over time: how many, of what kind, how right; with alerts and changes of the champion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pneumo.monitoring.estimate import point_estimate
 from pneumo.monitoring.realised import each_image_once
 from pneumo.monitoring.shadow_comparison import ShadowComparison, difference
+from pneumo.monitoring.version_figures import Alert
 from pneumo.records.base import LABELS
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def page(
     now: datetime,
     highest: float,
     shadows: Sequence[ShadowComparison] = (),
+    alerts: Sequence[Alert] = (),
 ) -> str:
     """The page as HTML that asks nothing of other hosts.
 
@@ -65,6 +67,7 @@ def page(
         now: UTC.
         highest: out-of-distribution share of a week, beyond which its expected AUC is withheld.
         shadows: what versions said that no client saw.
+        alerts: what people were told of answers.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -75,9 +78,11 @@ def page(
     )
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     shown = [{"x": _place(when, begin, now), "version": version} for when, version in moves if begin <= when <= now]
+    told = [{"x": _place(one.when, begin, now), "alert": one} for one in alerts if begin <= one.when <= now]
     return environment.get_template(NAME).render(
         model=model, first=begin.date(), last=now.date(), images=len(read), moves=shown, width=WIDTH, height=HEIGHT,
-        charts=[*_by_day(read, begin, now), _by_week(read, labels, begin, now, highest)],
+        charts=[*_by_day(read, begin, now), _by_week(read, labels, begin, now, highest)], alerts=told,
+        dates=[(place, (begin + place * (now - begin)).date()) for place in (0, 0.25, 0.5, 0.75, 1)],
         shadows=[f"Version {row.version} {difference(row)}." for row in shadows],
     )  # fmt: skip
 
@@ -98,17 +103,16 @@ def _by_week(read: "pd.DataFrame", labels: "pd.Series[str]", begin: datetime, no
     import pandas as pd
 
     once = each_image_once(read).assign(truth=lambda rows: rows["image"].map(labels))
-    weeks = [(pd.Timestamp(week), rows) for week, rows in once.groupby(once["time"].dt.floor("7D"))]
-    real = {max(week, pd.Timestamp(begin)): value for week, rows in weeks if (value := _realised(rows)) is not None}
-    sure = [(week, rows) for week, rows in weeks if rows["out_of_distribution"].mean() <= highest]
+    weeks = {rows["time"].mean(): rows for _, rows in once.groupby([once["time"].dt.floor("7D"), "version"])}
+    real = {middle: value for middle, rows in weeks.items() if (value := _realised(rows)) is not None}
     expected = {
-        max(week, pd.Timestamp(begin)): point_estimate(rows["probability"].to_numpy(float))
-        for week, rows in sure
-        if len(rows) >= FEWEST
+        middle: point_estimate(rows["probability"].to_numpy(float))
+        for middle, rows in weeks.items()
+        if len(rows) >= FEWEST and rows["out_of_distribution"].mean() <= highest
     }
     series = {"realised": pd.Series(real, dtype=float), "expected": pd.Series(expected, dtype=float)}
     none = f"No week has {FEWEST} images."
-    return _chart("ROC AUC by week", series, begin, now, none, form="{:.2f}")
+    return _chart("ROC AUC by week and version", series, begin, now, none, form="{:.2f}")
 
 
 def _realised(rows: "pd.DataFrame") -> float | None:
@@ -131,7 +135,8 @@ def _chart(
 ) -> Chart:
     lines = []
     for (name, found), colour in zip(series.items(), (BLUE, RED), strict=False):
-        points = [(_place(when, begin, now), float(value)) for when, value in found.dropna().to_dict().items()]
+        known = found.dropna().sort_index().to_dict()
+        points = [(_place(when, begin, now), float(value)) for when, value in known.items()]
         if points:
             lines.append(Line(name, colour, points))
     return Chart(title, lines, without, top, form)

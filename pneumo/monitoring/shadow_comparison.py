@@ -1,4 +1,4 @@
-"""A shadow against the champion on the images that both scored: pairs, so that the images are no difference."""
+"""A shadow compared with the champion on the images that both scored, in pairs: no difference is due to the images."""
 
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,13 @@ RESAMPLES = 2000  # of the AUCs: enough for 95 %, and 10,000 images take seconds
 
 
 class ShadowComparison(Record):
-    """A shadow beside a champion, on `images` that both could read; `unreadable` more only the champion could.
+    """A shadow compared with a champion on `images` that both could read; only the champion could read `unreadable`.
 
-    `agreement` is the share of equal labels. The others are differences, shadow minus champion: of the shares called
-    PNEUMONIA and out-of-distribution, and on images with feedback, `normal` and `pneumonia` so many, of ROC AUC (first
-    is the shadow), sensitivity and specificity at the labels that were given. Intervals are 95 %, as if each image were
-    of another patient. With too few images of a class the latter are None and `withheld` says so.
+    `agreement` is the share of equal labels. All others are differences, shadow minus champion. `positive` and
+    `out_of_distribution` are of the shares called so, on all images. `auc` (its first is the shadow), `sensitivity` and
+    `specificity`, of the labels that were given, are on the images with feedback, of which `normal` and `pneumonia` are
+    the numbers; with too few of a class they are None, and `withheld` says so. Intervals are 95 %, as if each image
+    were of another patient.
     """
 
     model: str
@@ -41,10 +42,10 @@ class ShadowComparison(Record):
 
 
 def compare_shadows(pairs: "pd.DataFrame", labels: "pd.Series[str]", fewest: int) -> list[ShadowComparison]:
-    """A comparison for each shadow and each champion that it stood beside, where both could read an image.
+    """A comparison of each shadow with each champion that served at the same time; none if it could read no image.
 
     Args:
-        pairs: by time, as `pneumo.serving.shadow_log.read` gives them; of an image the newest counts.
+        pairs: by time, as `pneumo.serving.shadow_log.read` gives them; of each image the newest counts.
         labels: what readers agree on, by image.
         fewest: with fewer images of a class with feedback its figures are withheld.
     """
@@ -55,7 +56,7 @@ def compare_shadows(pairs: "pd.DataFrame", labels: "pd.Series[str]", fewest: int
 
 
 def difference(found: ShadowComparison) -> str:
-    """What was found, in one sentence without its end."""
+    """What was found, in one sentence without its full stop."""
     words = (
         f"beside version {found.champion} on {found.images} images: {found.agreement.value:.1%} of the labels agree, "
         f"share called PNEUMONIA {found.positive:+.3f}, out-of-distribution {found.out_of_distribution:+.3f}"

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pydantic import AwareDatetime
+
 from pneumo.monitoring.estimate import Estimate, estimated_auc
 from pneumo.monitoring.levels import Change, Level, change
 from pneumo.monitoring.noted import Noted
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RISE = "out-of-distribution share"
+ALERTS = 10  # that are kept: an MLflow tag holds 8,000 characters
 
 
 class VersionFigures(Record):
@@ -28,11 +31,19 @@ class VersionFigures(Record):
     realised_ever: Realised
 
 
+class Alert(Record):
+    """What people were told of answers, and when (UTC)."""
+
+    when: AwareDatetime
+    text: str
+
+
 class Told(Noted):
-    """What people were told of a champion's answers, by name of the figure."""
+    """What people were told of a champion's answers, by name of the figure; `alerts`: the newest ones."""
 
     champion: str = ""
     names: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] = ()
 
 
 def by_version(
@@ -94,11 +105,12 @@ def numbers_of(figures: VersionFigures) -> dict[str, float]:
     return numbers | ({"expected_auc": figures.estimate.auc.value} if figures.estimate.auc else {})
 
 
-def news(words: dict[str, str], champion: str, before: Told) -> tuple[list[str], Told]:
+def news(words: dict[str, str], champion: str, before: Told, now: datetime) -> tuple[list[str], Told]:
     """The sentences that nobody was told of this champion yet, and what people know after them."""
     known = before.names if before.champion == champion else ()
-    new = [name for name in words if name not in known]
-    return [words[name] for name in new], Told(champion=champion, names=(*known, *new))
+    new = {name: text for name, text in words.items() if name not in known}
+    alerts = (*before.alerts, *([Alert(when=now, text="; ".join(new.values()))] if new else []))
+    return list(new.values()), Told(champion=champion, names=(*known, *new), alerts=alerts[-ALERTS:])
 
 
 def _figures(

@@ -12,7 +12,8 @@ from pneumo.service_sections import Pool
 
 HEARTBEAT_SECONDS = 30
 SILENCE_SECONDS = OUTAGE_SECONDS + 4 * HEARTBEAT_SECONDS  # a run survives an outage, without heartbeats
-# Seconds from the moment a worker takes a run to its first line. A Kubernetes job may wait for its pod (900 s).
+# Seconds from the moment a worker takes a run to its first line. A Kubernetes job may wait for its pod as long as
+# infra/kubernetes/base/job-template.json says (pod_watch_timeout_seconds).
 START_SECONDS = {"process": 600, "kubernetes": 1800}
 HEARTBEAT, PENDING = "prefect.flow-run.heartbeat", "prefect.flow-run.Pending"
 ENDS = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"))

@@ -16,6 +16,7 @@ from pneumo.operations import access, automations, processes
 from pneumo.operations.embedded import PROJECT, environment, folder_of
 from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.operations.schedule import variables
+from pneumo.operations.switched_off import kept_off
 from pneumo.service_sections import Pool
 from pneumo.settings import Settings
 from pneumo.tracking.connection import answers, login
@@ -91,7 +92,7 @@ def ensure_results(settings: Settings, environment: Mapping[str, str]) -> None:
     if not name:
         return
     if not settings.data.storage:
-        raise SettingsError(f"Expected data.storage, whose bucket {RESULTS} is about, but it is empty: set s3://...")
+        raise SettingsError(f"Expected data.storage, whose bucket {RESULTS} uses, but it is empty: set s3://...")
     bucket = settings.data.storage.removeprefix("s3://").partition("/")[0]
     command = [sys.executable, "-m", "tasks.support.results", name, bucket, FOLDER]
     done = subprocess.run(  # noqa: S603 - our own module
@@ -112,6 +113,13 @@ def _register_deployments(settings: Settings, say: Callable[[str], None], api: s
     if present and registered.is_file() and registered.read_text() == digest:
         return
     say("registering the deployments")
+    with kept_off(PrefectApi(api), say):
+        _deploy(settings, api)
+        automations.ensure_automations(PrefectApi(api), settings.pool)
+    registered.write_text(digest)
+
+
+def _deploy(settings: Settings, api: str) -> None:
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
     result = subprocess.run(  # noqa: S603 - our own command
         command, env=environment(settings, api), cwd=PROJECT, capture_output=True, text=True, check=False
@@ -122,8 +130,6 @@ def _register_deployments(settings: Settings, say: Callable[[str], None], api: s
         raise ServiceError(
             f"Expected {DEPLOYMENTS} to be deployed, but Prefect refused; see {log}: {processes.last_words(log)}"
         )
-    automations.ensure_automations(PrefectApi(api), settings.pool)
-    registered.write_text(digest)
 
 
 def deployment_names() -> list[str]:

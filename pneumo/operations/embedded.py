@@ -81,7 +81,7 @@ def table(settings: Settings) -> tuple[Service, ...]:
     services = [
         Service(
             "prefect",
-            (python, "-m", "prefect", "server", "start", "--host", host, "--port", str(settings.services.prefect_port)),
+            _prefect(host, str(settings.services.prefect_port)),
             prefect.healthy,
             f"http://{host}:{settings.services.prefect_port}",
             settings.services.prefect_port,
@@ -107,6 +107,13 @@ def run_page(settings: Settings, run_id: str) -> str:
 def folder_of(settings: Settings) -> Path:
     """Folder of the services' process files and logs."""
     return settings.home / "services"
+
+
+def _prefect(host: str, port: str) -> tuple[str, ...]:
+    """With a login Prefect guards itself."""
+    if os.environ.get(access.PREFECT_LOGIN):
+        return sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", port
+    return sys.executable, "-m", "tasks.support.prefect_server", host, port
 
 
 def _mlflow(settings: Settings, url: str) -> Service:

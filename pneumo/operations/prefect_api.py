@@ -16,10 +16,13 @@ from pneumo.tracking.system import REQUESTER
 
 POOL = "pneumo"
 TRAINING_QUEUE = "training"
+FLOWS = ("pneumonia", "pneumonia-predict")  # others may have deployments in the same pool
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 OUTAGE_SECONDS = 300  # seconds that a run waits for a server that has gone away
 UNREADABLE = httpx.codes.UNPROCESSABLE_ENTITY  # status for an id that is none
+_IN_POOL = {"work_pools": {"name": {"any_": [POOL]}}}
+_OURS = {**_IN_POOL, "flows": {"name": {"any_": list(FLOWS)}}}
 MARK = "by-command-"  # prefix of keys of a flow run's inputs that Prefect's page cannot make
 
 
@@ -36,7 +39,7 @@ def page(settings: Settings, api: str) -> str:
 
 
 class PrefectApi(PrefectClient):
-    """Work pool, deployments and flow runs of a Prefect server."""
+    """Work pool of a Prefect server, and pneumo's deployments and flow runs in it; other flows are others' own."""
 
     def ensure_pool(self, kind: str = "process", runs_at_once: int = 1, template: dict[str, Any] | None = None) -> None:
         """Create or update the work pool and its queue for trainings, which runs `runs_at_once` of them."""
@@ -68,8 +71,8 @@ class PrefectApi(PrefectClient):
         return found if "id" in found else None
 
     def deployments(self) -> dict[str, str]:
-        """Ids of the pool's deployments by their names, without those of their flows."""
-        found = self.pages("/deployments/filter", {"work_pools": {"name": {"any_": [POOL]}}})
+        """Ids of the deployments by their names, without those of their flows."""
+        found = self.pages("/deployments/filter", _OURS)
         return {item["name"]: str(item["id"]) for item in found}
 
     def ensure_automation(self, wanted: dict[str, Any]) -> None:
@@ -118,14 +121,17 @@ class PrefectApi(PrefectClient):
         found = self.ask("GET", f"/flow_runs/{run_id}", accepted={httpx.codes.NOT_FOUND, UNREADABLE})
         return found if "id" in found else None
 
-    def runs(self, states: Iterable[str], deployment: str | None = None) -> list[dict[str, Any]]:
-        """Flow runs in states of these types, of the pool or of one deployment (its id), in order of time due."""
+    def runs(self, states: Iterable[str], deployment: str | None = None, others: bool = False) -> list[dict[str, Any]]:
+        """Flow runs in states of these types, all or those of one deployment (its id), in order of time due.
+
+        `others`: also those of others' flows in the pool.
+        """
         wanted: dict[str, Any] = {"state": {"type": {"any_": list(states)}}}
         if deployment:
             wanted["deployment_id"] = {"any_": [deployment]}
         body = {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_ASC"}
         if not deployment:
-            body["work_pools"] = {"name": {"any_": [POOL]}}
+            body |= _IN_POOL if others else _OURS
         return self.pages("/flow_runs/filter", body)
 
     def cancel(self, run_id: str) -> None:

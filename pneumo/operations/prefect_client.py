@@ -16,8 +16,8 @@ PAGE = 200  # the server's limit
 class PrefectClient:
     """A thin client; every refusal is a ServiceError with the server's own words.
 
-    `patience`: seconds for which a request to a server that does not answer is repeated. `busy`: the same for one that
-    says it is too busy, as when another writer has locked its database. The pauses grow.
+    `patience`: seconds for which a request to a server that does not answer, or whose database does not, is repeated.
+    `busy`: the same for one that says it is too busy, as when another writer has locked its database. The pauses grow.
     """
 
     def __init__(self, url: str, timeout: float = 30, patience: float = 0, busy: float = 60) -> None:
@@ -60,12 +60,12 @@ class PrefectClient:
         return answer.json() if answer.content else None
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """One answer; a request is repeated while the server is silent or too busy."""
+        """One answer; a request is repeated while the server is silent, too busy, or without its database."""
         begun, pause = time.monotonic(), 0.5
         while True:
             try:
                 answer = self._client.request(method, path, json=body)
-                if answer.status_code not in BUSY or time.monotonic() - begun >= max(self.patience, self.busy):
+                if time.monotonic() - begun >= self._waits_for(answer.status_code):
                     return answer
             except httpx.TransportError as error:
                 if time.monotonic() - begun >= self.patience:
@@ -74,6 +74,12 @@ class PrefectClient:
                     ) from None
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _waits_for(self, status: int) -> float:
+        """Seconds for which a request with this answer is repeated."""
+        if status in BUSY:
+            return max(self.patience, self.busy)
+        return self.patience if status == httpx.codes.INTERNAL_SERVER_ERROR else 0  # Postgres is away
 
 
 def _reason(answer: httpx.Response) -> str:

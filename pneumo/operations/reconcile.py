@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from pneumo.operations import processes
-from pneumo.operations.claims import attempt_of, claimed_runs, dead, living, release
+from pneumo.operations.flow_run_claims import attempt_of, claimed_runs, dead, living, release
 from pneumo.operations.prefect_api import FINAL_STATES, UNDER_WAY, PrefectApi, address
 from pneumo.records.base import Record
 from pneumo.settings import Settings
@@ -64,7 +64,8 @@ def lost(home: Path, api: PrefectApi) -> list[str]:
     They were killed before their first line.
     """
     known, name = claimed_runs(home), worker(home)
-    ours = [run for run in api.runs(UNDER_WAY) if run["labels"].get(TAKEN_BY) == name and run["id"] not in known]
+    under_way = api.runs(UNDER_WAY, others=True)  # what this worker took and lost would hold its slot, whoever's it is
+    ours = [run for run in under_way if run["labels"].get(TAKEN_BY) == name and run["id"] not in known]
     if not ours:
         return []
     here = _flow_runs_here()

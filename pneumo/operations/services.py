@@ -10,7 +10,7 @@ import filelock
 import psutil
 
 from pneumo.errors import PneumoError, ServiceError
-from pneumo.operations import access, deploy, notify, processes
+from pneumo.operations import access, deploy, processes, webhook
 from pneumo.operations.embedded import PROJECT, Service, environment, folder_of, table
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.operations.reconcile import reconcile
@@ -104,7 +104,7 @@ def _prepare(settings: Settings, say: Callable[[str], None]) -> None:
 
 def _tell(words: str, say: Callable[[str], None]) -> None:
     try:
-        notify.post(notify.Message(kind="failure", title="a run died", text=words))
+        webhook.post(webhook.Message(kind="failure", title="a run died", text=words))
     except PneumoError as error:
         say(f"warning: {error}")
 

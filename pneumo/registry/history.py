@@ -116,8 +116,8 @@ def _entry(key: str, value: str) -> Entry:
     except ValidationError as error:
         wrong = ", ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}" for item in error.errors()[:2])
         raise PromotionError(
-            f"Expected entries of the history that this pneumo knows, but of the tag {key} it does not ({wrong}): a"
-            " newer one may have written it, install that."
+            f"Expected entries of the history that this pneumo can read, but that in the tag {key} it cannot ({wrong}):"
+            " a newer one may have written it, install that."
         ) from None
 
 

@@ -7,7 +7,7 @@ from pneumo.errors import PromotionError
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.registry import barred, history
 from pneumo.registry.history import RegistryState
-from pneumo.registry.promotion import alias_switch, version_evidence
+from pneumo.registry.promotion import alias_switch, promotion_lock, version_evidence
 from pneumo.registry.promotion.load_check import check_example
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
@@ -38,7 +38,7 @@ def rollback(
     """
     tracker = Tracker.of(settings)
     name, names = settings.model_name(synthetic), settings.registry
-    with alias_switch.exclusive(home, name), ExitStack() as undo:
+    with promotion_lock.exclusive(home, name), ExitStack() as undo:
         now = history.registry_state(tracker, name, names)
         target = _target(tracker, name, now, None if to is None else str(to))
         version_evidence.check_files(tracker, target)

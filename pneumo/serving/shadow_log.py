@@ -1,4 +1,4 @@
-"""What a shadow said of images that the champion answered: a log of its own, in which nobody looks for answers."""
+"""The log of what a shadow said of images that the champion answered; it is not part of the log of answers."""
 
 import uuid
 from collections.abc import Sequence

@@ -28,7 +28,8 @@ CODE = (
     *("__init__.py", "errors.py", "settings.py", "sections.py", "service_sections.py", "records", "tracking"),
     *("data/__init__.py", "data/files.py", "data/store/__init__.py", "data/store/decode.py"),
     *("data/sources/__init__.py", "data/sources/acquisition.py", "data/sources/dicom.py"),
-    *("data/sources/dicom_frames.py", "data/sources/radiograph.py", "serving/__init__.py", "serving/bundle"),
+    *("data/sources/dicom_frames.py", "data/sources/gray_levels.py", "data/sources/radiograph.py"),
+    *("serving/__init__.py", "serving/bundle"),
 )
 # Packages that pneumo.serving needs, given by name; otherwise MLflow would run the model to find out.
 REQUIREMENTS = (

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ BACKOFF_SECONDS = 1  # seconds before the second retry; doubled with each one, u
 REFUSED = "it refuses the login of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
+TOO_MANY = re.compile(r"too many (\d+) error responses")  # urllib3's words where every retry was answered so
 
 # For every process that imports MLflow: no telemetry, and no models that would have to be unpickled.
 SAFE = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
@@ -167,6 +169,11 @@ def login() -> tuple[str, str] | None:
 
 def _sentence(uri: str, asked: str, message: str) -> str:
     reason = message.strip().splitlines()[0] if message.strip() else "it gave no reason"
+    if failing := TOO_MANY.search(message):
+        return (
+            f"MLflow at {uri} answers {asked} with HTTP status {failing[1]} again and again: see the log of the server,"
+            " whose database or store of artifacts may have a full disk, and run again."
+        )
     if "Max retries exceeded" in message or "Connection" in message or "timed out" in message:
         return (
             f"MLflow at {uri} stopped answering during {asked}: see its log, start it with `pneumo up`, and run again."

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pneumo.records.base import Record
-from pneumo.tracking.addresses import VIEW, VIEW_TAG, page
+from pneumo.tracking import experiment_view
+from pneumo.tracking.addresses import page
 from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, pages, quoted
 from pneumo.tracking.system import system_tags
 
@@ -161,9 +162,9 @@ class Runs:
     @as_tracking_errors
     def leaderboard(self) -> str:
         """The page of all runs, with the columns that tell which is best; the experiment keeps that view as a tag."""
-        for key, value in VIEW_TAG.items():
+        for key, value in experiment_view.TAG.items():
             self.client.set_experiment_tag(self.experiment_id, key, value)
-        return page(self.page, f"experiments/{self.experiment_id}/runs", viewStateShareKey=VIEW)
+        return page(self.page, f"experiments/{self.experiment_id}/runs", viewStateShareKey=experiment_view.NAME)
 
     def _matching(self, words: str) -> list[Run]:
         """All runs that a filter takes, newest first."""

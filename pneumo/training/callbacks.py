@@ -63,8 +63,7 @@ class ScoreAverage(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Score the average and keep it if it is not worse than the best."""
-        optimizer = self.model.optimizer  # reading self.model updates JAX's variables
-        with _averaged(optimizer, self.network):
+        with _averaged(self.model):  # reading self.model updates JAX's variables
             scores = self.judge.epoch(self.network)
             seconds = round(time.monotonic() - self.begun, 2)
             row = {"epoch": epoch + 1, "loss": float((logs or {})["loss"]), **scores, "seconds": seconds}
@@ -72,26 +71,26 @@ class ScoreAverage(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 @contextmanager
-def _averaged(optimizer: Any, network: Any) -> Iterator[None]:
-    """Give the network the averages of its weights while the block runs."""
-    learning = checkpoint.values(network.trainable_variables)
-    optimizer.finalize_variable_values(network.trainable_variables)
-    # Copies: JAX would share the averages' memory with the network, whose next prediction donates it.
-    checkpoint.assign(network.trainable_variables, checkpoint.values(network.trainable_variables))
+def _averaged(model: Any) -> Iterator[None]:
+    """Give a model in training, and so the network in it, the averages of its weights while the block runs."""
+    learning = checkpoint.values(model.trainable_variables)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    # Copies: JAX would share the averages' memory with the model, whose next prediction donates it.
+    checkpoint.assign(model.trainable_variables, checkpoint.values(model.trainable_variables))
     yield
-    checkpoint.assign(network.trainable_variables, learning)
+    checkpoint.assign(model.trainable_variables, learning)
 
 
 class WriteCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """Writes a checkpoint after every epoch."""
 
-    def __init__(self, network: Any, state: TrainingState, file: Path) -> None:
+    def __init__(self, state: TrainingState, file: Path) -> None:
         super().__init__()
-        self.network, self.state, self.file = network, state, file
+        self.state, self.file = state, file
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write the checkpoint."""
-        self.state.save(self.file, self.network, self.model.optimizer)
+        self.state.save(self.file, self.model)
 
 
 class StopWhenStale(keras.callbacks.Callback):  # type: ignore[misc]

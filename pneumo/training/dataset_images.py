@@ -38,6 +38,11 @@ class Images:
         """Targets of images, float32 (n,): 1 for pneumonia, 0 for normal."""
         return np.asarray(self.rows["label"].to_numpy()[positions] == "PNEUMONIA", "float32")
 
+    def viral(self, positions: np.ndarray) -> np.ndarray:
+        """Whether pneumonias are viral, float32 (n,): 1 for viral, 0 for bacterial, NaN where it is not known."""
+        known = {"virus": 1.0, "bacteria": 0.0}
+        return self.rows["subtype"].iloc[positions].map(known).to_numpy("float32")
+
 
 def open_images(version: DatasetVersion, store: ImageStore, fold: Fold | None = None) -> Images:
     """Open the memory map with its manifest; with a fold, that part of the patients is the validation split.

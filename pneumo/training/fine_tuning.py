@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumo.evaluation.robustness.selection import Judge
+from pneumo.training import batches
 from pneumo.training.augmentation import transforms
-from pneumo.training.batches import augmented_batches
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import Images
 from pneumo.training.process import checkpoint
@@ -34,18 +34,18 @@ def fine_tune(
     positions = images.of("train")
     steps = max(len(positions) // spec.batch_size, 1)
     freeze(network, spec.freeze)
-    trainer = _trainer(spec, network, steps)
-    state = TrainingState.restored(file, network, trainer.optimizer, judge)
+    trainer = _trainer(spec, network, steps, tuple(batches.targets(spec, images, positions)))
+    state = TrainingState.restored(file, network, trainer, judge)
     if state.epoch < spec.epochs and state.stale < spec.patience:
         trainer.fit(
-            augmented_batches(spec, images, positions, state.epoch),
+            batches.augmented_batches(spec, images, positions, state.epoch),
             steps_per_epoch=steps,
             initial_epoch=state.epoch,
             epochs=spec.epochs,
             callbacks=[
                 callbacks.RequireFiniteLoss(spec),
                 callbacks.ScoreAverage(network, judge, state),
-                callbacks.WriteCheckpoint(network, state, file),
+                callbacks.WriteCheckpoint(state, file),
                 callbacks.Report(spec, steps, state, report),
                 callbacks.StopWhenStale(spec.patience, state),
             ],
@@ -62,15 +62,19 @@ def freeze(network: Any, share: float) -> None:
         layer.trainable = False
 
 
-def _trainer(spec: CandidateSpec, network: Any, steps: int) -> Any:
-    """The network behind augmentation, in one compiled graph, so that both run on the same device."""
+def _trainer(spec: CandidateSpec, network: Any, steps: int, heads: tuple[str, ...]) -> Any:
+    """The network behind augmentation, in one compiled graph, so that both run on the same device.
+
+    Args:
+        heads: names of the targets (`batches.targets`).
+    """
     import keras
 
     pixels, parameters = keras.Input(network.input_shape[1:]), keras.Input((transforms.COLUMNS,))
     # In full precision, whatever the network's: bfloat16 has eight bits, and a coordinate in 160 pixels needs more.
     changing = keras.layers.Lambda(lambda both: transforms.apply(*both), output_shape=pixels.shape[1:], dtype="float32")
     changed = changing([pixels, parameters])
-    model = keras.Model([pixels, parameters], network(changed))
+    model = keras.Model([pixels, parameters], _with_heads(network, heads)(changed))
     total = max(spec.epochs * steps, 2)
     warm_up = max(round(WARM_UP * total), 1)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -80,8 +84,20 @@ def _trainer(spec: CandidateSpec, network: Any, steps: int) -> Any:
         keras.optimizers.AdamW(
             rate, weight_decay=spec.weight_decay, use_ema=spec.ema_decay > 0, ema_momentum=spec.ema_decay
         ),
-        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=spec.label_smoothing),
+        dict.fromkeys(heads, keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=spec.label_smoothing)),
+        loss_weights={name: spec.subtype_weight if name == batches.VIRAL else 1.0 for name in heads},
         jit_compile=keras.backend.backend() == "jax",  # XLA of TensorFlow is 15 times slower on depthwise layers
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _with_heads(network: Any, heads: tuple[str, ...]) -> Any:
+    """The network with its logit, and a logit for each other head on the same features, by name."""
+    import keras
+
+    logits = {batches.ILL: network.output}
+    for name in heads:
+        if name not in logits:
+            logits[name] = keras.layers.Dense(1, dtype="float32", name=name)(network.get_layer("pool").output)
+    return keras.Model(network.input, logits)

@@ -28,20 +28,25 @@ class TrainingState:
     best: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
-    def restored(cls, file: Path, network: Any, optimizer: Any, judge: Judge) -> Self:
-        """State of a checkpoint, with network and optimizer set to it; without a file, that of the network as it is."""
+    def restored(cls, file: Path, network: Any, model: Any, judge: Judge) -> Self:
+        """State of a checkpoint; without one, that of the network as it is.
+
+        Args:
+            network: what is judged and kept.
+            model: what is trained: the network behind augmentation, with optimizer; both are set to the checkpoint.
+        """
         stored = checkpoint.load(file)
         if stored is None:
             return cls(score=judge.epoch(network)["score"], best=checkpoint.values(network.variables))
         arrays, state = stored
-        checkpoint.assign(network.variables, arrays["network"])
-        checkpoint.assign(optimizer.variables, arrays["optimizer"])
+        checkpoint.assign(model.weights, arrays["model"])
+        checkpoint.assign(model.optimizer.variables, arrays["optimizer"])
         return cls(**state, best=arrays["best"])
 
-    def save(self, file: Path, network: Any, optimizer: Any) -> None:
+    def save(self, file: Path, model: Any) -> None:
         """Write all that the training needs to continue as if it had never stopped."""
-        arrays = {"network": checkpoint.values(network.variables), "best": self.best}
-        arrays["optimizer"] = checkpoint.values(optimizer.variables)
+        arrays = {"model": checkpoint.values(model.weights), "best": self.best}
+        arrays["optimizer"] = checkpoint.values(model.optimizer.variables)
         plain = {"epoch": self.epoch, "score": self.score, "stale": self.stale, "history": self.history}
         checkpoint.save(file, arrays, plain)
 

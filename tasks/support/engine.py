@@ -1,6 +1,8 @@
 """Where trainings run: processes of this machine, or a Ray cluster; Prefect's task runners do the scheduling."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +21,9 @@ from pneumo.training.process import remote
 from tasks import data, training
 
 PROJECT = Path(__file__).parents[2]
-# A machine of the cluster needs only the project's code.
-NOT_CODE = [".git", ".venv", ".pneumo", "tests", "bench", "docs", "infra", "*.lock", "*.md", "**/__pycache__"]
+# A machine of the cluster needs the code and the settings. What else lies in the project's folder may be images, tables
+# of scores, backups or files of secrets.
+CODE = ("pneumo", "tasks", "flows", "mlflow.yaml")
 RETRIES = 3  # of a training whose machine was lost; each continues from its last checkpoint
 Runner = TaskRunner[PrefectFuture[Any]]
 Futures = dict[str, PrefectFuture[Candidate]]
@@ -57,13 +60,23 @@ def _cluster(engine: Engine) -> Iterator[Runner]:
     from prefect_ray import RayTaskRunner
     from prefect_ray.context import remote_options
 
-    # An installed package is on every machine of the cluster; a source tree travels with the run.
-    code = {"working_dir": str(PROJECT), "excludes": NOT_CODE} if (PROJECT / "pyproject.toml").is_file() else {}
-    runner = RayTaskRunner(engine.address, {"runtime_env": code, "logging_level": "WARNING"})
     memory = int(engine.memory_gib * 2**30)
     share = remote_options(num_cpus=engine.cpus, num_gpus=engine.gpus, memory=memory, max_retries=RETRIES)
-    with share, runner:
-        yield cast(Runner, runner)
+    with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
+        # An installed package is on every machine of the cluster; a source tree travels with the run.
+        code = {"working_dir": copied_code(PROJECT, folder)} if (PROJECT / "pyproject.toml").is_file() else {}
+        with share, RayTaskRunner(engine.address, {"runtime_env": code, "logging_level": "WARNING"}) as runner:
+            yield cast(Runner, runner)
+
+
+def copied_code(project: Path, folder: str) -> str:
+    """Copy what travels to a cluster of the project's folder, and nothing else, to an empty one; returns that."""
+    for name in CODE:
+        if (project / name).is_dir():
+            shutil.copytree(project / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif (project / name).is_file():
+            shutil.copyfile(project / name, Path(folder) / name)
+    return folder
 
 
 def _settled(futures: Futures) -> tuple[list[Candidate], dict[str, str]]:

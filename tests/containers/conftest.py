@@ -8,23 +8,27 @@ import json
 import random
 import re
 import secrets
-import subprocess
 import threading
-import time
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
 
 import httpx
 import pytest
 import yaml
 
 from tests.conftest import free_port
-from tests.containers.engine import PROJECT, Engine, build_images, find_engine
+from tests.containers import disturbed
+from tests.containers.engine import PROJECT, build_images, find_engine
+from tests.containers.team import COMPOSE, SMALL, Team, wait_for
 from tests.pipeline.conftest import OPEN
 
-COMPOSE = PROJECT / "infra" / "compose.yaml"
-SMALL = {"data": "phantom:96", "backbones": ["MobileNet:0.25"], "epochs": 1, "image_size": 32, "ensemble": False}
-FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+NEWEST = {"TIE": "promote", "MAXIMUM_COMPARISONS": "1000"}  # so that a run's weights are those of the champion
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The rows of faults, as docs/operations.md has them."""
+    done = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    for row in [value for report in done for name, value in report.user_properties if name == "row"]:
+        terminalreporter.write_line(row)
 
 
 @pytest.fixture(scope="session")
@@ -35,92 +39,6 @@ def engine(tmp_path_factory):
 @pytest.fixture(scope="session")
 def images(engine):
     return build_images(engine)
-
-
-@dataclass(frozen=True)
-class Team:
-    """The running services of compose.yaml, and the addresses that are published."""
-
-    engine: Engine
-    name: str
-    file: Path
-    secrets: dict[str, str]
-    addresses: dict[str, str]
-
-    def compose(self, *words, timeout=300):
-        files = ("--env-file", self.file, "--file", COMPOSE, "--file", self.file.with_name("trial.yaml"))
-        start = [*self.engine.compose, "--project-name", self.name, *files]
-        return subprocess.run(
-            [*map(str, [*start, *words])], env=self.engine.environment, capture_output=True, text=True, timeout=timeout
-        )
-
-    def containers(self, service=""):
-        """What the engine knows of each container, or of those of one service."""
-        label = f"label=com.docker.compose.project={self.name}"
-        ids = self.engine.call("ps", "--all", "--quiet", "--filter", label).stdout.split()
-        found = json.loads(self.engine.call("inspect", *ids).stdout) if ids else []
-        return [item for item in found if service in ("", service_of(item))]
-
-    def ended(self, service):
-        """Whether a service has come to its end, which must be a good one."""
-        (found,) = self.containers(service)
-        state = found["State"]
-        assert state["Status"] != "exited" or state["ExitCode"] == 0, self.compose("logs", service).stdout[-3000:]
-        return state["Status"] == "exited"
-
-    def inside(self, service, *words, timeout=600):
-        running = [item for item in self.containers(service) if item["State"]["Running"]]
-        return self.engine.call("exec", running[0]["Id"], *words, timeout=timeout)
-
-    def prefect(self, path, body=None):
-        """What Prefect's API answers: to a POST if there is a body."""
-        url, login = f"http://127.0.0.1:{self.addresses['PREFECT_PORT']}/api/{path}", self.secrets["PREFECT_LOGIN"]
-        answer = httpx.request("GET" if body is None else "POST", url, json=body, auth=(*login.split(":"),), timeout=60)
-        return answer.raise_for_status().json()
-
-    def mlflow(self, path, body=None):
-        """What MLflow's API answers its administrator: to a POST if there is a body."""
-        url = f"http://127.0.0.1:{self.addresses['MLFLOW_PORT']}/api/2.0/mlflow/{path}"
-        login = ("admin", self.secrets["MLFLOW_ADMIN_PASSWORD"])
-        answer = httpx.request("GET" if body is None else "POST", url, json=body, auth=login, timeout=60)
-        return answer.raise_for_status().json()
-
-    def score(self, image):
-        """What the service answers to one image."""
-        login = {"Authorization": f"Bearer {self.secrets['PNEUMO_SERVE_TOKEN']}", "Content-Type": "image/jpeg"}
-        url = f"http://127.0.0.1:{self.addresses['SERVE_PORT']}/v1/predict"
-        return httpx.post(url, content=image, headers=login, timeout=120)
-
-    def ready(self):
-        """What the service says of itself."""
-        return httpx.get(f"http://127.0.0.1:{self.addresses['SERVE_PORT']}/ready", timeout=20)
-
-    def ask_for_run(self, **parameters):
-        """Ask for a training; gives its id."""
-        deployment = self.prefect("deployments/name/pneumonia/train")["id"]
-        return self.prefect(f"deployments/{deployment}/create_flow_run", {"parameters": SMALL | parameters})["id"]
-
-    def state(self, run):
-        return self.prefect(f"flow_runs/{run}")["state"]
-
-    def end_of(self, *runs, seconds=420):
-        """The states in which runs have ended."""
-        wait_for(lambda: all(self.state(run)["type"] in FINAL for run in runs), seconds, f"the end of {runs}")
-        return [self.state(run)["type"] for run in runs]
-
-    def tracked(self, run):
-        """How MLflow's runs of a flow run stand."""
-        (experiment,) = [
-            item["experiment_id"]
-            for item in self.mlflow("experiments/search", {"max_results": 100})["experiments"]
-            if item["name"] == "pneumonia"
-        ]
-        chosen = {"experiment_ids": [experiment], "filter": f"tags.`prefect.flow_run_id` = '{run}'"}
-        return [item["info"]["status"] for item in self.mlflow("runs/search", chosen).get("runs", [])]
-
-
-def service_of(container):
-    return container["Config"]["Labels"]["com.docker.compose.service"]
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +54,13 @@ def team(engine, images, tmp_path_factory):
     lines = "".join(f"{name}={value}\n" for name, value in (given | addresses).items())
     (folder / "team.env").write_text(lines)
     (folder / "trial.yaml").write_text(yaml.safe_dump({"services": _trial()}))
-    team = Team(engine, f"pneumo-test-{secrets.token_hex(3)}", folder / "team.env", given, addresses)
+    name = f"pneumo-test-{secrets.token_hex(3)}"
+    with _started(Team(engine, images, name, folder / "team.env", given, addresses)) as team:
+        yield team
+
+
+@contextmanager
+def _started(team):
     started = threading.Event()
     checks = threading.Thread(target=_check_health, args=(team, started))
     checks.start()
@@ -144,16 +68,16 @@ def team(engine, images, tmp_path_factory):
         # Podman before 4.6 cannot wait for health, and does not start what depends on a container that has ended: what
         # comes after `setup` is started by itself.
         for words in (("setup",), ("--no-deps", "--scale", "worker=2", "worker", "serve")):
-            done = team.compose("up", "--detach", *words, timeout=420)
+            done = team.compose("up", "--detach", *words, timeout=600)
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-            wait_for(lambda: team.ended("setup"), 300, "the end of setup")
+            wait_for(lambda: team.ended("setup"), 600, "the end of setup")
         started.set()
         yield team
     finally:
         started.set()
         checks.join()
         for item in team.containers():  # podman-compose leaves what restarts this moment, and the second worker
-            engine.call("rm", "--force", "--volumes", item["Id"])
+            team.engine.call("rm", "--force", "--volumes", item["Id"])
         team.compose("--profile", "tls", "down", "--volumes")
 
 
@@ -173,12 +97,12 @@ def _addresses():
 
 
 def _trial():
-    """What is other than in compose.yaml: open gates, four trainings at once, and the champion of drawn images."""
+    """What is other than in compose.yaml: open gates, four trainings at once, and the newest model of drawn images."""
     worker = "prefect worker start --pool pneumo --with-healthcheck --limit 2"
     return {
         "setup": {"environment": {"PNEUMO_POOL__RUNS_AT_ONCE": "4"}},
         "worker": {
-            "environment": {f"PNEUMO_PROMOTION__{name}": value for name, value in OPEN.items()},
+            "environment": {f"PNEUMO_PROMOTION__{name}": value for name, value in (OPEN | NEWEST).items()},
             "command": worker,
         },
         "serve": {
@@ -206,7 +130,7 @@ def ready(team):
             return False
         return sum(worker["status"] == "ONLINE" for worker in found) == 2
 
-    wait_for(online, 300, "two workers that are online")
+    wait_for(online, 600, "two workers that are online")
     return team
 
 
@@ -221,7 +145,7 @@ def awaiting(ready):
         except httpx.TransportError:
             return False
 
-    wait_for(told, 120, "a service that says why it is not ready")
+    wait_for(told, 300, "a service that says why it is not ready")
     return {path: httpx.get(f"{url}/{path}", timeout=20) for path in ("live", "ready")}
 
 
@@ -232,10 +156,17 @@ def trained(ready, awaiting):
     return ready.inside("worker", "pneumo", "train", "--json", *pairs)
 
 
-def wait_for(what, seconds, words):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if what():
-            return
-        time.sleep(2)
-    pytest.fail(f"not within {seconds} s: {words}")
+@pytest.fixture(scope="session")
+def site(trained, ready):
+    """The registry with the champion of the main job, as the administrator sees it."""
+    with disturbed.administrator(ready) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def undisturbed(ready, site, tmp_path_factory):
+    """Digest of the weights to which the run comes that is going to be disturbed."""
+    disturbed.reset(ready, site)
+    person = disturbed.Person(ready, tmp_path_factory.mktemp("undisturbed"), disturbed.RECIPE)
+    assert person.end(900)[0] == 0, person.said
+    return disturbed.weights(site)

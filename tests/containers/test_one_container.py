@@ -6,8 +6,7 @@ import secrets
 import pytest
 
 from tests.conftest import free_port
-from tests.containers.conftest import SMALL
-from tests.containers.test_team_server import HARDENED
+from tests.containers.team import HARDENED, SMALL
 from tests.pipeline.conftest import OPEN
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.containers.conftest import wait_for
+from tests.containers.team import wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 SLOW = 120_000  # ms; on a busy machine a page takes its time

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.containers.conftest import wait_for
+from tests.containers.team import wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 

@@ -5,10 +5,9 @@ import json
 import httpx
 import pytest
 
-from tests.containers.conftest import service_of
+from tests.containers.team import HARDENED, service_of
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
-HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--tmpfs=/tmp")
 
 
 @pytest.mark.parametrize("target", ["server", "worker"])

@@ -1,5 +1,6 @@
 """What the schemas do not say: no privilege, requests and limits, secrets by name only, doors shut."""
 
+import asyncio
 import copy
 import json
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -90,8 +92,56 @@ def test_no_secret_stands_in_a_manifest(overlay):
     for deployment in of_kind(overlay, "Deployment").values():
         for container in deployment["spec"]["template"]["spec"]["containers"]:
             for variable in container.get("env", []):
+                if variable["name"].startswith("PREFECT_INTEGRATIONS_KUBERNETES_"):
+                    continue  # how jobs are made: by which name they find the secret
                 secret = re.search("PASSWORD|SECRET|AUTH_STRING|DATABASE|BACKEND_STORE|ACCESS_KEY", variable["name"])
                 assert bool(secret) == ("valueFrom" in variable), variable["name"]
+
+
+LOGIN = "prefect:nobody-may-read-this"
+
+
+def created(overlay, monkeypatch):
+    """The job that Prefect's own worker, with its container's environment, asks the cluster for."""
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+    from prefect_kubernetes import worker
+
+    (container,) = of_kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"]
+    for item in container["env"]:
+        monkeypatch.setenv(item["name"], item["value"])
+    asked = []
+
+    class Cluster:
+        def __init__(self, client):
+            pass
+
+        async def create_namespaced_job(self, namespace, manifest):
+            asked.append((namespace, manifest))
+
+    monkeypatch.setattr(worker, "BatchV1Api", Cluster)
+    template = json.loads((INFRA / "kubernetes/base/job-template.json").read_text())
+
+    async def ask():
+        job = await worker.KubernetesWorkerJobConfiguration.from_template_and_values(template, {})
+        job.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="run"))
+        await worker.KubernetesWorker(work_pool_name="pneumo")._create_job(job, client=None)
+
+    with temporary_settings({PREFECT_API_AUTH_STRING: LOGIN}):
+        asyncio.run(ask())
+    return asked[0]
+
+
+@needs_kubectl
+def test_prefect_takes_the_job_template_and_no_job_shows_its_login(overlay, monkeypatch):
+    namespace, manifest = created(overlay, monkeypatch)
+    assert namespace == "pneumo"
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    given = {item["name"]: item for item in container["env"]}
+    assert LOGIN not in json.dumps(manifest)
+    assert given["PREFECT_API_AUTH_STRING"]["valueFrom"] == {
+        "secretKeyRef": {"name": "pneumo-run", "key": "PREFECT_API_AUTH_STRING"}
+    }
 
 
 @needs_kubectl
@@ -189,6 +239,8 @@ def test_the_gpu_overlay_asks_for_a_gpu_and_the_cpu_overlay_does_not():
 def test_the_job_of_a_flow_run_is_a_kubernetes_job(overlay, tmp_path):
     manifest = job(overlay)
     manifest["metadata"]["name"] = "run"
+    for name in ("parallelism", "completions"):  # Prefect refuses a template without; they are a job's, not a pod's
+        assert manifest["spec"]["template"]["spec"].pop(name) == 1
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(manifest))
     program = Path(sys.executable).with_name("kubernetes-validate")
     done = subprocess.run([program, "--strict", tmp_path / "job.yaml"], capture_output=True, text=True, check=False)
@@ -242,3 +294,15 @@ def test_no_file_names_a_package_registry():
         if path.is_file():
             found = re.search(r"(?i)\b(pypi|docker\.io|quay\.io|gcr\.io|ghcr\.io)\b|index-url\W+http", path.read_text())
             assert found is None, (path, found)
+
+
+@pytest.mark.skipif(not (INFRA.parent / ".git").exists(), reason="no git tree")
+def test_git_takes_no_file_of_secrets_that_the_manuals_have_people_write():
+    root = INFRA.parent
+    manuals = [root / "infra/README.md", *(root / "docs").rglob("*.md")]
+    named = {name for file in manuals for name in re.findall(r"env-file[ =](\S+\.env)", file.read_text())}
+    assert named == {"servers.env", "run.env", "serve.env", "infra/team.env"}
+    command = ["git", "-C", root, "check-ignore", *sorted(named), "infra/kubernetes/base/environment.env"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.stderr == ""
+    assert set(told.stdout.split()) == named

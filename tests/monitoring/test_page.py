@@ -3,9 +3,11 @@
 import re
 from datetime import timedelta
 
+import pandas as pd
 import pytest
 
 from pneumo.monitoring.page import page
+from pneumo.monitoring.version_figures import Alert
 from tests.monitoring.test_version_figures import NOW, answers
 
 
@@ -20,6 +22,26 @@ def test_days_weeks_and_changes_of_the_champion_are_drawn():
     assert not re.search(r"<script|<link|<img|url\(|https?:|[a-z]+=\"//", shown)
     places = [float(x) for x, _ in re.findall(r"(-?[\d.]+),(-?[\d.]+) ", shown)]
     assert min(places) == pytest.approx(50, abs=25) and max(places) <= 810
+
+
+def test_alerts_are_told_and_drawn_on_every_chart():
+    table, truth = answers(400, days=40)
+    alerts = [Alert(when=NOW - timedelta(days=days), text=f"it fell {days} days ago") for days in (10, 400)]
+    shown = page("lungs", table, truth, [], NOW, 0.11, alerts=alerts)
+    assert "it fell 10 days ago." in shown and "400 days" not in shown
+    assert shown.count(">alert</text>") == shown.count("<svg") == 4
+
+
+def test_a_week_with_two_champions_has_a_figure_of_each_at_the_time_of_its_answers():
+    table, truth = answers(400, days=14)
+    table["version"] = ["3"] * 200 + ["4"] * 200
+    wrong = truth.map({"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"})
+    truth = pd.concat([wrong.iloc[:200], truth.iloc[200:]])
+    lines = re.findall(r"<polyline[^>]*points=\"([^\"]*)\"", page("lungs", table, truth, [], NOW, 1))
+    points = [tuple(map(float, point.split(","))) for point in lines[3].split()]
+    middle = 50 + 760 / 2
+    assert all((y > 85) == (x < middle) for x, y in points) and len(points) >= 4
+    assert points == sorted(points)
 
 
 def test_where_nothing_was_answered_the_page_says_so():

@@ -111,8 +111,12 @@ def test_a_fall_past_a_limit_is_told_once_for_each_champion():
     words = falls(by_version(table, wrong, 10, NOW, LIMITS)[0], LIMITS)
     assert set(words) == {"auc", "sensitivity", "specificity", RISE}
     assert "realised ROC AUC of version 3 is 0." in words["auc"] and "below 0.85" in words["auc"]
-    told, known = news(words, "3", Told())
-    assert len(told) == 4 and news(words, "3", known)[0] == [] and len(news(words, "4", known)[0]) == 4
+    told, known = news(words, "3", Told(), NOW)
+    again, same = news(words, "3", known, NOW + timedelta(hours=1))
+    other, more = news(words, "4", same, NOW + timedelta(hours=2))
+    assert len(told) == 4 and again == [] and len(other) == 4
+    assert [one.when for one in more.alerts] == [NOW, NOW + timedelta(hours=2)]
+    assert more.alerts[0].text == "; ".join(told)
     off = Watch(minimum_realised_auc=None, minimum_realised_sensitivity=None, minimum_realised_specificity=None)
     assert set(falls(by_version(table, wrong, 10, NOW, LIMITS)[0], off)) == {RISE}
 

@@ -17,8 +17,8 @@ from pneumo.service_sections import Services
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 
-DIE = "import sys; from pathlib import Path; from pneumo.operations import claims; "
-DIE += "claims.claim(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
+DIE = "import sys; from pathlib import Path; from pneumo.operations import flow_run_claims; "
+DIE += "flow_run_claims.claim(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
 
 
 @dataclass
@@ -30,9 +30,9 @@ class Prefect:
     def ask(self, method: str, path: str, body: dict[str, Any]) -> Any:
         return self.api.ask(method, path, body)  # asks a busy server again, as Prefect's own client does
 
-    def deployment(self, name: str, cron: str | None = None) -> str:
-        """The id of a deployment in the training queue; there is nothing behind it."""
-        flow = self.ask("POST", "/flows/", {"name": "pneumonia"})["id"]
+    def deployment(self, name: str, cron: str | None = None, of: str = "pneumonia") -> str:
+        """The id of a deployment of a flow in the training queue; there is nothing behind it."""
+        flow = self.ask("POST", "/flows/", {"name": of})["id"]
         place: dict[str, Any] = {"work_pool_name": POOL, "work_queue_name": TRAINING_QUEUE, "entrypoint": "x.py:x"}
         place["schedules"] = [{"schedule": {"cron": cron, "timezone": "UTC"}}] if cron else []
         return str(self.ask("POST", "/deployments/", {"name": name, "flow_id": flow, **place})["id"])

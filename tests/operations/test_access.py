@@ -96,6 +96,13 @@ def test_each_server_knows_its_own_secrets_and_the_worker_none(settings, logins,
     assert access.PREFECT_LOGIN not in mlflow
 
 
+def test_without_a_login_prefect_answers_its_own_pages_alone(settings, monkeypatch):
+    monkeypatch.delenv(access.PREFECT_LOGIN, raising=False)
+    assert "tasks.support.prefect_server" in embedded.table(settings)[0].command
+    monkeypatch.setenv(access.PREFECT_LOGIN, "pneumo:secret")
+    assert embedded.table(settings)[0].command[1:5] == ("-m", "prefect", "server", "start")
+
+
 def test_no_secret_is_on_a_command_line(settings, logins, monkeypatch):
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://mlflow:database-secret@db/mlflow")
     commands = " ".join(word for service in embedded.table(settings) for word in service.command)

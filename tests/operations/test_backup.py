@@ -1,5 +1,6 @@
 """A backup and its way back, on databases made here; tests/pipeline/test_backup.py has that of a real run."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -69,6 +70,21 @@ def test_all_that_matters_comes_back_into_an_empty_place(settings, tmp_path):
     assert "half_width" in (tmp_path / "copy" / "settings" / "mlflow.yaml").read_text()
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o700
     assert (new / "mlflow.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_day_that_is_packed_while_it_is_copied_is_not_lost(settings, tmp_path, monkeypatch):
+    lines = settings.home / "feedback" / "2026-11-26.0a.jsonl"
+    put(lines, "what readers said")
+    packed, copy = lines.with_name("2026-11-26.parquet"), shutil.copy2
+
+    def copied(file, place):
+        if file == lines and file.exists():  # at this moment `watch` packs the day
+            lines.rename(packed)
+        return copy(file, place)
+
+    monkeypatch.setattr(shutil, "copy2", copied)
+    found = backup.backup(settings, tmp_path / "backup")
+    assert [name for name in found.files if "feedback" in name] == ["home/feedback/2026-11-26.parquet"]
 
 
 def test_a_copy_that_is_interrupted_leaves_nothing(settings, tmp_path):

@@ -1,9 +1,12 @@
+import re
+from pathlib import Path
+
 import httpx
 import pytest
 
 from pneumo.errors import ServiceError
 from pneumo.operations import prefect_client
-from pneumo.operations.prefect_api import PrefectApi
+from pneumo.operations.prefect_api import FLOWS, PrefectApi
 
 
 @pytest.fixture
@@ -44,6 +47,13 @@ def test_a_server_that_went_away_is_asked_again_by_a_run_under_way(answering):
     assert answering(SILENT, SILENT, httpx.Response(200, json={}), patience=300).run("1") == {}
 
 
+def test_a_server_whose_database_went_away_is_asked_again_by_a_run_under_way_and_not_by_a_command(answering):
+    failing = httpx.Response(500, text="Internal Server Error")
+    assert answering(failing, failing, httpx.Response(200, json={}), patience=300).run("1") == {}
+    with pytest.raises(ServiceError, match=r"\(500\): Internal Server Error"):
+        answering(failing).run("1")
+
+
 def test_a_command_says_at_once_that_nothing_answers(answering):
     with pytest.raises(ServiceError, match="run `pneumo up`"):
         answering(SILENT).run("1")
@@ -66,3 +76,22 @@ def test_a_parameter_that_the_deployment_does_not_have_is_refused_by_name(prefec
     server.post("/deployments/", json=deployment).raise_for_status()
     with pytest.raises(ServiceError, match=r"got presett: choose among data, preset"):
         PrefectApi(prefect_server).create_run("form/form", {"presett": "quick"})
+
+
+@pytest.mark.services
+def test_what_others_have_in_the_same_pool_is_not_taken_for_pneumos(prefect):
+    ours, theirs = prefect.deployment("shared"), prefect.deployment("shared", of="lung segmentation")
+    alone = prefect.deployment("segment", of="lung segmentation")
+    mine, other = prefect.run(ours, "PAUSED"), prefect.run(theirs, "PAUSED")
+    assert prefect.api.deployments()["shared"] == ours
+    assert alone not in prefect.api.deployments().values()
+    waiting = {run["id"] for run in prefect.api.runs(["PAUSED"])}
+    assert mine in waiting and other not in waiting
+    assert {mine, other} <= {run["id"] for run in prefect.api.runs(["PAUSED"], others=True)}
+    prefect.api.drop(mine, "over")
+
+
+def test_every_flow_is_known_as_pneumos_own():
+    files = (Path(__file__).parents[2] / "flows").glob("*.py")
+    named = {name for file in files for name in re.findall(r'@flow\(name="(.+?)"', file.read_text())}
+    assert named == set(FLOWS)

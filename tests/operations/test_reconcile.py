@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pneumo.operations import automations, claims, reconcile
+from pneumo.operations import automations, flow_run_claims, reconcile
 from pneumo.operations.embedded import PROJECT
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.service_sections import Pool
@@ -44,7 +44,7 @@ def test_a_run_that_was_started_again_belongs_to_its_new_process(settings, prefe
     assert reconcile.reconcile(settings) == []
     assert prefect.state(flow_run)[0] == states[-1]
     assert tracker.client.get_run(again).info.status == "RUNNING"
-    assert claims.dead(settings.home) == [], "the note of the dead process is gone"
+    assert flow_run_claims.dead(settings.home) == [], "the note of the dead process is gone"
     prefect.api.crash(flow_run, "end of the test")
     tracker.runs.finish(again)
 
@@ -53,11 +53,11 @@ def test_a_run_that_was_started_again_belongs_to_its_new_process(settings, prefe
 def test_a_run_that_was_started_again_while_the_servers_were_asked_is_left_alone(settings, prefect, monkeypatch):
     flow_run = prefect.run(prefect.deployment("retried"), "RUNNING")
     monkeypatch.setattr(reconcile, "dead", lambda home: [flow_run])  # as it was found
-    claims.claim(settings.home, flow_run)
+    flow_run_claims.claim(settings.home, flow_run)
     assert reconcile.reconcile(settings) == []
     assert prefect.state(flow_run)[0] == "RUNNING"
-    assert claims.living(settings.home) == {flow_run}
-    claims.release(settings.home, flow_run)
+    assert flow_run_claims.living(settings.home) == {flow_run}
+    flow_run_claims.release(settings.home, flow_run)
     prefect.api.crash(flow_run, "end of the test")
 
 
@@ -81,9 +81,10 @@ def test_a_half_logged_model_of_a_dead_run_is_closed(settings, prefect, tracker,
 
 
 @pytest.mark.services
-def test_a_run_that_died_before_its_first_line_is_closed(settings, prefect):
+@pytest.mark.parametrize("of", ["pneumonia", "a colleague's flow"])
+def test_a_run_that_this_worker_took_and_that_died_before_its_first_line_is_closed(settings, prefect, of):
     """Nobody claimed it; a run whose process is about to start, or that has not been taken, stays."""
-    deployment = prefect.deployment("taken")
+    deployment = prefect.deployment("taken", of=of)
     taken, waiting = prefect.run(deployment, "PENDING"), prefect.run(deployment)
     prefect.taken(taken, reconcile.worker(settings.home))
     reconcile.reconcile(settings)  # no worker of this state folder runs: nobody can be about to start it
@@ -128,7 +129,7 @@ def test_what_another_machine_left_in_mlflow_is_closed_once_prefect_knows_of_its
     training, untold = (prefect.run(prefect.deployment("machine"), "RUNNING") for _ in range(2))
     notes = [settings.home / "runs" / flow_run / "process.json" for flow_run in (training, untold)]
     for flow_run, note in zip((training, untold), notes, strict=True):
-        claims.claim(settings.home, flow_run)
+        flow_run_claims.claim(settings.home, flow_run)
         note.write_text(note.read_text().replace(os.uname().nodename, "another-host"))
         os.utime(note, (1, 1))
     run = tracker.runs.start("parent", tags={FLOW_RUN: training})

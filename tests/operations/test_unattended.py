@@ -13,7 +13,8 @@ from bench._site import ROOT, Site, digest_of, weights_of
 from pneumo.data.quality import gate
 from pneumo.data.sources import phantom, schemes
 from pneumo.data.store import image_store, versions
-from pneumo.operations import notify, processes
+from pneumo.operations import processes
+from pneumo.operations import webhook as sender
 from pneumo.operations.embedded import QUIET
 from pneumo.operations.prefect_api import FINAL_STATES
 from pneumo.sections import Data, Gate, Registry
@@ -47,7 +48,7 @@ def webhook():
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, webhook):
     site = Site(tmp_path_factory.mktemp("home"))
-    site.environment |= {"PNEUMO_WATCH__NEW_IMAGES": "4", notify.VARIABLE: webhook.url}
+    site.environment |= {"PNEUMO_WATCH__NEW_IMAGES": "4", sender.VARIABLE: webhook.url}
     site.up()
     yield site
     site.down()

@@ -42,7 +42,7 @@ ELSEWHERE = {
     "prefect deployment run pneumonia/retrain": "tests/operations/test_unattended.py",
     "prefect deployment run pneumonia/rollback": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia-predict/batch": "tests/pipeline/test_run.py",
-    "prefect deployment run pneumonia/accept": "tests/registry/test_accept.py",
+    "prefect deployment run pneumonia/accept": "tests/registry/acceptance/test_accept.py",
     "pneumo serve": "tests/serving/service/test_api.py, and below as README has it",
     "mlflow models serve": "tests/serving/test_served.py",
     "mlflow gc": "named to say what it leaves behind; `pneumo clean` is ours",

@@ -6,168 +6,35 @@ these calls. What a run is judged by, and how a card reads, is made up; registry
 """
 
 import copy
-import itertools
 import json
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pneumo.errors import PneumoError, PromotionError, TrackingError
+from pneumo.errors import PromotionError, TrackingError
 from pneumo.evaluation.statistics.paired_difference import Comparison
 from pneumo.evaluation.statistics.significance import significance
 from pneumo.records.base import Interval
-from pneumo.records.data import DatasetVersion
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation
-from pneumo.registry import history, rollback
+from pneumo.registry import rollback
 from pneumo.registry.card import Card
-from pneumo.registry.promotion import alias_switch, entries, judgement, state_machine, version_evidence
+from pneumo.registry.promotion import claim, entries, judgement, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison
-from pneumo.settings import Settings
 from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
 from pneumo.tracking.models import ModelRegistry
 from pneumo.tracking.run_log import RunLog
 from pneumo.tracking.runs import Runs
+from tests.registry.interleaved_runs import DeadError, Run, merges, play, waiting
+from tests.registry.interleaved_table import ACTS, PROMOTED, QUALITY, Table
 from tests.registry.memory import Memory
 
-QUALITY = {"worse": 0.05, "first": 0.1, "second": 0.2, "a": 0.3, "b": 0.4, "later": 0.5}
-SETTINGS = Settings(tracking={"uri": "memory"})
-SURE = Interval(value=0.9, low=0.9, high=0.9)
 WATCHED = ("registered", "set_model_tag", "set_alias", "delete_alias", "set_version_tags", "register")
 WATCHED += ("describe_version",)
-PROMOTED = "promoted"
-
-
-class DeadError(BaseException):
-    """The process is gone: nothing that it would still do happens."""
-
-
-class Run(threading.Thread):
-    """A promotion or rollback, one call of the registry at a time; `ends` is the call at which it dies or fails.
-
-    It waits at what concerns others: at the `moves`, or at the `looks` at the test images alone.
-    """
-
-    def __init__(self, act: Callable[[], Any], ends: int = 0, how: str = "", at: str = "moves") -> None:
-        super().__init__(daemon=True)
-        self.act, self.ends, self.how, self.at = act, ends, how, at
-        self.mine, self.yours = threading.Semaphore(0), threading.Semaphore(0)
-        self.calls, self.last = 0, ""
-        self.over, self.ending, self.dead = False, False, False
-        self.decision: Any = None
-        self.error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        self.mine.acquire()
-        try:
-            self.decision = self.act()
-        except (PneumoError, DeadError) as error:
-            self.error = error
-        finally:
-            self.over = True
-            self.yours.release()
-
-    def step(self) -> None:
-        """Up to the next call, or to the end."""
-        if not self.over:
-            self.mine.release()
-            self.yours.acquire()
-
-    def calling(self, name: str, call: Callable[[], Any]) -> Any:
-        """Wait before reads of the model, announcements and moves of the champion; then make the call, or end."""
-        if self.dead:
-            raise DeadError
-        # What lies between the reads before the other aliases is of no concern to anybody else.
-        reads = name == "registered" and self.last not in ("", "look", "set_alias")
-        counts = name == "registered" and self.last == "look"
-        waits = {"moves": reads or name in ("announce", "champion", "person"), "looks": counts or name == "look"}
-        self.last = name
-        if not waits[self.at] or self.ending:
-            return call()
-        self.yours.release()
-        self.mine.acquire()
-        self.calls += 1
-        self.ending = self.calls == self.ends
-        self.dead = self.ending and self.how == "dies"
-        if self.dead:
-            raise DeadError
-        if self.ending and self.how == "is refused":
-            raise TrackingError("refused")
-        done = call()
-        if self.ending:
-            raise TrackingError("the answer is lost")
-        return done
-
-
-@dataclass
-class Table:
-    """A registry with a registered model, and machines that promote to it."""
-
-    name: str
-    folder: Path
-    models: Callable[[str], str] = "models:/{}".format
-
-    def settings(self, machine: str) -> Settings:
-        names = SETTINGS.registry.model_copy(update={"model": self.name})
-        return SETTINGS.model_copy(update={"home": self.folder / machine, "registry": names})
-
-    def promote(self, who: str, machine: str | None = None, word: bool | None = None) -> Any:
-        """`word` is what a person says who is asked; nobody is where there is none."""
-        settings, run = self.settings(machine or who), f"run-{machine or who}"
-        policy = settings.promotion.model_copy(update={"approval": word is not None})
-        settings = settings.model_copy(update={"promotion": policy})
-        data = DatasetVersion(
-            digest="d", source="s", synthetic=False, root=self.folder, manifest=self.folder, images=1, counts={}
-        )
-        return state_machine.promote([self.evaluation(who)], data, settings, settings.home, run, partial(say, word))
-
-    def rollback(self, machine: str) -> Any:
-        settings = self.settings(machine)
-        return rollback.rollback(settings, settings.home)
-
-    def evaluation(self, who: str) -> Evaluation:
-        bundle = self.folder / "bundles" / who
-        bundle.mkdir(parents=True, exist_ok=True)
-        (bundle / "serving.json").write_text(json.dumps({"model_sha256": who}))
-        return Evaluation(
-            name=who, key=who, run_id=f"run-{who}", model_uri=self.models(who), bundle=bundle, predictions=bundle,
-            minutes=0, threshold=0.5, temperature=1, offset=0, selection_score=1, validation_auc=0.9, test_auc=SURE,
-            sensitivity=SURE, specificity=SURE, slices={},
-            metrics={"test_calibration_error": 0.0, "latency_ms": 1.0, "model_mb": 1.0},
-        )  # fmt: skip
-
-    def end(self) -> dict[str, Any]:
-        """How the registered model stands, without what differs from run to run."""
-        tracker = Tracker("memory", "registry")
-        standing, found = (
-            history.registry_state(tracker, self.name, self.settings("end").registry),
-            tracker.registry.versions(self.name),
-        )
-        rejected = [row for row in standing.rows if row.action == "rejection" and not row.withdrawn]
-        return {
-            "aliases": tracker.registry.aliases(self.name),
-            "versions": {item.version: item.tags.get("candidate") for item in found},
-            "undone": [item.version for item in found if item.tags.get(version_evidence.UNDONE)],
-            "moves": [(row.champion, row.version) for row in standing.rows if row.took_effect],
-            "rejected": [row.version for row in rejected],
-            "promoted by their cards": [item.version for item in found if item.description == PROMOTED],
-            "looks": sorted(row.look.comparison for row in standing.rows if row.look and row.action != "look"),
-        }
-
-
-def say(word: bool | None, *_: Any) -> state_machine.ApprovalAnswer:
-    """A person's answer, for which a run waits; others go on meanwhile."""
-    run = threading.current_thread()
-    if isinstance(run, Run):
-        run.calling("person", lambda: None)
-    return state_machine.ApprovalAnswer(approved=bool(word), said="seen")
 
 
 @dataclass
@@ -222,23 +89,6 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     return written
 
 
-def waiting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        run = threading.current_thread()
-        if not isinstance(run, Run):
-            return real(*args)
-        return run.calling(kind(name, *args[2:]), lambda: real(*args))
-
-    return call
-
-
-def kind(name: str, *args: Any) -> str:
-    """What a call is to others."""
-    if name == "set_model_tag" and args[0].startswith(history.HISTORY):
-        return "look" if json.loads(args[1])["action"] == "look" else "announce"
-    return "champion" if args[:1] == ("champion",) else name
-
-
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Table]:
     """The same beginning again and again: `first` was champion, and `second` is."""
@@ -256,23 +106,6 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Table]:
         return table
 
     return again
-
-
-def merges(one: int, other: int) -> Iterator[tuple[int, ...]]:
-    """All orders of so many steps of run 0 and so many of run 1."""
-    for places in itertools.combinations(range(one + other), one):
-        yield tuple(0 if place in places else 1 for place in range(one + other))
-
-
-ACTS: dict[str, Callable[[Table], Any]] = {
-    "a approved": lambda table: table.promote("a", "a approved", word=True),
-    "a refused": lambda table: table.promote("a", "a refused", word=False),
-    "a": lambda table: table.promote("a"),
-    "b": lambda table: table.promote("b"),
-    "worse": lambda table: table.promote("worse"),
-    "rollback": lambda table: table.rollback("one"),
-    "another rollback": lambda table: table.rollback("two"),
-}
 
 
 def steps(tables: Callable[..., Table], patch: pytest.MonkeyPatch, act: str, **fate: Any) -> int:
@@ -299,16 +132,8 @@ def played(
         table = tables(patch)
         before()
         both = Run(partial(ACTS[pair[0]], table), **fate), Run(partial(ACTS[pair[1]], table), **at)
-        play(table, order, *both)
+        play(order, *both)
         yield table, both
-
-
-def play(table: Table, order: tuple[int, ...], *pair: Run) -> None:
-    for turn in order:
-        pair[turn].step()
-    while not all(run.over for run in pair):
-        for run in pair:
-            run.step()
 
 
 def require_sane(table: Table, pair: tuple[Run, Run]) -> None:
@@ -395,11 +220,11 @@ def test_after_a_death_the_next_one_waits_for_as_long_as_the_dead_one_could_stil
     last = steps(tables, monkeypatch, "a") - 1
     dead = Run(lambda: table.promote("a"), ends=last, how="dies")
     table = tables(monkeypatch)
-    play(table, (), dead)
+    play((), dead)
     with pytest.raises(PromotionError, match=r"announced version 3 .* run again in \d+ s"):
         table.promote("b")
-    assert alias_switch.claim_seconds() > 2 * longest_call()
-    monkeypatch.setattr(alias_switch, "claim_seconds", lambda: 0)
+    assert claim.held_seconds() > 2 * longest_call()
+    monkeypatch.setattr(claim, "held_seconds", lambda: 0)
     assert table.promote("later").promoted
 
 
@@ -413,12 +238,12 @@ def test_a_real_server_ends_as_the_one_in_memory(
     lengths = [steps(tables, monkeypatch, act) for act in ("a", "b")]
     for number, order in enumerate(list(merges(*lengths))[::40]):
         table = tables(monkeypatch)
-        play(table, order, *(Run(partial(ACTS[act], table)) for act in ("a", "b")))
+        play(order, *(Run(partial(ACTS[act], table)) for act in ("a", "b")))
         expected = table.end()
         monkeypatch.setattr("pneumo.tracking.client.connect", lambda *_: tracker.client)
         monkeypatch.setattr(Runs, "tags", lambda *_: {})  # their MLflow runs are names only
         real = Table(f"lungs-{number}", table.folder, made.__getitem__)
         real.promote("first")
         real.promote("second")
-        play(real, order, *(Run(partial(ACTS[act], real)) for act in ("a", "b")))
+        play(order, *(Run(partial(ACTS[act], real)) for act in ("a", "b")))
         assert real.end() == expected

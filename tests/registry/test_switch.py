@@ -12,7 +12,7 @@ import pytest
 
 from pneumo.errors import PromotionError
 from pneumo.records.model import Evaluation
-from pneumo.registry.promotion import alias_switch
+from pneumo.registry.promotion import claim
 from pneumo.registry.promotion.state_machine import promote
 from pneumo.tracking.models import ModelRegistry
 
@@ -141,7 +141,7 @@ def test_a_promotion_that_slept_through_another_one_does_not_win_after_all(
         real(self, name, alias, version)
         if version == "2" and not slept:
             slept.append(version)
-            monkeypatch.setattr(alias_switch, "claim_seconds", lambda: 0)  # as if it had slept for longer
+            monkeypatch.setattr(claim, "held_seconds", lambda: 0)  # as if it had slept for longer
             elsewhere = world.home / "elsewhere"
             assert promote([quick], world.version, world.settings, elsewhere, world.parent).promoted
 
@@ -156,7 +156,7 @@ def test_a_promotion_whose_claim_is_too_old_does_not_move_the_champion(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call that began after it might arrive when others no longer wait for it."""
-    monkeypatch.setattr(alias_switch, "longest_call", lambda: 0)
+    monkeypatch.setattr(claim, "longest_call", lambda: 0)
     with pytest.raises(PromotionError, match=r"within 0 s of announcing it, but \d+ s have passed"):
         world.promote(world.candidate("slow", noise=1.0))
     assert world.aliases() == {"champion": None, "challenger": None, "previous": None}

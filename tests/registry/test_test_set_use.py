@@ -155,7 +155,9 @@ def test_an_entry_that_only_a_newer_pneumo_knows_is_told_and_stands_for_nothing(
     known = json.loads(decided("a", None, []).model_dump_json(exclude={"took_effect", "withdrawn"}))
     assert entries_of({"pneumo.history.000001.a": json.dumps(known)})
     tags = {"pneumo.history.000001.a": json.dumps(known | newer)}
-    with pytest.raises(PromotionError, match=r"of the tag pneumo\.history\.000001\.a it does not .* a newer one may"):
+    with pytest.raises(
+        PromotionError, match=r"that in the tag pneumo\.history\.000001\.a it cannot .* a newer one may"
+    ):
         entries_of(tags)
 
 

@@ -11,6 +11,7 @@ from pneumo.records.base import LABELS, Interval
 from pneumo.records.data import ShiftAudit, ShiftRow
 from pneumo.training.candidates.spec import candidate_specs
 from tasks import evaluation
+from tasks.pages import other_places
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def logged(monkeypatch):
     tracker = SimpleNamespace(log=log)
     monkeypatch.setattr(evaluation, "tracker", lambda: tracker)
     monkeypatch.setattr(evaluation, "get_run_logger", lambda: logging.getLogger("run"))
-    monkeypatch.setattr(evaluation.pages, "create_table_artifact", lambda **page: sent.update(page))
+    monkeypatch.setattr(other_places, "create_table_artifact", lambda **page: sent.update(page))
     return sent
 
 

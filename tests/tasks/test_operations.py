@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
 from pneumo.errors import DataError
-from pneumo.operations import notify
+from pneumo.operations import webhook as sender
 from pneumo.settings import Settings
 from tasks import operations
 from tests.webhook import Webhook
@@ -36,7 +36,7 @@ def test_a_failed_run_tells_others_its_kind_and_no_path_of_a_patient(tmp_path, m
     for name in ("close_dead", "preflight"):
         monkeypatch.setattr(operations, name, lambda settings: None)
     with Webhook() as webhook:
-        monkeypatch.setenv(notify.VARIABLE, webhook.url)
+        monkeypatch.setenv(sender.VARIABLE, webhook.url)
         with pytest.raises(DataError, match="Mustermann"), operations.guard():
             raise DataError("Expected a file, but NORMAL/Mustermann_Erika.png is a pipe: take it out.")
     assert [(told["kind"], "Mustermann" in str(told)) for told in webhook.got] == [("failure", False)]

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,33 @@ def test_the_waits_of_all_retries_cover_the_outage() -> None:
     waits = [0, *(min(120, 2**number) for number in range(1, retries(OUTAGE_SECONDS)))]
     assert sum(waits) >= OUTAGE_SECONDS
     assert retries(OUTAGE_SECONDS) <= 10
+
+
+@pytest.fixture
+def failing_server() -> Iterator[str]:
+    """A server that is there, and can write nothing."""
+
+    class Failing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if "experiments/search" in self.path else 500)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_server_that_fails_again_and_again_is_not_called_silent(
+    failing_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    tracker = Tracker(failing_server, "tests")
+    with pytest.raises(TrackingError, match=r"HTTP status 500 again and again: .* may have a full disk"):
+        tracker.runs.set_tags("a" * 32, {"name": "value"})
 
 
 @pytest.mark.slow

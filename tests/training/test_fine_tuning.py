@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from pneumo.errors import TrainingError
+from pneumo.records.base import SUBTYPES
 from pneumo.training import fine_tuning
 from pneumo.training.augmentation import transforms
-from pneumo.training.batches import augmented_batches
+from pneumo.training.batches import augmented_batches, targets
+from pneumo.training.dataset_images import Images
 from pneumo.training.networks import architecture
 from pneumo.training.networks.pretrained_weights import load_backbone
 from pneumo.training.process import checkpoint
@@ -48,7 +50,8 @@ def test_a_batch_depends_on_seed_epoch_and_step_alone(make_spec, images):
     resumed = taken(augmented_batches(make_spec(), images, positions, 1), steps)
     other = taken(augmented_batches(make_spec(seed=1), images, positions, 1), steps)
     for before, after, differing in zip(whole[steps:], resumed, other, strict=True):
-        assert all(map(np.array_equal, before[0], after[0])) and np.array_equal(before[1], after[1])
+        assert all(map(np.array_equal, before[0], after[0]))
+        assert all(np.array_equal(before[1][head], after[1][head]) for head in ("ill", "viral"))
         assert not np.array_equal(before[0][0], differing[0][0])
 
 
@@ -62,10 +65,37 @@ def test_classes_weigh_the_same_however_many_images_they_have(make_spec, images)
     positions = images.of("train")
     uneven = np.concatenate([positions[::2], positions[1::2][:8]])
     batches = taken(augmented_batches(make_spec(), images, uneven, 0), 2)
-    weights = np.concatenate([batch[2] for batch in batches])
-    targets = np.concatenate([batch[1][:, 0] for batch in batches])
+    weights = np.concatenate([batch[2]["ill"] for batch in batches])
+    targets = np.concatenate([batch[1]["ill"][:, 0] for batch in batches])
     assert weights[targets == 1].sum() == pytest.approx(weights[targets == 0].sum())
     assert weights.mean() == pytest.approx(1)
+
+
+def test_the_second_head_learns_from_pneumonias_of_known_subtype_alone(make_spec, images):
+    positions = images.of("train")
+    values, weights = targets(make_spec(), images, positions)["viral"]
+    subtypes = images.rows["subtype"].to_numpy()[positions]
+    assert set(values[subtypes == "virus"]) == {1} and set(values[subtypes == "bacteria"]) == {0}
+    assert (weights[subtypes == "none"] == 0).all() and (weights[subtypes != "none"] > 0).all()
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("fields, known", [({}, ["none", "bacteria"]), ({"subtype_weight": 0}, SUBTYPES)])
+def test_there_is_no_second_head_without_both_subtypes_or_without_its_weight(make_spec, images, fields, known):
+    rows = images.rows.assign(subtype=images.rows["subtype"].where(images.rows["subtype"].isin(known), "none"))
+    assert list(targets(make_spec(**fields), Images(rows, images.pixels), images.of("train"))) == ["ill"]
+
+
+def test_the_second_head_shapes_the_features_and_is_no_part_of_the_network(make_spec, images, fresh, tmp_path):
+    features = []
+    for weight in (0, 3.0):
+        spec = make_spec(epochs=1, subtype_weight=weight, learning_rate=0.01)
+        net = fresh(spec)
+        names = [layer.name for layer in net.layers]
+        fine_tuning.fine_tune(spec, net, images, Scores(0, 1), tmp_path / f"{weight}.npz", silent)
+        assert [layer.name for layer in net.layers] == names and net.output_shape == (None, 1)
+        features.append(checkpoint.values(net.get_layer("backbone").trainable_variables))
+    assert distance(*features) > 1e-4
 
 
 def test_a_share_of_the_backbone_stays_as_it_is(make_spec, images, fresh, tmp_path):

@@ -78,7 +78,7 @@ def login() -> tuple[str, str] | str | None:
     """
     user, password, token = (os.environ.get(name, "") for name in (USER, PASSWORD, TOKEN))
     if bool(user) != bool(password) or (user and token):
-        raise DataError(f"Expected {USER} with {PASSWORD}, or {TOKEN} alone, but it is otherwise: correct that.")
+        raise DataError(f"Expected {USER} with {PASSWORD}, or {TOKEN} alone, but others are set: correct that.")
     return (user, password) if user else token or None
 
 
@@ -92,7 +92,7 @@ def _filters(query: str) -> dict[str, str]:
                 " has another filter: leave it out."
             )
         if not re.fullmatch(FILTERS[name], value):
-            raise DataError(f"Expected {name} as {FILTERS[name]} in the query, but it is otherwise: correct it.")
+            raise DataError(f"Expected {name} as {FILTERS[name]} in the query, but it has another form: correct it.")
     if len(filters) != len(pairs):
         raise DataError("Expected each filter once in the query of a dicomweb address: leave the second one out.")
     return filters

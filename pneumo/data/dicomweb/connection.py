@@ -139,7 +139,7 @@ def limited(response: "httpx.Response", most: int) -> Iterator[bytes]:
         DataError: it is longer than `most` bytes, takes longer than `LONGEST_ANSWER`, or is compressed unasked.
     """
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise DataError("Expected an answer as it is, but the archive compresses it unasked: switch that off there.")
+        raise DataError("Expected an uncompressed answer, but the archive compresses it unasked: switch that off.")
     read, until = 0, time.monotonic() + LONGEST_ANSWER
     for chunk in response.iter_raw(CHUNK):
         read += len(chunk)

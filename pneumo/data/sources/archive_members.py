@@ -1,4 +1,4 @@
-"""What is in a zip or tar archive, member by member, as little of it in memory as each of them takes."""
+"""The members of a zip or tar archive, read one after the other, with no more in memory than one of them takes."""
 
 import bz2
 import gzip

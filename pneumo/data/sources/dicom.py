@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumo.data.sources import acquisition, dicom_frames, radiograph
+from pneumo.data.sources import acquisition, dicom_frames, gray_levels, radiograph
 from pneumo.data.sources.dicom_frames import RefusedError
 from pneumo.errors import DataError, OtherImageError
 
-CLIPPED = 0.5
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax that packs all behind its name
 
 
@@ -34,8 +33,12 @@ def without_values(told: Callable[[str], DataError]) -> Iterator[None]:
     """Turn whatever a broken file raises in the block into the error that `told` makes of a reason.
 
     This is the one broad except for DICOM: pydicom and its plug-ins raise almost any error, and the error's text may
-    quote header values, so only its type is shown.
+    quote header values, so only its type is shown. Its warnings quote them, too, such as a date of birth in a form that
+    is not DICOM's, and are switched off: for the whole process and for good, since threads share that.
     """
+    from pydicom import config
+
+    config.settings.reading_validation_mode = config.IGNORE
     try:
         yield
     except DataError:
@@ -87,18 +90,6 @@ def render(data: bytes, name: str, maximum_pixels: int, modalities: Collection[s
         return Rendered(Image.fromarray(_gray(dataset)), acquisition.describe(dataset))
 
 
-def stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale gray values of any depth that come without a window to uint8 0..255, same shape.
-
-    Black is the value with `CLIPPED` per cent of the pixels below it, white the one with as many above it, so that a
-    few odd pixels change nothing. If both are the same value, the darkest and the brightest pixel are taken instead.
-    """
-    low, high = np.percentile(values, [CLIPPED, 100 - CLIPPED])
-    if low == high:
-        low, high = values.min(), values.max()
-    return _scaled(values, float(low), float(high))
-
-
 def _require_one_gray_frame(dataset: Any) -> None:
     if (frames := int(dataset.get("NumberOfFrames") or 1)) != 1:
         raise RefusedError(f"expected one frame, found {frames}")
@@ -119,7 +110,7 @@ def _gray(dataset: Any) -> NDArray[np.uint8]:
     elif None not in (dataset.get("WindowCenter"), dataset.get("WindowWidth")):
         gray = _windowed(values, dataset)
     else:
-        gray = stretched(values)
+        gray = gray_levels.by_percentiles(values)
     return 255 - gray if dataset.PhotometricInterpretation == "MONOCHROME1" else gray  # 0 is white there
 
 
@@ -128,7 +119,7 @@ def _windowed(values: NDArray[Any], dataset: Any) -> NDArray[np.uint8]:
     from pydicom.pixels.processing import apply_windowing
 
     black, white = apply_windowing(np.array([-np.inf, np.inf]), dataset)  # a negative slope makes white the lower
-    return _scaled((apply_windowing(values, dataset) - black) / ((white - black) or 1.0), 0.0, 1.0)
+    return gray_levels.by_range((apply_windowing(values, dataset) - black) / ((white - black) or 1.0), 0.0, 1.0)
 
 
 def _by_table(values: NDArray[Any], dataset: Any, table: Any) -> NDArray[np.uint8]:
@@ -144,9 +135,4 @@ def _by_table(values: NDArray[Any], dataset: Any, table: Any) -> NDArray[np.uint
     if len(entries) < (count or 2**16):
         raise RefusedError(f"its table of grays has {len(entries)} entries of the {count or 2**16} it declares")
     places = np.clip(values - float(first), 0, len(entries) - 1).astype(np.int64)
-    return _scaled(entries[places], float(entries.min()), float(entries.max()))
-
-
-def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    scale = 255.0 / (high - low) if high > low else 0.0
-    return ((values.clip(low, high) - low) * scale + 0.5).astype(np.uint8)
+    return gray_levels.by_range(entries[places], float(entries.min()), float(entries.max()))

@@ -1,5 +1,6 @@
 """Label files: a CSV or Parquet table beside the images, for data sets that are not sorted into folders."""
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from pneumo.sections import Column
 SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")
 OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
+NUMBER = r"[\d.:/ -]+"  # or date, or UID: no title
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 
 
@@ -87,11 +89,21 @@ def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> 
         if alike:
             found[name] = alike[0]
         elif name in REQUIRED or name in columns:
+            _require_titles(file, there)
             raise DataError(
                 f"Expected a column {title} in {file}, but it has {', '.join(map(str, there))}: rename it, or name it"
                 " under data.columns in mlflow.yaml."
             )
     return found
+
+
+def _require_titles(file: Path, there: Sequence[str]) -> None:
+    """Refuse a file without a header before its first row is quoted as titles, which may name a patient."""
+    if any(re.fullmatch(NUMBER, str(title)) or _plain(title).endswith(IMAGE_SUFFIXES) for title in there):
+        raise DataError(
+            f"Expected the columns' titles in the first line of {file}, but it holds a row, which is not repeated here:"
+            " put a line with path, label and the other titles above it."
+        )
 
 
 def _plain(title: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from pneumo.data.sources import dicom
+from pneumo.data.sources import dicom, gray_levels
 from pneumo.errors import DataError
 from pneumo.records.base import Fit
 
@@ -151,7 +151,8 @@ def _inner_size(picture: Picture, size: int, fit: Fit) -> tuple[int, int]:
 
 def _as_gray(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        return Image.fromarray(dicom.stretched(np.asarray(image)))  # no file tells how many of its 16 bits are used
+        # No file tells how many of its 16 bits are used.
+        return Image.fromarray(gray_levels.by_percentiles(np.asarray(image)))
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))

@@ -13,7 +13,10 @@ from pneumo.cache import code_version, written_once
 from pneumo.records.base import Fit
 
 IMAGES = "images.npy"
-DECODING = ("data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py")
+DECODING = (
+    *("data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py"),
+    "data/sources/gray_levels.py",
+)
 
 
 @dataclass(frozen=True)

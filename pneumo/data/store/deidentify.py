@@ -1,6 +1,6 @@
 """Remove from an image file what identifies the patient; what is left decodes to exactly the same pixels.
 
-Writing that is burned into the picture stays.
+Writing that is burned into the picture stays; a file whose header says that it identifies the patient is refused.
 """
 
 import hashlib
@@ -40,7 +40,8 @@ def deidentify(data: bytes, name: str, patient: str | None) -> bytes:
         patient: pseudonym that replaces the patient of a DICOM file, or None.
 
     Raises:
-        DataError: the file is built so that it cannot be taken apart without changing the picture.
+        DataError: the file is built so that it cannot be taken apart without changing the picture, or says that its
+            picture identifies the patient.
     """
     if dicom.is_dicom(data):
         return _dicom(data, name, patient)
@@ -121,6 +122,8 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
 
     with dicom.without_values(partial(_refused, name)):
         source = dicom.read(data)
+        if _says(source, "BurnedInAnnotation") and not _says(source, "PatientIdentityRemoved"):
+            raise dicom_frames.RefusedError("by its header, writing in the picture identifies the patient")
         pixels = _pixels(source)
         kept = _elements(source, ELEMENTS)
         for keyword, value in acquisition.elements(acquisition.describe(source)).items():
@@ -137,6 +140,10 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
         file = io.BytesIO()
         kept.save_as(file, enforce_file_format=True)
         return file.getvalue()
+
+
+def _says(source: Any, keyword: str) -> bool:
+    return str(source.get(keyword) or "").strip().upper() == "YES"
 
 
 def _pixels(source: Any) -> bytes:

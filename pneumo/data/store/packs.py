@@ -191,7 +191,7 @@ def _inside(path: str) -> str:
 
 def _require_hash(data: bytes, sha256: str, name: str) -> None:
     if _sha256(data) != sha256:
-        raise DataError(f"Expected {name} as the manifest describes it, but its content is another: bring it in again.")
+        raise DataError(f"Expected {name} as the manifest describes it, but its content is another: read it anew.")
 
 
 def _sha256(data: bytes) -> str:

@@ -92,8 +92,8 @@ def _read_record(folder: Path) -> DatasetVersion:
         return DatasetVersion.model_validate_json((folder / RECORD).read_text())
     except ValidationError:
         raise DataError(
-            f"Expected a data set's record that this pneumo knows in {folder / RECORD}, but it is of another form: a"
-            " newer pneumo may have written it; install that, or remove the folder and bring the source in anew."
+            f"Expected a data set's record that this pneumo can read in {folder / RECORD}, but it has another form: a"
+            " newer pneumo may have written it; install that, or remove the folder and read the source anew."
         ) from None
 
 

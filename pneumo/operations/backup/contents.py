@@ -1,7 +1,7 @@
 """What a backup holds, file by file with its digest, and what it only lists."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -45,9 +45,21 @@ class Contents(Record):
 def copied(source: Path, target: Path) -> None:
     """Copy a file or a folder's files, none of which has to stay; what is gone meanwhile is left out.
 
-    A link that is named itself is followed, as Kubernetes puts secrets in place; one inside a folder is not.
+    The folder is looked through until nothing is new: a log's lines of a day may have become a table meanwhile. A link
+    that is named itself is followed, as Kubernetes puts secrets in place; one inside a folder is not.
     """
-    for file in [source] if source.is_file() else sorted(source.rglob("*")):
+    seen: set[Path] = set()
+    while new := [file for file in _found(source) if file not in seen]:
+        seen.update(new)
+        _copy(new, source, target)
+
+
+def _found(source: Path) -> list[Path]:
+    return [source] if source.is_file() else sorted(source.rglob("*"))
+
+
+def _copy(files: Sequence[Path], source: Path, target: Path) -> None:
+    for file in files:
         place = target / file.relative_to(source)
         if (file.is_symlink() and file != source) or not file.is_file():
             continue

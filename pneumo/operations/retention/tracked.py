@@ -34,7 +34,7 @@ class Needed(Record):
 
 
 def needed(tracker: Tracker, settings: Settings) -> Needed:
-    """Versions with an alias, the one before each, the newest ones, and all that these depend on.
+    """Versions with an alias, the one before each, the shadow, the newest ones, and all that these depend on.
 
     Versions that pneumo did not register are all needed, whatever their name: their files may belong to a run here.
     """
@@ -44,7 +44,8 @@ def needed(tracker: Tracker, settings: Settings) -> Needed:
         versions = tracker.registry.versions(name)
         aliased = set(tracker.registry.aliases(name).values())
         before = {one.version for one, other in pairwise(versions) if other.version in aliased}
-        protected += [version for version in versions if version.version in aliased | before]
+        shadow = {settings.serve.shadow}  # by its number; an alias is among the others
+        protected += [version for version in versions if version.version in aliased | before | shadow]
         ours = [version for version in versions if _ours(version, settings)]
         kept += ours[-settings.retention.runs :]
         kept += [version for version in ours if _days(version.created) <= settings.retention.days]

@@ -21,7 +21,7 @@ from pneumo.registry import dossier as dossiers
 from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.registry.acceptance.subject import Subject
 from pneumo.registry.dossier import write as dossier
-from pneumo.registry.promotion import alias_switch, load_check, version_evidence
+from pneumo.registry.promotion import alias_switch, load_check, promotion_lock, version_evidence
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.addresses import artifact
@@ -67,7 +67,7 @@ def register(
     key = stage_key(
         "accepted", files=asked.version.tags[version_evidence.FILES], images=new.inventory.key, point=new.operating
     )
-    with alias_switch.exclusive(home, name):
+    with promotion_lock.exclusive(home, name):
         same = [item for item in tracker.registry.versions(name) if item.tags.get(version_evidence.KEY) == key]
         known = [item for item in same if not item.tags.get(version_evidence.UNDONE)]
         if known:

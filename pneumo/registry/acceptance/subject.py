@@ -140,8 +140,8 @@ def _evaluation(version: ModelVersion, kept: Path) -> Evaluation:
         return Evaluation.model_validate(figures)
     except ValidationError:
         raise PromotionError(
-            f"Expected figures that this pneumo knows to be kept with {version.uri}, but they are of another form: a"
-            " newer pneumo may have registered it, install that."
+            f"Expected figures that this pneumo can read, kept with {version.uri}, but they have another form: a newer"
+            " pneumo may have registered it, install that."
         ) from None
 
 

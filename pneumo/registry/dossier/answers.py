@@ -16,7 +16,7 @@ OPEN = "Open, for people:"
 
 
 class Answer(Record):
-    """What a run says on an item, what people still have to say, and which of both is missing."""
+    """What a run says on an item, what people still have to say, and whether one of the two is missing."""
 
     status: Status
     text: str

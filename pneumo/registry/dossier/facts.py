@@ -23,7 +23,7 @@ COMMIT, CHANGED, VERSION = "mlflow.source.git.commit", "git.changed", "version."
 # Parameters of a training that a dossier tells; the others may be addresses.
 RECIPE = (
     *("weights", "size", "epochs", "patience", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
-    *("ema_decay", "freeze", "augmentation", "crop", "folds", "views", "precision", "seed"),
+    *("ema_decay", "subtype_weight", "freeze", "augmentation", "crop", "folds", "views", "precision", "seed"),
 )
 KNOWN_WEIGHTS = ("imagenet", "none")
 TOLD = ("sex", "age", "view", "modality", "manufacturer")  # columns of the manifest that come from DICOM headers
@@ -41,7 +41,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """The accepted images: `unknown` have no known patient, `told` is what headers say, by column and split."""
+    """The accepted images: the patients of `unknown` are not known; `told` is what headers say, by column and split."""
 
     source: str
     synthetic: bool
@@ -74,10 +74,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Facts:
-    """A version, its figures and where they are from.
+    """A version, its figures and their origin.
 
-    `decision` is None for a version of `pneumo accept`, `place` for all others; `rows` are the limits of the one that
-    there is. `spec` is the bundle's serving.json.
+    A version of `pneumo accept` has a `place`, the outcome of its acceptance test; every other one has a `decision`.
+    `rows` are the limits of whichever there is. `spec` is the bundle's serving.json.
     """
 
     model: str

@@ -53,8 +53,7 @@ def of_acceptance(
         run_id: run of the test.
     """
     tags = version.tags
-    with version_evidence.evidence_of(tracker, version) as kept:
-        assert kept  # noqa: S101 - pneumo has just registered it
+    with version_evidence.own_evidence(tracker, version) as kept:
         evaluation = Evaluation.model_validate_json((kept / version_evidence.EVALUATION).read_bytes())
         told = tags["dataset.source"], tags.get("synthetic") == "true", tags[version_evidence.DIGEST]
         facts = Facts(

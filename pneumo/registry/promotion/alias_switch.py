@@ -1,72 +1,13 @@
-"""Move the champion's alias: one run at a time, announced first, checked before every move, undone on an error."""
+"""Move the champion's alias: announced first, checked before every move, undone on an error."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
 
-import filelock
-
-from pneumo.errors import PromotionError
 from pneumo.registry import history
-from pneumo.registry.history import Entry, HistoryRow, RegistryState
+from pneumo.registry.history import Entry, RegistryState
+from pneumo.registry.promotion import claim
 from pneumo.sections import Registry
-from pneumo.settings import Settings
 from pneumo.tracking import Tracker
-from pneumo.tracking.connection import longest_call
-
-LOCK_SECONDS = 900  # seconds that a promotion waits for another one in the same state folder
-CLOCKS = 60  # seconds by which the clocks of two machines may differ
-
-
-@contextmanager
-def exclusive(home: Path, registered: str) -> Iterator[filelock.BaseFileLock]:
-    """Hold the promotion lock of a registered model in this state folder; it is freed if the process dies.
-
-    Raises:
-        PromotionError: another one holds it for too long.
-    """
-    folder = home / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / f"promote-{registered}.lock", timeout=LOCK_SECONDS)
-    acquire(lock)
-    try:
-        yield lock
-    finally:
-        lock.release()
-
-
-@contextmanager
-def still(settings: Settings, registered: str) -> Iterator[None]:
-    """Hold the lock while no announced move from elsewhere may still happen: for whoever deletes versions.
-
-    Raises:
-        PromotionError: another one holds it for too long, or has announced a move.
-    """
-    with exclusive(settings.home, registered):
-        now = history.registry_state(Tracker.of(settings), registered, settings.registry)
-        _refuse_pending(now.rows, history.place(settings.home))
-        yield
-
-
-def acquire(lock: filelock.BaseFileLock) -> None:
-    """Take the lock, at first or again after a person was waited for.
-
-    Raises:
-        PromotionError: another promotion holds it for too long.
-    """
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise PromotionError(
-            f"Expected no other promotion, but one has held {lock.lock_file} for {LOCK_SECONDS} s: let it finish, "
-            "then run again."
-        ) from None
-
-
-def claim_seconds() -> float:
-    """Seconds in which an announced move may still happen: those of a claim and of one last call with its retries."""
-    return 2 * longest_call() + CLOCKS
 
 
 def commit(
@@ -96,11 +37,11 @@ def commit(
     Raises:
         PromotionError: somebody else is moving the alias, or has moved it.
     """
-    _refuse_pending(now.rows, entry.place)
+    claim.refuse_pending(now.rows, entry.place)
     announce(tracker, registered, entry, undo)
     known = {entry.id, *(row.id for row in now.rows)}
     for alias, version in moves:
-        before = _require_claim(tracker, registered, entry, names, known).get(alias)
+        before = claim.require(tracker, registered, entry, names, known).get(alias)
         move(tracker, registered, alias, before, version, undo)
     history.mark_done(tracker, registered, entry)
 
@@ -132,48 +73,3 @@ def _point(tracker: Tracker, registered: str, alias: str, version: str | None) -
         tracker.registry.delete_alias(registered, alias)
     else:
         tracker.registry.set_alias(registered, alias, version)
-
-
-def _require_claim(tracker: Tracker, registered: str, entry: Entry, names: Registry, known: set[str]) -> dict[str, str]:
-    """Check that the announced move is the only one, from the same champion and recent; returns all aliases.
-
-    `known` are the ids of all entries that were there before the announcement: any other move is a rival.
-    """
-    found = tracker.registry.registered(registered)
-    others = [item for item in history.entries(found.tags) if item.id not in known]
-    withdrawn = {item.id for item in others if item.action == "withdrawal"}
-    rivals = [item for item in others if item.action in history.MOVES and item.id not in withdrawn]
-    champion, age = found.aliases.get(names.champion), _age(entry)
-    if rivals or champion != entry.champion:
-        raise PromotionError(
-            f"Expected version {entry.champion or 'none'} of {registered} to be champion until the switch, but "
-            f"{_rival(rivals, champion)} at the same time: nothing was changed, run again to compare with the winner."
-        )
-    if age > longest_call():
-        raise PromotionError(
-            f"Expected to move the champion of {registered} within {longest_call():.0f} s of announcing it, but "
-            f"{age:.0f} s have passed: nothing was changed, run again."
-        )
-    return found.aliases
-
-
-def _rival(rivals: list[Entry], champion: str | None) -> str:
-    if rivals:
-        return f"{rivals[0].who} announced version {rivals[0].version}"
-    return f"version {champion or 'none'} took its place"
-
-
-def _refuse_pending(rows: Sequence[HistoryRow], place: str) -> None:
-    """Refuse while a move from elsewhere may still happen; one from this state folder ended with its process."""
-    for row in rows:
-        done = row.took_effect or row.withdrawn or row.action not in history.MOVES
-        if not done and row.place != place and _age(row) < claim_seconds():
-            raise PromotionError(
-                f"Expected no other promotion, but {row.who} announced version {row.version} {_age(row):.0f} s ago and "
-                f"it has not happened yet: run again in {claim_seconds() - _age(row):.0f} s."
-            )
-
-
-def _age(entry: Entry) -> float:
-    """Seconds since an entry was written."""
-    return (datetime.now(UTC) - entry.when).total_seconds()

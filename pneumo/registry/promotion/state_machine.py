@@ -15,7 +15,7 @@ from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation, External
 from pneumo.registry import barred, history
 from pneumo.registry.history import RegistryState
-from pneumo.registry.promotion import alias_switch, entries, shadow_row, version_evidence
+from pneumo.registry.promotion import alias_switch, entries, promotion_lock, shadow_row, version_evidence
 from pneumo.registry.promotion.judgement import Judgement, decide, judge, record
 from pneumo.registry.promotion.proposal import Proposal, choose, register
 from pneumo.registry.promotion.severity import PERSON, require_known
@@ -75,7 +75,7 @@ def promote(
     name = settings.model_name(version.synthetic)
     tracker = Tracker.of(settings)
     proposal = Proposal(best, version, parent_run, external, audits, given)
-    with alias_switch.exclusive(home, name) as lock, ExitStack() as undo:
+    with promotion_lock.exclusive(home, name) as lock, ExitStack() as undo:
         decision = Promotion(tracker, settings, home, name, proposal, approve, lock, undo).run()
         undo.pop_all()
     return decision
@@ -141,7 +141,7 @@ class Promotion:
         try:
             word = self.approve(list(self.judgement.rows), self.proposal.evaluation)
         finally:
-            alias_switch.acquire(self.lock)
+            promotion_lock.acquire(self.lock)
         row = PolicyRow(name=PERSON, limit="approved", value=word.said, passed=word.approved)
         self.judgement = self.judgement.with_rows(policy, row)
         return not word.approved

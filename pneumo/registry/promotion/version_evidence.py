@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -44,8 +44,13 @@ def evidence_of(tracker: Tracker, found: ModelVersion) -> Iterator[Path | None]:
     if KEY not in found.tags:
         yield None
         return
-    with tracker.files.downloaded(f"runs:/{found.run_id}/{FOLDER}") as folder:
+    with own_evidence(tracker, found) as folder:
         yield folder
+
+
+def own_evidence(tracker: Tracker, found: ModelVersion) -> AbstractContextManager[Path]:
+    """The same for a version that pneumo registered, so that there is a folder."""
+    return tracker.files.downloaded(f"runs:/{found.run_id}/{FOLDER}")
 
 
 def used(folder: Path) -> pd.DataFrame:

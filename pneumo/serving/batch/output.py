@@ -22,9 +22,6 @@ WRITERS: dict[str, Callable[["pd.DataFrame"], bytes]] = {
 }
 
 
-NAMELESS = ["sha256", "probability", "label", "out_of_distribution"]
-
-
 @dataclass(frozen=True)
 class Output:
     """A table's address and its file on this machine; both are the same unless it goes to a `bucket`."""
@@ -65,19 +62,6 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
         raise DataError(f"Expected a path or s3://bucket/key as output, got {address}: give one of these.")
     file.parent.mkdir(parents=True, exist_ok=True)
     return Output(address if bucket else str(file), file, bucket)
-
-
-def read_table(table: Path) -> "pd.DataFrame":
-    """A written table."""
-    import pandas as pd
-
-    return pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
-
-
-def nameless(table: Path) -> str:
-    """A written table as CSV without paths and without errors, which quote paths; images are named by sha256."""
-    rows = read_table(table)
-    return rows[[*NAMELESS, *rows.columns.intersection(["uncertain"])]].to_csv(index=False)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.sources.pseudonyms import patient_secret
@@ -15,17 +15,14 @@ from pneumo.serving.answer_log import BATCH, AnswerLog
 from pneumo.serving.batch import partial as partial_file
 from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
+from pneumo.serving.batch.table import COLUMNS, columns_of, to_table
 from pneumo.serving.fresh_process.client import Answer, cannot_tell, needs_embeddings, served
 from pneumo.tracking import ModelVersion, Tracker
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Row = dict[str, Any]
 Predict = Callable[[Sequence[Cell]], Sequence[Answer]]
 OnProgress = Callable[[int, int], None]
 Keep = Callable[[str, Mapping[str, Answer], float], None]
-COLUMNS = ("path", "sha256", "probability", "label", "error", "out_of_distribution")
 
 
 class Scored(Record):
@@ -85,8 +82,8 @@ def predict(  # noqa: PLR0913 - all that a user may set
                 raise needs_embeddings(version)
             name = f"{version.uri} {model.digest} {threshold}{' uncertain' if uncertain else ''}"
             answer = partial(model.score, threshold=threshold, uncertain=uncertain)
-            columns = (*COLUMNS, "uncertain") if uncertain else COLUMNS
-            done = score(found, answer, name, place, on_progress, _keeper(home, version), columns)
+            keep = _keeper(home, version)
+            done = score(found, answer, name, place, on_progress, keep, columns_of(uncertain))
             lacks = uncertain and not model.tells_uncertain
             return done.model_copy(update={"note": cannot_tell(version)}) if lacks else done
 
@@ -100,7 +97,7 @@ def score(
     keep: Keep = lambda batch, answers, seconds: None,
     columns: Sequence[str] = COLUMNS,
 ) -> Scored:
-    """Score images and write a table with a row for each (see `COLUMNS`); after a cut a second call continues.
+    """Score images and write a table with a row for each (see `table.COLUMNS`); after a cut a second call continues.
 
     Images are known by their content, so a file that was replaced meanwhile is scored again.
 
@@ -130,7 +127,7 @@ def score(
         table += [{"path": item.path, "sha256": key or None, **row} for item, (key, row) in named]
         resumed += sum(key in before for key, _ in rows)
         on_progress(len(table), len(found))
-    out.write(_frame(table, columns))
+    out.write(to_table(table, columns))
     kept.unlink(missing_ok=True)
     return _scored(table, out, resumed)
 
@@ -151,12 +148,6 @@ def _answer(path: str, content: Content, done: Mapping[str, Row], answers: Itera
         return done[content.sha256]
     number, said = next(answers)
     return said.model_dump() | {"error": said.error and said.error.replace(f"row {number}", path)}
-
-
-def _frame(rows: list[Row], columns: Sequence[str]) -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=list(columns)).astype({"probability": float})
 
 
 def _scored(table: list[Row], out: Output, resumed: int) -> Scored:

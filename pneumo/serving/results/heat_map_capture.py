@@ -17,7 +17,8 @@ BAND = 48  # pixels above and below the X-ray, so that no word covers it
 def write_capture(study: "Dataset", picture: NDArray[np.uint8], result: Result, place: Place) -> "Dataset":
     """The capture of a picture, uint8 (height, width, 3), RGB, derived from the image whose study is given.
 
-    It names no patient in its pixels, and it is of modality OT, so that no search for radiographs finds it.
+    It writes no patient into the picture, but keeps what is written there, and what the image's header says of that. It
+    is of modality OT, so that no search for radiographs finds it.
     """
     from highdicom.sc import SCImage
     from pydicom import Dataset
@@ -34,7 +35,8 @@ def write_capture(study: "Dataset", picture: NDArray[np.uint8], result: Result, 
         **common_elements(result, place, SERIES_NUMBER),
     )
     capture.PatientOrientation = study.PatientOrientation  # highdicom requires one; many images state none
-    capture.BurnedInAnnotation = "NO"  # nothing that identifies the patient (PS3.3, C.7.6.1)
+    if (written := str(study.BurnedInAnnotation or "").strip().upper()) in ("YES", "NO"):
+        capture.BurnedInAnnotation = written  # whether it identifies the patient (PS3.3, C.7.6.1)
     capture.DerivationDescription = f"Class activation map. {WARNING}"
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = study.SOPClassUID, study.SOPInstanceUID

@@ -15,7 +15,7 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "pneumo/results")
 COPIED = (  # whose study it is, and which image the result is of
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyID", "StudyDate",
     "StudyTime", "AccessionNumber", "ReferringPhysicianName", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID",
-    "PatientOrientation",
+    "PatientOrientation", "BurnedInAnnotation",
 )  # fmt: skip
 LONGEST = 64  # characters of a long string (PS3.5, 6.2)
 

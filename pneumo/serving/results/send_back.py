@@ -18,7 +18,7 @@ from pneumo.data.store.decode import decode
 from pneumo.errors import ArchiveError, DataError
 from pneumo.records.base import Record
 from pneumo.sections import Data
-from pneumo.serving.batch.output import read_table
+from pneumo.serving.batch.table import read_table
 from pneumo.serving.bundle.image_bundle import Bundle
 from pneumo.serving.bundle.registered import load_registered
 from pneumo.serving.overlay import overlay

@@ -3,8 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Query, Request, Response
@@ -21,7 +20,8 @@ from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.metrics import Metrics
 from pneumo.serving.service.record import ServiceRecord
-from pneumo.serving.service.request_body import Ask, body_schema, images_of, labels_of, labels_schema, read_body
+from pneumo.serving.service.request_body import Ask, body_schema, images_of, labels_of, labels_schema
+from pneumo.serving.service.request_limits import read_body, turn
 from pneumo.serving.service.shadow import Shadow
 from pneumo.tracking import ModelVersion
 
@@ -78,7 +78,7 @@ def create_app(
     @app.post("/v1/predict", dependencies=login, openapi_extra=body_schema(limits), summary="Score X-rays")
     async def predict(request: Request, after: BackgroundTasks, threshold: Threshold = None) -> Reply:
         """Score one image (its bytes as the body) or several (JSON, base64)."""
-        with _turn(metrics, limits):
+        with turn(metrics, limits):
             ask = Ask.of(await read_body(request, limits), request.headers.get("content-type", ""), threshold, limits)
             begun = time.monotonic()
             try:
@@ -127,21 +127,12 @@ def _take_feedback(app: FastAPI, login: list[Any], metrics: Metrics, limits: Ser
     )
     async def feedback(request: Request) -> Received:
         """Keep what readers said of images that were answered (JSON)."""
-        with _turn(metrics, limits):
+        with turn(metrics, limits):
             given = labels_of(await read_body(request, limits), request.headers.get("content-type", ""), limits)
             try:
                 return Received(outcomes=await run_in_threadpool(record.take, given))
             except PneumoError as error:
                 raise HTTPException(503, str(error), {"Retry-After": "10"}) from None
-
-
-@contextmanager
-def _turn(metrics: Metrics, limits: Serve) -> Iterator[None]:
-    """Count a request as waiting during the block; HTTPException 429 where too many are."""
-    if metrics.waiting_now >= limits.waiting:
-        raise HTTPException(429, "Too many requests are waiting: ask again later.", {"Retry-After": "2"})
-    with metrics.waiting_request():
-        yield
 
 
 def _counting(metrics: Metrics) -> Callable[[Request, Proceed], Awaitable[Response]]:

@@ -15,7 +15,7 @@ Tell = Callable[..., None]
 
 
 class ServiceRecord:
-    """The logs of a service; a full disk costs the record of an answer, which is told, and not the answer."""
+    """The logs of a service. If the disk is full, an answer is given all the same, and the log says it was not kept."""
 
     def __init__(self, home: Path, secret: bytes, tell: Tell) -> None:
         """`tell`: writes a line of the service's log."""

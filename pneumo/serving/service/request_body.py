@@ -1,14 +1,12 @@
-"""What a request brings: read within limits of size and time, as bytes of one image or as JSON with several."""
+"""What a request brings: the bytes of one image, or JSON with several images or with what readers said of them."""
 
-import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.requests import ClientDisconnect
 
 from pneumo.service_sections import Serve
 from pneumo.serving.feedback import Feedback
@@ -70,27 +68,6 @@ class Ask:
             )
         given = _in_json(Images, body, limits)
         return cls(given.images, threshold if given.threshold is None else given.threshold)
-
-
-async def read_body(request: Request, limits: Serve) -> bytes:
-    """The whole body.
-
-    Raises:
-        HTTPException: 413 where it is larger than allowed, 408 where it takes too long, 400 where the client went away.
-    """
-    largest, parts, size = limits.request_mb << 20, [], 0
-    try:
-        async with asyncio.timeout(limits.body_seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > largest:
-                    raise HTTPException(413, f"Expected at most {limits.request_mb} MiB: send fewer images at once.")
-                parts.append(part)
-    except TimeoutError:
-        raise HTTPException(408, f"Expected the request within {limits.body_seconds:g} s: send it again.") from None
-    except ClientDisconnect:  # nobody reads this, but it is no error of the service's own
-        raise HTTPException(400, "Expected the whole request, but the connection ended before.") from None
-    return b"".join(parts)
 
 
 def images_of(ask: Ask) -> list[bytes | Answer]:

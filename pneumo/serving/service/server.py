@@ -1,4 +1,4 @@
-"""The service as it runs: the model loaded and followed, answers kept, requests told of in lines of JSON."""
+"""The service as it runs: it loads and follows the model, keeps answers, and logs each request as a line of JSON."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from pneumo.errors import ServiceError, SettingsError
 from pneumo.service_sections import Serve
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.record import ServiceRecord
-from pneumo.serving.service.shadow import beside
+from pneumo.serving.service.running_shadow import running_shadow
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
 
@@ -29,7 +29,7 @@ def serve(settings: Settings, find: Callable[[], tuple[Tracker, ModelVersion]], 
 
     Args:
         find: the version that should answer now, and the server that has it.
-        wait: begin without a version, as a service whose platform would start it again and again; /ready says why.
+        wait: begin also without a version; /ready says why. For platforms that restart whatever ends.
 
     Raises:
         SettingsError: the service would be open to others without a login.
@@ -40,11 +40,11 @@ def serve(settings: Settings, find: Callable[[], tuple[Tracker, ModelVersion]], 
 
     from pneumo.serving.service.api import create_app
 
-    # uvicorn ends by the signal it got, which else would leave the model's files and process behind.
+    # uvicorn ends itself by the signal that it got; without this handler the model's files and process would stay.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     token, limits = required_token(settings.serve), settings.serve
     model = FollowedModel(find, limits.uncertain)
-    with _listening(limits) as door, beside(settings, find, tell) as shadow:
+    with _listening(limits) as door, running_shadow(settings, find, tell) as shadow:
         if not wait:
             model.update()
         if model.note:

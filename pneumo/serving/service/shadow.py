@@ -1,9 +1,8 @@
-"""The shadow: another version scores the same images after the client has its answer, and nobody waits for it."""
+"""The shadow: another version that scores the same images after the client has its answer; nobody waits for it."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +13,8 @@ from pneumo.serving import shadow_log
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.shadow_log import Answered
-from pneumo.settings import Settings
-from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking import ModelVersion
 
-Find = Callable[[], tuple[Tracker, ModelVersion]]
 Tell = Callable[..., None]
 MOST = 64  # requests that wait; their images take at most as much memory as one request may
 
@@ -127,40 +124,6 @@ class Shadow:
 
     def _count(self, version: ModelVersion | None, outcome: str, images: int) -> None:
         self.images.labels(version.version if version else "", outcome).inc(images)
-
-
-@contextmanager
-def beside(settings: Settings, find: Find, tell: Tell) -> Iterator[Shadow | None]:
-    """The shadow that `serve.shadow` names during the block, loaded and asked by threads of its own; None if it is off.
-
-    Args:
-        find: the version that should answer.
-        tell: writes a line of the service's log.
-    """
-    limits = settings.serve
-    if limits.shadow is None:
-        yield None
-        return
-    model = FollowedModel(other_version(find, limits.shadow), limits.uncertain)
-    shadow = Shadow(model, settings.home, limits.request_mb << 20, tell)
-    follow = (limits.follow_seconds, lambda words: tell(f"shadow: {words}"))
-    threading.Thread(target=model.follow, args=follow, daemon=True).start()
-    threading.Thread(target=shadow.run, daemon=True).start()
-    try:
-        yield shadow
-    finally:
-        shadow.close()
-
-
-def other_version(find: Find, name: str) -> Callable[[], tuple[Tracker, ModelVersion] | None]:
-    """Finds the version of an alias or a number, in the model that answers; None where it is what answers."""
-
-    def other() -> tuple[Tracker, ModelVersion] | None:
-        tracker, answers = find()
-        found = tracker.registry.resolve(f"models:/{answers.name}{'/' if name.isdecimal() else '@'}{name}")
-        return None if found.version == answers.version else (tracker, found)
-
-    return other
 
 
 def _outcome(theirs: Answer, own: Answer) -> str:

@@ -35,6 +35,12 @@ class CandidateSpec(Record):
     weight_decay: float = Field(1e-4, ge=0, le=1)
     label_smoothing: float = Field(0.05, ge=0, lt=0.5)
     ema_decay: float = Field(0.98, ge=0, lt=1, description="Of the moving average of weights; 0: none")
+    subtype_weight: float = Field(
+        0.3,
+        ge=0,
+        le=10,
+        description="Of the loss of a second head, which tells viral from bacterial pneumonia; 0: none",
+    )
     freeze: float = Field(0.0, ge=0, le=1, description="Share of the backbone's layers that stay frozen")
     augmentation: float = Field(1.5, ge=0, le=3, description="Strength; 0: none")
     crop: float = Field(1.0, gt=0, le=1, description="Smallest share of an image's area in augmentation; 1: all of it")

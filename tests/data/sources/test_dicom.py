@@ -1,12 +1,18 @@
+import warnings
+
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
+from pneumo.data.sources.dicom import read, without_values
 from pneumo.data.sources.dicom_identity import identify
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
 from pneumo.sections import Data
+from pneumo.serving.results.result import study_of
+from tests.data.conftest import dicom
 
 RAMP = np.tile(np.linspace(0, 4000, 64).astype(np.uint16), (64, 1))
 
@@ -191,3 +197,29 @@ def test_a_dicom_file_that_is_no_radiograph_is_refused_without_quoting_it(make, 
     with pytest.raises(DataError, match=text) as caught:
         decode(make.dicom(RAMP, **attributes), 32, "pad", "x.dcm")
     assert "ustermann" not in str(caught.value).lower()
+
+
+BIRTH, UID = "02.01.1950", "1.2.840.0012.77"  # of a form that DICOM does not have, so that pydicom warns of it
+
+
+@pytest.fixture
+def odd_file(monkeypatch):
+    """A file with such values, and pydicom as it is at the start of a process."""
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.WARN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        told = {"PatientBirthDate": BIRTH, "StudyInstanceUID": UID, "SOPInstanceUID": UID}
+        return dicom(np.arange(4096, dtype=np.uint8).reshape(64, 64), **told)
+
+
+def test_no_warning_quotes_what_stands_in_a_header(odd_file, recwarn):
+    def no(reason):
+        return DataError(reason)
+
+    warnings.simplefilter("always")
+    with without_values(no):
+        header = read(odd_file)
+        assert (header.PatientBirthDate, header.StudyInstanceUID) == (BIRTH, UID)
+        told = {"00100030": {"vr": "DA", "Value": [BIRTH]}, "0020000D": {"vr": "UI", "Value": [UID]}}
+        assert study_of(pydicom.Dataset.from_json(told)).PatientBirthDate == BIRTH  # as an archive gives it
+    assert not [str(one.message) for one in recwarn]

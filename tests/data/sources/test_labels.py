@@ -169,8 +169,16 @@ def test_an_image_without_the_patient_that_others_of_its_patient_have_is_refused
         make.write(tmp_path / "scans" / name, make.encoded(make.picture(number), "PNG"))
     labels = ["PNEUMONIA", "PNEUMONIA", "NORMAL", "NORMAL"]
     file = csv(tmp_path / "scans", zip(names, labels, ("", "A", "B", ""), strict=True), "path,label,patient")
-    with pytest.raises(DataError, match=r"person7_virus_1\.png and 0 others have none"):
+    with pytest.raises(DataError, match=r"person7_virus_1\.png and 0 others have an empty cell"):
         ingest(str(file), home, Data())
     csv(tmp_path / "scans", zip(names, labels, ("A", "A", "B", ""), strict=True), "path,label,patient")
     patients = pd.read_parquet(ingest(str(file), home, Data()).manifest).set_index("path")["patient"]
     assert patients[names[0]] == patients[names[1]] and patients["IM-2-1.png"] == "IM-2"
+
+
+@pytest.mark.parametrize("cell", ["1950-01-02", "a.PNG", "1.2.840.77"])
+def test_the_first_row_of_a_file_without_titles_is_not_quoted(scans, cell):
+    (scans / "labels.csv").write_text(f"Müller Hans;{cell};sick\n" * 2, encoding="utf-8")
+    with pytest.raises(DataError, match=r"in the first line of .*labels\.csv, but it holds a row") as caught:
+        list_labels(scans / "labels.csv", {})
+    assert "Müller" not in str(caught.value)

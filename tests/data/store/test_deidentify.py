@@ -97,6 +97,13 @@ def test_a_dicom_patient_becomes_the_pseudonym():
     assert found.SOPInstanceUID != "1.2.3.770042"
 
 
+def test_a_picture_that_by_its_header_names_the_patient_is_refused_unless_identities_were_removed():
+    with pytest.raises(DataError, match=r"x\.dcm cannot \(by its header, writing in the picture identifies"):
+        deidentify(dicom(picture(), BurnedInAnnotation="YES"), "x.dcm", None)
+    for told in ({"BurnedInAnnotation": "NO"}, {"BurnedInAnnotation": "YES", "PatientIdentityRemoved": "YES"}):
+        assert deidentify(dicom(picture(), **told), "x.dcm", None)
+
+
 @pytest.mark.parametrize("data", [dicom(picture())[:400], jpeg(picture())[:300]], ids=["dcm", "jpeg"])
 def test_a_file_that_cannot_be_taken_apart_is_refused_without_quoting_it(data):
     with pytest.raises(DataError, match=r"x\.img") as caught:

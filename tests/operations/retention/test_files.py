@@ -11,10 +11,10 @@ from pneumo.data.store.versions import keep_version
 from pneumo.operations import retention
 from pneumo.operations.prefect_api import UNDER_WAY
 from pneumo.operations.retention import files
-from pneumo.registry.promotion import alias_switch
+from pneumo.registry.promotion import promotion_lock
 from tests.operations.retention.conftest import LIMITS, aged, names
 
-STILL = partial(partial, alias_switch.still)  # of settings: as the command and the flow hand it in
+STILL = partial(partial, promotion_lock.still)  # of settings: as the command and the flow hand it in
 ROW = {"path": "a", "sha256": "s", "label": "NORMAL", "subtype": "none", "patient": "p", "split": "train"}
 OLD, YOUNG, ID = "0123456789abcdef", "fedcba9876543210", "-0000-4000-8000-0123456789ab"
 

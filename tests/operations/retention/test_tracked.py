@@ -9,11 +9,12 @@ from pneumo.errors import PromotionError, TrackingError
 from pneumo.operations import retention
 from pneumo.operations.retention import tracked
 from pneumo.registry import history
-from pneumo.registry.promotion import alias_switch
+from pneumo.registry.promotion import promotion_lock
+from pneumo.service_sections import Serve
 from pneumo.tracking.runs import Runs
 from tests.operations.retention.conftest import names
 
-STILL = partial(partial, alias_switch.still)  # of settings: as the command and the flow hand it in
+STILL = partial(partial, promotion_lock.still)  # of settings: as the command and the flow hand it in
 
 
 @pytest.mark.services
@@ -25,6 +26,15 @@ def test_champion_the_one_before_and_their_runs_stay(registered, tracker):
     assert names(versions) == {f"{name} 1", f"{name} 2"}
     assert {item.name.split("(")[1] for item, _ in runs} == {f"{made[0][1]})", f"{made[1][1]})"}
     assert {tracker.registry.version(name, number).tags["dataset.digest"] for number in ("3", "4")} == keep.digests
+
+
+@pytest.mark.services
+def test_the_version_that_scores_as_the_champions_shadow_stays(registered, tracker):
+    settings, name, made = registered
+    shadowed = settings.model_copy(update={"serve": Serve(shadow=1)})
+    keep = tracked.needed(tracker, shadowed)
+    assert names(tracked.old_versions(tracker, shadowed, keep, STILL(shadowed))) == {f"{name} 2"}
+    assert made[0][1] in keep.runs
 
 
 @pytest.mark.services

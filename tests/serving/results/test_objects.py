@@ -44,7 +44,7 @@ def test_a_report_says_all_that_a_reader_needs_and_that_it_is_not_for_diagnosis(
 def test_a_heat_map_is_marked_and_is_no_radiograph_that_a_search_would_find(study):
     picture = np.full((100, 640, 3), 90, np.uint8)
     capture = write_capture(study, picture, RESULT, place_of("heat map", "1.2.3", RESULT))
-    assert (capture.Modality, capture.ImageType[1], capture.BurnedInAnnotation) == ("OT", "SECONDARY", "NO")
+    assert (capture.Modality, capture.ImageType[1]) == ("OT", "SECONDARY")
     assert (capture.StudyInstanceUID, capture.AccessionNumber, str(capture.PatientName)) == (
         "1.2.9",
         "A1",
@@ -56,6 +56,13 @@ def test_a_heat_map_is_marked_and_is_no_radiograph_that_a_search_would_find(stud
     np.testing.assert_array_equal(capture.pixel_array, captioned(picture, RESULT))
     np.testing.assert_array_equal(capture.pixel_array[BAND:-BAND], picture)
     assert capture.pixel_array[:BAND].any() and capture.pixel_array[-BAND:].any()
+
+
+@pytest.mark.parametrize("told", ["YES", "NO", None])
+def test_a_heat_map_claims_no_more_of_writing_in_its_picture_than_the_image_does(study, told):
+    study.BurnedInAnnotation = told
+    capture = write_capture(study, np.full((100, 640, 3), 90, np.uint8), RESULT, place_of("heat map", "1.2.3", RESULT))
+    assert capture.get("BurnedInAnnotation") == told
 
 
 def test_an_object_has_one_uid_for_an_image_and_a_version():

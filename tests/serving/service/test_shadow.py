@@ -11,10 +11,10 @@ import pytest
 from pneumo.errors import TrackingError
 from pneumo.serving import answer_log, shadow_log
 from pneumo.serving.feedback import agreed
-from pneumo.serving.service import shadow as module
 from pneumo.serving.service.api import create_app
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.record import ServiceRecord
+from pneumo.serving.service.running_shadow import running_shadow
 from pneumo.serving.service.server import LOOPBACK
 from pneumo.settings import Settings
 from tests.serving.service.conftest import ALIAS, LIMITS, NAME, TOKEN, post, running
@@ -39,7 +39,7 @@ def served(registry: Any, tmp_path_factory: Any) -> Iterator[Any]:
     model = FollowedModel(find)
     model.update()
     limits = LIMITS.model_copy(update={"shadow": MINE, "follow_seconds": 0.2})
-    with module.beside(Settings(home=home, serve=limits), find, tell) as shadow:
+    with running_shadow(Settings(home=home, serve=limits), find, tell) as shadow:
         app = create_app(model, limits, TOKEN, LOOPBACK, ServiceRecord(home, b"secret" * 4, tell), shadow)
         with running(app) as client:
             yield SimpleNamespace(client=client, model=model, shadow=shadow, home=home, told=told)
@@ -96,7 +96,7 @@ def test_an_image_that_the_champion_cannot_read_is_not_kept_for_the_shadow(shado
 
 
 def test_a_slow_shadow_holds_nobody_up_and_what_does_not_fit_is_dropped_and_counted(shadowed, image, monkeypatch):
-    monkeypatch.setattr(module, "MOST", 2)
+    monkeypatch.setattr("pneumo.serving.service.shadow.MOST", 2)
     with shadowed.shadow.model._turn:  # as if the shadow were busy
         post(shadowed, image)
         until(lambda: shadowed.shadow._held and not shadowed.shadow._queue)

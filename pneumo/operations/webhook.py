@@ -37,7 +37,7 @@ def post(message: Message) -> bool:
     if not address:
         return False
     if not address.startswith(("https://", "http://")):
-        raise SettingsError(f"Expected an https:// address in {VARIABLE}, but it is another: correct it.")
+        raise SettingsError(f"Expected an https:// address in {VARIABLE}, but it begins otherwise: correct it.")
     request = urllib.request.Request(address, _body(message), {"Content-Type": "application/json"})  # noqa: S310
     for attempt in range(1, ATTEMPTS + 1):
         try:

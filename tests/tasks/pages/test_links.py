@@ -11,8 +11,8 @@ from pneumo.data.quality.great_expectations_suites import WHOLE_SET, Outcome
 from pneumo.data.quality.image_expectations import IMAGES
 from pneumo.data.quality.set_expectations import FIGURES
 from pneumo.tracking import Tracker
-from pneumo.training.process.progress import Progress
-from tasks import pages
+from pneumo.tracking.addresses import artifact
+from tasks.pages import links
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_ser
     (tmp_path / data_docs.PAGE).write_text(text)
     tracker = Tracker(mlflow_server, "pages")
     run_id = tracker.runs.start("pipeline")
-    tracker.log.artifacts(run_id, tmp_path, Path(pages.DATA_DOCS).parent.name)
-    page.goto(pages.artifact(tracker.runs.url(run_id), pages.DATA_DOCS))
+    tracker.log.artifacts(run_id, tmp_path, Path(links.DATA_DOCS).parent.name)
+    page.goto(artifact(tracker.runs.url(run_id), links.DATA_DOCS))
     expect(page.get_by_text("Model registry").first).to_be_visible()
     expect(page.get_by_text("Judges")).to_have_count(0)  # of MLflow's mode for language models
     shown = page.frame_locator("iframe")
@@ -42,11 +42,3 @@ def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_ser
     assert not shown.locator("li").first.is_visible()
     shown.get_by_text("30 images").click()
     assert shown.get_by_text("train/29.jpeg").is_visible()
-
-
-def test_a_bar_does_not_fall_back_when_the_next_fold_begins():
-    ends = Progress(name="a", stage="tuning", epoch=5, epochs=15, step=10, steps=10)
-    begins = Progress(name="a", stage="features", epoch=5, epochs=15)
-    assert pages.share(ends) == pages.share(begins) == pytest.approx(100 / 3)
-    assert pages.share(Progress(name="a", stage="tuning", epoch=1, epochs=2, step=5, steps=10)) == 25
-    assert pages.share(Progress(name="a", stage="scoring", epochs=3, epoch=3)) == 99

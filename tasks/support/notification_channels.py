@@ -9,8 +9,8 @@ from prefect.blocks.core import Block
 from prefect.exceptions import PrefectException
 
 from pneumo.errors import PneumoError
-from pneumo.operations import notify as webhook
-from pneumo.operations.notify import Message
+from pneumo.operations import webhook
+from pneumo.operations.webhook import Message
 from pneumo.settings import Settings
 
 # Errors of loading a block and sending through it; those of requests are OSErrors.

@@ -2,11 +2,11 @@ import logging
 
 import pytest
 
-from pneumo.operations import notify as webhooks
-from pneumo.operations.notify import Message
+from pneumo.operations import webhook as sender
+from pneumo.operations.webhook import Message
 from pneumo.sections import Notify
 from pneumo.settings import Settings
-from tasks import notification
+from tasks.support import notification_channels
 from tests.webhook import Webhook
 
 MESSAGE = Message(kind="drift", title="drift in /images", text="size drift is 0.4", link="http://mlflow/1")
@@ -15,9 +15,9 @@ BLOCK = Settings(notify=Notify(block="custom-webhook/mine"))
 
 @pytest.fixture(autouse=True)
 def log(monkeypatch, caplog):
-    monkeypatch.setattr(notification, "get_run_logger", lambda: logging.getLogger("run"))
-    monkeypatch.setattr(webhooks.time, "sleep", lambda seconds: None)
-    monkeypatch.delenv(webhooks.VARIABLE, raising=False)
+    monkeypatch.setattr(notification_channels, "get_run_logger", lambda: logging.getLogger("run"))
+    monkeypatch.setattr(sender.time, "sleep", lambda seconds: None)
+    monkeypatch.delenv(sender.VARIABLE, raising=False)
     return caplog
 
 
@@ -47,13 +47,13 @@ def block(prefect, webhook):
 
 @pytest.mark.services
 def test_the_block_of_the_settings_is_told(block, webhook):
-    notification.notify(MESSAGE, BLOCK)
+    notification_channels.notify(MESSAGE, BLOCK)
     assert webhook.got == [{"subject": "pneumo: drift in /images", "text": "size drift is 0.4\nhttp://mlflow/1"}]
 
 
 @pytest.mark.services
 def test_a_block_that_is_not_there_is_a_warning(prefect, log):
-    notification.notify(MESSAGE, Settings(notify=Notify(block="custom-webhook/gone")))
+    notification_channels.notify(MESSAGE, Settings(notify=Notify(block="custom-webhook/gone")))
     assert "drift not sent through the block custom-webhook/gone: ValueError" in log.text
 
 
@@ -61,20 +61,20 @@ def test_a_block_that_is_not_there_is_a_warning(prefect, log):
 def test_what_a_block_cannot_send_is_a_warning_without_the_address(block, webhook, log):
     webhook.statuses += [500] * 9
     with log.at_level(logging.WARNING):
-        notification.notify(MESSAGE, BLOCK)
+        notification_channels.notify(MESSAGE, BLOCK)
     assert "drift not sent through the block custom-webhook/mine" in log.text
     assert "SECRET" not in log.text
 
 
 def test_nobody_is_told_where_nothing_is_configured(webhook):
-    notification.notify(MESSAGE, Settings())
+    notification_channels.notify(MESSAGE, Settings())
     assert webhook.got == []
 
 
 def test_a_webhook_that_refuses_does_not_fail_the_run(monkeypatch, webhook, log):
-    monkeypatch.setenv(webhooks.VARIABLE, webhook.url)
+    monkeypatch.setenv(sender.VARIABLE, webhook.url)
     webhook.statuses += [500] * 3
     with log.at_level(logging.WARNING):
-        notification.notify(MESSAGE, Settings())
+        notification_channels.notify(MESSAGE, Settings())
     assert "drift not sent: Expected the webhook" in log.text
     assert "SECRET" not in log.text
