@@ -15,7 +15,10 @@ from pneumo.records.model import Evaluation, LabelAudit
 from pneumo.training.candidates.spec import CandidateSpec
 
 FOLDER, SHEET, PICTURES, RECORD = "label_audit", "labels.csv", "pictures.png", "audit.json"
-CODE = ("evaluation/label_audit", "evaluation/statistics", "training/networks", "data/quality/near_duplicates.py")
+CODE = (
+    *("evaluation/label_audit", "evaluation/statistics", "training/networks", "training/dataset_images.py"),
+    *("data/splits.py", "data/quality/near_duplicates.py"),
+)
 
 
 def audit_labels(
