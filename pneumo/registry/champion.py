@@ -17,8 +17,8 @@ class ChampionInfo(Record):
     """The version with the champion's alias.
 
     `auc` is that on its test images, with a 95 % interval; None if other software registered it. `since` is when the
-    alias moved to it; None if the alias was set by hand. `dossier_url` is None where its run keeps no dossier. `look` is
-    the decision that made it champion. `decisions` and `promotions` count those on the same test images up to now.
+    alias moved to it; None if the alias was set by hand. `dossier_url` is None where its run has none. `look` is the
+    decision that made it champion. `decisions` and `promotions` count those on the same test images up to now.
     """
 
     registered_model: str
