@@ -71,9 +71,7 @@ def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
     require_packages(form)
     spec = path.with_suffix(".json")
     if spec == path:
-        raise ServiceError(
-            f"Expected another ending than .json for the network, got {path.name}: a text goes there."
-        )
+        raise ServiceError(f"Expected another ending than .json for the network, got {path.name}: a text goes there.")
     write, load = FORMS[form]
     scratch = path.with_name(f".{path.name}")
     try:
