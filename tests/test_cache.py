@@ -1,4 +1,7 @@
+import importlib
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +43,27 @@ def test_an_upgrade_of_a_library_is_another_version_of_the_parts_that_compute_wi
     monkeypatch.setattr(cache, "_installed", lambda name: "99.0" if name == library else real(name))
     assert code_version(part) != before
     assert code_version("errors.py") == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("stage", "called"),
+    [
+        ("pneumo.training.networks.frozen_features", "training/dataset_images.py"),
+        ("pneumo.evaluation.label_audit.stage", "training/dataset_images.py"),
+        ("pneumo.evaluation.label_audit.stage", "data/splits.py"),
+        ("pneumo.evaluation.robustness.shift_audit", "training/dataset_images.py"),
+    ],
+)
+def test_the_code_of_what_a_stage_calls_is_in_its_key(monkeypatch, tmp_path, stage, called):
+    """Without `predict`, features would be found again that the code of today does not give."""
+    parts = importlib.import_module(stage).CODE
+    before, package = cache._source(tuple(sorted(parts))), Path(cache.__file__).parent
+    copy = shutil.copytree(package, tmp_path / "pneumo", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / called).write_text("changed")
+    monkeypatch.setattr(cache, "__file__", str(copy / "cache.py"))
+    cache._source.cache_clear()
+    assert cache._source(tuple(sorted(parts))) != before
+    cache._source.cache_clear()
 
 
 def test_another_backend_of_keras_is_another_version_of_training_and_not_of_data(monkeypatch):

@@ -46,6 +46,8 @@ def champion(
             counts = f"{found.decisions} decision(s) so far, {found.promotions} promotion(s)"
             table.add_row("test images", f"{found.look.images}, digest {found.look.test_set[:12]}: {counts}")
         table.add_row("MLflow", found.run_url)
+        if found.dossier_url:
+            table.add_row("dossier", found.dossier_url)
         console.print(table, highlight=False, soft_wrap=True)
 
 

@@ -7,7 +7,7 @@ from pneumo.data.files import write_whole
 from pneumo.errors import PromotionError
 from pneumo.records.base import Interval, Record
 from pneumo.records.decision import DecisionCount
-from pneumo.registry import history, test_set_use
+from pneumo.registry import dossier, history, test_set_use
 from pneumo.registry.promotion import version_evidence
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
@@ -17,8 +17,8 @@ class ChampionInfo(Record):
     """The version with the champion's alias.
 
     `auc` is that on its test images, with a 95 % interval; None if other software registered it. `since` is when the
-    alias moved to it; None if the alias was set by hand. `look` is the decision that made it champion. `decisions` and
-    `promotions` count those on the same test images up to now.
+    alias moved to it; None if the alias was set by hand. `dossier_url` is None where its run has none. `look` is the
+    decision that made it champion. `decisions` and `promotions` count those on the same test images up to now.
     """
 
     registered_model: str
@@ -30,6 +30,7 @@ class ChampionInfo(Record):
     since: datetime | None
     registered: datetime
     run_url: str
+    dossier_url: str | None = None
     look: DecisionCount | None = None
     decisions: int = 0
     promotions: int = 0
@@ -70,6 +71,7 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
         since=moves[-1].when if moves and moves[-1].version == found.version else None,
         registered=datetime.fromtimestamp(found.created, UTC),
         run_url=tracker.runs.url(found.run_id),
+        dossier_url=dossier.page(tracker, found.run_id),
         look=look,
         decisions=len(made),
         promotions=sum(row.action == "promotion" and row.took_effect for row in made),

@@ -65,10 +65,13 @@ def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
         images: uint8 (n, size, size), on which both are compared; real X-rays show more than noise.
 
     Raises:
-        ServiceError: a package that the form needs is missing.
+        ServiceError: a package that the form needs is missing, or the file would have the name of the one beside it.
         ModelError: a probability differs by more than 0.001; nothing is left at `path`.
     """
     require_packages(form)
+    spec = path.with_suffix(".json")
+    if spec == path:
+        raise ServiceError(f"Expected another ending than .json for the network, got {path.name}: a text goes there.")
     write, load = FORMS[form]
     scratch = path.with_name(f".{path.name}")
     try:
@@ -81,7 +84,6 @@ def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
                 f"Expected {form} to give the same probabilities within {TOLERANCE}, the gap is {gap:.2g}."
             )
         scratch.replace(path)
-        spec = path.with_suffix(".json")
         spec.write_text(bundle.spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
     finally:
         scratch.unlink(missing_ok=True)

@@ -149,6 +149,11 @@ class Runs:
         return sorted((item.timestamp / 1000, item.value) for item in found)
 
     @as_tracking_errors
+    def files(self, run_id: str, folder: str) -> list[str]:
+        """Paths of the files that a run keeps in a folder; none where there is no such folder."""
+        return [item.path for item in self.client.list_artifacts(run_id, folder) if not item.is_dir]
+
+    @as_tracking_errors
     def finish(self, run_id: str, status: Status = "FINISHED", reason: str | None = None) -> None:
         """End a run; a reason becomes a tag."""
         if reason:

@@ -6,6 +6,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pneumo.records.data import ShiftAudit
 from pneumo.records.decision import Decision
+from pneumo.registry import dossier
 from pneumo.tracking import Tracker
 from tasks.pages.other_places import in_words
 
@@ -18,7 +19,9 @@ def decision_table(decision: Decision, tracker: Tracker, audits: Sequence[ShiftA
     ]
     verdict = "Promoted" if decision.promoted else "Not promoted"
     version = f"[{decision.registered_model} version {decision.version}]({_version(decision, tracker)})"
-    words = f"**{verdict}:** {version}. {decision.reason} {decision.look or ''} {in_words(audits)}".rstrip()
+    address = dossier.page(tracker, decision.run_id)
+    link = f" [Its dossier]({address})." if address else ""
+    words = f"**{verdict}:** {version}.{link} {decision.reason} {decision.look or ''} {in_words(audits)}".rstrip()
     create_table_artifact(key="decision", table=rows, description=words)
 
 

@@ -46,6 +46,9 @@ def test_only_new_contents_are_counted_and_few_are_not_judged(pictures):
     assert found.share == 10 / 80
     judged = drift.measure_drift(manifest(pictures), "3", then, fewest=30)
     assert set(judged.figures) == {"intensity_drift", "size_drift", "embedding_drift"}
+    held_out = manifest([255 - picture for picture in pictures[:40]], "test")
+    more = drift.measure_drift(manifest(pictures), "3", pd.concat([then, held_out], ignore_index=True), fewest=30)
+    assert (more.known, more.figures) == (120, judged.figures)  # drift is from the training images
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from pneumo.cli import app
 from pneumo.monitoring.page import page
 from pneumo.monitoring.shadow_comparison import compare_shadows, difference
 from pneumo.serving import shadow_log
-from pneumo.serving.shadow_log import ShadowAnswer
+from pneumo.serving.fresh_process.client import Answer
+from pneumo.serving.shadow_log import Answered, ShadowAnswer
 from tests.monitoring.test_version_figures import NOW, answers
 
 
@@ -30,6 +32,16 @@ def pairs(count=200, noise=2.0, seed=0):
     table["image"] = table["id"] = [f"{place:032x}" for place in range(count)]
     table["time"] = [NOW - timedelta(minutes=count - place) for place in range(count)]
     return table, pd.Series(np.where(ill, "PNEUMONIA", "NORMAL"), index=table["image"])
+
+
+def test_a_line_has_both_answers_each_in_its_own_columns():
+    own = Answer(probability=0.2, label="NORMAL", error=None, out_of_distribution=False)
+    theirs = Answer(probability=0.9, label="PNEUMONIA", error=None, out_of_distribution=True)
+    shadow, champion = (SimpleNamespace(name="lungs", version=number) for number in ("2", "1"))
+    (line,) = shadow_log.pairs(shadow, champion, [Answered("f" * 32, theirs)], [own])
+    assert (line.version, line.probability, line.label, line.out_of_distribution) == ("2", 0.2, "NORMAL", False)
+    said = (line.champion, line.champion_probability, line.champion_label, line.champion_out_of_distribution)
+    assert said == ("1", 0.9, "PNEUMONIA", True)
 
 
 def test_agreement_and_shares_are_those_of_the_pairs():

@@ -10,6 +10,8 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from pneumo.cli import app
+from pneumo.monitoring import estimate as estimating
+from pneumo.monitoring import realised as realising
 from pneumo.monitoring.estimate import estimated_auc, expected_auc
 from pneumo.monitoring.levels import Level, change
 from pneumo.monitoring.realised import each_image_once, realised
@@ -102,6 +104,27 @@ def test_the_last_days_are_compared_with_the_first_or_else_with_validation_image
     young = change(table[table["time"] > NOW - timedelta(days=15)], 10, NOW, known)
     assert (young.usual, young.words) == (known, "validation images")
     assert change(table.iloc[:0], 10, NOW).recent is None
+
+
+def test_figures_of_the_last_days_are_of_their_answers_and_the_expected_auc_minds_what_was_usual_then():
+    table, truth = answers(strange=0.25)
+    old = table["time"] <= NOW - timedelta(days=12)
+    turned = truth.where(old.to_numpy(), truth.map({"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"}))
+    (found,) = by_version(table, turned, 12, NOW, LIMITS)
+    assert found.realised.auc.value < 0.2 < 0.6 < found.realised_ever.auc.value
+    assert found.realised.normal + found.realised.pneumonia == (~old).sum()
+    assert "out-of-distribution, 0% were" in found.estimate.withheld
+
+
+def test_of_many_answers_the_newest_are_measured(monkeypatch):
+    table, truth = answers(400)
+    for module in (realising, estimating):
+        monkeypatch.setattr(module, "MOST", 150)
+    found = realised(each_image_once(table), truth, 10)
+    assert (found.normal, found.pneumonia) == tuple(
+        (truth.tail(150) == label).sum() for label in ("NORMAL", "PNEUMONIA")
+    )
+    assert estimated_auc(table, 0.01, 0.1).auc == expected_auc(table["probability"].tail(150).to_numpy())
 
 
 def test_a_fall_past_a_limit_is_told_once_for_each_champion():

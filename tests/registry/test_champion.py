@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from pneumo.registry.champion import champion_manifest
+from pneumo.registry.champion import champion, champion_manifest
 from pneumo.registry.promotion.state_machine import promote
 from pneumo.tracking.model_files import ModelFiles
 
@@ -18,7 +18,16 @@ def test_new_data_is_compared_with_the_champions_and_with_nothing_on_a_first_run
     assert champion_manifest(world.settings, False, world.home) == found
 
 
+def test_a_champion_names_the_page_of_its_dossier(world: Any) -> None:
+    assert promote([world.candidate("good", 2.0)], world.version, world.settings, world.home, world.parent).promoted
+    found = champion(world.settings)
+    assert found and found.dossier_url and found.run_url.partition("?")[0] in found.dossier_url
+    assert "/artifacts/dossier/dossier.html" in found.dossier_url
+
+
 def test_a_champion_of_other_hands_has_no_data_to_compare_with(world: Any) -> None:
     number = world.tracker.registry.register(world.candidate("foreign", 1.0).model_uri, world.name)
     world.tracker.registry.set_alias(world.name, "champion", number)
     assert champion_manifest(world.settings, False, world.home) is None
+    found = champion(world.settings)
+    assert found and found.dossier_url is None

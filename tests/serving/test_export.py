@@ -50,3 +50,9 @@ def test_a_missing_package_is_named(bundle, tmp_path, monkeypatch):
     assert importlib.util.find_spec("no_such_package") is None
     with pytest.raises(ServiceError, match="Expected no_such_package for onnx, not installed"):
         export(bundle, "onnx", tmp_path / "model.onnx", np.zeros((1, 32, 32), np.uint8))
+
+
+def test_a_network_does_not_take_the_name_of_the_file_beside_it(bundle, tiny, tmp_path):
+    with pytest.raises(ServiceError, match=r"another ending than \.json for the network, got model\.json"):
+        export(bundle, "litert", tmp_path / "model.json", tiny)
+    assert not any(tmp_path.iterdir())

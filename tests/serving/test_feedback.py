@@ -81,6 +81,13 @@ def test_answers_are_known_whether_they_are_lines_or_packed_and_only_new_ones_ar
     file.rename(file.with_name(f"{day}.{file.name[11:]}"))
     answer_log.pack(home)
     assert image("a") in Seen(home / answer_log.FOLDER, "image").update()
+    packed, late = home / answer_log.FOLDER / f"{day}.parquet", image("late")
+    seen.update()
+    rows = pd.read_parquet(packed)
+    pd.concat([rows, rows.tail(1).assign(id="late", image=late)]).to_parquet(
+        packed
+    )  # as if a late line was packed, too
+    assert late in seen.update()
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.sections import Registry, Tracking, Watch
 from pneumo.serving import answer_log
-from pneumo.serving.answer_log import KeptAnswer
+from pneumo.serving.answer_log import KeptAnswer, keyed
 from pneumo.serving.feedback import Feedback, FeedbackLog
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
@@ -37,14 +39,14 @@ def site(mlflow_server, tmp_path, monkeypatch):
     return SimpleNamespace(tracker=tracker, settings=settings, told=told)
 
 
-def give_answers(settings, right):
+def give_answers(settings, right, image=lambda place: f"{place:032x}"):
     """120 answers of version 3, and what a reader says of them: the same, or the contrary."""
     scores, now = np.linspace(0.02, 0.98, 120), datetime.now(UTC)
     common = {"model": settings.registry.model, "version": "3", "out_of_distribution": False, "source": "http"}
     labels = ["PNEUMONIA" if score > 0.5 else "NORMAL" for score in scores]
     rows = [
         KeptAnswer(
-            id=f"{place:032x}", image=f"{place:032x}", time=now - timedelta(seconds=place), probability=float(score),
+            id=f"{place:032x}", image=image(place), time=now - timedelta(seconds=place), probability=float(score),
             label=label, seconds=0.1, **common,
         )
         for place, (score, label) in enumerate(zip(scores, labels, strict=True))
@@ -69,6 +71,19 @@ def test_answers_with_which_readers_agree_are_recorded_and_are_no_reason(site):
     assert [value for _, value in site.tracker.runs.series(run.run_id, "answers/positive")] == [0.5]
     assert site.tracker.runs.series(run.run_id, "answers/expected_auc") and not site.told.messages
     assert "answers.html" in [file.path for file in site.tracker.client.list_artifacts(run.run_id)]
+
+
+def test_images_that_the_champion_learned_from_are_in_no_figure(site, monkeypatch, tmp_path):
+    """They were answered, read, added to the data set, and answered again by the version that learned them by heart."""
+    secret = patient_secret(site.settings.home)
+    give_answers(site.settings, right=True, image=lambda place: keyed(f"{place:064x}", secret))
+    splits = ["train", "validation", "test"] * 40
+    rows = pd.DataFrame({"sha256": [f"{place:064x}" for place in range(120)], "split": splits})
+    rows.to_parquet(tmp_path / "champion.parquet")
+    monkeypatch.setattr(answers, "champion_manifest", lambda *_: tmp_path / "champion.parquet")
+    answers.judge.fn("/scans", False, "3", site.settings)
+    (run,) = site.tracker.runs.newest({"stage": "watch"})
+    assert [value for _, value in site.tracker.runs.series(run.run_id, "answers/feedback")] == [40.0]
 
 
 def test_a_fall_is_a_message_and_a_request_for_a_retraining_once(site):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
+from pneumo.errors import WeightsError
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.label_audit.out_of_fold import out_of_fold
 from pneumo.evaluation.label_audit.pictures import SHOWN, thumbnails
@@ -13,9 +14,13 @@ from pneumo.evaluation.label_audit.suspects import sheet
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Evaluation, LabelAudit
 from pneumo.training.candidates.spec import CandidateSpec
+from pneumo.training.networks.pretrained_weights import identity
 
 FOLDER, SHEET, PICTURES, RECORD = "label_audit", "labels.csv", "pictures.png", "audit.json"
-CODE = ("evaluation/label_audit", "evaluation/statistics", "training/networks", "data/quality/near_duplicates.py")
+CODE = (
+    *("evaluation/label_audit", "evaluation/statistics", "training/networks", "training/dataset_images.py"),
+    *("data/splits.py", "data/quality/near_duplicates.py"),
+)
 
 
 def audit_labels(
@@ -30,13 +35,22 @@ def audit_labels(
         evaluation: of the candidate that is decided on.
     """
     inputs = {"evaluation": evaluation.key, "version": version.digest, "store": store.key}
-    key = stage_key("label_audit", spec=spec.model_dump(mode="json"), code=code_version(*CODE), **inputs)
+    settings = spec.model_dump(mode="json", exclude={"weights"})
+    key = stage_key(FOLDER, spec=settings, weights=_weights(spec, home), code=code_version(*CODE), **inputs)
     folder = home / "cache" / FOLDER / key
     if not is_kept(folder):
         with written_once(folder) as scratch:
             _write(scratch, spec, version, store, evaluation, home)
     kept = LabelAudit.model_validate_json((folder / RECORD).read_bytes())
     return kept.model_copy(update={"folder": folder})
+
+
+def _weights(spec: CandidateSpec, home: Path) -> str | None:
+    """Identity of the weights of the frozen features; None where they are on other machines, so that there are none."""
+    try:
+        return identity(spec, home)
+    except WeightsError:
+        return None
 
 
 def sentence(audit: LabelAudit) -> str:

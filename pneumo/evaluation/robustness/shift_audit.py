@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RECORD, TEST = "audits.json", "test"
 CODE = (
     *("evaluation/robustness/shift_audit.py", "data/quality/two_sample_test.py", "data/store/decode.py"),
-    *("training/networks/architecture.py", "training/networks/backbones.py"),
+    *("training/networks/architecture.py", "training/networks/backbones.py", "training/dataset_images.py"),
 )
 Set = tuple[str, pd.DataFrame, Path]
 Look = Callable[[str, pd.DataFrame, Path], ShiftAudit]

@@ -14,7 +14,7 @@ from pneumo.training.dataset_images import Images, predict
 from pneumo.training.networks import pretrained_weights
 
 VIEW = 1  # keeps these seeds apart from those of fine-tuning
-CODE = ("training/networks", "training/augmentation")
+CODE = ("training/networks", "training/augmentation", "training/dataset_images.py")
 
 
 def embeddings(spec: CandidateSpec, network: Any, images: Images, split: str, store: ImageStore, home: Path) -> Any:

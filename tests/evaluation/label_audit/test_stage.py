@@ -32,3 +32,12 @@ def test_networks_of_folds_judge_every_image_outside_the_test_set(evaluation, da
     found = audit_labels(SPEC, *dataset, folded, home)
     assert (found.images, found.suspects) == ((manifest["split"] != "test").sum(), 1)
     assert pd.read_csv(found.folder / SHEET)["path"].tolist() == [rows.loc[wrong, "path"]]
+
+
+def test_other_weights_in_the_same_folder_are_another_audit(evaluation, dataset, home, tmp_path):
+    spec = SPEC.model_copy(update={"weights": str(tmp_path)})
+    folders = []
+    for content in (b"old", b"old", b"new"):
+        (tmp_path / "MobileNet_0.25_no_top.weights.h5").write_bytes(content)
+        folders.append(audit_labels(spec, *dataset, evaluation, home).folder)
+    assert folders[0] == folders[1] != folders[2]

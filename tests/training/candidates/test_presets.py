@@ -16,6 +16,7 @@ def test_the_phantom_set_starts_without_weights():
 def test_quick_is_a_head_on_frozen_features_and_best_has_folds():
     assert [spec.epochs for spec in preset_specs("quick", synthetic=False)] == [0]
     assert {spec.folds for spec in preset_specs("best", synthetic=False)} == {3}
+    assert {(spec.folds, spec.views) for spec in preset_specs("standard", synthetic=False)} == {(1, 2)}
 
 
 def test_what_is_given_goes_before_the_preset():

@@ -3,7 +3,8 @@ import pytest
 
 from pneumo.errors import TrainingError
 from pneumo.training.candidates import candidate as candidates
-from pneumo.training.candidates.search import search, with_searched
+from pneumo.training.candidates import search as searching
+from pneumo.training.candidates.search import search, search_once, with_searched
 from pneumo.training.process.progress import Progress
 
 
@@ -79,6 +80,22 @@ def test_what_was_found_holds_for_every_backbone(make_spec):
     assert [(spec.seed, spec.learning_rate, spec.freeze, spec.size) for spec in specs] == [
         (1, 0.02, 0.5, 64), (2, 0.02, 0.5, 64),
     ]  # fmt: skip
+
+
+def test_a_search_is_found_again_and_other_settings_or_another_length_are_another_search(
+    make_spec, dataset, tmp_path, monkeypatch
+):
+    asked = []
+
+    def search_for(spec, minutes, train):
+        asked.append(minutes)
+        return spec.model_copy(update={"learning_rate": 0.01 * len(asked), "epochs": 9})
+
+    monkeypatch.setattr(searching, "search", search_for)
+    known = (dataset[0], "squash", tmp_path, None)
+    for spec, minutes in ((make_spec(), 1), (make_spec(), 1), (make_spec(), 2), (make_spec(seed=5), 1)):
+        found = search_once(spec, minutes, *known)
+    assert asked == [1, 2, 1] and (found.learning_rate, found.seed, found.epochs) == (0.03, 5, make_spec().epochs)
 
 
 def test_trials_are_real_trainings(make_spec, dataset, tmp_path):
