@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.month.play import A_DAY, DAYS, LATE, Month, until
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(3600)]
 CHANGE, ALERT, DECISION = 14, 19, 24  # days on whose morning the device is new, that is noticed, and decided on
+# Which figure falls first depends on the recipe.
+FALLEN = re.compile(r"realised (sensitivity|specificity|ROC AUC) of version 1 is 0\.\d+ \(.*\), below 0\.\d")
 MODEL, CHARTS = "pneumonia-classifier", 5
 SMALL = {"backbones": ["MobileNet:0.25"], "weights": "none", "image_size": 64, "epochs": 20, "learning_rate": 0.003}
 
@@ -61,10 +64,10 @@ def nothing_to_tell(month):
 def alert_with_nothing_new_to_learn(month):
     """Realised figures have fallen; the images alone, and what is expected without labels, did not tell."""
     said = watched(month)
-    assert "realised specificity of version 1 is 0." in said
+    assert FALLEN.search(said), said
     assert "new to champion" not in said and "out-of-distribution" not in said
     (alert,) = month.webhook.of("answers")
-    assert alert["text"].startswith("pneumo: answers have changed\nrealised specificity of version 1 is 0.")
+    assert alert["text"].startswith("pneumo: answers have changed\n") and FALLEN.search(alert["text"])
     found_nothing = month.retraining()["state"]["message"]
     assert found_nothing.startswith("Nothing to do: data, parameters, settings and code are those of ")
 
@@ -114,7 +117,7 @@ def told(month, browser):
     (series,) = client.search_runs([experiment], "tags.stage = 'watch'")
     page = Path(client.download_artifacts(series.info.run_id, "answers.html", str(month.home)))
     words = photographed(browser, page, os.environ.get("MONTH_PICTURE"))
-    assert "realised specificity of version 1 is 0." in words and "Version 2 beside version 1 on " in words
+    assert FALLEN.search(words) and "Version 2 beside version 1 on " in words
     assert words.count("alert\n") == words.count("version 2\n") == CHARTS
 
 
