@@ -32,6 +32,7 @@ def approving():
 
 print(approving().model_dump_json())
 """
+MINE = {"flows": {"name": {"any_": ["approving"]}}}
 pytestmark = pytest.mark.services
 
 
@@ -63,7 +64,8 @@ class Run:
         """Wait until it asks."""
         deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self.process.poll() is None:
-            found = self.ask("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}})
+            # Other tests leave paused runs of other flows on the same server.
+            found = self.ask("/flow_runs/filter", MINE | {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}})
             if found:
                 self.id = found[0]["id"]
                 return self
@@ -80,8 +82,7 @@ class Run:
         return dict(json.loads(out.splitlines()[-1]))
 
     def state(self) -> str:
-        mine = {"flows": {"name": {"any_": ["approving"]}}}
-        runs = self.ask("/flow_runs/filter", mine | {"sort": "START_TIME_DESC", "limit": 1})
+        runs = self.ask("/flow_runs/filter", MINE | {"sort": "START_TIME_DESC", "limit": 1})
         return str(runs[0]["state_type"])
 
 

@@ -12,7 +12,7 @@ from pneumo.data.quality.image_expectations import IMAGES
 from pneumo.data.quality.set_expectations import FIGURES
 from pneumo.tracking import Tracker
 from pneumo.tracking.addresses import artifact
-from tasks.pages import links
+from tasks.pages.links import DATA_DOCS
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_the_link_to_the_data_docs_opens_them_with_all_that_was_found(mlflow_ser
     (tmp_path / data_docs.PAGE).write_text(text)
     tracker = Tracker(mlflow_server, "pages")
     run_id = tracker.runs.start("pipeline")
-    tracker.log.artifacts(run_id, tmp_path, Path(links.DATA_DOCS).parent.name)
-    page.goto(artifact(tracker.runs.url(run_id), links.DATA_DOCS))
+    tracker.log.artifacts(run_id, tmp_path, Path(DATA_DOCS).parent.name)
+    page.goto(artifact(tracker.runs.url(run_id), DATA_DOCS))
     expect(page.get_by_text("Model registry").first).to_be_visible()
     expect(page.get_by_text("Judges")).to_have_count(0)  # of MLflow's mode for language models
     shown = page.frame_locator("iframe")
