@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ MARK = "PNEUMO_SERVICE"
 def start(name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, cwd: Path) -> psutil.Process:
     """Start a process in its own session, its output in `<folder>/<name>.log` and its identity in `<name>.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.log").open("ab") as log:
+    with _ctrl_c_afterwards(), (folder / f"{name}.log").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603 - our own commands
             command,
             stdin=subprocess.DEVNULL,
@@ -33,9 +34,9 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], fol
             start_new_session=True,
             preexec_fn=_default_signals,
         )
-    process = psutil.Process(child.pid)
-    record = {"pid": process.pid, "created": process.create_time()}
-    write_whole(_record(folder, name), json.dumps(record).encode())
+        process = psutil.Process(child.pid)
+        record = {"pid": process.pid, "created": process.create_time()}
+        write_whole(_record(folder, name), json.dumps(record).encode())
     return process
 
 
@@ -159,6 +160,22 @@ def _owner(port: int) -> str:
 def _signal(process: psutil.Process, number: int) -> None:
     with suppress(psutil.NoSuchProcess):  # it may have ended by itself meanwhile
         process.send_signal(number)
+
+
+@contextmanager
+def _ctrl_c_afterwards() -> Iterator[None]:
+    """Raise what Ctrl-C asks for at the end: Python drops it where it meets a library's hook on forks."""
+    usual, asked = signal.getsignal(signal.SIGINT), []
+    if not callable(usual) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _default_signals() -> None:

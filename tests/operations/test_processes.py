@@ -1,6 +1,8 @@
 import json
 import os
+import signal
 import socket
+import subprocess
 import sys
 
 import psutil
@@ -86,3 +88,16 @@ def test_what_a_killed_process_leaves_is_found_and_ended(tmp_path):
 def test_a_process_that_never_got_into_its_record_is_found(tmp_path, sleeper):
     (tmp_path / "sleeper.json").unlink()
     assert processes.descended(tmp_path, "sleeper") == [sleeper]
+
+
+def test_ctrl_c_while_a_process_is_started_is_heard_once_the_process_is_recorded(tmp_path, monkeypatch):
+    usual = subprocess.Popen
+
+    def interrupted(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        processes.start("late", [sys.executable, "-c", "import time; time.sleep(60)"], os.environ, tmp_path, tmp_path)
+    assert processes.stop(tmp_path, "late")
