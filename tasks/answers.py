@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import pandas as pd
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -10,6 +9,7 @@ from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.monitoring.estimate import USUAL
 from pneumo.monitoring.levels import Level, level
 from pneumo.monitoring.page import page
+from pneumo.monitoring.realised import unlearned
 from pneumo.monitoring.shadow_comparison import compare_shadows
 from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news, numbers_of
 from pneumo.operations.webhook import Message
@@ -38,7 +38,9 @@ def judge(source: str, synthetic: bool, champion: str, settings: Settings) -> li
     mine = found[(found["model"] == model) & (found["version"] == champion)]
     if mine.empty:
         return []
-    labels = _unlearned(agreed(settings.home)[0].labels, synthetic, settings)
+    labels = agreed(settings.home)[0].labels
+    if manifest := champion_manifest(settings, synthetic, settings.home):
+        labels = unlearned(labels, manifest, patient_secret(settings.home))
     usual = _validation(settings, model, champion)
     now = datetime.now(UTC)
     (figures,) = by_version(mine, labels, limits.answers_days, now, limits, usual)
@@ -69,20 +71,6 @@ def _record(figures: VersionFigures, source: str, now: datetime, settings: Setti
         notify(told, settings)
         tracking.runs.set_tags(run_id, {TOLD: after.model_dump_json()})
     return reasons, after
-
-
-def _unlearned(labels: "pd.Series[str]", synthetic: bool, settings: Settings) -> "pd.Series[str]":
-    """Labels of images that the champion did not learn from: on its own ones figures would be too good.
-
-    Images with feedback are often added to the data set, and answered again by the version that was trained on them.
-    """
-    manifest = champion_manifest(settings, synthetic, settings.home)
-    if manifest is None:
-        return labels
-    rows = pd.read_parquet(manifest, columns=["sha256", "split"])
-    secret = patient_secret(settings.home)
-    learned = {answer_log.keyed(digest, secret) for digest in rows.loc[rows["split"] != "test", "sha256"]}
-    return labels[~labels.index.isin(learned)]
 
 
 def _validation(settings: Settings, model: str, version: str) -> Level | None:

@@ -125,14 +125,15 @@ def _by_week(
 
 def _realised(rows: "pd.DataFrame") -> tuple[float, float, float] | None:
     """ROC AUC, sensitivity and specificity on images with feedback; None for too few of a class."""
-    from pneumo.evaluation.statistics.metrics import auc
+    from pneumo.evaluation.statistics.metrics import auc, operating_shares
 
     known = rows.dropna(subset="truth")
     ill, called = ((known[name] == LABELS[1]).to_numpy() for name in ("truth", "label"))
     if min(ill.sum(), (~ill).sum()) < FEWEST:
         return None
-    scores = known["probability"].to_numpy(float)
-    return auc(ill, scores), float(called[ill].mean()), float((~called[~ill]).mean())
+    pairs = operating_shares(ill, called)
+    sensitivity, specificity = (float(hits[among].mean()) for hits, among in (pairs[name] for name in SHARES))
+    return auc(ill, known["probability"].to_numpy(float)), sensitivity, specificity
 
 
 def _chart(

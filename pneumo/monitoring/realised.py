@@ -1,10 +1,12 @@
 """Realised figures: how well answers agree with what readers said of their images."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pneumo.records.base import LABELS, Interval, Record
+from pneumo.serving.answer_log import keyed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +43,23 @@ def each_image_once(answers: "pd.DataFrame") -> "pd.DataFrame":
     """
     read = answers[answers["label"].isin(LABELS) & answers["probability"].notna()]
     return read.drop_duplicates(["model", "version", "image"], keep="last")
+
+
+def unlearned(labels: "pd.Series[str]", manifest: Path, secret: bytes) -> "pd.Series[str]":
+    """Labels of images that a version did not learn from: on its own ones figures would be too good.
+
+    Images with feedback are often added to the data set, and answered again by the version that was trained on them.
+
+    Args:
+        labels: what readers agree on, by image.
+        manifest: of the data set that the version was trained on.
+        secret: with which images are hashed in the log of answers.
+    """
+    import pandas as pd
+
+    rows = pd.read_parquet(manifest, columns=["sha256", "split"])
+    learned = {keyed(digest, secret) for digest in rows.loc[rows["split"] != "test", "sha256"]}
+    return labels[~labels.index.isin(learned)]
 
 
 def realised(answers: "pd.DataFrame", labels: "pd.Series[str]", fewest: int) -> Realised:
