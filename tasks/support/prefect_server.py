@@ -23,7 +23,10 @@ REFUSED = (
 
 
 class OwnPages:
-    """Passes on what pages of these origins ask, and programs, which have none, under the origins' host names."""
+    """Passes on what pages of these origins ask, and programs, which have none, under the origins' host names.
+
+    Starlette's TrustedHostMiddleware sees no origins, and its refusal does not say which setting adds a name.
+    """
 
     def __init__(self, app: ASGIApp, origins: list[str]) -> None:
         self._app, self._origins = app, {origin.lower() for origin in origins}
