@@ -1,6 +1,6 @@
 """How trainings share this machine: several at once with few threads each are faster than one after another with all.
 
-A small network leaves cores idle: starting, tracing and many layers run in one thread (docs/training.md, Speed).
+A small network leaves cores idle: starting, tracing and many layers run in one thread (docs/speed.md).
 """
 
 import math
