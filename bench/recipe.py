@@ -18,9 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bench.evidence import SHARED, contrary, known
-from pneumo.records.base import SHIFTED
-from pneumo.records.data import DatasetVersion, ImageStore
-from pneumo.records.model import Candidate
+from bench.held_out import scores
 
 ON_REQUEST = True  # five minutes a recipe on two cores
 EPOCHS = 6  # half of the images, so twice the epochs
@@ -82,39 +80,3 @@ def measured(
     against = set(manifest["path"][manifest["against"]])
     for figure, value in scores(candidate, version, store, against).items():
         yield {"name": f"{recipe}, fold {number}: {figure}", "value": value, "unit": ""}
-
-
-def scores(candidate: Candidate, version: DatasetVersion, store: ImageStore, against: set[str]) -> dict[str, float]:
-    """AUC of held-out patients as they are, against exposure, and under unseen change; and log loss under that."""
-    import keras
-    from sklearn.metrics import log_loss
-
-    from pneumo.evaluation.measures import fit_operating
-    from pneumo.evaluation.robustness.selection import auc, judge
-    from pneumo.evaluation.robustness.simulated_shift import UNSEEN, mixture
-    from pneumo.evaluation.statistics.calibration import probability
-    from pneumo.training.dataset_images import open_images, predict
-
-    told = pd.read_parquet(candidate.predictions)
-    tuned, shifted = told[told["split"] == "validation"], pd.read_parquet(candidate.predictions.with_name(SHIFTED))
-    point = fit_operating(tuned, shifted, 0.95)
-    images = open_images(version, store)
-    own = ~images.rows["path"].isin(against)
-    renamed = images.rows.assign(split=np.where(own & (images.rows["split"] == "test"), "validation", "train"))
-    sample = judge(type(images)(renamed, images.pixels)).sample
-    network = keras.saving.load_model(candidate.model, safe_mode=True)
-    names, ill = np.array(list(UNSEEN)), images.targets(sample)
-    kinds = [names[(np.arange(len(sample)) + turn) % len(names)] for turn in range(3)]
-    moved = [mixture(images.pixels[sample], kind, turn, UNSEEN) for turn, kind in enumerate(kinds)]
-    logits = [predict(network, pixels)[:, 0] for pixels in moved]
-    parts = {"held out": told[(told["split"] == "test") & ~told["path"].isin(against)],
-             "against exposure": told[told["path"].isin(against)]}  # fmt: skip
-    called = probability(np.concatenate(logits), point.temperature, point.offset)
-    return {
-        **{
-            name: auc((part["label"] == "PNEUMONIA").to_numpy(), part["logit"].to_numpy())
-            for name, part in parts.items()
-        },
-        "under unseen change": float(np.mean([auc(ill, found) for found in logits])),
-        "log loss under unseen change": float(log_loss(np.tile(ill, 3), called)),
-    }
