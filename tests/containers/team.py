@@ -4,7 +4,7 @@ import json
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -28,6 +28,7 @@ class Team:
     file: Path
     secrets: dict[str, str]
     addresses: dict[str, str]
+    disks: dict[str, Path] = field(default_factory=dict)  # folders below volumes, on file systems of their own
 
     def compose(self, *words, timeout=300):
         files = ("--env-file", self.file, "--file", COMPOSE, "--file", self.file.with_name("trial.yaml"))
