@@ -124,7 +124,11 @@ def test_pages_are_where_a_browser_finds_them(folder, sections, mlflow, prefect)
 OFF = {  # settings that null switches off, each with a value that it may have
     **dict.fromkeys(("WATCH__CRON", "RETRAIN__CRON", "RETENTION__CRON"), "5 * * * *"),
     **dict.fromkeys(("SERVE__SHADOW", "RETRAIN__DATA", "POOL__TEMPLATE"), "some"),
-    **{"DATA__STORAGE": "s3://bucket", "DATA__PATIENT_PATTERN": "(?P<patient>.)", "TRACKING__URI": "http://mlflow:5000"},
+    **{
+        "DATA__STORAGE": "s3://bucket",
+        "DATA__PATIENT_PATTERN": "(?P<patient>.)",
+        "TRACKING__URI": "http://mlflow:5000",
+    },
     **{"NOTIFY__BLOCK": "slack-webhook/mine", "WATCH__MINIMUM_REALISED_AUC": 0.9},
 }
 
