@@ -25,7 +25,7 @@ from pneumo.registry.promotion.severity import require_known
 from pneumo.settings import Settings, load_settings
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
-from tasks.support.naming import tag_run
+from tasks.support.naming import tag_run, without_source
 from tasks.support.notification_channels import notify
 from tasks.support.tracking import tracker
 
@@ -36,7 +36,7 @@ _guarded: set[str] = set()  # flow runs of this process, one or none
 def guard() -> Iterator[Settings]:
     """Claim the run for this process, close dead runs, and check all that a run needs; a failure is notified.
 
-    They are told its kind: the words, which may quote a path and so a patient, stay on the run's page.
+    They are told its kind: the words and the source, which may quote a path and so a patient, stay on the run's page.
 
     Within a flow that is guarded already it does nothing.
     """
@@ -52,7 +52,7 @@ def guard() -> Iterator[Settings]:
             yield settings
         except Exception as error:  # whatever it is: it is told, and raised again
             told = f"{type(error).__name__}, see the flow run"
-            notify(Message(kind="failure", title=f"{flow_run.name} failed", text=told, link=_page()), settings)
+            notify(Message(kind="failure", title=f"{without_source()} failed", text=told, link=_page()), settings)
             raise
         finally:
             _guarded.discard(run)
