@@ -23,6 +23,7 @@ from pneumo.records.decision import Decision
 from pneumo.registry.promotion import promotion_lock
 from pneumo.registry.promotion.severity import require_known
 from pneumo.settings import Settings, load_settings
+from pneumo.training.candidates import given_files
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
 from tasks.support.naming import tag_run, without_source
@@ -116,7 +117,7 @@ def due(
     settings: Settings,
 ) -> tuple[str, str]:
     """Why to train now, and why not to, in words; the first counts if the second is empty."""
-    now = retraining.tags(digest, inventory.key, recipe, settings)
+    now = _tags(digest, inventory, recipe, settings)
     return retraining.cause(last, now) if last else "no run has succeeded yet", retraining.tried(tracker(), now)
 
 
@@ -141,7 +142,12 @@ def note_cause(
     version: DatasetVersion, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings, run_id: str
 ) -> None:
     """Tag the MLflow run for the next retraining; before the training, so that a failed one counts, too."""
-    tracker().runs.set_tags(run_id, retraining.tags(version.digest, inventory.key, recipe, settings))
+    tracker().runs.set_tags(run_id, _tags(version.digest, inventory, recipe, settings))
+
+
+def _tags(digest: str, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings) -> dict[str, str]:
+    files = given_files.contents(recipe, inventory.synthetic, settings.home, settings.data)
+    return retraining.tags(digest, inventory.key, recipe, settings, files)
 
 
 def conclude(result: Summary, judged: Decision, audits: Sequence[ShiftAudit], settings: Settings) -> None:

@@ -19,7 +19,7 @@ def dated(work: str) -> Callable[[], str]:
 
 
 def without_source() -> str:
-    """This flow run's name without its source, which may name a person: for messages that leave the machine."""
+    """Name of this flow run without its source, which may name a person: for messages that leave the machine."""
     return str(flow_run.name or "").removesuffix(short(flow_run.parameters.get("data"))).rstrip()
 
 
