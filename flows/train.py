@@ -6,7 +6,7 @@ from pneumo.form import Backbones, Batch, Epochs, Minutes, Places, Rate, Seed, S
 from pneumo.records.base import Fit
 from pneumo.registry.promotion.proposal import choose
 from pneumo.training.candidates.presets import Name as Preset
-from pneumo.training.candidates.presets import preset_specs
+from pneumo.training.candidates.presets import specs_of
 from pneumo.training.candidates.search import with_searched
 from pneumo.training.candidates.spec import Precision
 from tasks import conclusion, evaluation, operations, pages, promotion, training
@@ -71,19 +71,7 @@ def train(  # noqa: PLR0913, PLR0915 - the flow's form: one field each; its body
         data_tasks.push(version, settings.data)
         external = data_tasks.external_sets(version, settings)
         linear = training.train_on_embeddings(embeddings or [], version, settings, run_id)
-        specs = preset_specs(
-            preset,
-            version.synthetic,
-            backbones=backbones,
-            weights=weights,
-            size=image_size,
-            epochs=epochs,
-            seed=seed,
-            precision=precision,
-            learning_rate=learning_rate,
-            augmentation=augmentation,
-            batch_size=batch_size,
-        )
+        specs = specs_of(recipe, version.synthetic)
         operations.require_space(version, specs, home)
         if search_minutes:
             specs = with_searched(specs, search_tasks.search(specs[0], search_minutes, version, fit, home, run_id))

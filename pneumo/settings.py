@@ -18,7 +18,9 @@ EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be told from one
 class Settings(BaseSettings):
     """What is the same for every run; what differs from run to run is a parameter of the flow."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="PNEUMO_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="PNEUMO_", env_nested_delimiter="__", env_parse_none_str="null"
+    )
 
     home: Path = Field(Path(".pneumo"), description="State folder: caches, databases, logs")
     tracking: Tracking = Tracking()

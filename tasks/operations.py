@@ -23,9 +23,10 @@ from pneumo.records.decision import Decision
 from pneumo.registry.promotion import promotion_lock
 from pneumo.registry.promotion.severity import require_known
 from pneumo.settings import Settings, load_settings
+from pneumo.training.candidates import given_files
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
-from tasks.support.naming import tag_run
+from tasks.support.naming import tag_run, without_source
 from tasks.support.notification_channels import notify
 from tasks.support.tracking import tracker
 
@@ -36,7 +37,7 @@ _guarded: set[str] = set()  # flow runs of this process, one or none
 def guard() -> Iterator[Settings]:
     """Claim the run for this process, close dead runs, and check all that a run needs; a failure is notified.
 
-    They are told its kind: the words, which may quote a path and so a patient, stay on the run's page.
+    They are told its kind: the words and the source, which may quote a path and so a patient, stay on the run's page.
 
     Within a flow that is guarded already it does nothing.
     """
@@ -52,7 +53,7 @@ def guard() -> Iterator[Settings]:
             yield settings
         except Exception as error:  # whatever it is: it is told, and raised again
             told = f"{type(error).__name__}, see the flow run"
-            notify(Message(kind="failure", title=f"{flow_run.name} failed", text=told, link=_page()), settings)
+            notify(Message(kind="failure", title=f"{without_source()} failed", text=told, link=_page()), settings)
             raise
         finally:
             _guarded.discard(run)
@@ -116,7 +117,7 @@ def due(
     settings: Settings,
 ) -> tuple[str, str]:
     """Why to train now, and why not to, in words; the first counts if the second is empty."""
-    now = retraining.tags(digest, inventory.key, recipe, settings)
+    now = _tags(digest, inventory, recipe, settings)
     return retraining.cause(last, now) if last else "no run has succeeded yet", retraining.tried(tracker(), now)
 
 
@@ -141,7 +142,12 @@ def note_cause(
     version: DatasetVersion, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings, run_id: str
 ) -> None:
     """Tag the MLflow run for the next retraining; before the training, so that a failed one counts, too."""
-    tracker().runs.set_tags(run_id, retraining.tags(version.digest, inventory.key, recipe, settings))
+    tracker().runs.set_tags(run_id, _tags(version.digest, inventory, recipe, settings))
+
+
+def _tags(digest: str, inventory: Inventory, recipe: Mapping[str, Any], settings: Settings) -> dict[str, str]:
+    files = given_files.contents(recipe, inventory.synthetic, settings.home, settings.data)
+    return retraining.tags(digest, inventory.key, recipe, settings, files)
 
 
 def conclude(result: Summary, judged: Decision, audits: Sequence[ShiftAudit], settings: Settings) -> None:

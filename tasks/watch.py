@@ -46,7 +46,8 @@ def record(found: Drift, source: str, settings: Settings) -> list[str]:
         reason = "; ".join([*words, *origin(found)])
         ask_for_retraining(source, reason)
         if drift.is_news(before, after):
-            told = Message(kind="drift", title=f"drift in {source}", text=reason, link=tracking.runs.url(run_id))
+            # Without the source, whose path may name a person; the linked run tells it.
+            told = Message(kind="drift", title="images have drifted", text=reason, link=tracking.runs.url(run_id))
             notify(told, settings)
         tracking.runs.set_tags(run_id, {"announced": after.model_dump_json()})
     return words

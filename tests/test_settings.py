@@ -119,3 +119,30 @@ def test_pages_are_where_a_browser_finds_them(folder, sections, mlflow, prefect)
     (folder / "mlflow.yaml").write_text(sections)
     settings = load_settings()
     assert (settings.mlflow_page, settings.prefect_page) == (mlflow, prefect)
+
+
+OFF = {  # settings that null switches off, each with a value that it may have
+    **dict.fromkeys(("WATCH__CRON", "RETRAIN__CRON", "RETENTION__CRON"), "5 * * * *"),
+    **dict.fromkeys(("SERVE__SHADOW", "RETRAIN__DATA", "POOL__TEMPLATE"), "some"),
+    **{
+        "DATA__STORAGE": "s3://bucket",
+        "DATA__PATIENT_PATTERN": "(?P<patient>.)",
+        "TRACKING__URI": "http://mlflow:5000",
+    },
+    **{"NOTIFY__BLOCK": "slack-webhook/mine", "WATCH__MINIMUM_REALISED_AUC": 0.9},
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OFF.items())
+def test_null_in_the_environment_is_that_of_the_file(folder, monkeypatch, name, value):
+    section, key = name.lower().split("__")
+    (folder / "mlflow.yaml").write_text(f"{section}:\n  {key}: {value!r}\n")
+    assert getattr(getattr(load_settings(), section), key) is not None
+    monkeypatch.setenv(f"PNEUMO_{name}", "null")
+    assert getattr(getattr(load_settings(), section), key) is None
+
+
+def test_null_where_a_value_is_needed_is_refused_by_name(folder, monkeypatch):
+    monkeypatch.setenv("PNEUMO_REGISTRY__MODEL", "null")
+    with pytest.raises(SettingsError, match=r"mlflow.yaml, key registry.model: input should be a valid string"):
+        load_settings()

@@ -23,7 +23,7 @@ from pneumo.records.base import MODALITIES
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
 STATISTICS = ("mean", "std", "dark", "bright", "border", "symmetry", "marker", "histogram", "pixels", "phash")
-COLUMNS = [*FIXED, "patient_known", "bytes", "error", "other_image", *acquisition.COLUMNS, *STATISTICS]
+COLUMNS = [*FIXED, "patient_known", "unissued", "bytes", "error", "other_image", *acquisition.COLUMNS, *STATISTICS]
 
 
 Measured = tuple[Row, NDArray[np.uint8] | None]
@@ -136,6 +136,7 @@ def manifest_row(entry: Entry, measured: Row, patient_pattern: str | None, secre
         "subtype": entry.subtype or subtype_of(entry.path, entry.label),
         "patient": patient or stem_of(entry.path),
         "patient_known": patient is not None and entry.patient_known,
+        "unissued": entry.unissued or _read_unissued(patient, measured),
         "split": entry.split,
     }
 
@@ -145,9 +146,15 @@ def _read_patient(entry: Entry, measured: Row) -> str | None:
     return measured.get("patient") or patient_of(entry.path)
 
 
+def _read_unissued(patient: str | None, measured: Row) -> str:
+    """Pseudonym of the header's identifier without its issuer, where the patient is the header's; else nothing."""
+    headers = {measured.get("patient"), measured.get("unissued")} - {None}
+    return str(measured["unissued"]) if patient in headers else ""
+
+
 def as_frame(rows: list[Row]) -> pd.DataFrame:
     """The manifest as a table with all `COLUMNS`; width and height are 0 where a file is unreadable."""
-    texts = dict.fromkeys(("mode", *acquisition.COLUMNS), "")
+    texts = dict.fromkeys(("mode", "unissued", *acquisition.COLUMNS), "")
     frame = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys((*texts, "error", "other_image"), "object"))
     frame = frame.fillna({"width": 0, "height": 0} | texts)
     return frame.astype({"width": "int64", "height": "int64", "bytes": "int64"} | dict.fromkeys(texts, "str"))

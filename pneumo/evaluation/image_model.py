@@ -1,6 +1,7 @@
 """Try a model of images: write and check its bundle, test for shortcuts, time it, draw class activation maps."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,13 @@ from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
 from pneumo.records.base import LABELS, MODALITIES, Conformal
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
-from pneumo.serving.bundle.class_activation import inspected_network
+from pneumo.serving.bundle.class_activation import embedding_widths, inspected_network
 from pneumo.serving.bundle.image_bundle import Bundle, load_network, run_network, write_bundle
-from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
+from pneumo.serving.bundle.out_of_distribution import FeatureDistance, learn_feature_distance
+from pneumo.training.dataset_images import Fold, open_images
+
+if TYPE_CHECKING:
+    import keras
 
 # Numbers of images in whole batches, since Keras traces a network again for another batch size. A forward pass of all
 # training images would take as long as an epoch.
@@ -74,11 +79,7 @@ def make_bundle(
     model = load_network(candidate.model)
     network = inspected_network(model)
     manifest = pd.read_parquet(version.manifest)
-    training, validation = (
-        run_network(network, images[sample(manifest[manifest["split"] == split], count)])[1]
-        for split, count in (("train", DISTANCE_TRAINING), ("validation", DISTANCE_VALIDATION))
-    )
-    feature_distance = learn_feature_distance(training, validation)
+    feature_distance = learn_distance(network, candidate.folds, version, store, images)
     folder.mkdir()
     spec = write_bundle(
         folder,
@@ -90,6 +91,29 @@ def make_bundle(
         **bundle_spec(candidate, version, operating, conformal),
     )
     return Bundle(spec, model, feature_distance, network)
+
+
+def learn_distance(
+    network: "keras.Model", folds: int, version: DatasetVersion, store: ImageStore, images: Images
+) -> FeatureDistance:
+    """The distance to the training images in an inspected network's features, its limit from images it did not learn.
+
+    Every image outside the test set trained all networks of `folds` but one. So the features are those of the first
+    fold's networks, which have seen none of its patients.
+    """
+    rows = open_images(version, store, Fold(number=0, count=folds) if folds > 1 else None).rows
+    training, validation = (
+        run_network(network, images[sample(rows[rows["split"] == split], count)])[1]
+        for split, count in (("train", DISTANCE_TRAINING), ("validation", DISTANCE_VALIDATION))
+    )
+    return learn_feature_distance(training, validation, _of_first_fold(network, folds) if folds > 1 else None)
+
+
+def _of_first_fold(network: "keras.Model", folds: int) -> NDArray[np.intp]:
+    """Columns of the joined embedding that are of the first fold's network of each backbone."""
+    widths = embedding_widths(network)
+    branch = np.repeat(np.arange(len(widths)), widths)
+    return np.flatnonzero(branch % folds == 0)
 
 
 def modalities_of(manifest: pd.DataFrame) -> tuple[str, ...]:

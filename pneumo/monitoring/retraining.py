@@ -20,8 +20,9 @@ PARTS = {
     "cause.settings": "the settings",
     "cause.code": "the code or a library",
 }
+GIVEN = "cause.files"  # tag with the digest of the pretrained weights and embeddings; older runs lack it
 CUT = ("cause.settings", "cause.code")  # settings and code by which the same files become a data set
-RECIPE, SOURCE, INVENTORY = "recipe", "data.source", "inventory"
+RECIPE, SOURCE, INVENTORY, FILES = "recipe", "data.source", "inventory", "files"
 RUN = "pipeline.run"  # tag of a version
 TRIES = 3  # of runs that fail or die
 RECENT = 200  # newest runs among which one of a source is searched
@@ -30,7 +31,8 @@ RECENT = 200  # newest runs among which one of a source is searched
 class RepeatableRun(Record):
     """A run that can be repeated; `recipe` holds its parameters, `parts` its digests.
 
-    `inventory` is the key of all that its source held, quarantined files included.
+    `inventory` is the key of all that its source held, quarantined files included. `files` are the digests of its
+    pretrained weights and embeddings, None of a run that did not note them.
     """
 
     run_id: str
@@ -38,9 +40,12 @@ class RepeatableRun(Record):
     inventory: str
     recipe: dict[str, Any]
     parts: dict[str, str]
+    files: dict[str, str] | None = None
 
 
-def tags(digest: str, inventory: str, recipe: Mapping[str, Any], settings: Settings) -> dict[str, str]:
+def tags(
+    digest: str, inventory: str, recipe: Mapping[str, Any], settings: Settings, files: Mapping[str, str]
+) -> dict[str, str]:
     """Tags that a run sets before it trains, for `cause`.
 
     Args:
@@ -48,10 +53,12 @@ def tags(digest: str, inventory: str, recipe: Mapping[str, Any], settings: Setti
         inventory: key of what the source held.
         recipe: parameters of the flow.
         settings: the settings in force.
+        files: digest of each file that the recipe names beside the data, by its name in sentences.
     """
     judges = settings.model_dump(mode="json", include=set(JUDGES))
     parts = (digest, stage_key("recipe", **recipe), stage_key("settings", **judges), code_version(*CODE))
-    return {RECIPE: json.dumps(dict(recipe)), INVENTORY: inventory, **dict(zip(PARTS, parts, strict=True))}
+    given = {FILES: json.dumps(dict(files)), GIVEN: stage_key("files", files=dict(files))}
+    return {RECIPE: json.dumps(dict(recipe)), INVENTORY: inventory, **dict(zip(PARTS, parts, strict=True)), **given}
 
 
 def model_run(
@@ -88,8 +95,8 @@ def _champion_run(tracker: Tracker, settings: Settings, synthetic: bool) -> Repe
 
 def _success(run: Run) -> RepeatableRun:
     parts = {name: run.tags[name] for name in PARTS}
-    recipe = json.loads(run.tags[RECIPE])
-    return RepeatableRun(run_id=run.run_id, name=run.name, inventory=run.tags[INVENTORY], recipe=recipe, parts=parts)
+    read = {"recipe": json.loads(run.tags[RECIPE]), "files": json.loads(run.tags.get(FILES, "null"))}
+    return RepeatableRun(run_id=run.run_id, name=run.name, inventory=run.tags[INVENTORY], parts=parts, **read)
 
 
 def complete(recipe: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -100,13 +107,19 @@ def complete(recipe: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[di
 
 def is_cut_alike(last: RepeatableRun, inventory: str, settings: Settings) -> bool:
     """Whether the same files would give the same data set, because neither code nor settings have changed."""
-    now = tags("", inventory, {}, settings)
+    now = tags("", inventory, {}, settings, {})
     return inventory == last.inventory and all(now[name] == last.parts[name] for name in CUT)
 
 
 def cause(last: RepeatableRun, now: Mapping[str, str]) -> str:
     """What differs from an earlier run, in words; empty if nothing does. `now` are the `tags` of a run today."""
-    return ", ".join(words for name, words in PARTS.items() if now[name] != last.parts[name])
+    parts = [words for name, words in PARTS.items() if now[name] != last.parts[name]]
+    return ", ".join(parts + _changed(last.files, json.loads(now[FILES])))
+
+
+def _changed(before: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:
+    """Names of files that hold something else; what an older run did not note, or cannot be read now, is no cause."""
+    return [] if before is None else [name for name, digest in now.items() if digest != before.get(name)]
 
 
 def tried(tracker: Tracker, now: Mapping[str, str]) -> str:
@@ -115,7 +128,7 @@ def tried(tracker: Tracker, now: Mapping[str, str]) -> str:
     One that ended is enough, even if a backbone failed or its model was refused: another would give the same. One that
     failed as a whole or died may have met an outage and is tried again, up to `TRIES` times.
     """
-    same = {"stage": "pipeline", **{name: now[name] for name in PARTS}}
+    same = {"stage": "pipeline", **{name: now[name] for name in (*PARTS, GIVEN)}}
     if done := tracker.runs.newest(same):
         return f"data, parameters, settings and code are those of {done[0].name}"
     failed = tracker.runs.newest(same, "FAILED", limit=TRIES)

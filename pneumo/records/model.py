@@ -12,7 +12,8 @@ class Candidate(Record):
     path, sha256, patient, label, subtype, split, logit.
 
     A candidate on embeddings takes float32 (n, width). It has no images to shift, so `shifted_auc` and
-    `selection_score` are None.
+    `selection_score` are None. With `folds` above 1 it has as many networks of each backbone, each trained without one
+    part of the patients; its branches are in their order.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Candidate(Record):
     shifted_auc: float | None
     selection_score: float | None
     minutes: float
+    folds: int = 1
 
 
 class Evaluation(Record):

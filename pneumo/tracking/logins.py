@@ -30,11 +30,11 @@ def person(uri: str) -> str:
 def ensure_worker(uri: str, admin: Login, worker: Login, experiment: str, models: Sequence[str]) -> None:
     """Make a login for workers: no administrator, but with full rights over one experiment and these models.
 
-    Everything else it may only read. An existing login gets this password. The experiment is made if there is none; a
-    model that the worker itself registers is its own.
+    Everything else it may only read. The experiment is made if there is none; a model that the worker itself registers
+    is its own.
 
     Raises:
-        TrackingError: the server does not answer, or refuses the administrator.
+        TrackingError: as in `ensure_reader`.
     """
     server, theirs = _Server(uri, admin), _Server(uri, worker)
     ensure_reader(uri, admin, worker)
@@ -49,15 +49,21 @@ def ensure_worker(uri: str, admin: Login, worker: Login, experiment: str, models
 
 
 def ensure_reader(uri: str, admin: Login, reader: Login) -> None:
-    """Make a login that reads everything and changes nothing of others; an existing one gets this password.
+    """Make a login that reads everything and changes nothing of others, unless there is one of that name.
+
+    An existing login keeps its password: a person may have changed it, or may be the one whose login it is.
 
     Raises:
-        TrackingError: the server does not answer, or refuses the administrator.
+        TrackingError: the server does not answer, refuses the administrator, or knows the login by another password.
     """
-    if not _Server(uri, reader).accepted():
-        server, account = _Server(uri, admin), {"username": reader[0], "password": reader[1]}
-        if server.ask("POST", f"{API}/users/create", account, EXISTS) is None:
-            server.ask("PATCH", f"{API}/users/update-password", account)
+    account = {"username": reader[0], "password": reader[1]}
+    if not _Server(uri, reader).accepted() and (
+        _Server(uri, admin).ask("POST", f"{API}/users/create", account, EXISTS) is None
+    ):
+        raise TrackingError(
+            f"Expected MLflow at {uri} to take the login {reader[0]} with the password of this environment, but it has"
+            " another one: set that one here, or have the administrator give the login this one (docs/security.md)."
+        )
 
 
 class _Server:

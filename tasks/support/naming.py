@@ -18,6 +18,11 @@ def dated(work: str) -> Callable[[], str]:
     return name
 
 
+def without_source() -> str:
+    """Name of this flow run without its source, which may name a person: for messages that leave the machine."""
+    return str(flow_run.name or "").removesuffix(short(flow_run.parameters.get("data"))).rstrip()
+
+
 def tag_run(*tags: str) -> None:
     """Add tags to this flow run, by which Prefect's list of runs can be narrowed; nothing outside of a flow run."""
     from prefect.client.orchestration import get_client

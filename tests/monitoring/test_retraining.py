@@ -6,20 +6,22 @@ from pneumo.sections import Promotion, Registry
 from pneumo.settings import Settings
 
 RECIPE = {"data": "/images", "seed": 0, "backbones": None}
+FILES = {"the pretrained weights of MobileNet 1.0": "aa", "the embeddings chexnet.parquet": "bb"}
 
 
 @pytest.fixture
 def last():
-    def made(digest="d", recipe=RECIPE, settings=None):
-        parts = retraining.tags(digest, "i", recipe, settings or Settings())
+    def made(digest="d", recipe=RECIPE, settings=None, files=FILES):
+        parts = retraining.tags(digest, "i", recipe, settings or Settings(), {})
         parts = {name: parts[name] for name in retraining.PARTS}
-        return retraining.RepeatableRun(run_id="1", name="first", inventory="i", recipe=recipe, parts=parts)
+        read = {"recipe": recipe, "parts": parts, "files": files}
+        return retraining.RepeatableRun(run_id="1", name="first", inventory="i", **read)
 
     return made
 
 
-def differs(last, digest="d", settings=None):
-    return retraining.cause(last, retraining.tags(digest, "i", RECIPE, settings or Settings()))
+def differs(last, digest="d", settings=None, files=FILES):
+    return retraining.cause(last, retraining.tags(digest, "i", RECIPE, settings or Settings(), files))
 
 
 def test_nothing_new_is_no_cause(last):
@@ -39,6 +41,19 @@ def test_other_code_is_a_cause(last, monkeypatch):
     before = last()
     monkeypatch.setattr(retraining, "code_version", lambda *parts: "newer")
     assert differs(before) == "the code or a library"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_other_weights_or_embeddings_at_the_same_address_are_a_cause_that_is_named(last, name):
+    assert differs(last(), files={**FILES, name: "cc"}) == name
+    assert differs(last(), "e", files={**FILES, "the embeddings new.parquet": "cc"}) == (
+        "the data set, the embeddings new.parquet"
+    )
+
+
+def test_files_that_an_older_run_did_not_note_or_that_cannot_be_read_now_are_no_cause(last):
+    assert differs(last(files=None)) == ""
+    assert differs(last(), files={}) == ""
 
 
 def test_the_same_files_are_cut_anew_once_code_or_settings_have_changed(last, monkeypatch):
@@ -62,7 +77,7 @@ def test_the_last_success_is_of_the_source_asked_for_and_prefers_real_images(tra
         tags = {"stage": "pipeline", "data.source": source, "synthetic": synthetic}
         run_id = tracker.runs.start(source, tags=tags)
         if succeeded:
-            tracker.runs.set_tags(run_id, retraining.tags("d", "i", {**RECIPE, "data": source}, Settings()))
+            tracker.runs.set_tags(run_id, retraining.tags("d", "i", {**RECIPE, "data": source}, Settings(), {}))
         tracker.runs.finish(run_id)
         return run_id
 
@@ -79,7 +94,7 @@ def test_the_last_success_is_of_the_source_asked_for_and_prefers_real_images(tra
 def ended(tracker, recipe, status="FINISHED", reason=None):
     """A pipeline run of a source called `recipe["data"]`."""
     run_id = tracker.runs.start("pipeline", tags={"stage": "pipeline", "data.source": recipe["data"]})
-    tracker.runs.set_tags(run_id, retraining.tags("d", "i", recipe, Settings()))
+    tracker.runs.set_tags(run_id, retraining.tags("d", "i", recipe, Settings(), {}))
     tracker.runs.finish(run_id, status, reason)
     return run_id
 
@@ -119,7 +134,7 @@ def test_real_images_are_not_trained_on_by_the_recipe_of_drawn_ones_nor_the_othe
 
 @pytest.mark.services
 def test_what_was_tried_once_is_not_tried_for_ever(tracker):
-    now = retraining.tags("d", "i", {"data": "/tried"}, Settings())
+    now = retraining.tags("d", "i", {"data": "/tried"}, Settings(), {})
     assert retraining.tried(tracker, now) == ""
     for _ in range(3):
         assert retraining.tried(tracker, now) == ""
@@ -127,15 +142,15 @@ def test_what_was_tried_once_is_not_tried_for_ever(tracker):
     assert retraining.tried(tracker, now).startswith(
         "3 runs with the same data, parameters, settings and code failed or died"
     )
-    assert retraining.tried(tracker, retraining.tags("e", "i", {"data": "/tried"}, Settings())) == ""
+    assert retraining.tried(tracker, retraining.tags("e", "i", {"data": "/tried"}, Settings(), {})) == ""
     ended(tracker, {"data": "/done"})
-    done = retraining.tried(tracker, retraining.tags("d", "i", {"data": "/done"}, Settings()))
+    done = retraining.tried(tracker, retraining.tags("d", "i", {"data": "/done"}, Settings(), {}))
     assert done == "data, parameters, settings and code are those of pipeline"
 
 
 @pytest.mark.services
 def test_a_run_that_dies_every_time_is_not_tried_for_ever_and_a_cancelled_one_is_no_try(tracker):
-    now = retraining.tags("d", "i", {"data": "/large"}, Settings())
+    now = retraining.tags("d", "i", {"data": "/large"}, Settings(), {})
     for _ in range(3):
         ended(tracker, {"data": "/large"}, "KILLED", "the flow run was cancelled")
     for _ in range(3):

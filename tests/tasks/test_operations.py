@@ -1,6 +1,7 @@
 """What every flow begins with, called from Python without a worker."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from prefect import flow
@@ -10,6 +11,7 @@ from pneumo.errors import DataError
 from pneumo.operations import webhook as sender
 from pneumo.settings import Settings
 from tasks import operations
+from tasks.support import naming
 from tests.webhook import Webhook
 
 
@@ -35,9 +37,16 @@ def test_a_failed_run_tells_others_its_kind_and_no_path_of_a_patient(tmp_path, m
     monkeypatch.setattr(operations, "load_settings", lambda: Settings(home=tmp_path))
     for name in ("close_dead", "preflight"):
         monkeypatch.setattr(operations, name, lambda settings: None)
+    run = SimpleNamespace(
+        id="1", run_count=1, name="2026-11-25 04:39 train Mustermann", ui_url="http://prefect/1",
+        parameters={"data": "/scans/Mustermann"},
+    )  # fmt: skip
+    for module in (operations, naming):
+        monkeypatch.setattr(module, "flow_run", run)
     with Webhook() as webhook:
         monkeypatch.setenv(sender.VARIABLE, webhook.url)
         with pytest.raises(DataError, match="Mustermann"), operations.guard():
             raise DataError("Expected a file, but NORMAL/Mustermann_Erika.png is a pipe: take it out.")
     assert [(told["kind"], "Mustermann" in str(told)) for told in webhook.got] == [("failure", False)]
+    assert webhook.got[0]["title"] == "2026-11-25 04:39 train failed"
     assert "DataError, see the flow run" in webhook.got[0]["text"]

@@ -7,6 +7,7 @@ import httpx
 import psutil
 import pytest
 
+from pneumo.errors import TrackingError
 from pneumo.operations import access, processes
 from pneumo.tracking.logins import ensure_reader
 
@@ -42,9 +43,10 @@ def reader(request, team, logins):
     """Logins that `pneumo deploy` makes: of workers, and of the service that scores X-rays."""
     if request.param == "worker":
         return logins[1]
-    for password in (uuid.uuid4().hex, uuid.uuid4().hex):  # the second one replaces the first
-        ensure_reader(team.mlflow, logins[0], (request.param, password))
-    return request.param, password
+    login = request.param, uuid.uuid4().hex
+    for _ in range(2):
+        ensure_reader(team.mlflow, logins[0], login)
+    return login
 
 
 def test_the_worker_is_no_administrator(ask, logins):
@@ -86,25 +88,36 @@ def test_doctor_finds_nothing_that_the_worker_may_not_do(team):
     assert rows["artifacts through MLflow"]["state"] != "failed", rows["artifacts through MLflow"]
 
 
-def test_deploying_gives_the_worker_its_password_and_what_others_made_of_pneumos(team, ask, logins):
+def test_a_login_keeps_the_password_that_a_person_gave_it(team, ask, logins, anna):
+    with pytest.raises(
+        TrackingError, match=r"the login anna with the password of this environment, but it has another"
+    ):
+        ensure_reader(team.mlflow, logins[0], (anna[0], uuid.uuid4().hex))
+    assert ask(anna, "GET", f"{API}/users/current").is_success
+
+
+def test_deploying_with_another_password_than_the_workers_says_what_to_do(team, ask, logins):
+    there = {"PREFECT_API_URL": f"{team.prefect}/api", "MLFLOW_TRACKING_PASSWORD": uuid.uuid4().hex}
+    deployed = team.call("pneumo", "deploy", **there)
+    assert deployed.returncode != 0
+    assert "the login worker with the password of this environment" in " ".join(deployed.stderr.split())
+    assert ask(logins[1], "GET", f"{API}/users/current").is_success
+
+
+def test_deploying_gives_the_worker_what_others_made_of_pneumos(team, ask, logins):
     administrator, worker = logins
-    model, experiment, password = (f"m-{uuid.uuid4().hex}" for _ in range(3))
+    model, experiment = (f"m-{uuid.uuid4().hex}" for _ in range(2))
     assert ask(administrator, "POST", f"{API}/registered-models/create", {"name": model}).is_success
     made = ask(administrator, "POST", f"{API}/experiments/create", {"name": experiment}).json()["experiment_id"]
     assert ask(worker, "POST", f"{API}/runs/create", {"experiment_id": made}).status_code == 403
     there = {"PNEUMO_TRACKING__EXPERIMENT": experiment, "PNEUMO_REGISTRY__MODEL": model}
-    there |= {"PREFECT_API_URL": f"{team.prefect}/api", "MLFLOW_TRACKING_PASSWORD": password}
-    try:
-        for _ in range(2):
-            deployed = team.call("pneumo", "deploy", **there)
-            assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-        begun = ask(("worker", password), "POST", f"{API}/runs/create", {"experiment_id": made}).json()["run"]["info"]
-        ended = {"run_id": begun["run_id"], "status": "FINISHED"}
-        assert ask(("worker", password), "POST", f"{API}/runs/update", ended).is_success
-        assert ask(("worker", password), "DELETE", f"{API}/registered-models/delete", {"name": model}).is_success
-    finally:
-        account = {"username": "worker", "password": worker[1]}
-        ask(administrator, "PATCH", f"{API}/users/update-password", account)
+    there |= {"PREFECT_API_URL": f"{team.prefect}/api"}
+    for _ in range(2):
+        deployed = team.call("pneumo", "deploy", **there)
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    begun = ask(worker, "POST", f"{API}/runs/create", {"experiment_id": made}).json()["run"]["info"]
+    assert ask(worker, "POST", f"{API}/runs/update", {"run_id": begun["run_id"], "status": "FINISHED"}).is_success
+    assert ask(worker, "DELETE", f"{API}/registered-models/delete", {"name": model}).is_success
 
 
 def test_no_process_of_the_worker_knows_the_administrator(team):

@@ -40,6 +40,7 @@ def test_the_network_is_the_mean_of_its_folds_and_its_test_logits_say_so(folded,
     import keras
 
     candidate, _, _, home = folded
+    assert candidate.folds == 2
     rows = pd.read_parquet(candidate.predictions).set_index("path")
     folds = [
         pd.read_parquet(path).set_index("path") for path in home.glob("cache/train/*/predictions.parquet")

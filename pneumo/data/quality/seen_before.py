@@ -12,15 +12,17 @@ def seen_before(manifest: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_
     """Which rows of a manifest are in another by file, by picture (identical or almost) or by patient, bool (n,).
 
     Links count through others, too: a patient who shares a picture with a known one is known in all pictures. A patient
-    is compared where it is known, healthy or ill. Columns that are missing are not compared: older manifests, and rows
-    of unreadable files, lack pixels and phash.
+    is compared where it is known, healthy or ill, and by `of_one_issuer`. Columns that are missing are not compared:
+    older manifests, and rows of unreadable files, lack pixels and phash.
 
     Args:
-        manifest: rows with path, sha256 and patient, and if possible pixels, phash and patient_known.
+        manifest: rows with path, sha256 and patient, and if possible pixels, phash, patient_known and
+            unissued.
         known: the manifest of what was seen, with the same columns.
     """
     both = pd.concat([known, manifest], ignore_index=True)
     told = pd.concat([told_patients(known), told_patients(manifest)], ignore_index=True)
+    told = of_one_issuer(told, both)
     pairs = np.concatenate([_links(both["sha256"].replace("", None)), _links(_looks(both)), _links(told)])
     group = connected(len(both), pairs)
     found: NDArray[np.bool_] = np.isin(group[len(known) :], group[: len(known)])
@@ -34,6 +36,16 @@ def told_patients(manifest: pd.DataFrame) -> pd.Series:
     if "patient_known" in manifest:  # manifests of older versions lack it
         known = manifest["patient_known"].astype(object).where(manifest["patient_known"].notna(), known)
     return manifest["patient"].where(known.astype(bool))
+
+
+def of_one_issuer(patient: pd.Series, rows: pd.DataFrame) -> pd.Series:
+    """Patients (n,) of rows of several manifests, in which one whose issuer only some rows tell is one patient.
+
+    The same identifier may be another person's elsewhere; it counts as the same, since the error is on the safe side.
+    """
+    if "unissued" not in rows:  # manifests of older versions lack it
+        return patient
+    return patient.where(~rows["unissued"].isin(set(patient.dropna())), rows["unissued"])
 
 
 def _looks(rows: pd.DataFrame) -> pd.Series:

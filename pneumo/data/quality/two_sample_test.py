@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo.data.quality.seen_before import of_one_issuer
 from pneumo.records.base import LABELS, Interval
 from pneumo.records.data import ShiftAudit, ShiftRow
 
@@ -128,7 +129,8 @@ def _row(label: str, training: Group, others: Group) -> ShiftRow:
     if min(counted.patients, training.rows["patient"].nunique()) < FEWEST:
         return counted
     apart = np.repeat([False, True], [len(training.rows), len(others.rows)])
-    patients = np.concatenate([training.rows["patient"], others.rows["patient"]])
+    rows = pd.concat([training.rows, others.rows], ignore_index=True)
+    patients = of_one_issuer(rows["patient"], rows).to_numpy()
     scores = _scores(np.concatenate([training.features, others.features]), apart, patients)
     chance = _chance(training.features, training.rows["patient"].to_numpy(), counted.patients)
     return counted.model_copy(update={"auc": _interval(scores, apart, patients), "random": chance})

@@ -47,6 +47,16 @@ def bring_in(places: Sequence[str], version: DatasetVersion, home: Path, setting
     return found
 
 
+def digests(place: str, settings: Data) -> Iterator[tuple[str, str]]:
+    """Name, without folders, and sha256 of each file of embeddings at a place; see `bring_in`.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    for shown, content in _files(place, settings):
+        yield posixpath.basename(Path(shown).as_posix()), hashlib.sha256(content).hexdigest()
+
+
 def vectors_of(path: Path, sha256: "pd.Series[str]") -> Floats:
     """Vectors, float32 (n, d), of images by their sha256, from a file that `bring_in` wrote.
 

@@ -20,7 +20,8 @@ LAYOUT = f"folders {{train,val,test}}/{{{','.join(LABELS)}}} or {{{','.join(LABE
 class Entry:
     """A labelled image file; `path` is relative to the root, posix; `split` is that of its folder, or empty.
 
-    `patient_known` is False where an earlier manifest made up the patient, since the file's name told none.
+    `patient_known` is False where an earlier manifest made up the patient, since the file's name told none; `unissued`,
+    see `dicom_identity.Identity`, is what it says.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Entry:
     subtype: str | None = None
     patient: str | None = None
     patient_known: bool = True
+    unissued: str = ""
 
 
 @dataclass

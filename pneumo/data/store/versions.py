@@ -60,8 +60,11 @@ def keep_version(manifest: pd.DataFrame, source: str, synthetic: bool, root: Pat
         with written_once(folder) as scratch:
             manifest.to_parquet(scratch / MANIFEST, index=False)
             (scratch / RECORD).write_text(version.model_dump_json(indent=1))
-    elif _read_record(folder) != version:  # the same data set in another folder
+        return version
+    if _read_record(folder) != version:  # the same data set in another folder
         write_whole(folder / RECORD, version.model_dump_json(indent=1).encode())
+    if set(manifest.columns) - set(pd.read_parquet(folder / MANIFEST).columns):  # an earlier pneumo told less of it
+        write_whole(folder / MANIFEST, manifest.to_parquet(index=False))
     return version
 
 
@@ -128,5 +131,8 @@ def entries_of(version: DatasetVersion) -> list[Entry]:
     if "patient_known" not in manifest:  # manifests of older versions lack it
         told = [tells_patient(*pair) for pair in zip(manifest["path"], manifest["patient"], strict=True)]
         manifest["patient_known"] = told
+    if "unissued" not in manifest:
+        manifest["unissued"] = ""
     named = [*manifest[["path", "label", "folder", "subtype", "patient"]].astype(str).to_numpy().T]
-    return [Entry(*row) for row in zip(*named, manifest["patient_known"].tolist(), strict=True)]
+    rest = [manifest[name].tolist() for name in ("patient_known", "unissued")]
+    return [Entry(*row) for row in zip(*named, *rest, strict=True)]

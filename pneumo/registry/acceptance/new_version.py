@@ -11,13 +11,13 @@ import pandas as pd
 
 from pneumo.cache import stage_key
 from pneumo.errors import PromotionError
-from pneumo.evaluation.measures import Operating, apply_operating, measure
+from pneumo.evaluation.measures import Operating
 from pneumo.evaluation.statistics.calibration import probability
-from pneumo.evaluation.statistics.conformal import FIGURES
 from pneumo.records.data import Inventory
 from pneumo.records.model import Evaluation
 from pneumo.registry import card, history
 from pneumo.registry import dossier as dossiers
+from pneumo.registry.acceptance import at_home
 from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.registry.acceptance.subject import Subject
 from pneumo.registry.dossier import write as dossier
@@ -29,7 +29,6 @@ from pneumo.tracking.bundles import SPEC
 from pneumo.tracking.package import files_digest
 from pneumo.tracking.system import REQUESTER
 
-OF_LIMITS = {f"test_{name}" for name in FIGURES}  # of conformal limits, which the new point does not have
 JUDGED = ("accept", "accept.source")  # tags that a later run with other limits may change
 
 
@@ -104,7 +103,8 @@ def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str
         spec["conformal"] = None  # its limits are probabilities of the operating point before
         (bundle / SPEC).write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
         uri = tracker.bundles.log(run_id, bundle, asked.evaluation.name, asked.example)
-        evaluation = _at_home(asked, new.operating, key, run_id, uri)
+        evaluation = at_home.at_point(asked.kept, asked.evaluation, new.operating, new.share)
+        evaluation = evaluation.model_copy(update={"key": key, "run_id": run_id, "model_uri": uri})
         shutil.copytree(asked.kept, kept)
         (kept / version_evidence.EVALUATION).write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         before = version_evidence.calibrated_on(asked.kept)
@@ -116,17 +116,6 @@ def _add(tracker: Tracker, asked: Subject, new: New, found: Acceptance, key: str
     undo.callback(version_evidence.mark_undone, tracker, asked.version.name, number, run_id)
     _ask(tracker, f"models:/{asked.version.name}/{number}", new)
     return number
-
-
-def _at_home(asked: Subject, operating: Operating, key: str, run_id: str, uri: str) -> Evaluation:
-    """The figures on the version's own test images at the new operating point."""
-    predictions = pd.read_parquet(asked.kept / version_evidence.PREDICTIONS)
-    measures = measure(apply_operating(predictions[predictions["split"] == "test"], operating), operating.temperature)
-    figures = {name: measures.intervals[name] for name in ("sensitivity", "specificity")}
-    known = {name: value for name, value in asked.evaluation.metrics.items() if name not in OF_LIMITS}
-    metrics = known | {f"test_{name}": value for name, value in measures.flat().items()}
-    places = {"key": key, "run_id": run_id, "model_uri": uri, "metrics": metrics | operating._asdict()}
-    return asked.evaluation.model_copy(update={**operating._asdict(), **figures, **places, "conformal": None})
 
 
 def _tags(asked: Subject, new: New, found: Acceptance, evaluation: Evaluation, key: str, files: str) -> dict[str, str]:
@@ -171,6 +160,7 @@ def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
         "size": size_in_words(done.needs),
         "parent": parent,
         "left_out": left_out_in_words(done),
+        "not_measured": at_home.LEFT_OUT,
         "dossier": artifact(done.run_url, dossiers.AT),
     }
     return pages.get_template("accepted.md.j2").render(done=done, **facts)

@@ -41,6 +41,15 @@ def inspected_network(model: "keras.Model") -> "keras.Model":
     return _plain(keras.Model(model.input, [found.logit, joined, mean[..., 0]]))
 
 
+def embedding_widths(network: "keras.Model") -> list[int]:
+    """Numbers in the embedding of each branch of an `inspected_network`, in the order in which they are joined."""
+    operation, node, _ = network.outputs[1]._keras_history
+    joined = operation._inbound_nodes[node].input_tensors
+    widths = [int(tensor.shape[-1]) for tensor in joined]
+    whole = int(network.outputs[1].shape[-1])
+    return widths if sum(widths) == whole else [whole]
+
+
 def _branches(tensor: Any) -> Branches:
     """Branches that lead to a tensor; branches may be models inside the model.
 

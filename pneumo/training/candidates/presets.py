@@ -1,6 +1,6 @@
 """Presets: how much time a run takes, and what it does in that time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -41,6 +41,20 @@ PHANTOM: dict[Name, Preset] = {
 def preset(name: Name, synthetic: bool) -> Preset:
     """The preset of a name, for the phantom set or for real images."""
     return (PHANTOM if synthetic else REAL)[name]
+
+
+# Parameters of the flow `train` that the specs take, by their names there.
+PARAMETERS = {
+    **{name: name for name in ("backbones", "weights", "epochs", "seed", "precision")},
+    **{name: name for name in ("learning_rate", "augmentation", "batch_size")},
+    "image_size": "size",
+}
+
+
+def specs_of(recipe: Mapping[str, Any], synthetic: bool) -> tuple[CandidateSpec, ...]:
+    """`preset_specs` of the parameters of the flow `train`; those that a recipe lacks are as usual."""
+    given = {PARAMETERS[name]: value for name, value in recipe.items() if name in PARAMETERS}
+    return preset_specs(recipe["preset"], synthetic, **given)
 
 
 def preset_specs(

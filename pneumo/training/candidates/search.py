@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
+from pneumo.data.store.decoded_rows import DECODING
 from pneumo.errors import PneumoError
 from pneumo.records.base import Fit
 from pneumo.records.data import DatasetVersion
@@ -58,7 +60,7 @@ def search(spec: CandidateSpec, minutes: float, train: Train) -> CandidateSpec:
 def search_once(
     spec: CandidateSpec, minutes: float, version: DatasetVersion, fit: Fit, home: Path, train: Train
 ) -> CandidateSpec:
-    """`search`, or at once its earlier result for the same settings, weights, data and code.
+    """`search`, or at once its earlier result for the same settings, weights (at every size), data, code and libraries.
 
     Writes `<home>/cache/search/<key>/found.json`.
 
@@ -68,11 +70,12 @@ def search_once(
     key = stage_key(
         "search",
         spec=spec.model_dump(mode="json", exclude={"weights"}),
-        weights=identity(spec, home),
+        weights=identities(spec, home),
         minutes=minutes,
         version=version.digest,
         fit=fit,
-        code=code_version(*CODE),
+        code=code_version(*CODE, *DECODING),
+        optuna=installed("optuna"),
     )
     folder = home / "cache" / "search" / key
     if not is_kept(folder):
@@ -87,15 +90,28 @@ def with_searched(specs: Sequence[CandidateSpec], found: CandidateSpec) -> tuple
     return tuple(spec.model_copy(update={name: getattr(found, name) for name in SEARCHED}) for spec in specs)
 
 
+def sizes(spec: CandidateSpec) -> list[int]:
+    """Sizes that a search tries, pixels a side, ascending."""
+    return sorted({spec.size, *(max(32, round(spec.size * share / 32) * 32) for share in SIZES)})
+
+
+def identities(spec: CandidateSpec, home: Path) -> list[str]:
+    """Identity of the pretrained weights at each of the `sizes`: another size may have a file of its own.
+
+    Raises:
+        WeightsError: the pretrained weights cannot be found or fetched.
+    """
+    return [identity(spec.model_copy(update={"size": size}), home) for size in sizes(spec)]
+
+
 def suggested(spec: CandidateSpec, trial: Any) -> CandidateSpec:
     """A spec with the settings that an Optuna trial suggests."""
-    sizes = sorted({spec.size, *(max(32, round(spec.size * share / 32) * 32) for share in SIZES)})
     return spec.model_copy(
         update={
             "learning_rate": trial.suggest_float("learning_rate", 3e-5, 3e-3, log=True),
             "freeze": trial.suggest_float("freeze", 0, 0.9),
             "augmentation": trial.suggest_float("augmentation", 0, 2),
-            "size": trial.suggest_categorical("size", sizes),
+            "size": trial.suggest_categorical("size", sizes(spec)),
         }
     )
 

@@ -25,9 +25,10 @@ def perform(job: BackboneJob | EnsembleJob, report: OnProgress) -> Candidate:
     begun = time.monotonic()
     report(Progress(name=job.name, stage="start"))
     trained = train_backbone(job, report) if isinstance(job, BackboneJob) else _combined(job)
-    folds = [member for member in getattr(job, "members", ()) if member.name == job.name]
-    minutes = (time.monotonic() - begun) / 60 + sum(member.minutes for member in folds)
-    candidate = _write(job, trained, minutes)
+    members: tuple[Candidate, ...] = getattr(job, "members", ())
+    own = [member for member in members if member.name == job.name]
+    minutes = (time.monotonic() - begun) / 60 + sum(member.minutes for member in own)
+    candidate = _write(job, trained, minutes, len(own) or _folds(members))
     report(Progress(name=job.name, stage="done", metrics=figures(candidate)))
     return candidate
 
@@ -47,7 +48,15 @@ def _combined(job: EnsembleJob) -> Trained:
     return Trained(architecture.combine(models), mean("predictions.parquet"), mean(SHIFTED), [])
 
 
-def _write(job: BackboneJob | EnsembleJob, trained: Trained, minutes: float) -> Candidate:
+def _folds(members: tuple[Candidate, ...]) -> int:
+    """Folds of the candidates that are combined, which must have the same: each fold holds out other patients."""
+    found = sorted({member.folds for member in members})
+    if len(found) > 1:
+        raise TrainingError(f"Expected candidates of as many folds to combine, got {found}: train them alike.")
+    return found[0] if found else 1
+
+
+def _write(job: BackboneJob | EnsembleJob, trained: Trained, minutes: float, folds: int) -> Candidate:
     if not (np.isfinite(trained.predictions["logit"]).all() and np.isfinite(trained.shifted["logit"]).all()):
         raise TrainingError(f"Expected finite logits of {job.name}, got NaN or infinity: lower the learning rate.")
     validation, together = validation_auc(trained.predictions), shifted_auc(trained.shifted)
@@ -61,6 +70,7 @@ def _write(job: BackboneJob | EnsembleJob, trained: Trained, minutes: float) -> 
         shifted_auc=together,
         selection_score=selection_score(validation, together),
         minutes=minutes,
+        folds=folds,
     )
     facts = {"epochs": trained.history, "shifts": auc_by_shift(trained.shifted), "peak_memory_gib": _peak_memory()}
     with written_once(job.folder) as folder:

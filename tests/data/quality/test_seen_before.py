@@ -60,3 +60,10 @@ def test_files_that_could_not_be_read_are_not_one_another():
     known = table(("c", "frank", "", None, None))
     rows = table(("d", "emil", "", None, None), ("e", "emil", "88", "G", HASHES[6]))
     assert seen_before(rows, known).tolist() == [False, False]
+
+
+def test_a_manifest_of_before_tells_no_identifier_without_its_issuer_and_is_known_by_one():
+    ours = table(("a", "bare", "1", "A", HASHES[0])).drop(columns=["pixels", "phash"])
+    theirs = table(("b", "issued", "2", "B", HASHES[1])).drop(columns=["pixels", "phash"]).assign(unissued="bare")
+    assert seen_before(theirs, ours).tolist() == [True] and seen_before(ours, theirs).tolist() == [True]
+    assert seen_before(theirs, ours.assign(patient="other")).tolist() == [False]

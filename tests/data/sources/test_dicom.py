@@ -5,6 +5,7 @@ import pandas as pd
 import pydicom
 import pytest
 
+from pneumo.data.quality.seen_before import seen_before
 from pneumo.data.sources.dicom import read, without_values
 from pneumo.data.sources.dicom_identity import identify
 from pneumo.data.sources.schemes import ingest
@@ -168,6 +169,21 @@ def test_a_patient_whose_issuer_only_some_files_name_is_one_patient(make, tmp_pa
     manifest = pd.read_parquet(ingest(str(tmp_path / "set"), home, Data()).manifest).sort_values("path")
     first, third, second, fourth = manifest["patient"]  # NORMAL/1, NORMAL/3, PNEUMONIA/2, PNEUMONIA/4
     assert first == second and len({first, third, fourth}) == 3
+
+
+@pytest.mark.parametrize(("ours", "theirs", "seen"), [
+    ("WARD", "", True), ("", "WARD", True), ("", "", True), ("WARD", "WARD", True), ("WARD", "CLINIC", False),
+])  # fmt: skip
+def test_a_patient_whose_issuer_only_one_of_two_sets_names_may_be_the_same(make, tmp_path, home, ours, theirs, seen):
+    manifests = []
+    for number, issuer in enumerate((ours, theirs)):
+        for label, patient in (("NORMAL", "A-1"), ("PNEUMONIA", f"B-{number}")):
+            image = np.asarray(make.picture(10 * number + len(label), (64, 64)))
+            file = tmp_path / f"{number}/{label}/1.dcm"
+            make.write(file, make.dicom(image, patient, IssuerOfPatientID=issuer))
+        manifests.append(pd.read_parquet(ingest(str(tmp_path / str(number)), home, Data()).manifest))
+    known, manifest = (rows.drop(columns=["pixels", "phash"]) for rows in manifests)  # drawn pictures look alike
+    assert seen_before(manifest, known).tolist() == [seen, False]
 
 
 def test_no_identifier_reaches_the_manifest_or_the_cache(make, tmp_path, home):

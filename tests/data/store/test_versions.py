@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pneumo.data.store.version_changes import compare
-from pneumo.data.store.versions import digest_of, find_version, list_versions
+from pneumo.data.store.versions import digest_of, find_version, keep_version, list_versions
 from pneumo.errors import DataError
 
 
@@ -77,3 +77,13 @@ def test_a_record_that_only_a_newer_pneumo_knows_is_told(tmp_path):
     file.write_text('{"digest": "a", "shape": "new"}')
     with pytest.raises(DataError, match=r"in .*version\.json, .* a newer pneumo may have written it; install that"):
         list_versions(tmp_path)
+
+
+def test_a_version_that_an_earlier_pneumo_kept_gets_the_columns_that_its_manifest_lacks(tmp_path):
+    names = {"path": "a.png", "sha256": "1", "label": "NORMAL", "subtype": "none", "patient": "p", "split": "train"}
+    old = pd.DataFrame([names])
+    before = keep_version(old, "set", False, tmp_path, tmp_path)
+    assert keep_version(old.assign(unissued="u"), "set", False, tmp_path, tmp_path) == before
+    assert pd.read_parquet(before.manifest)["unissued"].tolist() == ["u"]
+    keep_version(old, "set", False, tmp_path, tmp_path)
+    assert "unissued" in pd.read_parquet(before.manifest)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pneumo.errors import PromotionError, TrackingError
+from pneumo.registry.acceptance.at_home import LEFT_OUT
 from pneumo.registry.history import history
 from pneumo.registry.promotion import comparison, load_check, version_evidence
 from pneumo.tracking.run_log import RunLog
@@ -52,6 +53,7 @@ def test_the_new_version_has_evidence_card_tags_and_history(here: Any, tmp_path:
     assert version.tags["accept.parent"] == "1" and version.tags["accept"] == "accepted"
     assert version.tags["offset"] == repr(found.after.offset) and version.tags["auc"]
     assert "Not a medical device" in version.description and "40 NORMAL and 20 PNEUMONIA" in version.description
+    assert f"- Left out: {LEFT_OUT[0]}" in version.description
     entry = history(here.settings)[-1]
     assert (entry.action, entry.version, entry.champion, entry.took_effect) == ("calibration", "2", "1", False)
     assert entry.who == "anna"

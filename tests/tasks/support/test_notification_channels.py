@@ -9,7 +9,7 @@ from pneumo.settings import Settings
 from tasks.support import notification_channels
 from tests.webhook import Webhook
 
-MESSAGE = Message(kind="drift", title="drift in /images", text="size drift is 0.4", link="http://mlflow/1")
+MESSAGE = Message(kind="drift", title="images have drifted", text="size drift is 0.4", link="http://mlflow/1")
 BLOCK = Settings(notify=Notify(block="custom-webhook/mine"))
 
 
@@ -48,7 +48,7 @@ def block(prefect, webhook):
 @pytest.mark.services
 def test_the_block_of_the_settings_is_told(block, webhook):
     notification_channels.notify(MESSAGE, BLOCK)
-    assert webhook.got == [{"subject": "pneumo: drift in /images", "text": "size drift is 0.4\nhttp://mlflow/1"}]
+    assert webhook.got == [{"subject": "pneumo: images have drifted", "text": "size drift is 0.4\nhttp://mlflow/1"}]
 
 
 @pytest.mark.services

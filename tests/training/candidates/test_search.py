@@ -98,6 +98,32 @@ def test_a_search_is_found_again_and_other_settings_or_another_length_are_anothe
     assert asked == [1, 2, 1] and (found.learning_rate, found.seed, found.epochs) == (0.03, 5, make_spec().epochs)
 
 
+def test_weights_of_another_size_other_decoding_or_another_optuna_are_another_search(
+    make_spec, dataset, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(searching, "search", lambda spec, minutes, train: asked.append(spec) or spec)
+
+    def searched():
+        before = len(asked)
+        search_once(make_spec(weights=str(tmp_path), size=128), 1, dataset[0], "squash", tmp_path, None)
+        return len(asked) > before
+
+    files = [tmp_path / f"MobileNet_0.25_{size}_no_top.weights.h5" for size in (128, 160)]
+    for file in files:
+        file.write_bytes(b"one")
+    assert searched() and not searched()
+    files[1].write_bytes(b"other")
+    assert searched() and not searched()
+    version = searching.code_version
+    monkeypatch.setattr(
+        searching, "code_version", lambda *parts: version(*parts) + str("data/sources/dicom.py" in parts)
+    )
+    assert searched() and not searched()
+    monkeypatch.setattr(searching, "installed", lambda package: f"{package} 99")
+    assert searched() and not searched()
+
+
 def test_trials_are_real_trainings(make_spec, dataset, tmp_path):
     """Images of one size only, so that the decoded ones serve every trial."""
     scores = []
