@@ -12,11 +12,10 @@ from pneumo.records.data import Inventory
 from pneumo.settings import Settings
 from tasks import data as data_tasks
 from tasks import operations, promotion
-from tasks.support import engine
 from tasks.support.naming import dated
 
 
-@flow(name="pneumonia", flow_run_name=dated("retrain"), task_runner=engine.ONE_AT_A_TIME)
+@flow(name="pneumonia", flow_run_name=dated("retrain"))
 def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any] | None = None) -> State[Any] | None:
     """Repeat the champion's run if data, parameters, settings or code have changed since.
 

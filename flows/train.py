@@ -17,7 +17,7 @@ from tasks.support.naming import dated
 from tasks.support.tracking import parent_run, tracker
 
 
-@flow(name="pneumonia", flow_run_name=dated("train"), task_runner=engine.ONE_AT_A_TIME)
+@flow(name="pneumonia", flow_run_name=dated("train"))
 def train(  # noqa: PLR0913, PLR0915 - the flow's form: one field each; its body: a line for each stage
     # What is asked first: how much time, which images, which networks.
     preset: Preset = "standard",

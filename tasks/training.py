@@ -23,10 +23,19 @@ from tasks.support.tracking import cancelled, show_curve, start_child, tracker
 
 
 @stage("train", run_name="train {spec.name}")
-def train(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, home: Path, parent_run: str) -> Candidate:
+def train(
+    spec: CandidateSpec,
+    version: DatasetVersion,
+    store: ImageStore,
+    home: Path,
+    parent_run: str,
+    threads: int | None = None,
+) -> Candidate:
     """Train one backbone in its own process, and log its curve to MLflow epoch by epoch."""
     run_id = start_child(parent_run, spec.name, spec.model_dump(mode="json", exclude={"backbone"}))
-    return _recorded(run_id, spec.name, lambda follow: candidates.train(spec, version, store, run_id, home, follow))
+    return _recorded(
+        run_id, spec.name, lambda follow: candidates.train(spec, version, store, run_id, home, follow, threads)
+    )
 
 
 @task(name="train", task_run_name="train {spec.name}", cache_policy=NO_CACHE)

@@ -59,6 +59,7 @@ class Engine(Section):
     """Where trainings run, and what a cluster gives each of them."""
 
     address: str = Field("processes", pattern=r"^(processes|auto|ray://[^/]+)$")
+    at_once: int | None = Field(None, ge=1)
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0, ge=0)
     memory_gib: float = Field(3, gt=0)

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from prefect.futures import PrefectFuture
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import TaskRunner
 
 from pneumo.errors import TrainingError
+from pneumo.operations.machine_share import share_machine
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
 from pneumo.settings import Settings
@@ -27,9 +28,6 @@ CODE = ("pneumo", "tasks", "flows", "mlflow.yaml")
 RETRIES = 3  # of a training whose machine was lost; each continues from its last checkpoint
 Runner = TaskRunner[PrefectFuture[Any]]
 Futures = dict[str, PrefectFuture[Candidate]]
-# For a flow whose trainings run on this machine: its one thread waits for a process (pneumo/training/process). Each
-# training uses every core, so two at once would take as long and twice the memory.
-ONE_AT_A_TIME = cast(Runner, ThreadPoolTaskRunner(max_workers=1))
 
 
 def train_all(
@@ -37,14 +35,22 @@ def train_all(
 ) -> tuple[list[Candidate], dict[str, str]]:
     """Train every backbone where the settings say; returns the candidates, and the reasons of those that failed.
 
-    On this machine the flow's own task runner does it, which is `ONE_AT_A_TIME`.
+    On this machine each is a thread of the flow that waits for a process (pneumo/training/process).
 
     Raises:
         TrainingError: all failed.
     """
     if not settings.engine.elsewhere:
-        known = (version, store, settings.home, parent_run)
-        return _settled({spec.name: training.train.submit(spec, *known) for spec in specs})
+        at_once, threads = share_machine(len(specs), specs[0].size, settings.engine.at_once)
+        known = (version, store, settings.home, parent_run, threads)
+        futures: Futures = {}
+        running: set[PrefectFuture[Candidate]] = set()
+        for spec in specs:
+            if len(running) == at_once:
+                running.remove(next(as_completed(list(running))))
+            futures[spec.name] = training.train.submit(spec, *known)
+            running.add(futures[spec.name])
+        return _settled(futures)
     data.share(version, settings.data)
     names = {"digest": version.digest, "fit": store.fit, "parent_run": parent_run}
     with _cluster(settings.engine) as runner:

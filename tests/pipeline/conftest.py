@@ -15,7 +15,7 @@ from tests.conftest import free_port
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PHANTOM = "pneumonia-classifier-phantom"
-SMALL = {"data": "phantom:96", "backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "epochs": 2, "image_size": 64}
+SMALL = {"data": "phantom:96", "backbones": ["MobileNet:0.25", "MobileNet:0.5"], "epochs": 2, "image_size": 64}
 # A phantom of this size and two epochs teach little: here the path is tested, so the gates that judge a model are open.
 OPEN = {
     "MINIMUM_AUC": "0",

@@ -55,7 +55,7 @@ def test_the_run_is_a_pipeline_with_named_stages(user, run, page):
     page.goto(f"{user['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run['id']}")
     expect(page.get_by_text(run["name"]).first).to_be_visible()
     page.get_by_text("Task Runs", exact=True).click()
-    for name in ("train MobileNet 0.25", "train MobileNetV2 0.35", "promote"):
+    for name in ("train MobileNet 0.25", "train MobileNet 0.5", "promote"):
         page.get_by_placeholder("Search by run name").first.fill(name)
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
 

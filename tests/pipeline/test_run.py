@@ -29,7 +29,7 @@ def test_the_deployment_runs_to_its_end(first_run):
 def test_parent_and_child_runs_hold_the_story(client):
     parent = newest_parent(client)
     children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
-    assert {child.info.run_name for child in children} == {"MobileNet 0.25", "MobileNetV2 0.35", "ensemble"}
+    assert {child.info.run_name for child in children} == {"MobileNet 0.25", "MobileNet 0.5", "ensemble"}
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
     assert parent.inputs.dataset_inputs[0].dataset.digest
     assert "/flow-run/" in parent.data.tags["prefect.url"]
@@ -119,7 +119,7 @@ def test_a_second_run_reuses_what_has_not_changed_and_keeps_the_champion(user, c
     before = client.get_model_version_by_alias(PHANTOM, "champion").version
     again = call(user, "pneumo", "train", "--data", "phantom:96", *options())
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
-    for stage in ("preprocess", "train MobileNet 0.25", "train MobileNetV2 0.35", "combine"):
+    for stage in ("preprocess", "train MobileNet 0.25", "train MobileNet 0.5", "combine"):
         assert re.search(rf"{stage} +reused", again.stdout), again.stdout
     assert "Not promoted" in again.stdout
     assert client.get_model_version_by_alias(PHANTOM, "champion").version == before

@@ -14,7 +14,7 @@ from tests.leaks import hits
 
 pytestmark = pytest.mark.team
 MODEL = "pneumonia-classifier"
-SMALL = {"backbones": ["MobileNet:0.25", "MobileNetV2:0.35"], "epochs": 1, "image_size": 32, "weights": "none"}
+SMALL = {"backbones": ["MobileNet:0.25", "MobileNet:0.5"], "epochs": 1, "image_size": 32, "weights": "none"}
 PATIENT, NAME, BIRTH = "KRNK-77", "Zwetschgenbaum^Hannelore", "19120229"
 
 

@@ -14,6 +14,7 @@ import psutil
 
 from pneumo.operations import estimate
 from pneumo.operations.doctor.row import Row, State
+from pneumo.operations.machine_share import gpus
 from pneumo.operations.prefect_api import address
 from pneumo.settings import Settings
 from pneumo.training.candidates.presets import preset
@@ -80,7 +81,7 @@ def memory(settings: Settings) -> Row:
 
 def gpu(settings: Settings) -> Row:
     """Whether there is a GPU, and whether TensorFlow can use it."""
-    devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
+    devices = gpus()
     if not devices:
         return Row(found=f"none; training uses {psutil.cpu_count()} CPU cores")
     if version_of("nvidia-cudnn-cu12") is None:

@@ -1,5 +1,6 @@
-"""Trainings on this machine by Prefect's task runner: one after another, one failure does not end the others."""
+"""Trainings on this machine by Prefect's task runner: some at once, and one failure does not end the others."""
 
+import math
 import threading
 import time
 
@@ -7,6 +8,7 @@ import pytest
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
+from pneumo.data.parallel import workers
 from pneumo.errors import TrainingError
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
@@ -36,11 +38,12 @@ def things(tmp_path):
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
     """Stands in for the training itself: says how many ran at once, and fails for the names that are told to."""
-    state = {"now": 0, "most": 0, "fail": set()}
+    state = {"now": 0, "most": 0, "fail": set(), "threads": set()}
     lock = threading.Lock()
 
-    def stand_in(spec, *_):
+    def stand_in(spec, *others):
         with lock:
+            state["threads"].add(others[-1])
             state["now"] += 1
             state["most"] = max(state["most"], state["now"])
         time.sleep(0.1)
@@ -62,18 +65,23 @@ def trained(monkeypatch, tmp_path):
 def train_all(things):
     specs, version, store, settings = things
 
-    @flow(task_runner=engine.ONE_AT_A_TIME)
+    @flow
     def main():
         return engine.train_all(specs, version, store, settings, "parent")
 
     return main()
 
 
-def test_every_backbone_is_trained_one_after_another(things, trained):
-    candidates, failures = train_all(things)
-    assert [candidate.name for candidate in candidates] == ["MobileNet 0.25", "MobileNetV2 0.35"]
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_every_backbone_is_trained_and_as_many_at_once_as_asked_for(things, trained, at_once):
+    specs, version, store, settings = things
+    specs = candidate_specs("MobileNet:0.25,MobileNetV2:0.35,MobileNet:0.5", "none", 32, 1)
+    settings = settings.model_copy(update={"engine": Engine(at_once=at_once)})
+    candidates, failures = train_all((specs, version, store, settings))
+    assert [candidate.name for candidate in candidates] == ["MobileNet 0.25", "MobileNetV2 0.35", "MobileNet 0.5"]
     assert failures == {}
-    assert trained["most"] == 1
+    assert trained["most"] == at_once
+    assert trained["threads"] == {None if at_once == 1 else math.ceil(workers() / 2)}
 
 
 def test_one_that_fails_is_told_and_the_other_goes_on(things, trained):
