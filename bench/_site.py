@@ -21,7 +21,7 @@ import psutil
 from pneumo.errors import PneumoError
 from pneumo.operations import processes
 from pneumo.operations.prefect_api import FINAL_STATES, PrefectApi
-from pneumo.sections import Registry
+from pneumo.settings.promotion import Registry
 from pneumo.tracking import Tracker, healthy
 
 ROOT = Path(__file__).parents[1]

@@ -28,7 +28,7 @@ from pneumo.data import images
 from pneumo.data.quality.gate import validate
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import make_version
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 decoded, times, start = [], {}, time.perf_counter()
 def lap(name):
     global start
@@ -159,7 +159,7 @@ def _storage(folder: Path) -> list[Row]:
 
     from pneumo.data.sources.s3 import mirror
     from pneumo.data.store import packs
-    from pneumo.sections import Data
+    from pneumo.settings.data import Data
 
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_DEFAULT_REGION="us-east-1")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request
@@ -196,7 +196,7 @@ def _small_version(folder: Path) -> Any:
     from pneumo.data.quality.gate import validate
     from pneumo.data.sources.schemes import ingest
     from pneumo.data.store.versions import make_version
-    from pneumo.sections import Data, Gate
+    from pneumo.settings.data import Data, Gate
 
     random = np.random.default_rng(0)
     for number in range(1000):

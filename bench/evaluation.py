@@ -32,8 +32,8 @@ def rows() -> list[Row]:
     """One row per step; the last one is what a run waits for."""
     from pneumo.evaluation.evaluate import evaluate
     from pneumo.registry.promotion.state_machine import promote
-    from pneumo.sections import Promotion
     from pneumo.settings import Settings
+    from pneumo.settings.promotion import Promotion
     from pneumo.tracking import Tracker
 
     with tempfile.TemporaryDirectory() as name, mlflow_server(Path(name) / "mlflow") as uri:

@@ -25,7 +25,7 @@ from pneumo.data.object_storage import CONNECTIONS, Bucket
 from pneumo.data.store import packs
 from pneumo.data.store.versions import keep_version
 from pneumo.operations.prefect_api import PrefectApi
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 ROOT = Path(__file__).parents[1]
 IMAGES, BYTES = 5_856, 200_000  # the Kaggle set has 1.2 GB in 5,856 files

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench._site import MissedError, Poller, Site, weights_of
-from pneumo.sections import Registry
+from pneumo.settings.promotion import Registry
 
 ON_REQUEST = True  # too long for `make bench` without names
 MODEL = Registry().phantom_model

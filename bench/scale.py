@@ -28,7 +28,7 @@ from pneumo.data import images, phantom
 from pneumo.data.quality.gate import validate
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import make_version
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 from pneumo.training.candidates.candidate import train
 from pneumo.training.candidates.spec import candidate_specs
 count, home, size = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

@@ -65,11 +65,11 @@ def in_process(paths: list[str], folder: Path, scratch: Path) -> list[Row]:
 
 def many_files(paths: list[str], folder: Path, scratch: Path) -> float:
     """What `pneumo predict` does once its model is loaded: files to CSV."""
-    from pneumo.sections import Data
     from pneumo.serving.batch.find_images import find_images
     from pneumo.serving.batch.output import open_output
     from pneumo.serving.batch.scoring import score
     from pneumo.serving.fresh_process.client import loaded
+    from pneumo.settings.data import Data
 
     warm, out = (open_output(str(scratch / name), scratch) for name in ("warm.csv", "predictions.csv"))
     with loaded(folder, "bench") as model:

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from bench._site import Poller, Site, size_of
 from pneumo.data.sources import phantom
-from pneumo.sections import Registry
+from pneumo.settings.promotion import Registry
 
 ON_REQUEST = True  # too long for `make bench` without names
 ROUNDS = int(os.environ.get("PNEUMO_SOAK_ROUNDS", "50"))

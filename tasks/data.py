@@ -14,8 +14,8 @@ from pneumo.evaluation.external import validation as elsewhere
 from pneumo.records.base import Fit
 from pneumo.records.data import DatasetVersion, GateReport, ImageStore, Inventory, Vectors
 from pneumo.registry.dossier.facts import QUARANTINED
-from pneumo.sections import Data, Gate
 from pneumo.settings import Settings
+from pneumo.settings.data import Data, Gate
 from tasks import pages
 from tasks.support.naming import tag_run
 from tasks.support.stage import stage

@@ -19,7 +19,7 @@ from pneumo.records.base import Cell
 from pneumo.records.data import DatasetVersion, ImageStore, Inventory, ShiftAudit, Vectors
 from pneumo.records.model import Candidate, Evaluation, External
 from pneumo.registry.promotion.predictions import cells
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 from pneumo.training.candidates.spec import CandidateSpec
 from tasks import pages
 from tasks.support.naming import short

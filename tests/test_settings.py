@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from pneumo import settings
 from pneumo.errors import SettingsError
-from pneumo.settings import load_settings
+from pneumo.settings import Settings, load_settings
+from pneumo.settings.section import Section
 
 
 @pytest.fixture
@@ -146,3 +148,14 @@ def test_null_where_a_value_is_needed_is_refused_by_name(folder, monkeypatch):
     monkeypatch.setenv("PNEUMO_REGISTRY__MODEL", "null")
     with pytest.raises(SettingsError, match=r"mlflow.yaml, key registry.model: input should be a valid string"):
         load_settings()
+
+
+def test_the_file_of_each_section_is_named_where_the_settings_are_read():
+    told = dict(line.split(": ") for line in settings.__doc__.splitlines() if ".py: " in line)
+    sections = {
+        name: field.annotation.__module__
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
+    named = {name: f"pneumo.settings.{file.removesuffix('.py')}" for file in told for name in told[file].split(", ")}
+    assert named == sections

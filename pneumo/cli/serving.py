@@ -97,14 +97,16 @@ def open_app(
 ) -> None:
     """Open a web page that scores an X-ray. Ctrl-C ends it."""
     from pneumo.serving.bundle.registered import load_registered
+    from pneumo.serving.page_record import page_record
     from pneumo.serving.web_page import open_page, require_gradio
 
     require_gradio()
-    tracker, version = _chosen(load_settings(), model, phantom)
+    settings = load_settings()
+    tracker, version = _chosen(settings, model, phantom)
     console.print(f"loading {version.name} version {version.version}", highlight=False)
     bundle = load_registered(tracker, version).bundle
     console.print(f"http://{host}:{port}", highlight=False)
-    open_page(bundle, f"{version.name} version {version.version}", host, port)
+    open_page(bundle, f"{version.name} version {version.version}", page_record(settings.home, version), host, port)
 
 
 @app.command()

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pneumo.sections import Retention
 from pneumo.settings import Settings, load_settings
+from pneumo.settings.unattended import Retention
 
 if TYPE_CHECKING:
     from pneumo.operations.backup.contents import Contents

@@ -40,7 +40,7 @@ def build_manifest(
 ) -> pd.DataFrame:
     """Manifest of a listing, rows sorted by path; only new and changed files are read.
 
-    `patient_pattern` and `modalities` as in `sections.Data`; `patient_known` is False where an image counts as a
+    `patient_pattern` and `modalities` as in `settings.data.Data`; `patient_known` is False where an image counts as a
     patient of its own. Patients from label files and from the pattern become pseudonyms; those of a dataset version are
     pseudonyms already.
 

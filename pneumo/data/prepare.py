@@ -9,7 +9,7 @@ from pneumo.data.sources import schemes
 from pneumo.data.store import packs, versions
 from pneumo.records.base import Record
 from pneumo.records.data import DatasetVersion, GateReport, Inventory
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 
 
 class Prepared(Record):

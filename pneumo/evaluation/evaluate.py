@@ -29,7 +29,7 @@ from pneumo.evaluation.statistics.conformal import conformal_figures, fit_confor
 from pneumo.records.base import SHIFTED, Conformal
 from pneumo.records.data import DatasetVersion, ImageStore, Vectors
 from pneumo.records.model import Candidate, Evaluation
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 
 if TYPE_CHECKING:
     pass

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class AnswersOfDay(Record):
-    """Answers of a version on a day (UTC) to one source of questions, such as "http" or "batch".
+    """Answers of a version on a day (UTC) to one source of questions, "http", "batch" or "app".
 
     `positive` is the share of readable images that were called PNEUMONIA, `out_of_distribution` the share of readable
     images unlike the training data, `unreadable` of all; `seconds` is the median of a request, or of a step of a batch.

@@ -12,7 +12,7 @@ from pneumo.data.quality.two_sample_test import audit_manifests, can_be_audited
 from pneumo.monitoring.noted import Noted
 from pneumo.records.base import Record
 from pneumo.records.data import ShiftAudit
-from pneumo.sections import Watch
+from pneumo.settings.unattended import Watch
 
 EMBEDDING = "embedding_drift"
 

@@ -19,7 +19,7 @@ TEMPLATES, NAME = Path(__file__).parent / "templates", "answers.html.j2"
 WIDTH, HEIGHT = 760, 130  # of a chart
 DAYS = 180  # shown
 FEWEST = 10  # images of each class with feedback in a week, and of all for the expected AUC
-SHARES = ("sensitivity", "specificity")
+AUCS, SHARES = ("realised", "expected"), ("sensitivity", "specificity")
 BLUE, RED = "#1d4e89", "#c65b3c"
 Points = list[tuple[float, float]]
 
@@ -106,16 +106,11 @@ def _by_week(
     import pandas as pd
 
     once = each_image_once(read).assign(truth=lambda rows: rows["image"].map(labels))
-    weeks = {rows["time"].mean(): rows for _, rows in once.groupby([once["time"].dt.floor("7D"), "version"])}
-    real = {middle: found for middle, rows in weeks.items() if (found := _realised(rows)) is not None}
-    expected = {
-        middle: point_estimate(rows["probability"].to_numpy(float))
-        for middle, rows in weeks.items()
-        if len(rows) >= FEWEST and rows["out_of_distribution"].mean() <= highest
-    }
-    known = pd.DataFrame.from_dict(real, orient="index", columns=["realised", *SHARES], dtype=float)
-    auc = {"realised": known["realised"], "expected": pd.Series(expected, dtype=float)}
-    shares = {name: known[name] for name in SHARES}
+    weeks = [rows for _, rows in once.groupby([once["time"].dt.floor("7D"), "version"])]
+    found = pd.DataFrame(
+        [_figures(rows, highest) for rows in weeks], [rows["time"].mean() for rows in weeks], [*AUCS, *SHARES], float
+    )
+    auc, shares = ({name: found[name] for name in names} for names in (AUCS, SHARES))
     none = f"No week has {FEWEST} images{{}}."
     return [
         _chart("ROC AUC by week and version", auc, begin, now, none.format(""), form="{:.2f}"),
@@ -123,17 +118,19 @@ def _by_week(
     ]
 
 
-def _realised(rows: "pd.DataFrame") -> tuple[float, float, float] | None:
-    """ROC AUC, sensitivity and specificity on images with feedback; None for too few of a class."""
+def _figures(rows: "pd.DataFrame", highest: float) -> dict[str, float]:
+    """What a version's answers of a week tell, of AUCs and shares; without those for which there are too few images."""
     from pneumo.evaluation.statistics.metrics import auc, operating_shares
 
+    valid = len(rows) >= FEWEST and rows["out_of_distribution"].mean() <= highest
+    found = {"expected": point_estimate(rows["probability"].to_numpy(float))} if valid else {}
     known = rows.dropna(subset="truth")
     ill, called = ((known[name] == LABELS[1]).to_numpy() for name in ("truth", "label"))
     if min(ill.sum(), (~ill).sum()) < FEWEST:
-        return None
+        return found
     pairs = operating_shares(ill, called)
-    sensitivity, specificity = (float(hits[among].mean()) for hits, among in (pairs[name] for name in SHARES))
-    return auc(ill, known["probability"].to_numpy(float)), sensitivity, specificity
+    shares = {name: float(hits[among].mean()) for name, (hits, among) in pairs.items() if name in SHARES}
+    return {**found, **shares, "realised": auc(ill, known["probability"].to_numpy(float))}
 
 
 def _chart(
@@ -147,8 +144,8 @@ def _chart(
 ) -> Chart:
     lines = []
     for (name, found), colour in zip(series.items(), (BLUE, RED), strict=False):
-        known = found.dropna().sort_index().to_dict()
-        points = [(_place(when, begin, now), float(value)) for when, value in known.items()]
+        known = found.dropna().sort_index().items()
+        points = [(_place(when, begin, now), float(value)) for when, value in known]
         if points:
             lines.append(Line(name, colour, points))
     return Chart(title, lines, without, top, form)

@@ -10,7 +10,7 @@ from pneumo.monitoring.levels import Change, Level, change
 from pneumo.monitoring.noted import Noted
 from pneumo.monitoring.realised import NAMES, Realised, each_image_once, realised
 from pneumo.records.base import Record
-from pneumo.sections import Watch
+from pneumo.settings.unattended import Watch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pneumo.errors import ServiceError
-from pneumo.sections import Retention
 from pneumo.settings import Settings
+from pneumo.settings.unattended import Retention
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PREFECT_LOGIN, MLFLOW_LOGIN = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"

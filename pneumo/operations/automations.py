@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi
-from pneumo.service_sections import Pool
+from pneumo.settings.servers import Pool
 
 HEARTBEAT_SECONDS = 30
 SILENCE_SECONDS = OUTAGE_SECONDS + 4 * HEARTBEAT_SECONDS  # a run survives an outage, without heartbeats

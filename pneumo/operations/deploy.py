@@ -17,8 +17,8 @@ from pneumo.operations.embedded import PROJECT, environment, folder_of
 from pneumo.operations.prefect_api import PrefectApi, address
 from pneumo.operations.schedule import variables
 from pneumo.operations.switched_off import kept_off
-from pneumo.service_sections import Pool
 from pneumo.settings import Settings
+from pneumo.settings.servers import Pool
 from pneumo.tracking.connection import answers, login
 from pneumo.tracking.logins import ensure_reader, ensure_worker
 

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from pneumo.errors import PromotionError
 from pneumo.records.base import Record
 from pneumo.records.decision import DecisionCount
-from pneumo.sections import Registry
 from pneumo.settings import Settings
+from pneumo.settings.promotion import Registry
 from pneumo.tracking import Tracker
 from pneumo.tracking.models import HISTORY
 from pneumo.tracking.system import user

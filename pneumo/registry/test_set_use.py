@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pneumo.evaluation.statistics.significance import significance
 from pneumo.records.decision import DecisionCount
 from pneumo.registry.history import HistoryRow
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 
 DECISIONS = ("promotion", "rejection")
 SKETCH, ALIKE = 32, 0.5  # images kept of a test set; two sets that share more than this part count as one

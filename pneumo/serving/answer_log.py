@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = "answers"
-HTTP, BATCH = "http", "batch"  # sources of questions
+HTTP, BATCH, APP = "http", "batch", "app"  # sources of questions
 SCORED = {
     "id": "string",
     "time": TIME,

@@ -4,8 +4,10 @@ import html
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +18,9 @@ from pneumo.data.store.decode import SUFFIXES, decode
 from pneumo.errors import DataError, ServiceError
 from pneumo.records.base import LABELS
 from pneumo.serving.bundle.image_bundle import Bundle
+from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.overlay import overlay
+from pneumo.serving.page_record import Keep
 
 if TYPE_CHECKING:
     import gradio
@@ -31,7 +35,7 @@ LIMITS = (
 )
 
 
-class Answer(NamedTuple):
+class Shown(NamedTuple):
     """What the page shows for an image."""
 
     picture: NDArray[np.uint8]
@@ -40,7 +44,7 @@ class Answer(NamedTuple):
     out_of_distribution: bool
 
 
-def answer(bundle: Bundle, path: Path) -> Answer:
+def answer(bundle: Bundle, path: Path) -> Shown:
     """Score one file and draw its class activation map.
 
     Raises:
@@ -51,13 +55,13 @@ def answer(bundle: Bundle, path: Path) -> Answer:
     scores = bundle.score(image)
     if not math.isfinite(scores.probability[0]):
         raise DataError(f"Expected a probability of {path.name}, but the model gives no number: use another model.")
-    shown = overlay(decode(path, SHOWN, spec.fit, name=path.name), bundle.maps(image)[0])
+    picture = overlay(decode(path, SHOWN, spec.fit, name=path.name), bundle.maps(image)[0])
     label = str(bundle.label(scores.probability)[0])
-    return Answer(shown, float(scores.probability[0]), label, bool(scores.out_of_distribution[0]))
+    return Shown(picture, float(scores.probability[0]), label, bool(scores.out_of_distribution[0]))
 
 
-def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
-    """The page; `version` names the model as the registry does.
+def build_page(bundle: Bundle, version: str, keep: Keep) -> "gradio.Blocks":
+    """The page; `version` names the model as the registry does, `keep` logs each answer.
 
     Raises:
         ServiceError: Gradio is not installed.
@@ -67,13 +71,13 @@ def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
     def show(path: str | None) -> tuple[Any, str]:
         if path is None:
             return None, ""
+        file, begun = Path(path), time.monotonic()
         try:
-            found = answer(bundle, Path(path))
-        except DataError as error:
-            return None, f"<p><strong>This file cannot be scored.</strong> {html.escape(str(error))}</p>"
+            digest = sha256(file.read_bytes()).hexdigest()
+            picture, said, words = _answered(bundle, file)
+            return picture, words + keep(digest, said, time.monotonic() - begun)
         finally:
-            Path(path).unlink(missing_ok=True)  # Gradio would keep the file and give it to anybody who knows its path
-        return found.picture, _text(found, bundle.spec.threshold)
+            file.unlink(missing_ok=True)  # Gradio would keep the file and give it to anybody who knows its path
 
     with gradio.Blocks(title="pneumo", analytics_enabled=False, delete_cache=CLEANING) as page:
         gradio.Markdown(f"# Pneumonia on a chest X-ray\n{INTRODUCTION}")
@@ -93,18 +97,18 @@ def build_page(bundle: Bundle, version: str) -> "gradio.Blocks":
     return page
 
 
-def open_page(bundle: Bundle, version: str, host: str = "127.0.0.1", port: int = 7860) -> None:
+def open_page(bundle: Bundle, version: str, keep: Keep, host: str, port: int) -> None:
     """Serve the page until Ctrl-C.
 
     Raises:
         ServiceError: Gradio is not installed, or the port is taken.
     """
-    with served_page(bundle, version, host, port) as page:
+    with served_page(bundle, version, keep, host, port) as page:
         page.block_thread()
 
 
 @contextmanager
-def served_page(bundle: Bundle, version: str, host: str, port: int) -> Iterator["gradio.Blocks"]:
+def served_page(bundle: Bundle, version: str, keep: Keep, host: str, port: int) -> Iterator["gradio.Blocks"]:
     """Serve the page during the block; its address is `local_url`.
 
     Raises:
@@ -114,7 +118,7 @@ def served_page(bundle: Bundle, version: str, host: str, port: int) -> Iterator[
     # Gradio's own themes fetch fonts from other hosts.
     theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     with _private_files():
-        page = build_page(bundle, version)
+        page = build_page(bundle, version, keep)
         try:
             page.launch(
                 server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True, theme=theme,
@@ -143,6 +147,17 @@ def _private_files() -> Iterator[None]:
             os.environ.update({FILES: before} if before is not None else {})
 
 
+def _answered(bundle: Bundle, file: Path) -> tuple[NDArray[np.uint8] | None, Answer, str]:
+    """Picture, the answer as it is logged, and words as HTML."""
+    try:
+        found = answer(bundle, file)
+    except DataError as error:
+        said = Answer(probability=None, label=None, error=str(error), out_of_distribution=False)
+        return None, said, f"<p><strong>This file cannot be scored.</strong> {html.escape(str(error))}</p>"
+    said = Answer(error=None, **{name: value for name, value in found._asdict().items() if name != "picture"})
+    return found.picture, said, _text(found, bundle.spec.threshold)
+
+
 BAR = """<h2>{label}</h2>
 <p>Probability of pneumonia <strong>{probability:.1%}</strong>, threshold {threshold:.1%}</p>
 <div style="position: relative; height: 14px; background: #e5e7eb; border-radius: 7px">
@@ -151,7 +166,7 @@ BAR = """<h2>{label}</h2>
 </div>{warning}"""
 
 
-def _text(found: Answer, threshold: float) -> str:
+def _text(found: Shown, threshold: float) -> str:
     """A bar of the probability with a mark at the threshold, as HTML."""
     far = "<p><strong>Out-of-distribution: unlike the training images, so the probability means little.</strong></p>"
     warning = far if found.out_of_distribution else ""

@@ -15,8 +15,8 @@ from pneumo.errors import TrainingError
 from pneumo.operations.machine_share import share_machine
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
-from pneumo.service_sections import Engine
 from pneumo.settings import Settings
+from pneumo.settings.servers import Engine
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.process import remote
 from tasks import data, training

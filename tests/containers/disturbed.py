@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from unittest import mock
 
 from bench._site import Poller, weights_of
-from pneumo.sections import Registry
+from pneumo.settings.promotion import Registry
 from pneumo.tracking import Tracker
 from tests.containers.team import HARDENED, SMALL, wait_for
 

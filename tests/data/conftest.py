@@ -12,7 +12,7 @@ from pneumo.data.quality.gate import validate
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import make_version
 from pneumo.records.data import DatasetVersion
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 from tests.data.place import Place
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 TARGET = "train/NORMAL/IM-0042-0001.jpeg"
 INGEST = """
@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 try:
     rows = pd.read_parquet(ingest(sys.argv[1], Path(sys.argv[2]), Data()).manifest)
     print(json.dumps(dict(rows.loc[rows["error"].notna(), ["path", "error"]].values.tolist())))
@@ -95,7 +95,7 @@ import resource, signal, sys
 from pathlib import Path
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 try:

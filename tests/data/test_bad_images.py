@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pneumo.data.sources.schemes import ingest
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.data.place import Place
 
 TARGET = "train/NORMAL/IM-0042-0001.jpeg"

@@ -8,7 +8,7 @@ import pytest
 
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 
 def test_a_directory_loop_is_entered_once_and_counted(place, home):

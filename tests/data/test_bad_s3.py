@@ -9,7 +9,7 @@ import pytest
 from pneumo.data import object_storage
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 LISTING = b"""<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated><Contents>
 <Key>set/NORMAL/a.jpeg</Key><Size>100</Size><ETag>"e"</ETag><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>

@@ -10,7 +10,7 @@ import pytest
 
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.data.place import Place
 
 

@@ -8,7 +8,7 @@ from pneumo.cli import app
 from pneumo.data.corrections import correct, read_corrections
 from pneumo.data.prepare import prepare, prepare_inventory
 from pneumo.errors import DataError
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 
 LIMITS = Gate()
 

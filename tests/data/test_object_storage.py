@@ -11,8 +11,8 @@ from pneumo.data.sources.s3 import mirror
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store import packs
 from pneumo.errors import DataError
-from pneumo.sections import Data
 from pneumo.serving.batch.find_images import find_images
+from pneumo.settings.data import Data
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from pneumo.data import object_storage
 from pneumo.data.store import packs
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.proxy import FaultyProxy
 
 

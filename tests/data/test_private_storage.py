@@ -13,7 +13,7 @@ from pneumo.data.object_storage import Bucket
 from pneumo.data.store import old_objects, packs
 from pneumo.data.store.decode import decode
 from pneumo.data.store.image_store import decode_all
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.leaks import hits
 from tests.planted import KINDS, WORDS
 

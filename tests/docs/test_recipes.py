@@ -17,7 +17,8 @@ from pneumo.records.base import Interval
 from pneumo.records.data import DatasetVersion
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import gates
-from pneumo.sections import Data, Promotion
+from pneumo.settings.data import Data
+from pneumo.settings.promotion import Promotion
 from pneumo.training.candidates.spec import parse_backbones
 from pneumo.training.networks import backbones
 from tests.docs.blocks import PROJECT, blocks

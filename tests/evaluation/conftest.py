@@ -94,7 +94,7 @@ def candidate(home, dataset) -> Candidate:
 @pytest.fixture(scope="session")
 def evaluation(candidate, dataset, home):
     from pneumo.evaluation.evaluate import evaluate
-    from pneumo.sections import Promotion
+    from pneumo.settings.promotion import Promotion
 
     return evaluate(candidate, *dataset, Promotion(), home)
 

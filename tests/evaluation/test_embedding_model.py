@@ -10,9 +10,10 @@ from pneumo.data.sources.embeddings import bring_in
 from pneumo.errors import ModelError
 from pneumo.evaluation.evaluate import evaluate
 from pneumo.evaluation.external.validation import evaluate_external
-from pneumo.sections import Data, Promotion
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle
 from pneumo.serving.bundle.image_bundle import load_bundle
+from pneumo.settings.data import Data
+from pneumo.settings.promotion import Promotion
 from pneumo.training.candidates.linear_probe import train_linear
 
 WIDTH = 5

@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 from pneumo.errors import DataError, ModelError
 from pneumo.evaluation.evaluate import evaluate
 from pneumo.evaluation.measures import fit_operating
-from pneumo.sections import Promotion
 from pneumo.serving.bundle.image_bundle import load_bundle
+from pneumo.settings.promotion import Promotion
 
 FIGURES = [
     "confusion", "heat_maps_normal", "heat_maps_pneumonia", "learning_curves", "precision_recall", "reliability",

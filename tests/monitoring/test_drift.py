@@ -10,7 +10,7 @@ from pneumo.data.sources import phantom
 from pneumo.monitoring import drift
 from pneumo.monitoring.drift import Drift, LastRequest
 from pneumo.records.base import LABELS
-from pneumo.sections import Watch
+from pneumo.settings.unattended import Watch
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,16 @@ def test_a_week_with_two_champions_has_a_figure_of_each_at_the_time_of_its_answe
     assert max(sensitivity[-1], specificity[-1]) < 85 < min(sensitivity[0], specificity[0])
 
 
+def test_versions_that_answered_at_the_same_times_have_a_figure_each():
+    table, truth = answers(400, days=14)
+    both = pd.concat([table.assign(version="3"), table.assign(version="4")])
+    alone, beside = (
+        re.findall(r"<polyline[^>]*points=\"([^\"]*)\"", page("lungs", rows, truth, [], NOW, 1))
+        for rows in (table, both)
+    )
+    assert [line.count(",") for line in beside[3:]] == [2 * line.count(",") for line in alone[3:]]
+
+
 def test_where_nothing_was_answered_the_page_says_so():
     table, truth = answers(20)
     shown = page("<b>lungs</b>", table.iloc[:0], truth, [], NOW, 0.11)

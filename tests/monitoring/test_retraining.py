@@ -2,8 +2,8 @@ import pytest
 
 from pneumo.monitoring import retraining
 from pneumo.operations.reconcile import REASON
-from pneumo.sections import Promotion, Registry
 from pneumo.settings import Settings
+from pneumo.settings.promotion import Promotion, Registry
 
 RECIPE = {"data": "/images", "seed": 0, "backbones": None}
 FILES = {"the pretrained weights of MobileNet 1.0": "aa", "the embeddings chexnet.parquet": "bb"}

@@ -16,10 +16,10 @@ from pneumo.monitoring.estimate import estimated_auc, expected_auc
 from pneumo.monitoring.levels import Level, change
 from pneumo.monitoring.realised import each_image_once, realised
 from pneumo.monitoring.version_figures import RISE, Told, by_version, falls, news
-from pneumo.sections import Watch
 from pneumo.serving import answer_log, feedback
 from pneumo.serving.answer_log import KeptAnswer
 from pneumo.serving.feedback import Feedback, FeedbackLog
+from pneumo.settings.unattended import Watch
 
 NOW = datetime.now(UTC)
 LIMITS = Watch(minimum_feedback=10, answers_days=10)

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from pneumo.operations.prefect_api import POOL, TRAINING_QUEUE, PrefectApi
-from pneumo.sections import Tracking
-from pneumo.service_sections import Services
 from pneumo.settings import Settings
+from pneumo.settings.servers import Services, Tracking
 from pneumo.tracking import Tracker
 
 DIE = "import sys; from pathlib import Path; from pneumo.operations import flow_run_claims; "

@@ -4,9 +4,8 @@ import pytest
 
 from pneumo.errors import ServiceError
 from pneumo.operations import access, embedded, services
-from pneumo.sections import Tracking
-from pneumo.service_sections import Services
 from pneumo.settings import Settings
+from pneumo.settings.servers import Services, Tracking
 
 LOGINS = {access.PREFECT_LOGIN: "pneumo:prefect-secret", access.MLFLOW_LOGIN: "mlflow-secret"}
 

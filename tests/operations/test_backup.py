@@ -10,8 +10,8 @@ import pytest
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.operations import access, backup
 from pneumo.operations.backup import databases
-from pneumo.sections import Tracking
 from pneumo.settings import Settings
+from pneumo.settings.servers import Tracking
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ import pytest
 
 from pneumo.errors import SettingsError
 from pneumo.operations import deploy
-from pneumo.service_sections import Pool
 from pneumo.settings import Settings
+from pneumo.settings.servers import Pool
 
 TEMPLATE = Path(__file__).parents[2] / "infra/kubernetes/base/job-template.json"
 

@@ -15,9 +15,9 @@ from pneumo.errors import DataError, ServiceError
 from pneumo.operations import access, doctor, embedded, estimate
 from pneumo.operations.doctor import machine, servers
 from pneumo.operations.doctor.row import Row
-from pneumo.sections import Data
-from pneumo.service_sections import Services
 from pneumo.settings import Settings
+from pneumo.settings.data import Data
+from pneumo.settings.servers import Services
 from pneumo.tracking import store
 
 PROJECT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from pneumo.data.file_cache import FileCache, Stamp
 from pneumo.data.files import write_whole
 from pneumo.data.sources import phantom, schemes
 from pneumo.errors import DataError, TrainingError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from pneumo.training.process import checkpoint
 
 MIB = 2**20

@@ -9,7 +9,7 @@ import pytest
 from pneumo.operations import automations, flow_run_claims, reconcile
 from pneumo.operations.embedded import PROJECT
 from pneumo.operations.prefect_api import PrefectApi
-from pneumo.service_sections import Pool
+from pneumo.settings.servers import Pool
 from pneumo.tracking.system import FLOW_RUN
 
 ELSEWHERE = (("PENDING", "RUNNING"), ("PENDING",), ("PENDING",))  # training, starting, taken by who knows whom

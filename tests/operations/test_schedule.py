@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pneumo.operations import schedule
-from pneumo.sections import Retrain
 from pneumo.settings import Settings
+from pneumo.settings.unattended import Retrain
 
 
 def at(minutes):

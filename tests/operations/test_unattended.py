@@ -17,7 +17,8 @@ from pneumo.operations import processes
 from pneumo.operations import webhook as sender
 from pneumo.operations.embedded import QUIET
 from pneumo.operations.prefect_api import FINAL_STATES
-from pneumo.sections import Data, Gate, Registry
+from pneumo.settings.data import Data, Gate
+from pneumo.settings.promotion import Registry
 from pneumo.training.candidates.candidate import train
 from pneumo.training.candidates.spec import candidate_specs
 from tests.webhook import Webhook

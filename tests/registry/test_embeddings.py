@@ -17,7 +17,7 @@ from pneumo.registry import card
 from pneumo.registry.acceptance.accept import accept
 from pneumo.registry.promotion.predictions import cells
 from pneumo.registry.promotion.proposal import choose, rank
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from pneumo.training.candidates.linear_probe import train_linear
 
 FRESH = "registered version in a fresh process"

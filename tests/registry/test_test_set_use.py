@@ -18,8 +18,8 @@ from pneumo.registry.champion import champion, refused
 from pneumo.registry.history import LONGEST_REASON, By, Entry, HistoryRow, RegistryState, history, read
 from pneumo.registry.history import entries as entries_of
 from pneumo.registry.promotion import entries
-from pneumo.sections import Promotion
 from pneumo.settings import Settings
+from pneumo.settings.promotion import Promotion
 
 CONTEST = "ROC AUC against the champion"
 IMAGES = ["a" * 64, "b" * 64, "c" * 64]

@@ -6,12 +6,12 @@ import shutil
 import pytest
 from starlette.testclient import TestClient
 
-from pneumo.service_sections import Serve
 from pneumo.serving import answer_log
 from pneumo.serving.fresh_process.client import loaded
 from pneumo.serving.service.api import create_app
 from pneumo.serving.service.followed_model import FollowedModel, _Loaded
 from pneumo.serving.service.record import ServiceRecord
+from pneumo.settings.servers import Serve
 from pneumo.tracking import Tracker
 
 

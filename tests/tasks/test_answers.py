@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 
 from pneumo.data.sources.pseudonyms import patient_secret
-from pneumo.sections import Registry, Tracking, Watch
 from pneumo.serving import answer_log
 from pneumo.serving.answer_log import KeptAnswer, keyed
 from pneumo.serving.feedback import Feedback, FeedbackLog
 from pneumo.settings import Settings
+from pneumo.settings.promotion import Registry
+from pneumo.settings.servers import Tracking
+from pneumo.settings.unattended import Watch
 from pneumo.tracking import Tracker
 from tasks import answers, watch
 

@@ -15,7 +15,7 @@ from pneumo.data.quality.image_expectations import IMAGES, Expectation, at_most
 from pneumo.data.quality.set_expectations import DRIFT, FIGURES, SHIFT
 from pneumo.errors import GateFailedError, SettingsError
 from pneumo.records.data import GateReport, GateRow, Inventory
-from pneumo.sections import Gate
+from pneumo.settings.data import Gate
 
 ROWS, QUARANTINE, DOCS = "rows.json", "quarantine.csv", "docs"
 CODE = ("data/quality", "data/splits.py")

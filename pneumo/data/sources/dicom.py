@@ -61,6 +61,12 @@ def read(data: bytes, last_group: int = 0xFFFF) -> Any:
     return read_partial(io.BytesIO(data), stop_when=lambda tag, *_: tag.group > last_group)
 
 
+def yes_or_no(dataset: Any, keyword: str) -> str:
+    """YES or NO, as an element says, such as BurnedInAnnotation; empty where it says neither."""
+    said = str(dataset.get(keyword) or "").strip().upper()
+    return said if said in ("YES", "NO") else ""
+
+
 def render(data: bytes, name: str, maximum_pixels: int, modalities: Collection[str] | None = None) -> Rendered:
     """Gray 8-bit picture of a DICOM image, with rescale, VOI window and photometric interpretation applied.
 

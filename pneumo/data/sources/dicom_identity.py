@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from pneumo.data.sources.dicom import read, without_values
+from pneumo.data.sources.dicom import read, without_values, yes_or_no
 from pneumo.data.sources.identifying_paths import names_patient
 from pneumo.data.sources.pseudonyms import pseudonym
 from pneumo.errors import DataError
@@ -32,16 +32,17 @@ def identify(data: bytes, name: str, secret: bytes) -> Identity:
     Raises:
         DataError: the header is broken.
     """
-    wanted = ["PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientIdentityRemoved"]
+    wanted = ["PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate"]
 
     def told(reason: str) -> DataError:
         return DataError(f"Expected a DICOM header, but that of {name} cannot be read ({reason}): take it out.")
 
     with without_values(told):
         dataset = read(data, LAST_OF_PATIENT)
-        identifier, issuer, person, birth, removed = (str(dataset.get(tag) or "").strip() for tag in wanted)
+        identifier, issuer, person, birth = (str(dataset.get(tag) or "").strip() for tag in wanted)
         numbers = {identifier, *(number.strip() for tag in OTHERS for number in _several(dataset.get(tag)))}
-    named = removed.upper() != "YES" and any(names_patient(name, person, number, birth) for number in numbers)
+        removed = yes_or_no(dataset, "PatientIdentityRemoved") == "YES"
+    named = not removed and any(names_patient(name, person, number, birth) for number in numbers)
     patient, unissued = (
         pseudonym("dicom", f"{by}\0{identifier}", secret) if identifier else None for by in (issuer, "")
     )

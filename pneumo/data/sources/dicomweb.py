@@ -11,7 +11,7 @@ from pneumo.data.dicomweb.archive import CONNECTIONS, Archive
 from pneumo.data.dicomweb.instance import Instance
 from pneumo.data.sources.pseudonyms import patient_secret, pseudonym
 from pneumo.errors import ArchiveError, DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pneumo.data.sources.dicomweb import fetch, folder_of
 from pneumo.data.sources.folders import Listing, require_both_classes
 from pneumo.data.sources.labels import entry_of, read_labels, refuse
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 FORM = "dicomweb://host/path?StudyDate=20250101-20251231&labels=/data/labels.csv"
 

@@ -17,7 +17,7 @@ from pneumo.data.sources.embedding_table import Floats, Table, read_vectors
 from pneumo.errors import DataError
 from pneumo.records.base import EMBEDDING
 from pneumo.records.data import DatasetVersion, Vectors
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 SUFFIX, FILE = ".parquet", "vectors.parquet"
 NAME = re.compile(r"\w[\w .+-]{0,59}")

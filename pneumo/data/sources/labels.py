@@ -13,7 +13,7 @@ from pneumo.data.sources.names import split_of, split_of_folders
 from pneumo.data.sources.text_table import read_texts
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.errors import DataError
-from pneumo.sections import Column
+from pneumo.settings.data import Column
 
 SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")

@@ -16,7 +16,7 @@ from pneumo.data.store import packs
 from pneumo.data.store.versions import entries_of, find_version
 from pneumo.errors import DataError
 from pneumo.records.data import Inventory
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 MANIFEST = "manifest.parquet"
 

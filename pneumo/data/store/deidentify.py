@@ -122,7 +122,10 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
 
     with dicom.without_values(partial(_refused, name)):
         source = dicom.read(data)
-        if _says(source, "BurnedInAnnotation") and not _says(source, "PatientIdentityRemoved"):
+        burned_in, removed = (
+            dicom.yes_or_no(source, name) for name in ("BurnedInAnnotation", "PatientIdentityRemoved")
+        )
+        if burned_in == "YES" and removed != "YES":
             raise dicom_frames.RefusedError("by its header, writing in the picture identifies the patient")
         pixels = _pixels(source)
         kept = _elements(source, ELEMENTS)
@@ -140,10 +143,6 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
         file = io.BytesIO()
         kept.save_as(file, enforce_file_format=True)
         return file.getvalue()
-
-
-def _says(source: Any, keyword: str) -> bool:
-    return str(source.get(keyword) or "").strip().upper() == "YES"
 
 
 def _pixels(source: Any) -> bytes:

@@ -10,7 +10,7 @@ import pandas as pd
 from pneumo.data.object_storage import Bucket, Item
 from pneumo.data.store import packs
 from pneumo.data.store.versions import MANIFEST
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from pneumo.data.store.deidentify import deidentify
 from pneumo.data.store.versions import MANIFEST, RECORD, digest_of, home_of, keep_version
 from pneumo.errors import DataError
 from pneumo.records.data import DatasetVersion
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 SHARD = 16 * 2**20  # bytes: large enough for full speed, small enough to hold several in memory
 WORKERS = 8

@@ -14,7 +14,7 @@ from pneumo.evaluation.robustness.slices import measure_slices
 from pneumo.evaluation.statistics.metrics import calibration_error_statistic, interval
 from pneumo.evaluation.statistics.sample_size import Need, area_need, share_need
 from pneumo.records.base import LABELS, Interval, Record
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 
 FEWEST = 10  # images of each class that calibration needs, and the judgement
 

@@ -17,9 +17,9 @@ from pneumo.evaluation.robustness.slices import measure_slices
 from pneumo.records.base import LABELS
 from pneumo.records.data import DatasetVersion, Inventory
 from pneumo.records.model import Evaluation, External
-from pneumo.sections import Data
 from pneumo.serving.bundle.image_bundle import Bundle, load_bundle
 from pneumo.serving.bundle.score_table import score_cells
+from pneumo.settings.data import Data
 
 KNOWN = "of patients in the data set"  # reason for which images of an external set are left out
 RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pneumo.data.store.versions import list_versions, version_folder
 from pneumo.operations.retention.item import DAY, YOUNGEST, Item, Kind, Removal
-from pneumo.sections import Retention
+from pneumo.settings.unattended import Retention
 
 Digests = Callable[[], Collection[str]]  # gives the digests of the data sets that are needed now
 KEY = "[0-9a-f]{12}(?:[0-9a-f]{4})?"

@@ -12,8 +12,8 @@ from pneumo.errors import TrackingError
 from pneumo.monitoring.retraining import last_success
 from pneumo.operations.retention.item import DAY, Item, Removal, Still
 from pneumo.records.base import Record
-from pneumo.sections import Retention
 from pneumo.settings import Settings
+from pneumo.settings.unattended import Retention
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.models import HISTORY, REGISTERED
 from pneumo.tracking.runs import PARENT, Run

@@ -21,9 +21,9 @@ from pneumo.registry.acceptance.outcome import Acceptance
 from pneumo.registry.acceptance.subject import Place, Subject, read_place, subject
 from pneumo.registry.champion import chosen
 from pneumo.registry.promotion import version_evidence
-from pneumo.sections import Promotion
 from pneumo.serving.fresh_process.client import needs_embeddings
 from pneumo.settings import Settings
+from pneumo.settings.promotion import Promotion
 from pneumo.tracking import Tracker
 
 FOLDER = "accept"  # artifact folder of the run

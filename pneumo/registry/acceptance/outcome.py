@@ -8,7 +8,7 @@ from pneumo.records.base import Interval, Record
 from pneumo.records.decision import PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import gates
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 
 # Gates that can be measured at a place; latency and size are the same everywhere.
 AT_A_PLACE = (

@@ -14,7 +14,7 @@ from pneumo.records.data import ShiftAudit
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation, External
 from pneumo.registry.acceptance.outcome import Acceptance
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 from pneumo.tracking import Tracker
 from pneumo.tracking.bundles import SPEC
 

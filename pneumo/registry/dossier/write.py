@@ -12,7 +12,7 @@ from pneumo.registry.dossier.checklists import CHECKLISTS, NOTE, fill
 from pneumo.registry.dossier.facts import Facts, bundle_spec, data_facts, training_facts
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.proposal import Proposal
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 from pneumo.tracking import ModelVersion, Tracker
 
 CHAI = "chai-model-card.xml"

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pneumo.registry import history
 from pneumo.registry.history import Entry, RegistryState
 from pneumo.registry.promotion import claim
-from pneumo.sections import Registry
+from pneumo.settings.promotion import Registry
 from pneumo.tracking import Tracker
 
 

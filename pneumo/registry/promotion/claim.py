@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pneumo.errors import PromotionError
 from pneumo.registry import history
 from pneumo.registry.history import Entry, HistoryRow
-from pneumo.sections import Registry
+from pneumo.settings.promotion import Registry
 from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
 

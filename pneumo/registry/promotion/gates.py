@@ -8,7 +8,7 @@ from pneumo.evaluation.statistics.paired_difference import Comparison
 from pneumo.records.base import Interval
 from pneumo.records.decision import DecisionCount, PolicyRow
 from pneumo.records.model import Evaluation
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 
 Measure = Callable[[Evaluation], Interval | float | None]
 Severity = Literal["refuse", "warn"]

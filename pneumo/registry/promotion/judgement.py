@@ -15,7 +15,7 @@ from pneumo.registry.promotion.comparison import ChampionComparison, compare_wit
 from pneumo.registry.promotion.load_check import query_row
 from pneumo.registry.promotion.proposal import Proposal
 from pneumo.registry.promotion.severity import with_severity
-from pneumo.sections import Promotion as Policy
+from pneumo.settings.promotion import Promotion as Policy
 from pneumo.tracking import ModelVersion, Tracker
 
 

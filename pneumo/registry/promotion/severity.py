@@ -6,7 +6,7 @@ from pneumo.errors import SettingsError
 from pneumo.records.decision import PolicyRow
 from pneumo.registry.promotion import gates
 from pneumo.registry.promotion.gates import Severity
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
 PERSON, BARRED = "approval by a person", "bar after a rollback"

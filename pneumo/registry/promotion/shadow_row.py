@@ -6,9 +6,9 @@ from pneumo.errors import DataError
 from pneumo.monitoring.shadow_comparison import ShadowComparison, compare_shadows, difference
 from pneumo.records.decision import PolicyRow
 from pneumo.registry.promotion.severity import SHADOW
-from pneumo.sections import Watch
 from pneumo.serving import shadow_log
 from pneumo.serving.feedback import agreed
+from pneumo.settings.unattended import Watch
 from pneumo.tracking import ModelVersion
 
 LIMIT = "ROC AUC on images with feedback not surely below the champion's"

@@ -16,7 +16,7 @@ from pneumo.data.sources import dicomweb
 from pneumo.data.sources.folders import walk_all
 from pneumo.data.store.decode import SUFFIXES, read_bytes, require_size
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 CONNECTIONS = 16
 STEP = 256  # images in a step: a cut loses one step at most

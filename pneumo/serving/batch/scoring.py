@@ -10,13 +10,13 @@ from typing import Any
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.records.base import IMAGE, LABELS, Cell, Record
-from pneumo.sections import Data
 from pneumo.serving.answer_log import BATCH, AnswerLog
 from pneumo.serving.batch import partial as partial_file
 from pneumo.serving.batch.find_images import Content, Found, fetch, find_images, steps
 from pneumo.serving.batch.output import Output, open_output, owned
 from pneumo.serving.batch.table import COLUMNS, columns_of, to_table
 from pneumo.serving.fresh_process.client import Answer, cannot_tell, needs_embeddings, served
+from pneumo.settings.data import Data
 from pneumo.tracking import ModelVersion, Tracker
 
 Row = dict[str, Any]

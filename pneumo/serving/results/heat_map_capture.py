@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumo.data.sources.dicom import yes_or_no
 from pneumo.serving.results.result import WARNING, Place, Result, common_elements
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def write_capture(study: "Dataset", picture: NDArray[np.uint8], result: Result, 
         **common_elements(result, place, SERIES_NUMBER),
     )
     capture.PatientOrientation = study.PatientOrientation  # highdicom requires one; many images state none
-    if (written := str(study.BurnedInAnnotation or "").strip().upper()) in ("YES", "NO"):
+    if written := yes_or_no(study, "BurnedInAnnotation"):
         capture.BurnedInAnnotation = written  # whether it identifies the patient (PS3.3, C.7.6.1)
     capture.DerivationDescription = f"Class activation map. {WARNING}"
     source = Dataset()

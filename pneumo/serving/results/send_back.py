@@ -17,7 +17,6 @@ from pneumo.data.sources.dicomweb import fetch, folder_of
 from pneumo.data.store.decode import decode
 from pneumo.errors import ArchiveError, DataError
 from pneumo.records.base import Record
-from pneumo.sections import Data
 from pneumo.serving.batch.table import read_table
 from pneumo.serving.bundle.image_bundle import Bundle
 from pneumo.serving.bundle.registered import load_registered
@@ -25,6 +24,7 @@ from pneumo.serving.overlay import overlay
 from pneumo.serving.results.heat_map_capture import write_capture
 from pneumo.serving.results.result import Place, Result, place_of, require_highdicom, study_of
 from pneumo.serving.results.structured_report import write_report
+from pneumo.settings.data import Data
 from pneumo.tracking import ModelVersion, Tracker
 
 if TYPE_CHECKING:

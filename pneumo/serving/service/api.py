@@ -14,7 +14,6 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from pneumo.errors import PneumoError
 from pneumo.records.base import UNCERTAIN
-from pneumo.service_sections import Serve
 from pneumo.serving.feedback import Outcome
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
@@ -23,6 +22,7 @@ from pneumo.serving.service.record import ServiceRecord
 from pneumo.serving.service.request_body import Ask, body_schema, images_of, labels_of, labels_schema
 from pneumo.serving.service.request_limits import read_body, turn
 from pneumo.serving.service.shadow import Shadow
+from pneumo.settings.servers import Serve
 from pneumo.tracking import ModelVersion
 
 Proceed = Callable[[Request], Awaitable[Response]]

@@ -25,20 +25,24 @@ class FollowedModel:
 
     Attributes:
         problem: why the version that should be served is not, in one sentence; empty where it is.
+        wanted: whether a version should be served, as far as is known.
     """
 
-    def __init__(self, find: Callable[[], tuple[Tracker, ModelVersion] | None], uncertain: bool = False) -> None:
+    def __init__(
+        self, find: Callable[[], tuple[Tracker, ModelVersion] | None], uncertain: bool = False, last: bool = False
+    ) -> None:
         """Serve nothing until `update`.
 
         Args:
             find: the server that has the version that should be served now, and that version; None: none should be.
             uncertain: whether answers shall say if another label is possible.
+            last: other processes of this machine go first, such as that of the model whose shadow this is.
         """
-        self._find, self._uncertain = find, uncertain
+        self._find, self._uncertain, self._last = find, uncertain, last
         self._turn = threading.Lock()  # whoever has it may ask the process, or exchange it
         self._loaded: _Loaded | None = None
         self._wake, self._closed = threading.Event(), False
-        self.problem = ""
+        self.problem, self.wanted = "", True
 
     @property
     def version(self) -> ModelVersion | None:
@@ -61,6 +65,7 @@ class FollowedModel:
                 one before goes on.
         """
         found = self._find()
+        self.wanted = found is not None
         if found is None:
             self._exchange(None)
             return
@@ -68,7 +73,7 @@ class FollowedModel:
         if self.version is not None and self.version.uri == version.uri:
             return
         with ExitStack() as resources:
-            process = resources.enter_context(served(tracker, version.uri))
+            process = resources.enter_context(served(tracker, version.uri, self._last))
             if process.input != IMAGE:
                 raise needs_embeddings(version)
             self._exchange(_Loaded(version, process, resources.pop_all()))

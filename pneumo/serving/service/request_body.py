@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pneumo.service_sections import Serve
 from pneumo.serving.feedback import Feedback
 from pneumo.serving.fresh_process.client import Answer
+from pneumo.settings.servers import Serve
 
 JSON = "application/json"
 ONE_IMAGE = ("image/", "application/dicom", "application/octet-stream")  # what the body of one image may be called

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from pneumo.service_sections import Serve
 from pneumo.serving.service.metrics import Metrics
+from pneumo.settings.servers import Serve
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def running_shadow(settings: Settings, find: Find, tell: Tell) -> Iterator[Shado
     if limits.shadow is None:
         yield None
         return
-    model = FollowedModel(other_version(find, limits.shadow), limits.uncertain)
+    model = FollowedModel(other_version(find, limits.shadow), limits.uncertain, last=True)
     shadow = Shadow(model, settings.home, limits.request_mb << 20, tell)
     follow = (limits.follow_seconds, lambda words: tell(f"shadow: {words}"))
     threading.Thread(target=model.follow, args=follow, daemon=True).start()

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 
 from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.service_sections import Serve
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.record import ServiceRecord
 from pneumo.serving.service.running_shadow import running_shadow
 from pneumo.settings import Settings
+from pneumo.settings.servers import Serve
 from pneumo.tracking import ModelVersion, Tracker
 
 TOKEN, SHORTEST = "PNEUMO_SERVE_TOKEN", 16

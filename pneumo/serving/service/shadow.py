@@ -17,6 +17,8 @@ from pneumo.tracking import ModelVersion
 
 Tell = Callable[..., None]
 MOST = 64  # requests that wait; their images take at most as much memory as one request may
+LOADING = "the shadow is being loaded, and scores nothing yet"
+NONE = "no shadow: no other version than the one that answers"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Shadow:
         """What the shadow does, in one sentence."""
         version = self.model.version
         if version is None:
-            return self.model.problem or "no shadow: no other version than the one that answers"
+            return self.model.problem or (LOADING if self.model.wanted else NONE)
         behind = f"; {self.model.problem}" if self.model.problem else ""
         return f"version {version.version} scores the same images, unseen by clients{behind}"
 

@@ -7,7 +7,7 @@ from typing import Any
 from pneumo.cache import stage_key
 from pneumo.data.sources import embeddings
 from pneumo.errors import DataError, WeightsError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from pneumo.training.candidates.presets import specs_of
 from pneumo.training.candidates.search import identities
 from pneumo.training.candidates.spec import CandidateSpec

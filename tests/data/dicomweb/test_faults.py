@@ -9,7 +9,7 @@ from pneumo.data.dicomweb.address import parse
 from pneumo.data.dicomweb.archive import Archive
 from pneumo.data.sources.dicomweb import mirror
 from pneumo.errors import ArchiveError, DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.data.dicomweb.faulty_archive import IMAGE, MULTIPART, STUDY, parts, serving
 
 

@@ -2,7 +2,7 @@
 
 from pneumo.data.quality.gate import validate
 from pneumo.data.sources.schemes import ingest
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 
 LOOSE = Gate(quarantine_limit=0.2)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import make_version
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.data.quality.checking import LOOSE, check
 
 

@@ -10,7 +10,7 @@ from pneumo.data.quality.image_expectations import IMAGES
 from pneumo.data.quality.set_expectations import FIGURES
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import GateFailedError, SettingsError
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 from tests.data.quality.checking import NEW, check, copied, patient_twice, unreadable
 
 

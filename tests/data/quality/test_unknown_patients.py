@@ -7,7 +7,7 @@ from pneumo.data.quality.gate import require, validate
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import entries_of, make_version
 from pneumo.errors import GateFailedError
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 from tests.data.quality.checking import LOOSE, check
 
 UNKNOWN = "patients are known"

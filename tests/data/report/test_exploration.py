@@ -6,7 +6,7 @@ from pneumo.data.quality.gate import validate
 from pneumo.data.report.exploration import report
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.versions import make_version
-from pneumo.sections import Data, Gate
+from pneumo.settings.data import Data, Gate
 
 
 @pytest.fixture(scope="module")

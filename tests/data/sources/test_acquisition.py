@@ -12,7 +12,7 @@ from pneumo.data.sources.dicom import render
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.deidentify import deidentify
 from pneumo.data.store.versions import digest_of
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.data.conftest import kaggle_set
 
 PIXELS = np.tile(np.linspace(0, 4000, 96).astype(np.uint16), (96, 1))

@@ -8,7 +8,7 @@ from pneumo.data.sources import archives
 from pneumo.data.sources.archives import Limits, extract
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 
 def zipped(root, archive, extra=()):

@@ -11,8 +11,8 @@ from pneumo.data.sources.dicom_identity import identify
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
-from pneumo.sections import Data
 from pneumo.serving.results.result import study_of
+from pneumo.settings.data import Data
 from tests.data.conftest import dicom
 
 RAMP = np.tile(np.linspace(0, 4000, 64).astype(np.uint16), (64, 1))

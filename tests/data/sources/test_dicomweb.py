@@ -7,7 +7,7 @@ import pytest
 from pneumo.data.sources.dicomweb import mirror
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import ArchiveError, DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 DATE = "20260115"
 KINDS = {

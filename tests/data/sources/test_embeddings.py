@@ -10,7 +10,7 @@ from pneumo.data.sources import embeddings
 from pneumo.data.sources.embeddings import bring_in, vectors_of
 from pneumo.errors import DataError
 from pneumo.records.data import DatasetVersion
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 COUNT, WIDTH = 12, 4
 VALUES = np.random.default_rng(0).normal(size=(COUNT, WIDTH)).astype("float32")

@@ -4,7 +4,7 @@ import pytest
 from pneumo.data.sources.labels import list_labels
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pneumo.data.sources.pseudonyms import patient_secret
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store import packs
 from pneumo.errors import DataError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.leaks import hits
 
 PERSON = "Jane Doe 1956-03-01"

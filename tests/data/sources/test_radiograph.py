@@ -18,8 +18,8 @@ from pneumo.data.store.versions import make_version
 from pneumo.errors import OtherImageError
 from pneumo.evaluation.image_model import modalities_of
 from pneumo.records.base import MODALITIES
-from pneumo.sections import Data, Gate
 from pneumo.serving.bundle.inputs import read_images
+from pneumo.settings.data import Data, Gate
 
 CR, SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.7"
 TESTED = Path(pydicom.__file__).parent / "data/test_files"

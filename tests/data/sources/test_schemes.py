@@ -8,7 +8,7 @@ import pytest
 from pneumo.data import image_statistics
 from pneumo.data.sources import schemes
 from pneumo.data.sources.schemes import ingest
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 
 def read(inventory):

@@ -11,7 +11,7 @@ from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.data.store.deidentified_copies import RECORD
 from pneumo.data.store.image_store import decode_all
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 
 
 @pytest.mark.parametrize("around", ["", "cache/pulled/"], ids=["plain", "in folders called like ours"])

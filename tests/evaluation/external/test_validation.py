@@ -7,7 +7,7 @@ from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.evaluation.external.validation import bring_in, evaluate_external
 from pneumo.records.data import DatasetVersion, Inventory
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from tests.evaluation.conftest import table
 
 

@@ -14,7 +14,7 @@ from pneumo.data.store.versions import keep_version
 from pneumo.errors import WeightsError
 from pneumo.evaluation.robustness.shift_audit import RECORD, audit_run
 from pneumo.records.base import LABELS
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from pneumo.training.candidates.spec import candidate_specs
 from pneumo.training.networks.backbones import build
 

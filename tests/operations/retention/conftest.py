@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pneumo.operations.retention import tracked
-from pneumo.sections import Registry, Retention
+from pneumo.settings.promotion import Registry
+from pneumo.settings.unattended import Retention
 
 DAY = 86_400
 LIMITS = Retention(days=10, runs=1, log_mb=0.001)

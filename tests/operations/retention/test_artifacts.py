@@ -9,8 +9,9 @@ import pytest
 from pneumo.errors import TrackingError
 from pneumo.operations import access, retention
 from pneumo.operations.retention import artifacts
-from pneumo.sections import Data, Tracking
 from pneumo.settings import Settings
+from pneumo.settings.data import Data
+from pneumo.settings.servers import Tracking
 from pneumo.tracking import Tracker
 from pneumo.tracking.erase import owner_of
 from tests.operations.retention.conftest import DAY, aged, names

@@ -8,9 +8,9 @@ import pytest
 from pneumo.operations import access, processes
 from pneumo.operations.embedded import environment, table
 from pneumo.operations.prefect_api import PrefectApi
-from pneumo.sections import Retention
-from pneumo.service_sections import Services
 from pneumo.settings import Settings
+from pneumo.settings.servers import Services
+from pneumo.settings.unattended import Retention
 from tests.conftest import free_port
 from tests.operations.conftest import Prefect
 

@@ -10,8 +10,9 @@ import pandas as pd
 from pneumo.data.store import old_objects, packs
 from pneumo.data.store.versions import keep_version
 from pneumo.operations import retention
-from pneumo.sections import Data, Retention
 from pneumo.settings import Settings
+from pneumo.settings.data import Data
+from pneumo.settings.unattended import Retention
 
 ROW = {"path": "a", "sha256": "s", "label": "NORMAL", "subtype": "none", "patient": "p", "split": "train"}
 

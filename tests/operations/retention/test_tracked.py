@@ -10,7 +10,7 @@ from pneumo.operations import retention
 from pneumo.operations.retention import tracked
 from pneumo.registry import history
 from pneumo.registry.promotion import promotion_lock
-from pneumo.service_sections import Serve
+from pneumo.settings.servers import Serve
 from pneumo.tracking.runs import Runs
 from tests.operations.retention.conftest import names
 

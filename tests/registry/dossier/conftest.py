@@ -10,7 +10,7 @@ from pneumo.records.base import LABELS
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.registry.dossier.facts import Facts, Training, data_facts
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 
 FIELDS = {"test_auc": "auc", "sensitivity": "sensitivity", "specificity": "specificity"}
 

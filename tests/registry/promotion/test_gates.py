@@ -13,7 +13,7 @@ from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import severity
 from pneumo.registry.promotion.gates import GATES, figure_rows
 from pneumo.registry.promotion.state_machine import ApprovalAnswer
-from pneumo.sections import Promotion
+from pneumo.settings.promotion import Promotion
 
 QUERY, FAIRNESS = "registered version in a fresh process", "test images that the champion was trained on"
 CONTEST, PERSON = "ROC AUC against the champion", "approval by a person"

@@ -8,9 +8,10 @@ import pytest
 
 from pneumo.registry.promotion.severity import SHADOW, with_severity
 from pneumo.registry.promotion.shadow_row import rows
-from pneumo.sections import Promotion, Watch
 from pneumo.serving import answer_log, feedback, shadow_log
 from pneumo.serving.feedback import KeptFeedback
+from pneumo.settings.promotion import Promotion
+from pneumo.settings.unattended import Watch
 from tests.monitoring.test_shadow_comparison import pairs
 
 CHALLENGER: Any = SimpleNamespace(name="lungs", version="2")

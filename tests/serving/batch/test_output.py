@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import DataError
-from pneumo.sections import Data
 from pneumo.serving.batch.find_images import find_images
 from pneumo.serving.batch.output import open_output, owned
 from pneumo.serving.batch.scoring import predict, score
+from pneumo.settings.data import Data
 
 HOLD = """
 import sys, time

@@ -9,11 +9,11 @@ import pytest
 
 from pneumo.data.store import decode as decode_module
 from pneumo.errors import DataError
-from pneumo.sections import Data
 from pneumo.serving import answer_log
 from pneumo.serving.batch import find_images as find_images_module
 from pneumo.serving.batch.find_images import steps
 from pneumo.serving.batch.scoring import _keeper, score
+from pneumo.settings.data import Data
 from tests.serving.batch.conftest import read, table_at
 
 find_images = partial(find_images_module.find_images, data=Data(), home=Path("unused"))

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import ModelError
-from pneumo.sections import Data
 from pneumo.serving.batch.scoring import predict
 from pneumo.serving.bundle.image_bundle import load_bundle, write_embedding_bundle
 from pneumo.serving.bundle.out_of_distribution import learn_feature_distance
 from pneumo.serving.bundle.registered import load_registered
 from pneumo.serving.bundle.score_table import score_cells
+from pneumo.settings.data import Data
 from pneumo.tracking import Tracker
 
 WIDTH = 8

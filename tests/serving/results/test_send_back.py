@@ -10,9 +10,9 @@ import pytest
 from pneumo.data.dicomweb.address import parse
 from pneumo.data.dicomweb.archive import Archive
 from pneumo.errors import DataError, ServiceError
-from pneumo.sections import Data
 from pneumo.serving.batch import scoring
 from pneumo.serving.results.send_back import require_archive, send_back
+from pneumo.settings.data import Data
 from pneumo.tracking import Tracker
 from tests.data.conftest import dicom, picture
 

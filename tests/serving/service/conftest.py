@@ -10,11 +10,11 @@ import httpx
 import pytest
 import uvicorn
 
-from pneumo.service_sections import Serve
 from pneumo.serving.service import server
 from pneumo.serving.service.api import create_app
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.record import ServiceRecord
+from pneumo.settings.servers import Serve
 from pneumo.tracking import Tracker
 
 TOKEN = "a-token-of-the-tests"

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.service_sections import Serve
 from pneumo.serving.service import server
+from pneumo.settings.servers import Serve
 from tests.conftest import free_port
 from tests.serving.service.conftest import NAME, TOKEN
 
@@ -22,7 +22,7 @@ def test_a_service_that_is_told_to_end_leaves_neither_process_nor_files(monkeypa
     program = """
 import os, signal, threading
 from types import SimpleNamespace
-from pneumo.service_sections import Serve
+from pneumo.settings.servers import Serve
 from pneumo.serving.service import api, server
 from fastapi import FastAPI
 print_nothing = lambda *_: None

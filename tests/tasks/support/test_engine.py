@@ -12,8 +12,8 @@ from pneumo.data.parallel import workers
 from pneumo.errors import TrainingError
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
-from pneumo.service_sections import Engine
 from pneumo.settings import Settings
+from pneumo.settings.servers import Engine
 from pneumo.training.candidates.spec import candidate_specs
 from tasks import training
 from tasks.support import engine

@@ -4,8 +4,8 @@ import pytest
 
 from pneumo.operations import webhook as sender
 from pneumo.operations.webhook import Message
-from pneumo.sections import Notify
 from pneumo.settings import Settings
+from pneumo.settings.unattended import Notify
 from tasks.support import notification_channels
 from tests.webhook import Webhook
 

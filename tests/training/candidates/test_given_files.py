@@ -3,7 +3,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from pneumo.training.candidates import given_files
 
 WEIGHTS, EMBEDDINGS = "the pretrained weights of MobileNet 0.25", "the embeddings chexnet.parquet"

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo.data.sources.embeddings import bring_in
 from pneumo.errors import TrainingError
-from pneumo.sections import Data
+from pneumo.settings.data import Data
 from pneumo.training.candidates.linear_probe import train_linear
 
 WIDTH = 6

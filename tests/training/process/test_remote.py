@@ -15,8 +15,8 @@ from pneumo.data.store.packs import push
 from pneumo.data.store.versions import make_version
 from pneumo.errors import DataError
 from pneumo.records.model import Candidate
-from pneumo.sections import Data, Gate
 from pneumo.settings import Settings
+from pneumo.settings.data import Data, Gate
 from pneumo.training.process import remote
 from pneumo.training.process.job import FILES, checkpoint_file, result_folder
 from pneumo.training.process.progress import Progress, silent

@@ -1,11 +1,29 @@
-"""The sections of mlflow.yaml on servers: their addresses, where runs start and where trainings run."""
+"""Sections `tracking`, `services`, `serve`, `pool` and `engine` of mlflow.yaml: servers, and where work is done."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from pneumo.sections import PAGE, Section
+from pneumo.settings.section import PAGE, Address, Section
+
+
+class Tracking(Section):
+    """Where runs are tracked."""
+
+    uri: Address = Field(None, description="MLflow tracking server; empty: the embedded one")
+    page: str | None = Field(None, pattern=PAGE, description="Where a browser opens it; empty: at `uri`")
+    experiment: str = "pneumonia"
+
+
+class Services(Section):
+    """Addresses of the embedded servers."""
+
+    host: str = Field("127.0.0.1", description="Other than loopback: logins are required")
+    names: tuple[str, ...] = Field((), description="Other names by which this machine is reached")
+    prefect_page: str | None = Field(None, pattern=PAGE, description="Where a browser opens Prefect; empty: its API's")
+    prefect_port: int = Field(4200, ge=1, le=65535)
+    mlflow_port: int = Field(5000, ge=1, le=65535)
 
 
 class Serve(Section):
@@ -26,16 +44,6 @@ class Serve(Section):
         description="Alias or number of a version that scores the same images, unseen by clients",
     )
     waiting: int = Field(16, ge=1, le=32, description="Requests at the same time; a further one is answered with 429")
-
-
-class Services(Section):
-    """Addresses of the embedded servers."""
-
-    host: str = Field("127.0.0.1", description="Other than loopback: logins are required")
-    names: tuple[str, ...] = Field((), description="Other names by which this machine is reached")
-    prefect_page: str | None = Field(None, pattern=PAGE, description="Where a browser opens Prefect; empty: its API's")
-    prefect_port: int = Field(4200, ge=1, le=65535)
-    mlflow_port: int = Field(5000, ge=1, le=65535)
 
 
 class Pool(Section):

@@ -1,4 +1,12 @@
-"""Settings read from mlflow.yaml, overridden by PNEUMO_... environment variables."""
+"""Settings read from mlflow.yaml, overridden by PNEUMO_... environment variables.
+
+Keys, limits and defaults of its sections are in four files:
+
+data.py: data, gate
+promotion.py: registry, promotion, accept
+servers.py: tracking, services, serve, pool, engine
+unattended.py: retrain, watch, retention, notify
+"""
 
 import os
 from pathlib import Path
@@ -7,8 +15,10 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from pneumo.errors import SettingsError
-from pneumo.sections import Accept, Data, Gate, Notify, Promotion, Registry, Retention, Retrain, Tracking, Watch
-from pneumo.service_sections import Engine, Pool, Serve, Services
+from pneumo.settings.data import Data, Gate
+from pneumo.settings.promotion import Accept, Promotion, Registry
+from pneumo.settings.servers import Engine, Pool, Serve, Services, Tracking
+from pneumo.settings.unattended import Notify, Retention, Retrain, Watch
 
 FILE_NAME = "mlflow.yaml"
 FILE = "PNEUMO_SETTINGS"  # where that file is, if not in the working folder

@@ -1,0 +1,59 @@
+"""Sections `registry`, `promotion` and `accept` of mlflow.yaml: names of versions, and what a version must show."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from pneumo.settings.section import Section
+
+
+class Registry(Section):
+    """Names of registered models and aliases."""
+
+    model: str = "pneumonia-classifier"
+    phantom_model: str = "pneumonia-classifier-phantom"
+    champion: str = "champion"
+    challenger: str = "challenger"
+    previous: str = "previous"
+    accepted: str = Field("accepted", description="Alias of the version that `pneumo accept` accepted last")
+    unverified: bool = Field(False, description="Whether to run versions whose files have no digest of pneumo's")
+
+
+Judged = Literal["ROC AUC", "sensitivity", "specificity"]
+
+
+class Promotion(Section):
+    """What a challenger must show before it becomes champion."""
+
+    target_sensitivity: float = Field(0.95, gt=0, lt=1)
+    coverage: float = Field(0.95, gt=0.5, lt=1, description="Share of each class whose possible labels hold it")
+    minimum_auc: float = Field(0.90, ge=0, le=1)
+    minimum_sensitivity: float = Field(0.85, ge=0, le=1)
+    minimum_specificity: float = Field(0.70, ge=0, le=1)
+    maximum_calibration_error: float = Field(0.10, ge=0, le=1)
+    maximum_slice_drop: float = Field(0.10, ge=0, le=1)
+    maximum_latency_ms: float = Field(500, gt=0)
+    maximum_model_mb: float = Field(500, gt=0)
+    severity: dict[str, Literal["refuse", "warn"]] = Field({}, description="By gate; defaults in pneumo/registry")
+    judge: dict[Judged, Literal["estimate", "lower_bound"]] = Field({}, description="Default: the estimate")
+    tie: Literal["keep", "promote"] = "keep"
+    maximum_comparisons: int = Field(20, ge=1, description="Most comparisons with champions on the same test images")
+    embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
+    approval: bool = False
+    approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
+    two_people: bool = Field(False, description="Whether approval must come from another person than the request")
+
+    @model_validator(mode="after")
+    def _asks_someone(self) -> "Promotion":
+        if self.two_people and not self.approval:
+            raise PydanticCustomError(
+                "two_people", "expected approval: true beside two_people, found false: nobody would be asked, set both"
+            )
+        return self
+
+
+class Accept(Section):
+    """What a labelled set must give, from the place where a model is to be used."""
+
+    half_width: float = Field(0.05, gt=0, lt=0.5, description="Of the 95 % interval that the set should give")

@@ -1,0 +1,27 @@
+"""What every section of mlflow.yaml is made of: a frozen class that refuses unknown keys, and types of addresses."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+PAGE = "^https?://[^/]+"
+
+
+class Section(BaseModel):
+    """A part of mlflow.yaml; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _without_login(address: str | None) -> str | None:
+    """An address stands in errors, logs, links and pages, so that it may hold no user or password."""
+    if address and "@" in urlsplit(address).netloc:
+        raise PydanticCustomError(
+            "login", "expected an address without user and password, found one: give these in the environment"
+        )
+    return address
+
+
+Address = Annotated[str | None, AfterValidator(_without_login)]
