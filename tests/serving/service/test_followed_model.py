@@ -61,7 +61,7 @@ def test_what_is_loaded_while_the_service_ends_is_ended_too(registry, monkeypatc
     ended: list[str] = []
 
     @contextmanager
-    def slowly(_: Any, uri: str) -> Iterator[Any]:
+    def slowly(_: Any, uri: str, last: bool) -> Iterator[Any]:
         model.close()
         yield SimpleNamespace(input="image")
         ended.append(uri)
