@@ -43,8 +43,7 @@ def inspected_network(model: "keras.Model") -> "keras.Model":
 
 def embedding_widths(network: "keras.Model") -> list[int]:
     """Numbers in the embedding of each branch of an `inspected_network`, in the order in which they are joined."""
-    operation, node, _ = network.outputs[1]._keras_history
-    joined = operation._inbound_nodes[node].input_tensors
+    _, joined = _made_by(network.outputs[1])
     widths = [int(tensor.shape[-1]) for tensor in joined]
     whole = int(network.outputs[1].shape[-1])
     return widths if sum(widths) == whole else [whole]
@@ -54,12 +53,11 @@ def _branches(tensor: Any) -> Branches:
     """Branches that lead to a tensor; branches may be models inside the model.
 
     A model inside is replaced by one with more outputs. The old one would be computed beside it, so all that comes
-    behind it is applied anew. Keras has no public way from a tensor to the layers before it, hence `_inbound_nodes`.
+    behind it is applied anew.
     """
     import keras
 
-    operation, node, _ = tensor._keras_history
-    sources = operation._inbound_nodes[node].input_tensors
+    operation, sources = _made_by(tensor)
     if isinstance(operation, keras.layers.Dense):
         pooling = _pooling(tensor)
         return Branches(tensor, [pooling.output], [_head_at_every_place(pooling, operation)])
@@ -95,12 +93,18 @@ def _head_at_every_place(pooling: Any, dense: Any) -> Any:
 def _pooling(tensor: Any) -> Any:
     import keras
 
-    while not isinstance(operation := tensor._keras_history.operation, keras.layers.GlobalAveragePooling2D):
-        sources = operation._inbound_nodes[tensor._keras_history.node_index].input_tensors
+    operation, sources = _made_by(tensor)
+    while not isinstance(operation, keras.layers.GlobalAveragePooling2D):
         if len(sources) != 1:
             raise ModelError(f"{_EXPECTED} came {operation.name} before the Dense layer.")
-        tensor = sources[0]
+        operation, sources = _made_by(sources[0])
     return operation
+
+
+def _made_by(tensor: Any) -> tuple[Any, list[Any]]:
+    """The layer that gives a tensor, and the tensors that it gets. Keras has no public way to them."""
+    operation, node, _ = tensor._keras_history
+    return operation, operation._inbound_nodes[node].input_tensors
 
 
 _EXPECTED = "Expected a network that ends with GlobalAveragePooling2D and one Dense layer per branch,"
