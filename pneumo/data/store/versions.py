@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import parquet
 from pydantic import ValidationError
 
 from pneumo.cache import is_kept, written_once
@@ -63,7 +64,7 @@ def keep_version(manifest: pd.DataFrame, source: str, synthetic: bool, root: Pat
         return version
     if _read_record(folder) != version:  # the same data set in another folder
         write_whole(folder / RECORD, version.model_dump_json(indent=1).encode())
-    if set(manifest.columns) - set(pd.read_parquet(folder / MANIFEST).columns):  # an earlier pneumo told less of it
+    if set(manifest.columns) - set(parquet.read_schema(folder / MANIFEST).names):  # an earlier pneumo told less of it
         write_whole(folder / MANIFEST, manifest.to_parquet(index=False))
     return version
 

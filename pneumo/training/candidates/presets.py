@@ -44,11 +44,8 @@ def preset(name: Name, synthetic: bool) -> Preset:
 
 
 # Parameters of the flow `train` that the specs take, by their names there.
-PARAMETERS = {
-    **{name: name for name in ("backbones", "weights", "epochs", "seed", "precision")},
-    **{name: name for name in ("learning_rate", "augmentation", "batch_size")},
-    "image_size": "size",
-}
+SAME = ("backbones", "weights", "epochs", "seed", "precision", "learning_rate", "augmentation", "batch_size")
+PARAMETERS = {name: name for name in SAME} | {"image_size": "size"}
 
 
 def specs_of(recipe: Mapping[str, Any], synthetic: bool) -> tuple[CandidateSpec, ...]:
