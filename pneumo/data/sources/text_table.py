@@ -26,19 +26,54 @@ def read_texts(file: Path, choose: Callable[[Sequence[str]], Sequence[str]], kin
         DataError: the file is too large, or no table.
     """
     try:
-        size = file.stat().st_size
-        if size > LARGEST:
-            raise DataError(f"Expected a {kind} of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
+        size = _size(file, kind)
         if file.suffix.lower() == ".parquet":
             table = read_table(file, size, str(file), lambda there: list(choose(there)))
             return pd.DataFrame({name: _texts(table[name]) for name in table.column_names})
         header, separator = _header(file, size)
         return pd.read_csv(file, dtype=str, sep=separator, usecols=list(set(choose(header))))
+    except pd.errors.EmptyDataError:
+        raise DataError(
+            f"Expected a {kind} with the columns' titles in its first line, but {file} is empty: fill it in."
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(
+            f"Expected a {kind} in UTF-8, but {file} has other letters: save it as CSV in UTF-8, or as Parquet."
+        ) from None
     except (ValueError, OSError) as error:  # pandas' errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"Expected a table, but {file} cannot be read ({reason}): save it as CSV or Parquet."
+            f"Expected a {kind}, but {file} cannot be read ({reason}): save it as CSV or Parquet."
         ) from error
+
+
+def title_like(name: str, there: Sequence[str], file: Path) -> str | None:
+    """The title that a column has in a file, found without regard to case and surrounding spaces; None: there is none.
+
+    Raises:
+        DataError: several are alike, and none is exactly this one.
+    """
+    alike = [name] if name in there else [one for one in there if plain(one) == plain(name)]
+    if len(alike) > 1:
+        raise DataError(f"Expected one column {name} in {file}, but it has {', '.join(alike)}: rename all but one.")
+    return alike[0] if alike else None
+
+
+def plain(title: str) -> str:
+    """A title in small letters, without spaces around it."""
+    return str(title).strip().lower()
+
+
+def _size(file: Path, kind: str) -> int:
+    """Bytes of a file that can be a table."""
+    if file.is_dir():
+        raise DataError(f"Expected a {kind}, but {file} is a folder: give the file itself.")
+    if not file.exists():
+        raise DataError(f"Expected a {kind} at {file}, but there is no such file: check the path.")
+    size = file.stat().st_size
+    if size > LARGEST:
+        raise DataError(f"Expected a {kind} of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
+    return size
 
 
 def _header(file: Path, size: int) -> tuple[list[str], str]:
