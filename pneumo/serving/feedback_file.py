@@ -110,10 +110,11 @@ def _read(file: Path) -> "pd.DataFrame":
 
 def _titles(there: Sequence[str], file: Path) -> dict[str, str]:
     """Names of the columns by their titles in the file."""
-    from pneumo.data.sources.text_table import title_like
+    from pneumo.data.sources.text_table import require_titles, title_like
 
     found = {name: title_like(name, there, file) for name in (*REQUIRED, *OPTIONAL)}
     if not all(found[name] for name in REQUIRED):
+        require_titles(file, there, "image and label")
         shown = ", ".join(map(str, there))[:200]
         raise DataError(f"Expected the columns image and label in {file}, but it has {shown}: rename them.")
     return {title: name for name, title in found.items() if title}

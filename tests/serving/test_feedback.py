@@ -114,6 +114,8 @@ def test_a_file_names_images_by_hash_by_digest_or_by_path(home, tmp_path, suffix
         ("\n\n", "is empty: fill it in"),
         ("image,label\n", "found none"),
         ("picture,label\nx,NORMAL\n", "it has picture, label"),
+        ("{a},NORMAL,Dr. House\n", r"a row, which is not repeated here: put a line with image and label"),
+        ("/Jane/x.PNG,NORMAL\n", "but it holds a row, which is not repeated here"),
         ("image,label\n{a},NORMAL\n{a},healthy\n,NORMAL\n", "an image in each row"),
         ("image,label\n{a},NORMAL\n{a},\n", "label of .*, but row 2 has none: correct it"),
         (

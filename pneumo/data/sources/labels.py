@@ -1,6 +1,5 @@
 """Label files: a CSV or Parquet table beside the images, for data sets that are not sorted into folders."""
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,7 @@ import pandas as pd
 
 from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
 from pneumo.data.sources.names import split_of, split_of_folders
-from pneumo.data.sources.text_table import plain, read_texts, title_like
+from pneumo.data.sources.text_table import read_texts, require_titles, title_like
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.errors import DataError
 from pneumo.settings.data import Column
@@ -19,7 +18,6 @@ from pneumo.words import counted
 SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")
 OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
-NUMBER = r"[\d.:/ -]+"  # or date, or UID: no title
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 
 
@@ -85,21 +83,12 @@ def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> 
         if alike := title_like(title, there, file):
             found[name] = alike
         elif name in REQUIRED or name in columns:
-            _require_titles(file, there)
+            require_titles(file, there, "path, label and the other titles")
             raise DataError(
                 f"Expected a column {title} in {file}, but it has {', '.join(map(str, there))}: rename it, or name it"
                 " under data.columns in mlflow.yaml."
             )
     return found
-
-
-def _require_titles(file: Path, there: Sequence[str]) -> None:
-    """Refuse a file without a header before its first row is quoted as titles, which may name a patient."""
-    if any(re.fullmatch(NUMBER, str(title)) or plain(title).endswith(IMAGE_SUFFIXES) for title in there):
-        raise DataError(
-            f"Expected the columns' titles in the first line of {file}, but it holds a row, which is not repeated here:"
-            " put a line with path, label and the other titles above it."
-        )
 
 
 def entry_of(row: Mapping[Hashable, Any]) -> Entry:

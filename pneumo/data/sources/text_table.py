@@ -1,6 +1,7 @@
 """Tables from outside, CSV or Parquet, as texts: read only within limits of size."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from pneumo.data.sources.parquet_table import read_table
+from pneumo.data.store.decode import SUFFIXES
 from pneumo.errors import DataError
 
 LARGEST = 128 * 2**20  # bytes: over a million rows
 LONGEST_HEADER = 2**16  # bytes
+NO_TITLE = r"[\d.:/ -]+|[0-9a-f]{32}|[0-9a-f]{64}"  # a number, date or UID, or a hash
 
 
 def read_texts(file: Path, choose: Callable[[Sequence[str]], Sequence[str]], kind: str = "table") -> pd.DataFrame:
@@ -53,14 +56,29 @@ def title_like(name: str, there: Sequence[str], file: Path) -> str | None:
     Raises:
         DataError: several are alike, and none is exactly this one.
     """
-    alike = [name] if name in there else [one for one in there if plain(one) == plain(name)]
+    alike = [name] if name in there else [one for one in there if _plain(one) == _plain(name)]
     if len(alike) > 1:
         raise DataError(f"Expected one column {name} in {file}, but it has {', '.join(alike)}: rename all but one.")
     return alike[0] if alike else None
 
 
-def plain(title: str) -> str:
-    """A title in small letters, without spaces around it."""
+def require_titles(file: Path, there: Sequence[str], wanted: str) -> None:
+    """Refuse a file without a header before its first row is quoted as titles, which may name a patient.
+
+    Args:
+        wanted: the titles to put above it, in words.
+
+    Raises:
+        DataError: a title is a number, a hash or the name of an image.
+    """
+    if any(re.fullmatch(NO_TITLE, _plain(title)) or _plain(title).endswith(SUFFIXES) for title in there):
+        raise DataError(
+            f"Expected the columns' titles in the first line of {file}, but it holds a row, which is not repeated here:"
+            f" put a line with {wanted} above it."
+        )
+
+
+def _plain(title: str) -> str:
     return str(title).strip().lower()
 
 
