@@ -46,14 +46,15 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def start_mlflow(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """A lean MLflow server on a folder; returns once its API answers."""
+def start_mlflow(folder: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
+    """A lean MLflow server on a folder, with more options of `mlflow server`; returns once its API answers."""
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
     command += [
         "--backend-store-uri",
         f"sqlite:///{folder}/mlflow.db",
         "--artifacts-destination",
         str(folder / "files"),
+        *options,
     ]
     lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
     with (folder / "mlflow.log").open("ab") as log:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from pneumo.errors import TrackingError
+from pneumo.tracking.outage_login import NAME as OUTAGE_LOGIN
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,6 +72,7 @@ def configure() -> None:
         # Files go through the server: its store is often on a network that its clients do not reach.
         "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
         "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+        "MLFLOW_TRACKING_AUTH": OUTAGE_LOGIN,
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # so that --json prints only JSON
     }
     for name, value in defaults.items():
