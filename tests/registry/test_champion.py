@@ -42,7 +42,7 @@ def test_a_champion_of_other_hands_has_no_data_to_compare_with(world: Any) -> No
 
 @pytest.mark.parametrize(("drawn", "told"), [(None, False), ("1", True)])
 def test_where_only_drawn_images_have_a_champion_the_way_to_it_is_told(
-    monkeypatch, drawn: str | None, told: bool
+    monkeypatch: Any, drawn: str | None, told: bool
 ) -> None:
     """As after a first `make train`, which draws its images."""
     settings = load_settings()

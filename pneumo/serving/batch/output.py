@@ -1,6 +1,6 @@
 """Where a table of scores is written: a file, or an object on S3, by one run at a time."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -61,10 +61,10 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
         file = home / "runs" / f"predict-{key}" / f"table{suffix}"
     elif "://" in address:
         raise DataError(f"Expected a path or s3://bucket/key as output, got {address}: give one of these.")
-    else:
-        _require_own(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        if bucket is None:
+            _require_own(file)
     except OSError as error:
         raise DataError(
             f"Expected a folder for the output at {file.parent}, but {error.strerror}: give another output."
@@ -79,11 +79,11 @@ def _require_own(file: Path) -> None:
 
     if not file.exists() or (file.is_file() and file.stat().st_size == 0):
         return
-    titles: Collection[str]
     try:
-        titles = parquet.read_schema(file).names if file.suffix == ".parquet" else pd.read_csv(file, nrows=0).columns
+        there = parquet.read_schema(file).names if file.suffix == ".parquet" else pd.read_csv(file, nrows=0).columns
+        titles = list(map(str, there))
     except (ValueError, OSError, ArrowException):  # whatever it is; a folder, too
-        titles = ()
+        titles = []
     if not set(COLUMNS[:3]) <= set(titles):  # of an older pneumo, too
         raise DataError(
             f"Expected nothing or a table of scores at {file}, which is replaced, but something else is there: give"
