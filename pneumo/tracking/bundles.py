@@ -26,7 +26,8 @@ MODEL_FILE = PACKAGE / "serving" / "bundle" / "pyfunc_model.py"
 # The code that is kept with a model: what its pyfunc imports, and no more, since every file is one upload and download.
 CODE = (
     *("__init__.py", "errors.py", "settings", "records", "tracking"),
-    *("data/__init__.py", "data/files.py", "data/store/__init__.py", "data/store/decode.py"),
+    *("data/__init__.py", "data/files.py", "data/parallel.py"),
+    *("data/store/__init__.py", "data/store/decode.py"),
     *("data/sources/__init__.py", "data/sources/acquisition.py", "data/sources/dicom.py"),
     *("data/sources/dicom_frames.py", "data/sources/gray_levels.py", "data/sources/radiograph.py"),
     *("serving/__init__.py", "serving/bundle"),

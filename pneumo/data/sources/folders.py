@@ -53,7 +53,7 @@ def list_folder(root: Path) -> Listing:
     """Labelled images of a folder in Kaggle's layout, or with two class folders, which may themselves hold splits.
 
     Raises:
-        DataError: no such folder, no image, one class only, an unknown class folder, or a split inside a split.
+        DataError: no such folder, no image, one class only, an unknown class folder, a class or split in another.
     """
     listing = Listing(layout_root(root))
     for parts in walk(listing.root, listing.skipped):
@@ -124,6 +124,7 @@ def _place(folders: list[str], listing: Listing) -> tuple[str, str] | None:
         listing.skipped["file outside class folders"] += 1
         return None
     if below[0].upper() in LABELS:
+        _require_one_label(below, listing.root)
         return below[0].upper(), split_of_folders(folders) or ""
     if not split and _is_second_copy(folders[1:], listing.root):
         listing.skipped["nested second copy"] += 1
@@ -131,6 +132,14 @@ def _place(folders: list[str], listing: Listing) -> tuple[str, str] | None:
     raise DataError(
         f"Expected {LAYOUT}, but {listing.root} has a folder {'/'.join(folders)!r}: rename it or take it out."
     )
+
+
+def _require_one_label(folders: list[str], root: Path) -> None:
+    if len({name.upper() for name in folders} & set(LABELS)) > 1:
+        raise DataError(
+            f"Expected one class above an image, but {root} has a folder {'/'.join(folders)!r}: nobody knows which of"
+            " them is right, move these images to one."
+        )
 
 
 def _is_second_copy(folders: list[str], root: Path) -> bool:

@@ -11,7 +11,8 @@ PATTERNS = (
     (re.compile(r"person(\d+)_(bacteria|virus)_\d+", re.IGNORECASE), "{1}-{0}"),
     (re.compile(r"NORMAL2-IM-(\d+)-", re.IGNORECASE), "NORMAL2-IM-{0}"),
     (re.compile(r"IM-(\d+)-", re.IGNORECASE), "IM-{0}"),
-    (re.compile(r"(\d{8})_\d{3}$"), "NIH-{0}"),  # NIH ChestX-ray: <patient>_<follow-up>
+    # NIH ChestX-ray: <patient>_<follow-up>, of 30,805 patients. Eight digits alone may be a date, which is no patient.
+    (re.compile(r"(000\d{5})_\d{3}$"), "NIH-{0}"),
 )
 SPLITS = {  # without case, spaces, - and _; a validation folder is pooled with train, and validation is split off anew
     **dict.fromkeys(("train", "training", "tr", "trn"), "train"),

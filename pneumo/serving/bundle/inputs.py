@@ -7,7 +7,6 @@ server's files, nor tell whether they exist. A path is a pathlib.Path, which onl
 import base64
 import binascii
 import io
-import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumo.data.parallel import workers
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
 from pneumo.records.base import MODALITIES, Fit
@@ -51,7 +51,7 @@ def read_images(
         except DataError as error:
             return str(error)
 
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), max(len(cells), 1))) as pool:
+    with ThreadPoolExecutor(min(workers(), max(len(cells), 1))) as pool:
         results = list(pool.map(read, range(first, first + len(cells)), cells))
     images = [(row, item) for row, item in enumerate(results) if not isinstance(item, str)]
     return Decoded(

@@ -55,6 +55,18 @@ def test_an_unknown_class_folder_is_refused_by_name(make, chest_set):
         list_folder(chest_set)
 
 
+@pytest.mark.parametrize("place", ["train/PNEUMONIA/NORMAL/a.png", "train/NORMAL/old/Pneumonia/a.png"])
+def test_a_class_inside_the_other_is_refused_by_name(make, chest_set, place):
+    make.write(chest_set / place, b"x")
+    with pytest.raises(DataError, match=f"has a folder '{place.removeprefix('train/').removesuffix('/a.png')}'"):
+        list_folder(chest_set)
+
+
+def test_a_class_inside_itself_is_taken(make, chest_set):
+    make.write(chest_set / "train/NORMAL/NORMAL/a.png", b"x")
+    assert [entry.label for entry in list_folder(chest_set).entries if entry.path.endswith("/a.png")] == ["NORMAL"]
+
+
 def test_split_folders_are_taken_as_people_spell_them(make, tmp_path):
     for name in ("Training/NORMAL/a.png", "dev/PNEUMONIA/b.png", "Hold-Out/NORMAL/c.png", "testing/PNEUMONIA/d.png"):
         make.write(tmp_path / "set" / name, b"x")

@@ -12,6 +12,8 @@ from pneumo.data.sources.names import patient_by, patient_of, subtype_of
         ("train/NORMAL/IM-0115-0001.jpeg", "IM-0115"),
         ("test/NORMAL/NORMAL2-IM-0115-0001-0002.jpeg", "NORMAL2-IM-0115"),
         ("NORMAL/00001315_006.png", "NIH-00001315"),
+        ("NORMAL/20260301_006.png", None),
+        ("NORMAL/31012026_006.png", None),
         ("NORMAL/some scan (3).png", None),
         ("NORMAL/胸部-07.png", None),
     ],
