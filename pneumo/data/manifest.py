@@ -27,6 +27,8 @@ COLUMNS = [*FIXED, "patient_known", "unissued", "bytes", "error", "other_image",
 
 
 Measured = tuple[Row, NDArray[np.uint8] | None]
+# The patient of each image by the label file, the pattern, and header or name: the first that tells it counts.
+Told = dict[Entry, tuple[str | None, str | None, str | None]]
 CODE = (
     *("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py"),
     *("data/sources/gray_levels.py", "data/sources/dicom_identity.py"),
@@ -48,8 +50,8 @@ def build_manifest(
     original, `sha256` is that of the original.
 
     Raises:
-        DataError: DICOM files are named after their patients, or a label file gives the patient for some images of a
-            patient only.
+        DataError: DICOM files are named after their patients, or a label file or the pattern gives the patient for some
+            images of a patient only.
     """
     secret = patient_secret(home)
     # A row says whether its path below the root names a patient, so a row is valid for one root only.
@@ -85,16 +87,26 @@ def build_manifest(
 
 
 def _refuse_missing_patients(rows: Mapping[Entry, Row], patient_pattern: str | None) -> None:
-    """An image without the patient that the label file gives to others of the same patient would be a second one."""
-    found = {entry: patient_by(patient_pattern, entry.path) or _read_patient(entry, row) for entry, row in rows.items()}
-    given = {patient for entry, patient in found.items() if entry.patient and patient}
-    missing = [entry.path for entry, patient in found.items() if not entry.patient and patient in given]
+    """An image whose patient is told in another way than for others of the same patient would be of a second one."""
+    told: Told = {
+        entry: (entry.patient, patient_by(patient_pattern, entry.path), _read_patient(entry, row))
+        for entry, row in rows.items()
+    }
+    missing = [entry.path for way in (1, 2) for entry in _told_otherwise(told, way)]
     if missing:
+        labels = any(entry.patient for entry in rows)
+        teller, lack = ("the label file", "an empty cell") if labels else ("data.patient_pattern", "no match")
         raise DataError(
-            f"Expected the label file to give the patient in all rows of a patient, but {missing[0]} and"
-            f" {len(missing) - 1} others have an empty cell, though by name or header their patient is one that"
-            " other rows give: fill in these cells."
+            f"Expected {teller} to give the patient in all rows of a patient, but {missing[0]} and"
+            f" {len(missing) - 1} others have {lack}, though by name or header their patient is one that"
+            f" other rows give: {'fill in these cells' if labels else 'widen the pattern'}."
         )
+
+
+def _told_otherwise(told: Told, way: int) -> list[Entry]:
+    """Entries whose patient is told in this way, while for others with the same patient one before it counts."""
+    given = {ways[way] for ways in told.values() if any(ways[:way])} - {None}
+    return [entry for entry, ways in told.items() if not any(ways[:way]) and ways[way] in given]
 
 
 def _refuse_names(root: Path, rows: list[Row]) -> None:

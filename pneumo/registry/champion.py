@@ -79,8 +79,9 @@ def champion(settings: Settings, synthetic: bool = False) -> ChampionInfo | None
 
 
 def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path | None:
-    """Manifest of the champion's data set, from its run; fetched once.
+    """Manifest of the champion's data set, from its run; fetched once for each run.
 
+    Not for each digest of a data set: that does not count all columns, and a newer pneumo tells more of the images.
     None if there is no champion yet, or other software registered it.
 
     Raises:
@@ -89,7 +90,7 @@ def champion_manifest(settings: Settings, synthetic: bool, home: Path) -> Path |
     tracker, _, found = _serving(settings, synthetic)
     if found is None:
         return None
-    path = home / "cache" / "reference" / f"{found.tags.get(version_evidence.DIGEST, '')[:16]}.parquet"
+    path = home / "cache" / "reference" / f"{found.run_id[:16]}.parquet"
     if not path.is_file():
         with version_evidence.evidence_of(tracker, found) as folder:
             if folder is None:

@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -23,6 +24,18 @@ def test_new_data_is_compared_with_the_champions_and_with_nothing_on_a_first_run
     assert champion_manifest(world.settings, True, world.home) is None
     monkeypatch.setattr(ModelFiles, "downloaded", lambda *_: pytest.fail("fetched twice"))
     assert champion_manifest(world.settings, False, world.home) == found
+
+
+def test_what_a_newer_champion_tells_of_the_same_images_is_seen(world: Any) -> None:
+    """A digest does not count columns that say how images were taken; a newer pneumo may know more of them."""
+    world.policy(tie="promote")
+    assert promote([world.candidate("old", 2.0)], world.version, world.settings, world.home, world.parent).promoted
+    assert "view" not in pd.read_parquet(champion_manifest(world.settings, False, world.home))
+    richer = world.folder / "richer.parquet"
+    pd.read_parquet(world.version.manifest).assign(view="PA").to_parquet(richer)
+    world.version = world.version.model_copy(update={"manifest": richer})
+    assert promote([world.candidate("new", 0.5)], world.version, world.settings, world.home, world.parent).promoted
+    assert "view" in pd.read_parquet(champion_manifest(world.settings, False, world.home))
 
 
 def test_a_champion_names_the_page_of_its_dossier(world: Any) -> None:

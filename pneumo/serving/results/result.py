@@ -39,9 +39,13 @@ class Place(NamedTuple):
     uid: str
 
 
-def place_of(kind: str, image_uid: str, result: Result) -> Place:
-    """The same for the same image and version, whoever makes it and when, so that an archive has it once."""
+def place_of(kind: str, image_uid: str, result: Result, asked: float | None = None) -> Place:
+    """The same for the same image and version, whoever makes it and when, so that an archive has it once.
+
+    `asked` is a threshold other than the version's own: by it the label may be another one.
+    """
     own = (kind, image_uid, result.model, result.version, result.model_sha256)
+    own = own if asked is None else (*own, repr(float(asked)))
     return Place(derived_uid("series", *own), derived_uid("instance", *own))
 
 

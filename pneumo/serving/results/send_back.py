@@ -84,7 +84,8 @@ def send_back(
     """
     bundle = load_registered(tracker, version).bundle
     rows = read_table(table).dropna(subset=["probability"]).to_dict("records")
-    limit = bundle.spec.threshold if threshold is None else threshold
+    asked = None if threshold == bundle.spec.threshold else threshold
+    limit = bundle.spec.threshold if asked is None else asked
     archives: dict[str, Archive] = {}
     sent, failed = 0, []
     for number, row in enumerate(rows, 1):
@@ -92,7 +93,7 @@ def send_back(
         if url not in archives:
             archives[url] = Archive(parse(url, data.dicomweb_http))
         try:
-            sent += _send(archives[url], instance, _result(row, limit, bundle, version), bundle, home)
+            sent += _send(archives[url], instance, _result(row, limit, bundle, version), asked, bundle, home)
         except ArchiveError:
             raise
         except DataError as error:
@@ -115,9 +116,11 @@ def _result(row: Any, threshold: float, bundle: Bundle, version: ModelVersion) -
     )
 
 
-def _send(archive: Archive, instance: Instance, result: Result, bundle: Bundle, home: Path) -> bool:
+def _send(
+    archive: Archive, instance: Instance, result: Result, asked: float | None, bundle: Bundle, home: Path
+) -> bool:
     """Whether anything had to be sent."""
-    places = {kind: place_of(kind, instance.uid, result) for kind in (REPORT, CAPTURE)}
+    places = {kind: place_of(kind, instance.uid, result, asked) for kind in (REPORT, CAPTURE)}
     missing = {kind: place for kind, place in places.items() if not archive.holds(instance.study, place.uid)}
     if not missing:
         return False

@@ -176,6 +176,19 @@ def test_an_image_without_the_patient_that_others_of_its_patient_have_is_refused
     assert patients[names[0]] == patients[names[1]] and patients["IM-2-1.png"] == "IM-2"
 
 
+def test_an_image_that_the_pattern_misses_is_refused_where_others_of_its_patient_are_matched(make, tmp_path, home):
+    """By its name the second image belongs to the patient whom the pattern calls case7 in the first one."""
+    names = ["PNEUMONIA/case7/person7_virus_1.png", "PNEUMONIA/person7_virus_2.png", "NORMAL/case8/IM-1-1.png"]
+    for number, name in enumerate(names):
+        make.write(tmp_path / "set" / name, make.encoded(make.picture(number), "PNG"))
+    pattern = r"/(?P<patient>case\d+)/"
+    with pytest.raises(DataError, match=r"patient_pattern .*person7_virus_2\.png and 0 others have no match"):
+        ingest(str(tmp_path / "set"), home, Data(patient_pattern=pattern))
+    (tmp_path / "set" / names[1]).rename(tmp_path / "set/PNEUMONIA/case7/person7_virus_2.png")
+    rows = pd.read_parquet(ingest(str(tmp_path / "set"), home, Data(patient_pattern=pattern)).manifest)
+    assert rows.groupby("label")["patient"].nunique().tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("cell", ["1950-01-02", "a.PNG", "1.2.840.77"])
 def test_the_first_row_of_a_file_without_titles_is_not_quoted(scans, cell):
     (scans / "labels.csv").write_text(f"Müller Hans;{cell};sick\n" * 2, encoding="utf-8")

@@ -69,9 +69,10 @@ def test_an_object_has_one_uid_for_an_image_and_a_version():
     place = place_of("report", "1.2.3", RESULT)
     assert place == place_of("report", "1.2.3", RESULT.model_copy(update={"probability": 0.1, "threshold": 0.9}))
     others = [
+        place_of("report", "1.2.3", RESULT, 0.9),
         place_of("heat map", "1.2.3", RESULT), place_of("report", "1.2.4", RESULT),
         *(place_of("report", "1.2.3", RESULT.model_copy(update=change))
           for change in ({"version": "4"}, {"model": "other"}, {"model_sha256": "cd" * 32})),
     ]  # fmt: skip
-    assert len({uid for one in (place, *others) for uid in one}) == 12
+    assert len({uid for one in (place, *others) for uid in one}) == 14
     assert all(pydicom.uid.UID(uid).is_valid for uid in place)

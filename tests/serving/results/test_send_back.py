@@ -11,6 +11,7 @@ from pneumo.data.dicomweb.address import parse
 from pneumo.data.dicomweb.archive import Archive
 from pneumo.errors import DataError, ServiceError
 from pneumo.serving.batch import scoring
+from pneumo.serving.bundle.registered import load_registered
 from pneumo.serving.results.send_back import require_archive, send_back
 from pneumo.settings.data import Data
 from pneumo.tracking import Tracker
@@ -67,6 +68,19 @@ def test_results_are_stored_once_for_a_version(registered, table, address, ortha
 
     rescored = scoring.predict(tracker, version, [address], str(table.parent / "again.csv"), table.parent, Data())
     assert rescored.images == 2  # what was sent back is not scored
+
+
+def test_a_label_by_another_threshold_is_sent_beside_the_one_that_is_there(registered, table, monkeypatch):
+    tracker, (version, _) = registered
+    there: set[str] = set()
+    monkeypatch.setattr(Archive, "holds", lambda archive, study, uid: uid in there)
+    monkeypatch.setattr(Archive, "store", lambda archive, study, files: there.update(files))
+    own = load_registered(tracker, version).bundle.spec.threshold
+    told = [
+        send_back(tracker, version, table, table.parent, Data(), threshold).sent
+        for threshold in (None, own, 0.123, 0.123, None)
+    ]
+    assert told == [2, 0, 2, 0, 0]
 
 
 def test_what_was_cut_off_between_a_report_and_its_heat_map_is_completed(registered, table, monkeypatch):
