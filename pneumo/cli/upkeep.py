@@ -1,4 +1,4 @@
-"""`pneumo doctor | clean | backup | restore`."""
+"""`pneumo doctor | reconcile | clean | backup | restore`."""
 
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,16 @@ def doctor(as_json: AsJson = False) -> None:
         console.print(table, highlight=False)
     if any(row.state == "failed" for row in rows):
         raise typer.Exit(1)
+
+
+@app.command()
+def reconcile(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds for which servers that do not answer are asked.")] = 0,
+) -> None:
+    """Close the runs that died on this machine, in Prefect and in MLflow, as `pneumo up` and every flow do."""
+    from pneumo.operations.services import close_dead
+
+    close_dead(load_settings(), partial(console.print, highlight=False, soft_wrap=True), wait)
 
 
 @app.command()
