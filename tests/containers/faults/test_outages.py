@@ -62,11 +62,24 @@ def database_and_network(team):
     return harm
 
 
+def database_again_and_again(team):
+    """The database is restarted every twenty seconds, while the run trains, uploads and ends."""
+
+    def harm(_, person):
+        (postgres,) = team.containers("postgres")
+        while person.process.poll() is None:
+            assert team.engine.call("restart", postgres["Id"]).returncode == 0
+            time.sleep(20)
+
+    return harm
+
+
 SURVIVED = {
     "a worker is cut off from Prefect for three minutes": lambda team: from_the_worker(team, "prefect"),
     "a worker is cut off from MLflow for three minutes": lambda team: from_the_worker(team, "mlflow"),
     "S3 is cut off from all for three minutes": lambda team: from_all(team, "storage"),
     "Postgres is restarted, and the worker without any network for a minute": database_and_network,
+    "Postgres is restarted every twenty seconds to the end": database_again_and_again,
 }
 
 
