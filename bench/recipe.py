@@ -25,6 +25,7 @@ EPOCHS = 6  # half of the images, so twice the epochs
 RECIPES: dict[str, dict[str, Any]] = {
     "as it is": {},
     "one view": {"views": 1},
+    "all layers": {"freeze": 0.0},
     "no second head": {"subtype_weight": 0.0},
     "second head 1": {"subtype_weight": 1.0},
     "crop 0.5": {"crop": 0.5},

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo.settings import load_settings
+from pneumo.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def answers(
     _show_shadows(shadows)
     _show_contradicted(said.contradicted)
     if lost:
-        console.print(f"{lost} lines were cut off and are not counted")
+        console.print(f"{counted(lost, 'line')} cut off and not counted")
 
 
 @app.command()
@@ -85,7 +86,7 @@ def feedback(
     if as_json:
         console.print_json(taken.model_dump_json())
         return
-    console.print(f"{file}: {taken.rows} rows", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{file}: {counted(taken.rows, 'row')}", highlight=False, soft_wrap=True, markup=False)
     for outcome, count in taken.outcomes.items():
         rows = taken.left.get(outcome, ())
         more = ", ..." if count > len(rows) else ""
@@ -137,7 +138,7 @@ def _realised(found: "Realised") -> str:
 def _show_contradicted(rows: "pd.DataFrame") -> None:
     images = list(rows["image"].unique())
     if images:
-        _say(f"{len(images)} images on which readers contradict each other are in no figure:")
+        _say(f"{counted(len(images), 'image')} on which readers contradict each other, in no figure:")
     for image in images[:SHOWN]:
         mine = rows[rows["image"] == image]
         said = (

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pneumo.records.base import Record
 from pneumo.settings import Settings, load_settings
+from pneumo.words import counted
 
 app = typer.Typer()
 console = Console()
@@ -37,18 +38,20 @@ def champion(
     else:
         interval = format(found.auc, ".4f") if found.auc else "unknown"
         since = f"{found.since:%Y-%m-%d %H:%M} UTC" if found.since else "an unknown time"
-        table = Table.grid(padding=(0, 2))
-        table.add_row("champion", f"{found.registered_model} version {found.version}: {found.name}")
-        table.add_row("test AUC", interval)
-        table.add_row("data set", found.dataset_digest[:12] + (" (synthetic)" if found.synthetic else ""))
-        table.add_row("since", since)
+        rows = {
+            "champion": f"{found.registered_model} version {found.version}: {found.name}",
+            "test AUC": interval,
+            "data set": found.dataset_digest[:12] + (" (synthetic)" if found.synthetic else ""),
+            "since": since,
+        }
         if found.look:
-            counts = f"{found.decisions} decision(s) so far, {found.promotions} promotion(s)"
-            table.add_row("test images", f"{found.look.images}, digest {found.look.test_set[:12]}: {counts}")
-        table.add_row("MLflow", found.run_url)
+            counts = f"{counted(found.decisions, 'decision')} so far, {counted(found.promotions, 'promotion')}"
+            rows["test images"] = f"{found.look.images}, digest {found.look.test_set[:12]}: {counts}"
+        rows["MLflow"] = found.run_url
         if found.dossier_url:
-            table.add_row("dossier", found.dossier_url)
-        console.print(table, highlight=False, soft_wrap=True)
+            rows["dossier"] = found.dossier_url
+        for title, said in rows.items():  # in lines: a table would cut the links at the terminal's width
+            console.print(f"{title:13}{said}", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -90,13 +93,16 @@ def _tell(done: Record, words: str, as_json: bool) -> None:
 
 def _none(settings: Settings, phantom: bool, as_json: bool) -> None:
     """Print, where there is no champion, which version was refused last, why, and what to do."""
-    from pneumo.registry.champion import refused
+    from pneumo.registry.champion import has_drawn, refused
+    from pneumo.tracking import Tracker
 
     last, model = refused(settings, phantom), settings.model_name(phantom)
     if as_json:
         console.print_json(data={"champion": None, "refused": last.model_dump(mode="json")} if last else None)
     elif last is None:
-        console.print(f"{model} has no champion yet: run `make train`.", soft_wrap=True)
+        drawn = not phantom and has_drawn(Tracker.of(settings), settings)
+        more = ", or add --phantom for that of the drawn images" if drawn else ""
+        console.print(f"{model} has no champion yet: run `make train`{more}.", soft_wrap=True, highlight=False)
     else:
         head = f"{model} has no champion yet. Version {last.version} was refused on {last.when:%Y-%m-%d %H:%M} UTC."
         remedy = f"What to do about {last.remedy}" if last.remedy else ""

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pneumo.settings import Settings, load_settings
 from pneumo.tracking import ModelVersion, Tracker
+from pneumo.words import counted
 
 app = typer.Typer()
 console = Console()
@@ -60,8 +61,8 @@ def predict(
         console.print_json(data={"model": version.uri, **done.model_dump(mode="json"), **more})
         return
     console.print(
-        f"{done.out}: {done.images} images by {version.name} version {version.version}, {done.positive} PNEUMONIA, "
-        f"{done.errors} unreadable, {done.out_of_distribution} out-of-distribution"
+        f"{done.out}: {counted(done.images, 'image')} by {version.name} version {version.version}, "
+        f"{done.positive} PNEUMONIA, {done.errors} unreadable, {done.out_of_distribution} out-of-distribution"
         + (f"; {sent.sent} sent back, {sent.before} had been before" if sent else ""),
         highlight=False,
         soft_wrap=True,

@@ -9,10 +9,11 @@ import pandas as pd
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.sources.names import subtype_of
 from pneumo.data.sources.schemes import MANIFEST
-from pneumo.data.sources.text_table import read_texts
+from pneumo.data.sources.text_table import read_texts, title_like
 from pneumo.errors import DataError
 from pneumo.records.base import LABELS
 from pneumo.records.data import DatasetVersion, Inventory
+from pneumo.words import counted
 
 NEEDED = ["sha256", "corrected"]
 DROP = "DROP"
@@ -65,16 +66,18 @@ def correct(inventory: Inventory, changes: pd.DataFrame, home: Path) -> Inventor
 
 def _answers(sheet: Path) -> pd.Series:
     """Answers in capitals by sha256."""
+    titles: dict[str, str] = {}
 
     def choose(there: Sequence[str]) -> list[str]:
-        if missing := [name for name in NEEDED if name not in there]:
+        titles.update({title: name for name in NEEDED if (title := title_like(name, there, sheet))})
+        if missing := [name for name in NEEDED if name not in titles.values()]:
             raise DataError(
                 f"Expected the columns {' and '.join(NEEDED)} in {sheet}, but it lacks {' and '.join(missing)}: take"
                 " label_audit/labels.csv of the training and fill in `corrected`."
             )
-        return NEEDED
+        return list(titles)
 
-    texts = read_texts(sheet, choose, "sheet").fillna("")
+    texts = read_texts(sheet, choose, "sheet").rename(columns=titles).fillna("")
     table = texts.assign(sha256=texts["sha256"].str.strip(), corrected=texts["corrected"].str.strip().str.upper())
     filled = table[table["corrected"] != ""].drop_duplicates()
     if filled.empty:
@@ -90,4 +93,6 @@ def _refuse(values: Iterable[str], sheet: Path, expected: str, but: str) -> None
     named = [repr(str(value)[:80]) for value in values]
     if named:
         shown = ", ".join(named[:SHOWN])
-        raise DataError(f"Expected {expected} in {sheet}, but {len(named)} rows are {but} ({shown}): correct it.")
+        raise DataError(
+            f"Expected {expected} in {sheet}, but found {counted(len(named), 'row')} {but} ({shown}): correct it."
+        )

@@ -125,11 +125,21 @@ def chosen(tracker: Tracker, settings: Settings, model: str | None = None, synth
         return tracker.registry.resolve(model)
     name = settings.model_name(synthetic)
     if tracker.registry.alias(name, settings.registry.champion) is None:
+        drawn = "" if synthetic or not has_drawn(tracker, settings) else "give --phantom for that of the drawn images, "
         raise PromotionError(
-            f"Expected a champion of {name}, but there is none yet: promote one with `pneumo train`, "
+            f"Expected a champion of {name}, but there is none yet: promote one with `pneumo train`, {drawn}"
             "or name a version, such as models:/name/1."
         )
     return tracker.registry.resolve(f"models:/{name}@{settings.registry.champion}")
+
+
+def has_drawn(tracker: Tracker, settings: Settings) -> bool:
+    """Whether there is a champion of the drawn images, which the first `make train` makes.
+
+    Raises:
+        TrackingError: MLflow does not answer.
+    """
+    return tracker.registry.alias(settings.registry.phantom_model, settings.registry.champion) is not None
 
 
 def _auc(found: ModelVersion) -> Interval | None:

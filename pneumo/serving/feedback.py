@@ -5,12 +5,12 @@ corrected himself; different readers, or readers without a name, contradict each
 """
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
 
 from pneumo.data.sources.pseudonyms import pseudonym
 from pneumo.records.base import Record
@@ -26,6 +26,11 @@ COLUMNS = {"id": "string", "time": TIME, "image": "string", "label": "string", "
 Outcome = Literal["kept", "known", "unknown image"]
 
 
+def latest() -> datetime:
+    """Until when a time is no future one: without a zone it may be that of any place on Earth, and clocks differ."""
+    return datetime.now(UTC) + timedelta(days=1)
+
+
 class Feedback(Record):
     """A reader's label of an image, which goes by the hash that its answer gave; `time`: when it was read."""
 
@@ -33,6 +38,14 @@ class Feedback(Record):
     label: Literal["NORMAL", "PNEUMONIA"]
     reader: str = Field("", max_length=200, description="Kept as a keyed hash")
     time: AwareDatetime | None = None
+
+    @field_validator("time")
+    @classmethod
+    def _is_over(cls, time: datetime | None) -> datetime | None:
+        """A label of the year 2206 would count as the newest one, whatever its reader says after it."""
+        if time and time > latest():
+            raise ValueError(f"expected a time that is not in the future, got {time.isoformat()}")
+        return time
 
 
 class KeptFeedback(LoggedRow):

@@ -4,13 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pneumo.data.files import sha256_of, tells_disk_errors
 from pneumo.errors import DataError
 from pneumo.records.base import LABELS, Record
 from pneumo.serving.answer_log import keyed
-from pneumo.serving.feedback import Feedback, FeedbackLog
+from pneumo.serving.feedback import Feedback, FeedbackLog, latest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,13 @@ def _read(file: Path) -> "pd.DataFrame":
 
     from pneumo.data.sources.text_table import read_texts
 
-    table = read_texts(file, lambda there: _titles(there, file), "table of feedback").reset_index(drop=True)
+    names: dict[str, str] = {}
+
+    def choose(there: Sequence[str]) -> list[str]:
+        names.update(_titles(there, file))
+        return list(names)
+
+    table = read_texts(file, choose, "table of feedback").rename(columns=names).reset_index(drop=True)
     if table.empty:
         raise DataError(f"Expected rows of feedback in {file}, found none: give a file with some.")
     texts: pd.DataFrame = table.apply(
@@ -93,27 +99,33 @@ def _read(file: Path) -> "pd.DataFrame":
     )
     texts = texts.reindex(columns=[*REQUIRED, *OPTIONAL], fill_value="")
     times = pd.to_datetime(texts["time"].where(texts["time"] != "", None), utc=True, format="ISO8601", errors="coerce")
+    labels = texts["label"].str.upper()
     _refuse(texts["image"] == "", file, "an image in each row", texts["image"])
-    _refuse(~texts["label"].isin(LABELS), file, f"{' or '.join(LABELS)} in the column label", texts["label"])
+    _refuse(~labels.isin(LABELS), file, f"{' or '.join(LABELS)} in the column label", texts["label"])
     _refuse((texts["time"] != "") & times.isna(), file, "times such as 2026-11-27T09:30:00Z", texts["time"])
+    _refuse(times > latest(), file, "times that are not in the future", texts["time"])
     _refuse(texts["reader"].str.len() > LONGEST_READER, file, f"readers of at most {LONGEST_READER} characters", None)
-    table = texts.assign(time=times.astype("object").where(times.notna(), None))
-    return table
+    return texts.assign(label=labels, time=times.astype("object").where(times.notna(), None))
 
 
-def _titles(there: Sequence[str], file: Path) -> list[str]:
-    missing = [name for name in REQUIRED if name not in there]
-    if missing:
+def _titles(there: Sequence[str], file: Path) -> dict[str, str]:
+    """Names of the columns by their titles in the file."""
+    from pneumo.data.sources.text_table import require_titles, title_like
+
+    found = {name: title_like(name, there, file) for name in (*REQUIRED, *OPTIONAL)}
+    if not all(found[name] for name in REQUIRED):
+        require_titles(file, there, "image and label")
         shown = ", ".join(map(str, there))[:200]
         raise DataError(f"Expected the columns image and label in {file}, but it has {shown}: rename them.")
-    return [name for name in (*REQUIRED, *OPTIONAL) if name in there]
+    return {title: name for name, title in found.items() if title}
 
 
-def _refuse(wrong: "pd.Series[bool]", file: Path, expected: str, said: Any) -> None:
+def _refuse(wrong: "pd.Series[bool]", file: Path, expected: str, said: "pd.Series[str] | None") -> None:
+    """Raise DataError for the first wrong row; `said`: what is shown of it, None where that would name somebody."""
     if wrong.any():
-        number = int(wrong.to_numpy().argmax())
-        shown = f" ({str(said[number])[:50]!r})" if said is not None and said[number] else ""
+        number, rows = int(wrong.to_numpy().argmax()), int(wrong.sum())
+        shown = "a longer one" if said is None else repr(said[number][:50]) if said[number] else "none"
         raise DataError(
-            f"Expected {expected} of {file}, but {int(wrong.sum())} rows have others, first row {number + 1}{shown}: "
-            "correct them; nothing of the file is kept."
+            f"Expected {expected} of {file}, but row {number + 1} has {shown}{f', the first of {rows}' * (rows > 1)}: "
+            "correct it; nothing of the file is kept."
         )

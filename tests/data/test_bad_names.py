@@ -48,7 +48,7 @@ def test_an_image_whose_folder_is_not_unicode_is_none_of_a_label_file(place, hom
     place.put(os.fsdecode(b"train/NORMAL/M\xfcller/a.jpeg"), place.jpeg())
     labels = "".join(f"{path.relative_to(place.root)},{path.parent.name}\n" for path in place.root.rglob("IM*.jpeg"))
     file = place.put("labels.csv", f"path,label\n{labels}a.jpeg,NORMAL\n".encode())
-    with pytest.raises(DataError, match=r"1 rows whose image is not there \('a.jpeg'\)"):
+    with pytest.raises(DataError, match=r"1 row whose image is not there \('a.jpeg'\)"):
         ingest(file, home, Data())
 
 

@@ -93,3 +93,11 @@ def test_the_command_shows_what_changes_and_makes_nothing_unless_it_is_told_to(f
     assert done.exit_code == 0, done.output
     assert "to train on it: pneumo train --data version:" in done.output
     assert len(list(home.glob("cache/split/*"))) == 2
+
+
+def test_titles_of_a_sheet_are_taken_in_capitals_and_one_wrong_row_is_told_as_one(found, sheet):
+    file, _ = sheet(n0="DROP")
+    file.write_text(file.read_text().replace("sha256,corrected", "SHA256,Corrected"))
+    assert len(read_corrections(file, found.version)) == 1
+    with pytest.raises(DataError, match=r"but found 1 row with something else \('HEALTHY'\): correct it"):
+        read_corrections(sheet(n0="healthy")[0], found.version)

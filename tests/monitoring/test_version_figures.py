@@ -153,7 +153,7 @@ def test_the_command_shows_versions_and_lists_contradictions(tmp_path, monkeypat
     other = Feedback(image=truth.index[0], label="NORMAL" if truth.iloc[0] == "PNEUMONIA" else "PNEUMONIA")
     FeedbackLog(tmp_path, b"secret" * 4).add([*said, other])
     shown = CliRunner().invoke(app, ["answers"])
-    assert "1 images on which readers contradict each other" in shown.output and "rarely a random" in shown.output
+    assert "1 image on which readers contradict each other" in shown.output and "rarely a random" in shown.output
     found = json.loads(CliRunner().invoke(app, ["answers", "--json"]).output)
     (version,) = found["versions"]
     assert version["realised"]["normal"] + version["realised"]["pneumonia"] == 119 and version["estimate"]["auc"]

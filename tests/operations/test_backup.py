@@ -220,3 +220,18 @@ def test_servers_elsewhere_are_not_guessed(tmp_path):
     there = Settings(home=tmp_path / "home", tracking={"uri": "http://mlflow:5000"})
     with pytest.raises(SettingsError, match=r"run this there"):
         backup.backup(there, tmp_path / "copy")
+
+
+def test_a_backup_that_the_disk_refuses_is_told_in_one_sentence_and_leaves_nothing(tmp_path, settings, monkeypatch):
+    put(tmp_path / "file", "")
+    with pytest.raises(ServiceError, match=r"to write a backup in \S+, but (Not a directory|File exists): free space"):
+        backup.backup(settings, tmp_path / "file" / "monday")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(backup.contents, "copied", full)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(ServiceError, match="but No space left on device: free space, check rights, or name another"):
+        backup.backup(settings, tmp_path / "monday")
+    assert set(tmp_path.iterdir()) == before

@@ -182,7 +182,7 @@ def test_looks_are_kept_with_the_model_and_shown(world: Any, command: Any) -> No
     assert words in world.tracker.registry.version(world.name, better.version).description
     info = champion(world.settings)
     assert info and (info.decisions, info.promotions) == (3, 2)
-    assert "3 decision(s) so far, 2 promotion(s)" in command()
+    assert "3 decisions so far, 2 promotions" in command()
     assert f"{better.look.test_set[:6]} #3" in command("--history")
     assert json.loads(command("--json"))["look"]["number"] == 3
 

@@ -110,14 +110,29 @@ def test_a_file_names_images_by_hash_by_digest_or_by_path(home, tmp_path, suffix
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "cannot be read"),
+        ("", r"Expected a table of feedback .*first line, but \S+ is empty: fill it in\.$"),
+        ("\n\n", "is empty: fill it in"),
         ("image,label\n", "found none"),
         ("picture,label\nx,NORMAL\n", "it has picture, label"),
+        ("{a},NORMAL,Dr. House\n", r"a row, which is not repeated here: put a line with image and label"),
+        ("/Jane/x.PNG,NORMAL\n", "but it holds a row, which is not repeated here"),
         ("image,label\n{a},NORMAL\n{a},healthy\n,NORMAL\n", "an image in each row"),
-        ("image,label\n{a},NORMAL\n{a},healthy\n{a},\n", r"label of .*, but 2 rows .*first row 2 \('healthy'\)"),
-        ("image,label,time\n{a},NORMAL,yesterday\n", r"times such as .*first row 1 \('yesterday'\)"),
+        ("image,label\n{a},NORMAL\n{a},\n", "label of .*, but row 2 has none: correct it"),
+        (
+            "image,label\n{a},NORMAL\n{a},healthy\n{a},\n",
+            r"but row 2 has 'healthy', the first of 2: correct it",
+        ),
+        ("image,label,time\n{a},NORMAL,yesterday\n", r"times such as .*, but row 1 has 'yesterday': correct it;"),
+        (
+            "image,label,time\n{a},NORMAL,2999-01-02\n",
+            r"not in the future of .*, but row 1 has '2999-01-02'",
+        ),
+        ("image,Label,LABEL\n{a},NORMAL,NORMAL\n", "one column label in .*, but it has Label, LABEL: rename all but"),
         ("image,label,reader\n{a},NORMAL," + "x" * 201, "readers of at most 200"),
-        ("image,label\n\x00\xff,PNEUMONIA", "cannot be read|NORMAL or PNEUMONIA"),
+        (
+            "image,label,reader\n{a},NORMAL,Andr\xe9\n",
+            r"in UTF-8, but \S+ has other letters: .* UTF-8, or",
+        ),
     ],
 )
 def test_a_file_of_another_form_is_refused_before_anything_of_it_is_kept(home, tmp_path, content, words):
@@ -126,3 +141,27 @@ def test_a_file_of_another_form_is_refused_before_anything_of_it_is_kept(home, t
     with pytest.raises(DataError, match=words):
         take(file, home, SECRET)
     assert not (home / feedback.FOLDER).exists()
+
+
+@pytest.mark.parametrize("head", ["Image,Label", " IMAGE ; label ", "\ufeffimage\tLABEL"])
+def test_titles_and_labels_are_taken_in_capitals_or_small_letters_with_any_separator(home, tmp_path, head):
+    separator = next(mark for mark in ";\t," if mark in head)
+    file = tmp_path / "read.csv"
+    rows = [f"{image('a')}{separator}normal", f"{image('b')}{separator} Pneumonia "]
+    file.write_text("\n".join([head, *rows]), encoding="utf-8")
+    assert take(file, home, SECRET).outcomes == {"kept": 2}
+    assert feedback.agreed(home)[0].labels.to_dict() == {image("a"): "NORMAL", image("b"): "PNEUMONIA"}
+
+
+def test_a_path_without_a_file_and_a_folder_are_told_as_such(home, tmp_path):
+    with pytest.raises(DataError, match=r"feedback at \S+gone.csv, but there is no such file: check the path\.$"):
+        take(tmp_path / "gone.csv", home, SECRET)
+    with pytest.raises(DataError, match="is a folder: give the file itself"):
+        take(tmp_path, home, SECRET)
+
+
+def test_a_time_in_the_future_is_refused_since_it_would_outlast_every_correction():
+    soon = datetime.now(UTC) + timedelta(hours=12)  # a time without a zone, from the other side of the Earth
+    assert Feedback(image=image("a"), label="NORMAL", time=soon).time == soon
+    with pytest.raises(ValueError, match="in the future"):
+        Feedback(image=image("a"), label="NORMAL", time=soon + timedelta(days=1))

@@ -38,7 +38,7 @@ def list_labelled(source: str, home: Path, settings: Data) -> Listing:
     file = Path(address.labels).expanduser()
     table = read_labels(file, settings.columns)
     table["line"] = [f"line {number}" for number in range(2, len(table) + 2)]  # for errors, which tell no UIDs
-    refuse(table.loc[~table["path"].str.fullmatch(UID), "line"], file, "paths that are no UIDs")
+    refuse(table.loc[~table["path"].str.fullmatch(UID), "line"], file, "path", "not of the form of a UID")
     archive = Archive(address)
     searched = {"StudyDate", "StudyInstanceUID"} & address.filters.keys()
     found = archive.find(settings.dicom_modalities, None if searched else set(table["path"]))
@@ -61,9 +61,9 @@ def _rows(table: pd.DataFrame, found: list[Instance], file: Path) -> dict[Instan
         by_uid[instance.uid].append(instance)
         by_uid[instance.study].append(instance)
     unknown = table.loc[~table["path"].isin(list(by_uid)), "line"]
-    refuse(unknown, file, "UIDs of which the archive gives no radiograph of a chest")
+    refuse(unknown, file, "UID", "of which the archive gives no radiograph of a chest")
     named = [(instance, row) for row in table.to_dict("records") for instance in by_uid[str(row["path"])]]
     counts = Counter(instance for instance, _ in named)
     twice = [str(row["line"]) for instance, row in named if counts[instance] > 1]
-    refuse(pd.Series(twice, dtype=str), file, "images named twice")
+    refuse(pd.Series(twice, dtype=str), file, "image", "named twice")
     return dict(named)

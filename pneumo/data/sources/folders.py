@@ -11,6 +11,7 @@ from pneumo.data.sources.names import split_of, split_of_folders
 from pneumo.data.store.decode import SUFFIXES
 from pneumo.errors import DataError
 from pneumo.records.base import LABELS
+from pneumo.words import counted
 
 LABEL_FILES = ("labels.csv", "labels.parquet")
 LAYOUT = f"folders {{train,val,test}}/{{{','.join(LABELS)}}} or {{{','.join(LABELS)}}}"
@@ -174,6 +175,6 @@ def require_both_classes(listing: Listing) -> None:
     missing = set(LABELS) - {entry.label for entry in listing.entries}
     if missing:
         raise DataError(
-            f"Expected images of both classes, but {listing.root} has {len(listing.entries)} images and no"
+            f"Expected images of both classes, but {listing.root} has {counted(len(listing.entries), 'image')} and no"
             f" {missing.pop()}: add that class."
         )

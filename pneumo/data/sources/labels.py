@@ -1,6 +1,5 @@
 """Label files: a CSV or Parquet table beside the images, for data sets that are not sorted into folders."""
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,15 +9,15 @@ import pandas as pd
 
 from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
 from pneumo.data.sources.names import split_of, split_of_folders
-from pneumo.data.sources.text_table import read_texts
+from pneumo.data.sources.text_table import read_texts, require_titles, title_like
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
 from pneumo.errors import DataError
 from pneumo.settings.data import Column
+from pneumo.words import counted
 
 SUFFIXES = (".csv", ".parquet")
 REQUIRED: tuple[Column, ...] = ("path", "label")
 OPTIONAL: tuple[Column, ...] = ("subtype", "patient", "split")
-NUMBER = r"[\d.:/ -]+"  # or date, or UID: no title
 MEANING = {"normal": "NORMAL", "0": "NORMAL", "pneumonia": "PNEUMONIA", "1": "PNEUMONIA"}
 
 
@@ -39,8 +38,8 @@ def list_labels(file: Path, columns: Mapping[Column, str]) -> Listing:
     by_name = Counter(PurePosixPath(path).name for path in below)
     unique = {PurePosixPath(path).name: path for path in below if by_name[PurePosixPath(path).name] == 1}
     table["file"] = [path if path in below else unique.get(path) for path in table["path"]]
-    refuse(table.loc[table["file"].isna(), "path"], file, "rows whose image is not there")
-    refuse(table.loc[table["file"].duplicated(), "file"], file, "images named twice")
+    refuse(table.loc[table["file"].isna(), "path"], file, "row", "whose image is not there")
+    refuse(table.loc[table["file"].duplicated(), "file"], file, "image", "named twice")
     listing = Listing(file.parent, [entry_of(row) for row in table.to_dict("records")], skipped)
     listing.entries.sort(key=lambda entry: entry.path)
     images = {path for path in below if path.lower().endswith(IMAGE_SUFFIXES)}
@@ -65,14 +64,14 @@ def read_labels(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     raw = read_texts(file, choose, "label file")
     table = pd.DataFrame({name: raw[title] for name, title in wanted.items()}).astype("object")
     table = table.where(table.notna(), None)
-    refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "rows without path or label")
+    refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "row", "without path or label")
     table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
-    refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "labels other than NORMAL (0) and PNEUMONIA (1)")
+    refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "label", "other than NORMAL (0) and PNEUMONIA (1)")
     if "split" in table:
         _require_splits(table["split"].map(_text).dropna(), file, wanted["split"])
     table["path"] = table["path"].map(lambda path: str(path).replace("\\", "/"))
     outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
-    refuse(table.loc[outside, "path"], file, "paths that lead outside its folder")
+    refuse(table.loc[outside, "path"], file, "path", "leading outside its folder")
     return table
 
 
@@ -81,33 +80,15 @@ def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> 
     found: dict[Column, str] = {}
     for name in (*REQUIRED, *OPTIONAL):
         title = columns.get(name, name)
-        alike = [title] if title in there else [one for one in there if _plain(one) == _plain(title)]
-        if len(alike) > 1:
-            raise DataError(
-                f"Expected one column {title} in {file}, but it has {', '.join(alike)}: rename all but one."
-            )
-        if alike:
-            found[name] = alike[0]
+        if alike := title_like(title, there, file):
+            found[name] = alike
         elif name in REQUIRED or name in columns:
-            _require_titles(file, there)
+            require_titles(file, there, "path, label and the other titles")
             raise DataError(
                 f"Expected a column {title} in {file}, but it has {', '.join(map(str, there))}: rename it, or name it"
                 " under data.columns in mlflow.yaml."
             )
     return found
-
-
-def _require_titles(file: Path, there: Sequence[str]) -> None:
-    """Refuse a file without a header before its first row is quoted as titles, which may name a patient."""
-    if any(re.fullmatch(NUMBER, str(title)) or _plain(title).endswith(IMAGE_SUFFIXES) for title in there):
-        raise DataError(
-            f"Expected the columns' titles in the first line of {file}, but it holds a row, which is not repeated here:"
-            " put a line with path, label and the other titles above it."
-        )
-
-
-def _plain(title: str) -> str:
-    return str(title).strip().lower()
 
 
 def entry_of(row: Mapping[Hashable, Any]) -> Entry:
@@ -128,13 +109,15 @@ def _require_splits(names: pd.Series, file: Path, column: str) -> None:
     if len(unknown):
         shown = ", ".join(repr(name) for name in unknown.unique()[:5])
         raise DataError(
-            f"Expected train, validation or test in the column {column} of {file}, but {len(unknown)} rows have {shown}"
-            ": rename them, or leave the cells empty to have these images cut by patient."
+            f"Expected train, validation or test in the column {column} of {file}, but it has"
+            f" {counted(len(unknown), 'row')} with {shown}: rename them, or leave the cells empty to have these images"
+            " cut by patient."
         )
 
 
-def refuse(values: "pd.Series | pd.Index", file: Path, what: str) -> None:
-    """Raise DataError if there are any values that a label file should not have."""
+def refuse(values: "pd.Series | pd.Index", file: Path, noun: str, rest: str) -> None:
+    """Raise DataError if there are any values that a label file should not have: `noun` names one, `rest` says why."""
     if len(values):
         shown = ", ".join(repr(str(value)[:200]) for value in values[:5])
-        raise DataError(f"Expected one row per image in {file}, but it has {len(values)} {what} ({shown}): correct it.")
+        found = f"{counted(len(values), noun)} {rest} ({shown})"
+        raise DataError(f"Expected one row per image in {file}, but it has {found}: correct it.")

@@ -1,6 +1,7 @@
 """Tables from outside, CSV or Parquet, as texts: read only within limits of size."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from pneumo.data.sources.parquet_table import read_table
+from pneumo.data.store.decode import SUFFIXES
 from pneumo.errors import DataError
 
 LARGEST = 128 * 2**20  # bytes: over a million rows
 LONGEST_HEADER = 2**16  # bytes
+NO_TITLE = r"[\d.:/ -]+|[0-9a-f]{32}|[0-9a-f]{64}"  # a number, date or UID, or a hash
 
 
 def read_texts(file: Path, choose: Callable[[Sequence[str]], Sequence[str]], kind: str = "table") -> pd.DataFrame:
@@ -26,19 +29,69 @@ def read_texts(file: Path, choose: Callable[[Sequence[str]], Sequence[str]], kin
         DataError: the file is too large, or no table.
     """
     try:
-        size = file.stat().st_size
-        if size > LARGEST:
-            raise DataError(f"Expected a {kind} of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
+        size = _size(file, kind)
         if file.suffix.lower() == ".parquet":
             table = read_table(file, size, str(file), lambda there: list(choose(there)))
             return pd.DataFrame({name: _texts(table[name]) for name in table.column_names})
         header, separator = _header(file, size)
         return pd.read_csv(file, dtype=str, sep=separator, usecols=list(set(choose(header))))
+    except pd.errors.EmptyDataError:
+        raise DataError(
+            f"Expected a {kind} with the columns' titles in its first line, but {file} is empty: fill it in."
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(
+            f"Expected a {kind} in UTF-8, but {file} has other letters: save it as CSV in UTF-8, or as Parquet."
+        ) from None
     except (ValueError, OSError) as error:  # pandas' errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"Expected a table, but {file} cannot be read ({reason}): save it as CSV or Parquet."
+            f"Expected a {kind}, but {file} cannot be read ({reason}): save it as CSV or Parquet."
         ) from error
+
+
+def title_like(name: str, there: Sequence[str], file: Path) -> str | None:
+    """The title that a column has in a file, found without regard to case and surrounding spaces; None: there is none.
+
+    Raises:
+        DataError: several are alike, and none is exactly this one.
+    """
+    alike = [name] if name in there else [one for one in there if _plain(one) == _plain(name)]
+    if len(alike) > 1:
+        raise DataError(f"Expected one column {name} in {file}, but it has {', '.join(alike)}: rename all but one.")
+    return alike[0] if alike else None
+
+
+def require_titles(file: Path, there: Sequence[str], wanted: str) -> None:
+    """Refuse a file without a header before its first row is quoted as titles, which may name a patient.
+
+    Args:
+        wanted: the titles to put above it, in words.
+
+    Raises:
+        DataError: a title is a number, a hash or the name of an image.
+    """
+    if any(re.fullmatch(NO_TITLE, _plain(title)) or _plain(title).endswith(SUFFIXES) for title in there):
+        raise DataError(
+            f"Expected the columns' titles in the first line of {file}, but it holds a row, which is not repeated here:"
+            f" put a line with {wanted} above it."
+        )
+
+
+def _plain(title: str) -> str:
+    return str(title).strip().lower()
+
+
+def _size(file: Path, kind: str) -> int:
+    """Bytes of a file that can be a table."""
+    if file.is_dir():
+        raise DataError(f"Expected a {kind}, but {file} is a folder: give the file itself.")
+    if not file.exists():
+        raise DataError(f"Expected a {kind} at {file}, but there is no such file: check the path.")
+    size = file.stat().st_size
+    if size > LARGEST:
+        raise DataError(f"Expected a {kind} of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")
+    return size
 
 
 def _header(file: Path, size: int) -> tuple[list[str], str]:

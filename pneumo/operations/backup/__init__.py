@@ -118,12 +118,17 @@ def _new(folder: Path) -> Iterator[Path]:
     """A folder to write in, for its owner only, that takes the given name when it is complete."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ServiceError(f"Expected a new folder for the backup, but {folder} holds something: name another.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.part"
-    scratch.mkdir(mode=0o700)
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(mode=0o700)
         yield scratch
         os.replace(scratch, folder)
+    except OSError as error:
+        raise ServiceError(
+            f"Expected to write a backup in {folder}, but {error.strerror or error}: free space, check"
+            " rights, or name another folder."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

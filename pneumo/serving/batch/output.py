@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from pneumo.data.files import write_whole
 from pneumo.data.object_storage import Bucket
 from pneumo.errors import DataError
+from pneumo.serving.batch.table import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
         endpoint: of an S3 server other than AWS.
 
     Raises:
-        DataError: another suffix or kind of address, or the bucket cannot be reached.
+        DataError: another suffix or kind of address, something else is there, or the bucket cannot be reached.
     """
     suffix = Path(address).suffix
     if suffix not in WRITERS:
@@ -60,8 +61,34 @@ def open_output(address: str, home: Path, endpoint: str | None = None) -> Output
         file = home / "runs" / f"predict-{key}" / f"table{suffix}"
     elif "://" in address:
         raise DataError(f"Expected a path or s3://bucket/key as output, got {address}: give one of these.")
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if bucket is None:
+            _require_own(file)
+    except OSError as error:
+        raise DataError(
+            f"Expected a folder for the output at {file.parent}, but {error.strerror}: give another output."
+        ) from None
     return Output(address if bucket else str(file), file, bucket)
+
+
+def _require_own(file: Path) -> None:
+    """Refuse to write over what is no table of scores, such as a list of the same images with their labels."""
+    import pandas as pd
+    from pyarrow import ArrowException, parquet
+
+    if not file.exists() or (file.is_file() and file.stat().st_size == 0):
+        return
+    try:
+        there = parquet.read_schema(file).names if file.suffix == ".parquet" else pd.read_csv(file, nrows=0).columns
+        titles = list(map(str, there))
+    except (ValueError, OSError, ArrowException):  # whatever it is; a folder, too
+        titles = []
+    if not set(COLUMNS[:3]) <= set(titles):  # of an older pneumo, too
+        raise DataError(
+            f"Expected nothing or a table of scores at {file}, which is replaced, but something else is there: give"
+            " another output."
+        )
 
 
 @contextmanager

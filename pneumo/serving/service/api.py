@@ -18,6 +18,7 @@ from pneumo.serving.feedback import Outcome
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.metrics import Metrics
+from pneumo.serving.service.parameters import only, refuse_in_one_sentence
 from pneumo.serving.service.record import ServiceRecord
 from pneumo.serving.service.request_body import Ask, body_schema, images_of, labels_of, labels_schema
 from pneumo.serving.service.request_limits import read_body, turn
@@ -74,8 +75,10 @@ def create_app(
     login = [Depends(_login(token))]
 
     app.middleware("http")(_counting(metrics))
+    refuse_in_one_sentence(app)
+    asked = [*login, Depends(only("threshold"))]
 
-    @app.post("/v1/predict", dependencies=login, openapi_extra=body_schema(limits), summary="Score X-rays")
+    @app.post("/v1/predict", dependencies=asked, openapi_extra=body_schema(limits), summary="Score X-rays")
     async def predict(request: Request, after: BackgroundTasks, threshold: Threshold = None) -> Reply:
         """Score one image (its bytes as the body) or several (JSON, base64)."""
         with turn(metrics, limits):
@@ -122,8 +125,10 @@ def _tell_health(app: FastAPI, model: FollowedModel, shadow: Shadow | None) -> N
 
 
 def _take_feedback(app: FastAPI, login: list[Any], metrics: Metrics, limits: Serve, record: ServiceRecord) -> None:
+    asked = [*login, Depends(only())]
+
     @app.post(
-        "/v1/feedback", dependencies=login, openapi_extra=labels_schema(limits), summary="Say what an image shows"
+        "/v1/feedback", dependencies=asked, openapi_extra=labels_schema(limits), summary="Say what an image shows"
     )
     async def feedback(request: Request) -> Received:
         """Keep what readers said of images that were answered (JSON)."""

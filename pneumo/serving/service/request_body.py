@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -113,12 +114,18 @@ def _in_json(form: type[Form], body: bytes, limits: Serve) -> Form:
     try:
         given = form.model_validate_json(body)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)[:3]]
-        raise HTTPException(422, f"Expected {form.EXAMPLE}, but {'; '.join(wrong)[:LONGEST_WORDS]}.") from None
+        wrong = "; ".join(map(_wrong, error.errors(include_input=False, include_url=False)[:3]))
+        raise HTTPException(422, f"Expected {form.EXAMPLE}, but {wrong[:LONGEST_WORDS]}.") from None
     count = len(getattr(given, form.ITEMS))
     if count > limits.images:
         raise HTTPException(413, too_many % count)
     return given
+
+
+def _wrong(item: Mapping[str, Any]) -> str:
+    """What is wrong, and where: JSON that breaks off has no place."""
+    place = ".".join(map(str, item["loc"]))
+    return f"{place}: " * bool(place) + str(item["msg"]).removeprefix("Value error, ")
 
 
 def _image(text: str) -> bytes | Answer:

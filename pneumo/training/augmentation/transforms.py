@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-SHIFT, ROTATION, ZOOM, ASPECT = 0.06, 10.0, 0.12, 0.06  # of the side, degrees, factor, factor
+SHIFT, ROTATION, ZOOM, ASPECT = 0.06, 10.0, 0.12, 0.12  # of the side, degrees, factor, factor
 CONTRAST, BRIGHTNESS, GAMMA = 0.30, 0.12, 0.35  # factor, of the range, log of the exponent
 BLUR, SHARPEN, NOISE = 0.9, 0.4, 0.03  # share of the smoothed image, share of sharpening, share of the range
 CROP_ASPECT = 4 / 3  # widest and tallest crop
-MATCHED_SHARE = 0.7  # share of the images, at strength 1 and above
 COLUMNS = 13  # 8 of the transform, contrast, brightness, gamma, smoothing, noise
 
 
@@ -69,7 +68,7 @@ def match_histograms(
     values, result = np.arange(256) / 255, np.empty_like(images)
     for position, own in enumerate(cumulative_histograms(images)):
         target = np.interp(own, others[generator.integers(len(others))], values)
-        share = generator.random() * (generator.random() < MATCHED_SHARE * min(strength, 1))
+        share = generator.random() * (generator.random() < min(strength, 1))
         curve = (1 - share) * values + share * target
         result[position] = np.round(255 * np.clip(curve, 0, 1)).astype("uint8")[images[position]]
     return result

@@ -41,7 +41,7 @@ class CandidateSpec(Record):
         le=10,
         description="Of the loss of a second head, which tells viral from bacterial pneumonia; 0: none",
     )
-    freeze: float = Field(0.0, ge=0, le=1, description="Share of the backbone's layers that stay frozen")
+    freeze: float = Field(0.35, ge=0, le=1, description="Share of the backbone's layers that stay frozen")
     augmentation: float = Field(1.5, ge=0, le=3, description="Strength; 0: none")
     crop: float = Field(1.0, gt=0, le=1, description="Smallest share of an image's area in augmentation; 1: all of it")
     folds: int = Field(1, ge=1, le=10, description="Networks, each trained without one part of the patients; 1: one")
@@ -61,7 +61,7 @@ class CandidateSpec(Record):
 
 
 FROM_SCRATCH: dict[str, Any] = {
-    "learning_rate": 2e-3, "ema_decay": 0.9, "patience": 24, "batch_size": 16, "augmentation": 0.3,
+    "learning_rate": 2e-3, "ema_decay": 0.9, "patience": 24, "batch_size": 16, "augmentation": 0.3, "freeze": 0.0,
 }  # fmt: skip
 
 

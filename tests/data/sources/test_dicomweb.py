@@ -75,7 +75,7 @@ def test_a_label_file_of_uids_makes_a_data_set_with_patients_and_without_uids(by
     [
         ("1.2.88.1,0\n1.2.88.5,1\n", r"gives no radiograph of a chest \('line 3'\)"),
         ("1.2.88.1,0\n1.2.88.1.1.1,1\n", r"images named twice \('line 2', 'line 3'\)"),
-        ("1.2.88.1,0\nERIKA,1\n", r"that are no UIDs \('line 3'\)"),
+        ("1.2.88.1,0\nERIKA,1\n", r"not of the form of a UID \('line 3'\)"),
         ("1.2.88.1,0\n1.2.88.2,0\n", "no PNEUMONIA"),
     ],
 )

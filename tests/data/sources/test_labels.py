@@ -105,7 +105,7 @@ def test_the_usual_spellings_of_splits_are_taken(scans, names, split):
 
 def test_a_split_of_another_name_is_refused_with_file_column_and_value(scans):
     rows = [(*row, name) for row, name in zip(ROWS, ("train", "", "fold 3", "fold 3"), strict=True)]
-    with pytest.raises(DataError, match=r"in the column part of .*labels.csv, but 2 rows have 'fold 3': rename them"):
+    with pytest.raises(DataError, match=r"column part of .*labels.csv, but it has 2 rows with 'fold 3': rename them"):
         list_labels(csv(scans, rows, "path,label,part"), {"split": "part"})
 
 
@@ -122,13 +122,13 @@ def test_a_patient_is_read_without_spaces_and_0_is_one(scans):
     ("rows", "header", "text"),
     [
         (ROWS, "file,label", "Expected a column path .* it has file, label"),
-        ([*ROWS, ROWS[0]], "path,label", r"1 images named twice \('images/scan 0.png'\)"),
-        ([*ROWS, ("scan 9.png", "0")], "path,label", r"1 rows whose image is not there \('scan 9.png'\)"),
-        ([*ROWS[:3], ("scan 3.png", "covid")], "path,label", r"1 labels other than NORMAL .*'covid'"),
-        ([*ROWS, ("", "1")], "path,label", "1 rows without path or label"),
-        ([*ROWS, ("../../secret.png", "1")], "path,label", "1 paths that lead outside"),
+        ([*ROWS, ROWS[0]], "path,label", r"1 image named twice \('images/scan 0.png'\)"),
+        ([*ROWS, ("scan 9.png", "0")], "path,label", r"1 row whose image is not there \('scan 9.png'\)"),
+        ([*ROWS[:3], ("scan 3.png", "covid")], "path,label", r"1 label other than NORMAL .*'covid'"),
+        ([*ROWS, ("", "1")], "path,label", "1 row without path or label"),
+        ([*ROWS, ("../../secret.png", "1")], "path,label", "1 path leading outside"),
         (ROWS[:2], "path,label", "no PNEUMONIA"),
-        ([], "", "cannot be read"),
+        ([], "", "is empty: fill it in"),
     ],
 )
 def test_a_wrong_label_file_is_refused_with_the_rows(scans, rows, header, text):

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from pneumo.errors import DataError
 from pneumo.serving.batch.find_images import find_images
 from pneumo.serving.batch.output import open_output, owned
 from pneumo.serving.batch.scoring import predict, score
+from pneumo.serving.batch.table import columns_of, to_table
 from pneumo.settings.data import Data
 
 HOLD = """
@@ -63,3 +65,27 @@ OTHERS = {"predictions.xlsx": r"ending in \.csv or \.parquet", "gs://bucket/pred
 def test_an_output_of_another_kind_is_refused(tmp_path, address):
     with pytest.raises(DataError, match=rf"{OTHERS[address]}.*, got {address}"):
         open_output(address, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.parquet", "folder.csv"])
+def test_what_is_no_table_of_scores_is_not_written_over(tmp_path, name):
+    file = tmp_path / name
+    labels = pd.DataFrame({"path": ["a.png"], "label": ["NORMAL"]})
+    {"labels.csv": labels.to_csv, "labels.parquet": labels.to_parquet, "folder.csv": Path.mkdir}[name](file)
+    with pytest.raises(DataError, match=rf"a table of scores at {file}, .* something else is there: give another"):
+        open_output(str(file), tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_of_scores_and_an_empty_file_are_replaced(tmp_path, suffix):
+    out = open_output(str(tmp_path / f"predictions{suffix}"), tmp_path)
+    out.write(to_table([], columns_of(True)))
+    again = open_output(out.address, tmp_path)
+    again.file.write_bytes(b"")  # as by mktemp
+    assert again == out == open_output(out.address, tmp_path)
+
+
+def test_an_output_whose_folder_cannot_be_made_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"folder for the output at \S+, but .*: give another output"):
+        open_output(str(tmp_path / "file" / "predictions.csv"), tmp_path)

@@ -51,10 +51,12 @@ def test_an_image_gets_the_tone_of_another_part_of_the_way(batch):
     dark = np.full((1, 32, 32), 20, "uint8")
     dark[:, ::2] = 60
     others = transforms.cumulative_histograms(dark)
-    found = transforms.match_histograms(np.random.default_rng(0), batch.repeat(4, axis=0), 1.0, others)
-    changed = (found != batch.repeat(4, axis=0)).any(axis=(1, 2))
-    assert 0.4 < changed.mean() < 1
-    assert found[changed].mean() < batch.mean()
+    images = batch.repeat(4, axis=0)
+    found = {strength: transforms.match_histograms(np.random.default_rng(0), images, strength, others)
+             for strength in (0.6, 1.0)}  # fmt: skip
+    changed = {strength: (matched != images).any(axis=(1, 2)) for strength, matched in found.items()}
+    assert 0.2 < changed[0.6].mean() < 1 and changed[1.0].all()
+    assert found[1.0].mean() < batch.mean()
 
 
 def test_a_tone_of_its_own_changes_an_image_hardly_and_keeps_the_order_of_grays(batch):
