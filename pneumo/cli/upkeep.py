@@ -1,4 +1,4 @@
-"""`pneumo doctor | clean | backup | restore`."""
+"""`pneumo doctor | reconcile | clean | backup | restore`."""
 
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 console = Console()
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Service = Annotated[
+    Path | None, typer.Option(help="State folder of a service that scores X-rays and keeps its answers elsewhere.")
+]
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
@@ -36,6 +39,16 @@ def doctor(as_json: AsJson = False) -> None:
         console.print(table, highlight=False)
     if any(row.state == "failed" for row in rows):
         raise typer.Exit(1)
+
+
+@app.command()
+def reconcile(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds for which servers that do not answer are asked.")] = 0,
+) -> None:
+    """Close the runs that died on this machine, in Prefect and in MLflow, as `pneumo up` and every flow do."""
+    from pneumo.operations.services import close_dead
+
+    close_dead(load_settings(), partial(console.print, highlight=False, soft_wrap=True), wait)
 
 
 @app.command()
@@ -66,21 +79,26 @@ def clean(
 
 
 @app.command()
-def backup(folder: Annotated[Path, typer.Argument(help="A new folder, kept as secret as the state folder.")]) -> None:
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A new folder, kept as secret as the state folder.")],
+    service: Service = None,
+) -> None:
     """Copy both databases, MLflow's artifacts and the state that matters into a new folder; servers and runs go on."""
     from pneumo.operations import backup as whole
 
-    found = whole.backup(load_settings(), folder)
+    found = whole.backup(load_settings(), folder, service)
     console.print(f"{folder}: {_counted(found)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
-def restore(folder: Annotated[Path, typer.Argument(help="What `pneumo backup` wrote.")]) -> None:
+def restore(
+    folder: Annotated[Path, typer.Argument(help="What `pneumo backup` wrote.")], service: Service = None
+) -> None:
     """Check a backup by its digests and put it into an empty state folder and empty databases."""
     from pneumo.operations import backup as whole
 
     settings = load_settings()
-    found = whole.restore(settings, folder)
+    found = whole.restore(settings, folder, service)
     words = f"restored into {settings.home}, as of {found.made:%Y-%m-%d %H:%M} UTC: {_counted(found)}"
     console.print(f"{words}\nIts settings are in {folder / whole.SETTINGS}.", highlight=False, soft_wrap=True)
 

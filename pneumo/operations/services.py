@@ -92,14 +92,26 @@ def _prepare(settings: Settings, say: Callable[[str], None]) -> None:
     """Register pool and deployments, close dead runs, and keep one of the missed runs of each schedule."""
     api = PrefectApi(settings.prefect_api)
     deploy.register(settings, say, settings.prefect_api)
-    for closed in reconcile(settings):
-        words = f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs"
-        say(words)
-        _tell(words, say)
+    close_dead(settings, say)
     if processes.find(folder_of(settings), "worker") is None:
         for name, deployment in api.deployments().items():
             for dropped in drop_overdue(api, deployment):
                 say(f"{name}: {dropped} was missed, a newer run stands for it")
+
+
+def close_dead(settings: Settings, say: Callable[[str], None] = print, patience: float = 0) -> None:
+    """Close every flow run whose process is dead, and tell people.
+
+    Args:
+        patience: seconds for which requests to silent servers are repeated.
+
+    Raises:
+        ServiceError, TrackingError: Prefect or MLflow does not answer.
+    """
+    for closed in reconcile(settings, patience):
+        words = f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs"
+        say(words)
+        _tell(words, say)
 
 
 def _tell(words: str, say: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from pneumo.records.base import Interval, Record
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
+from pneumo.tracking.connection import OUTAGE_SECONDS
 from pneumo.tracking.system import FLOW_RUN
 
 FILE = "summary.json"  # of a flow run's folder, and of its MLflow run
@@ -87,10 +88,12 @@ def read(home: Path, flow_run_id: str) -> Summary | None:
 def fetch(settings: Settings, flow_run_id: str) -> Summary | None:
     """The summary of a flow run of another machine, from its MLflow run; None if it has not come to its end.
 
+    An outage is waited for, as the run itself does.
+
     Raises:
         TrackingError: MLflow does not answer, or has the run without its summary.
     """
-    tracker = Tracker.of(settings)
+    tracker = Tracker.of(settings, OUTAGE_SECONDS)
     found = tracker.runs.newest({FLOW_RUN: flow_run_id, "stage": "pipeline"})
     if not found:
         return None

@@ -12,6 +12,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 IMAGES = {"server": "pneumo-server:0.1.0", "worker": "pneumo-worker:0.1.0"}
+BACKUP = {"backup": "pneumo-backup:0.1.0"}
 BUILD_SECONDS = 150  # of an image whose packages are in the engine's cache: some
 UNREACHABLE = re.compile(
     r"(?i)max retries|name resolution|timed? ?out|no route|unreachable|certificate|could not find a version"
@@ -77,12 +78,12 @@ def _answers(command):
         return False
 
 
-def build_images(engine):
-    """Both images, built from what is here."""
+def build_images(engine, images=IMAGES):
+    """Images by target and tag, built from what is here."""
     version = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (PROJECT / "infra/images/Dockerfile").read_text(), re.MULTILINE)
     engine.image(version[1])
     options = shlex.split(os.environ.get("BUILD_OPTIONS", ""))
-    for target, tag in IMAGES.items():
+    for target, tag in images.items():
         file = PROJECT / "infra" / "images" / "Dockerfile"
         words = (*options, "--file", file, "--target", target, "--tag", tag)
         try:
@@ -92,4 +93,4 @@ def build_images(engine):
         if done.returncode != 0 and UNREACHABLE.search(done.stdout + done.stderr):
             pytest.skip(f"the package index cannot be reached from a build: {(done.stderr or done.stdout)[-300:]}")
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return IMAGES
+    return images

@@ -83,7 +83,7 @@ def _addresses():
 
 def _trial():
     """What is other than in compose.yaml: open gates, four trainings at once, and the newest model of drawn images."""
-    worker = "prefect worker start --pool pneumo --with-healthcheck --limit 2"
+    worker = "python -m pneumo.operations.container_worker --pool pneumo --with-healthcheck --limit 2"
     return {
         "setup": {"environment": {"PNEUMO_POOL__RUNS_AT_ONCE": "4"}},
         "worker": {

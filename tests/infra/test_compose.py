@@ -44,9 +44,9 @@ def test_images_are_built_in_stages_for_a_user_that_is_not_root():
     text = (INFRA / "images/Dockerfile").read_text()
     final = {
         name: block
-        for name, block in re.findall(r"FROM \S+ AS (server|worker|worker-gpu)\n(.*?)(?=FROM|\Z)", text, re.S)
+        for name, block in re.findall(r"FROM \S+ AS (server|worker|worker-gpu|backup)\n(.*?)(?=FROM|\Z)", text, re.S)
     }
-    assert final.keys() == {"server", "worker", "worker-gpu"}
+    assert final.keys() == {"server", "worker", "worker-gpu", "backup"}
     for name, block in final.items():
         assert block.rfind("USER 10001:10001") > block.rfind("COPY"), name
     assert "--require-hashes" in text

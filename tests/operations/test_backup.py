@@ -72,6 +72,22 @@ def test_all_that_matters_comes_back_into_an_empty_place(settings, tmp_path):
     assert (new / "mlflow.db").stat().st_mode & 0o777 == 0o600
 
 
+def test_answers_of_a_service_elsewhere_come_back_to_its_place_beside_what_it_keeps_there(settings, tmp_path):
+    service, new = tmp_path / "service", tmp_path / "new service"
+    put(service / "answers" / "2026-11-26.jsonl", "what it said")
+    put(service / "cache" / "champion", "fetched again")
+    put(new / "cache" / "champion", "another one")
+    backup.backup(settings, tmp_path / "copy", service)
+    with pytest.raises(SettingsError, match=r"name it by --service"):
+        backup.restore(elsewhere(tmp_path), tmp_path / "copy")
+    backup.restore(elsewhere(tmp_path), tmp_path / "copy", new)
+    assert (new / "answers" / "2026-11-26.jsonl").read_text() == "what it said"
+    assert (new / "cache" / "champion").read_text() == "another one"
+    shutil.rmtree(tmp_path / "new")
+    with pytest.raises(ServiceError, match=r"no answers of a service yet, but .*answers is there"):
+        backup.restore(elsewhere(tmp_path), tmp_path / "copy", new)
+
+
 def test_a_day_that_is_packed_while_it_is_copied_is_not_lost(settings, tmp_path, monkeypatch):
     lines = settings.home / "feedback" / "2026-11-26.0a.jsonl"
     put(lines, "what readers said")

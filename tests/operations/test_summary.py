@@ -6,6 +6,7 @@ from rich.console import Console
 from pneumo.operations import summary
 from pneumo.operations.summary import CandidateRow, Outcome, Summary
 from pneumo.records.base import Interval
+from pneumo.tracking import connection
 from pneumo.tracking.system import FLOW_RUN
 
 
@@ -44,6 +45,13 @@ def test_a_run_of_another_machine_tells_its_summary_through_mlflow(settings, tra
     tracker.log.text(run, result.model_dump_json(), summary.FILE)
     tracker.runs.finish(run)
     assert summary.fetch(settings, "abc") == result
+
+
+def test_a_summary_is_waited_for_while_mlflows_database_is_away(settings, monkeypatch):
+    told = iter(["it answered with HTTP status 503"])
+    connection._check.cache_clear()  # somebody who has not asked it before
+    monkeypatch.setattr(connection, "complaint", lambda uri: next(told, None))
+    assert summary.fetch(settings, "nobody's") is None
 
 
 def test_a_summary_survives_the_disk(tmp_path, result):

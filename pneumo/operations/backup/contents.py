@@ -12,6 +12,8 @@ from pneumo.errors import ServiceError
 from pneumo.records.base import Record
 
 CONTENTS = "backup.json"
+SERVICE = "service"  # folder of what a service elsewhere has answered
+ANSWERED = ("answers", "feedback", "shadow")  # of a state folder: answers, with what readers said of them
 
 
 class StoredFile(Record):

@@ -62,11 +62,24 @@ def database_and_network(team):
     return harm
 
 
+def database_again_and_again(team):
+    """The database is restarted every twenty seconds, while the run trains, uploads and ends."""
+
+    def harm(_, person):
+        (postgres,) = team.containers("postgres")
+        while person.process.poll() is None:
+            assert team.engine.call("restart", postgres["Id"]).returncode == 0
+            time.sleep(20)
+
+    return harm
+
+
 SURVIVED = {
     "a worker is cut off from Prefect for three minutes": lambda team: from_the_worker(team, "prefect"),
     "a worker is cut off from MLflow for three minutes": lambda team: from_the_worker(team, "mlflow"),
     "S3 is cut off from all for three minutes": lambda team: from_all(team, "storage"),
     "Postgres is restarted, and the worker without any network for a minute": database_and_network,
+    "Postgres is restarted every twenty seconds to the end": database_again_and_again,
 }
 
 
@@ -95,5 +108,21 @@ def test_a_worker_that_is_killed_closes_its_run_when_it_is_back_and_goes_on_from
         ready.engine.call("start", item["Id"])
     wait_for(lambda: len(workers(ready)) == 2, 60, "two workers that run")
     assert (left.state, left.tracked, left.again) == ("Crashed", {"KILLED"}, "Completed")
+    assert "its process died" in left.message and "its process died" in left.told
+    assert (left.same_weights, left.open, left.failures) == (True, 0, ())
+
+
+def test_a_worker_that_is_stopped_closes_its_run_and_the_other_one_goes_on_from_the_checkpoint(
+    ready, site, undisturbed, tmp_path, record_property
+):
+    def harm(worker, _):
+        assert ready.engine.call("stop", "--time", "60", worker["Id"]).returncode == 0  # stop_grace_period
+
+    left = disturb(ready, site, undisturbed, tmp_path, harm)
+    record_property("row", left.row("the worker is stopped"))
+    for item in ready.containers("worker"):
+        ready.engine.call("start", item["Id"])
+    wait_for(lambda: len(workers(ready)) == 2, 60, "two workers that run")
+    assert (left.state, left.tracked, left.again) == ("Crashed", {"KILLED"}, "Completed"), left
     assert "its process died" in left.message and "its process died" in left.told
     assert (left.same_weights, left.open, left.failures) == (True, 0, ())

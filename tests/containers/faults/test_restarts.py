@@ -13,8 +13,8 @@ def restart(team, *services):
     """Stop and start: podman refuses `restart` to what depends on a container that has ended."""
     for service in services:
         for item in team.containers(service):
-            for word in ("stop", "start"):
-                done = team.engine.call(word, item["Id"])
+            for words in (("stop", "--time", "60"), ("start",)):  # stop_grace_period of the worker
+                done = team.engine.call(*words, item["Id"])
                 assert done.returncode == 0, done.stderr
 
 
