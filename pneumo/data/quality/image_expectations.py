@@ -7,7 +7,7 @@ A row checks a column of the manifest, or one that `columns.py` adds. The limits
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pneumo.records.base import LABELS, SUBTYPES
+from pneumo.records.base import LABELS, LEAST_DEVIATION, SUBTYPES
 
 SMALLEST, LARGEST = 64, 10_000  # pixels
 MARKER = 0.0015  # share of the picture's pixels
@@ -90,7 +90,15 @@ IMAGES = (
         "width is a third to three times the height",
         "Cropped, or half a chest?",
     ),
-    E("not blank", WARN, "std", between(5, None), "gray values vary (deviation at least 5)", OUT, quarantine=True),
+    E(
+        "not blank",
+        WARN,
+        "std",
+        between(LEAST_DEVIATION, None),
+        f"gray values vary (deviation at least {LEAST_DEVIATION:.0f})",
+        OUT,
+        quarantine=True,
+    ),
     E("not dark", WARN, "dark", at_most(0.6), "at most 60 % of the picture is black", "Collimated, or underexposed?"),
     E("not overexposed", WARN, "bright", at_most(0.2), "at most 20 % of the picture is white"),
     E("not inverted", WARN, "border_excess", at_most(25), "the border is at most 25 gray values above the mean"),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pneumo.data.parallel import workers
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
-from pneumo.records.base import MODALITIES, Fit
+from pneumo.records.base import LEAST_DEVIATION, MODALITIES, Fit
 
 ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a pathlib.Path, or an array of pixels in 0..255"
 
@@ -47,7 +47,8 @@ def read_images(
     def read(row: int, cell: Any) -> NDArray[np.uint8] | str:
         try:
             source = source_of(cell, f"row {row}")
-            return decode(source, size, fit, None if isinstance(source, Path) else f"row {row}", modalities)
+            name = str(source) if isinstance(source, Path) else f"row {row}"
+            return _not_blank(decode(source, size, fit, name, modalities), name)
         except DataError as error:
             return str(error)
 
@@ -59,6 +60,13 @@ def read_images(
         np.array([row for row, _ in images], np.intp),
         [item if isinstance(item, str) else None for item in results],
     )
+
+
+def _not_blank(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """The image itself: a network would call an image of one gray value healthy or ill as surely as a chest."""
+    if image.std() < LEAST_DEVIATION:
+        raise DataError(f"Expected an X-ray, but {name} is blank, its gray values hardly vary: export it again.")
+    return image
 
 
 def source_of(cell: Any, name: str) -> bytes | Path:

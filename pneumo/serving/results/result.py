@@ -44,8 +44,8 @@ def place_of(kind: str, image_uid: str, result: Result, asked: float | None = No
 
     `asked` is a threshold other than the version's own: by it the label may be another one.
     """
-    own = (kind, image_uid, result.model, result.version, result.model_sha256)
-    own = own if asked is None else (*own, repr(float(asked)))
+    own = [kind, image_uid, result.model, result.version, result.model_sha256]
+    own += [] if asked is None else [repr(float(asked))]
     return Place(derived_uid("series", *own), derived_uid("instance", *own))
 
 

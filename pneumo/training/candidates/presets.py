@@ -33,8 +33,8 @@ REAL: dict[Name, Preset] = {
 # From scratch on a few hundred small images: narrow backbones, short epochs, many of them.
 PHANTOM: dict[Name, Preset] = {
     "quick": Preset(backbones=("MobileNet:0.25",), weights="none", size=96, epochs=16),
-    "standard": Preset(backbones=("MobileNet:0.25", "MobileNet:0.5"), weights="none", size=96, epochs=14),
-    "best": Preset(backbones=("MobileNet:0.25", "MobileNet:0.5"), weights="none", size=96, epochs=14, folds=3),
+    "standard": Preset(backbones=("MobileNet:0.25", "MobileNet:0.5"), weights="none", size=96, epochs=12),
+    "best": Preset(backbones=("MobileNet:0.25", "MobileNet:0.5"), weights="none", size=96, epochs=12, folds=3),
 }
 
 

@@ -6,9 +6,17 @@ import numpy as np
 
 from pneumo.serving.bundle.inputs import read_images
 
+STRIPES = np.tile(np.array([20, 200], np.uint8), (8, 4))
+
 
 def test_images_are_read_where_the_system_tells_no_cores_of_a_process(monkeypatch):
     """As macOS and Windows."""
     monkeypatch.delattr(os, "sched_getaffinity")
-    found = read_images([np.full((8, 8), 200, np.uint8)], 8, "squash")
-    assert found.errors == [None] and (found.images == 200).all()
+    found = read_images([STRIPES], 8, "squash")
+    assert found.errors == [None] and (found.images == STRIPES).all()
+
+
+def test_a_blank_image_is_an_error_and_not_a_diagnosis():
+    found = read_images([np.full((8, 8), 0, np.uint8), STRIPES, np.full((1, 1), 255, np.uint8)], 8, "squash")
+    assert [error is None for error in found.errors] == [False, True, False]
+    assert "row 0 is blank" in str(found.errors[0]) and found.rows.tolist() == [1]
