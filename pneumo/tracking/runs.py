@@ -103,17 +103,7 @@ class Runs:
     @as_tracking_errors
     def newest(self, tags: Mapping[str, str], status: str = "FINISHED", limit: int = 1) -> list[Run]:
         """Runs with these tags and this status, newest first."""
-        words = [
-            f"attributes.status = '{status}'",
-            *(f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()),
-        ]
-        found = self.client.search_runs(
-            [self.experiment_id],
-            " and ".join(words),
-            order_by=["attributes.start_time DESC"],
-            max_results=limit,
-        )
-        return [_record(run) for run in found]
+        return self._first([f"attributes.status = '{status}'", *_with(tags)], "DESC", limit)
 
     @as_tracking_errors
     def all(self) -> list[Run]:
@@ -133,14 +123,7 @@ class Runs:
     @as_tracking_errors
     def after(self, started: float, tags: Mapping[str, str], limit: int) -> list[Run]:
         """The first runs with these tags that began later than so many seconds since 1970."""
-        words = [f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()]
-        found = self.client.search_runs(
-            [self.experiment_id],
-            " and ".join([f"attributes.start_time > {round(started * 1000)}", *words]),
-            order_by=["attributes.start_time ASC"],
-            max_results=limit,
-        )
-        return [_record(run) for run in found]
+        return self._first([f"attributes.start_time > {round(started * 1000)}", *_with(tags)], "ASC", limit)
 
     @as_tracking_errors
     def series(self, run_id: str, metric: str) -> list[tuple[float, float]]:
@@ -171,6 +154,11 @@ class Runs:
             self.client.set_experiment_tag(self.experiment_id, key, value)
         return page(self.page, f"experiments/{self.experiment_id}/runs", viewStateShareKey=experiment_view.NAME)
 
+    def _first(self, words: list[str], order: str, limit: int) -> list[Run]:
+        where = ([self.experiment_id], " and ".join(words))
+        by = [f"attributes.start_time {order}"]
+        return [_record(run) for run in self.client.search_runs(*where, order_by=by, max_results=limit)]
+
     def _matching(self, words: str) -> list[Run]:
         """All runs that a filter takes, newest first."""
         where = ([self.experiment_id], words)
@@ -191,6 +179,10 @@ class Runs:
             if found is None:
                 raise
             return str(found.experiment_id)
+
+
+def _with(tags: Mapping[str, str]) -> list[str]:
+    return [f"tags.`{name}` = {quoted(value)}" for name, value in tags.items()]
 
 
 def _record(found: Any) -> Run:
