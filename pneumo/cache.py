@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 # Libraries with which a part of this package computes: another version may give another result.
-DECODERS = ("pillow", "pydicom", "python-gdcm")  # of pydicom's plug-ins: see pneumo/data/sources/dicom_frames.py
+DECODERS = ("pillow", "pydicom", "python-gdcm")  # of pydicom's plug-ins: see pneumo/data/dicom/frames.py
 LIBRARIES = {
     "data": ("numpy", "pandas", "scikit-learn", "scipy", *DECODERS),
     "training": ("keras", "numpy", "scikit-learn"),

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from pneumo.data.sources.pseudonyms import patient_secret
-from pneumo.monitoring.estimate import USUAL
+from pneumo.data.privacy.pseudonyms import patient_secret
+from pneumo.monitoring.expected_auc import USUAL
 from pneumo.monitoring.levels import Level, level
 from pneumo.monitoring.page import page
 from pneumo.monitoring.realised import unlearned

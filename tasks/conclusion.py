@@ -8,8 +8,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from pneumo.data.quality.two_sample_test import sentences
-from pneumo.operations import summary
-from pneumo.operations.summary import CandidateRow, Outcome, Summary
+from pneumo.operations.flow_runs import summary
+from pneumo.operations.flow_runs.summary import CandidateRow, Outcome, Summary
 from pneumo.records.data import DatasetVersion, ShiftAudit
 from pneumo.records.decision import Decision
 from pneumo.records.model import Evaluation, External

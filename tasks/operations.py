@@ -14,9 +14,10 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from pneumo.monitoring import retraining
-from pneumo.operations import doctor, estimate, flow_run_claims, reconcile, retention, schedule
+from pneumo.operations import doctor, estimate, retention
+from pneumo.operations.flow_runs import claims, overdue, reconcile
+from pneumo.operations.flow_runs.summary import Summary
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
-from pneumo.operations.summary import Summary
 from pneumo.operations.webhook import Message
 from pneumo.records.data import DatasetVersion, Inventory, ShiftAudit
 from pneumo.records.decision import Decision
@@ -46,7 +47,7 @@ def guard() -> Iterator[Settings]:
         yield settings
         return
     _guarded.add(run)
-    with _one_prefect(), flow_run_claims.claimed(settings.home, run, flow_run.run_count):
+    with _one_prefect(), claims.claimed(settings.home, run, flow_run.run_count):
         try:
             close_dead(settings)
             preflight(settings)
@@ -78,13 +79,13 @@ def preflight(settings: Settings) -> None:
 
 def collapse(settings: Settings) -> None:
     """Cancel the other overdue runs of this deployment: this one does what they were for."""
-    for name in schedule.collapse(_api(settings), str(flow_run.id)):
+    for name in overdue.collapse(_api(settings), str(flow_run.id)):
         get_run_logger().info("%s was overdue too: cancelled, this run stands for it", name)
 
 
 def collided(settings: Settings) -> str:
     """With `retrain.collision: cancel`, the reason to cancel this run, if another training held the slot."""
-    return schedule.collided(_api(settings), str(flow_run.id)) if settings.retrain.collision == "cancel" else ""
+    return overdue.collided(_api(settings), str(flow_run.id)) if settings.retrain.collision == "cancel" else ""
 
 
 def model_run(

@@ -29,8 +29,8 @@ def test_other_code_has_another_version():
     ("library", "part"),
     [
         ("pillow", "data/store/decode.py"),
-        ("pydicom", "data/sources/dicom.py"),
-        ("python-gdcm", "data/sources/dicom.py"),
+        ("pydicom", "data/dicom/__init__.py"),
+        ("python-gdcm", "data/dicom/__init__.py"),
         ("python-gdcm", "serving"),
         ("scipy", "data/image_statistics.py"),
         ("scipy", "evaluation/robustness/simulated_shift.py"),

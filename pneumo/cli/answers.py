@@ -78,7 +78,7 @@ def feedback(
     as_json: AsJson = False,
 ) -> None:
     """Keep what readers said of images that were answered: NORMAL or PNEUMONIA. The same file can be given again."""
-    from pneumo.data.sources.pseudonyms import patient_secret
+    from pneumo.data.privacy.pseudonyms import patient_secret
     from pneumo.serving.feedback_file import take
 
     home = load_settings().home

@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 
 from pneumo.errors import ServiceError
-from pneumo.operations import embedded, processes, services, summary
-from pneumo.operations.follow import follow
+from pneumo.operations import embedded, processes, services
+from pneumo.operations.flow_runs import summary
+from pneumo.operations.flow_runs.follow import follow
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
 from pneumo.settings import Settings, load_settings
 from pneumo.tracking.logins import person

@@ -9,7 +9,7 @@ import pandas as pd
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.sources.names import subtype_of
 from pneumo.data.sources.schemes import MANIFEST
-from pneumo.data.sources.text_table import read_texts, title_like
+from pneumo.data.tables.text_table import read_texts, title_like
 from pneumo.errors import DataError
 from pneumo.records.base import LABELS
 from pneumo.records.data import DatasetVersion, Inventory

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumo.data.sources import dicom, dicom_identity
+from pneumo.data import dicom
+from pneumo.data.privacy import dicom_identity
 from pneumo.data.store import decode
 from pneumo.errors import DataError, OtherImageError
 from pneumo.records.base import MODALITIES

@@ -9,13 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumo.cache import code_version
+from pneumo.data.dicom import acquisition
 from pneumo.data.file_cache import FileCache, Stamp
 from pneumo.data.image_statistics import SIZE, Row, measure, statistics
 from pneumo.data.parallel import BLOCK, in_blocks
-from pneumo.data.sources import acquisition
+from pneumo.data.privacy.pseudonyms import patient_secret, pseudonym
 from pneumo.data.sources.folders import Entry, Listing
 from pneumo.data.sources.names import patient_by, patient_of, stem_of, subtype_of
-from pneumo.data.sources.pseudonyms import patient_secret, pseudonym
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.deidentified_copies import Held
 from pneumo.errors import DataError
@@ -30,10 +30,10 @@ Measured = tuple[Row, NDArray[np.uint8] | None]
 # The patient of each image by the label file, the pattern, and header or name: the first that tells it counts.
 Told = dict[Entry, tuple[str | None, str | None, str | None]]
 CODE = (
-    *("data/image_statistics.py", "data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py"),
-    *("data/sources/gray_levels.py", "data/sources/dicom_identity.py"),
-    *("data/sources/radiograph.py", "data/sources/acquisition.py"),
-    *("data/sources/pseudonyms.py", "data/sources/identifying_paths.py"),
+    *("data/image_statistics.py", "data/store/decode.py", "data/dicom/__init__.py", "data/dicom/frames.py"),
+    *("data/gray_levels.py", "data/privacy/dicom_identity.py"),
+    *("data/dicom/radiograph.py", "data/dicom/acquisition.py"),
+    *("data/privacy/pseudonyms.py", "data/privacy/identifying_paths.py"),
 )
 
 

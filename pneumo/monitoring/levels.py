@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pneumo.monitoring.estimate import USUAL
+from pneumo.monitoring.expected_auc import USUAL
 from pneumo.monitoring.realised import each_image_once
 from pneumo.records.base import LABELS, Record
 

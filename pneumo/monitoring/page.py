@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo.monitoring.estimate import point_estimate
+from pneumo.monitoring.expected_auc import point_estimate
 from pneumo.monitoring.realised import each_image_once
 from pneumo.monitoring.shadow_comparison import ShadowComparison, difference
 from pneumo.monitoring.version_figures import Alert

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pneumo.cache import code_version, stage_key
-from pneumo.operations.reconcile import REASON
+from pneumo.operations.flow_runs.reconcile import REASON
 from pneumo.records.base import Record
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime
 
-from pneumo.monitoring.estimate import Estimate, estimated_auc
+from pneumo.monitoring.expected_auc import Estimate, estimated_auc
 from pneumo.monitoring.levels import Change, Level, change
 from pneumo.monitoring.noted import Noted
 from pneumo.monitoring.realised import NAMES, Realised, each_image_once, realised

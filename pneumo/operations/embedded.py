@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pneumo.operations import access
 from pneumo.operations.automations import HEARTBEAT_SECONDS
+from pneumo.operations.flow_runs.reconcile import worker
 from pneumo.operations.prefect_api import POOL, PrefectApi, address, page
-from pneumo.operations.reconcile import worker
 from pneumo.operations.schedule import variables
 from pneumo.settings import Settings
 from pneumo.tracking import answers

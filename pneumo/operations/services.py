@@ -12,9 +12,9 @@ import psutil
 from pneumo.errors import PneumoError, ServiceError
 from pneumo.operations import access, deploy, processes, webhook
 from pneumo.operations.embedded import PROJECT, Service, environment, folder_of, table
+from pneumo.operations.flow_runs.overdue import drop_overdue
+from pneumo.operations.flow_runs.reconcile import reconcile
 from pneumo.operations.prefect_api import PrefectApi
-from pneumo.operations.reconcile import reconcile
-from pneumo.operations.schedule import drop_overdue
 from pneumo.settings import Settings
 
 SILENCE = 60.0  # seconds after which a server that runs but does not answer is restarted

@@ -21,7 +21,7 @@ from pneumo.records.decision import DecisionCount
 from pneumo.settings import Settings
 from pneumo.settings.promotion import Registry
 from pneumo.tracking import Tracker
-from pneumo.tracking.models import HISTORY
+from pneumo.tracking.models.registry import HISTORY
 from pneumo.tracking.system import user
 
 DONE = "pneumo.moved."  # prefix before the id of an entry: the alias has moved as it announced

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from pneumo.data.sources.pseudonyms import pseudonym
+from pneumo.data.privacy.pseudonyms import pseudonym
 from pneumo.records.base import Record
 from pneumo.serving import answer_log
 from pneumo.serving.daily_log import TIME, DailyLog, LoggedRow

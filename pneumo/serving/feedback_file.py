@@ -83,7 +83,7 @@ def _read(file: Path) -> "pd.DataFrame":
     """The columns image, label, reader ("" where none is given) and time (None), as they are in `Feedback`."""
     import pandas as pd
 
-    from pneumo.data.sources.text_table import read_texts
+    from pneumo.data.tables.text_table import read_texts
 
     names: dict[str, str] = {}
 
@@ -110,7 +110,7 @@ def _read(file: Path) -> "pd.DataFrame":
 
 def _titles(there: Sequence[str], file: Path) -> dict[str, str]:
     """Names of the columns by their titles in the file."""
-    from pneumo.data.sources.text_table import require_titles, title_like
+    from pneumo.data.tables.text_table import require_titles, title_like
 
     found = {name: title_like(name, there, file) for name in (*REQUIRED, *OPTIONAL)}
     if not all(found[name] for name in REQUIRED):

@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable
 from pathlib import Path
 
-from pneumo.data.sources.pseudonyms import patient_secret
+from pneumo.data.privacy.pseudonyms import patient_secret
 from pneumo.serving import answer_log
 from pneumo.serving.answer_log import AnswerLog, keyed
 from pneumo.serving.fresh_process.client import Answer

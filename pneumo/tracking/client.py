@@ -3,11 +3,11 @@
 from typing import Self
 
 from pneumo.settings import Settings
-from pneumo.tracking.bundles import Bundles
 from pneumo.tracking.connection import connect
 from pneumo.tracking.erase import Eraser
-from pneumo.tracking.model_files import ModelFiles
-from pneumo.tracking.models import ModelRegistry
+from pneumo.tracking.models.bundles import Bundles
+from pneumo.tracking.models.files import ModelFiles
+from pneumo.tracking.models.registry import ModelRegistry
 from pneumo.tracking.run_log import RunLog
 from pneumo.tracking.runs import Runs
 

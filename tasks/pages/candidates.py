@@ -4,7 +4,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 
-from pneumo.operations.summary import CandidateRow
+from pneumo.operations.flow_runs.summary import CandidateRow
 from pneumo.training.process.progress import OnProgress, Progress, describe
 from tasks.pages.keys import key
 

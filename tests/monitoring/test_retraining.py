@@ -1,7 +1,7 @@
 import pytest
 
 from pneumo.monitoring import retraining
-from pneumo.operations.reconcile import REASON
+from pneumo.operations.flow_runs.reconcile import REASON
 from pneumo.settings import Settings
 from pneumo.settings.promotion import Promotion, Registry
 

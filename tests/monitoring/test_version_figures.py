@@ -10,9 +10,9 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from pneumo.cli import app
-from pneumo.monitoring import estimate as estimating
+from pneumo.monitoring import expected_auc as estimating
 from pneumo.monitoring import realised as realising
-from pneumo.monitoring.estimate import estimated_auc, expected_auc
+from pneumo.monitoring.expected_auc import estimated_auc, expected_auc
 from pneumo.monitoring.levels import Level, change
 from pneumo.monitoring.realised import each_image_once, realised
 from pneumo.monitoring.version_figures import RISE, Told, by_version, falls, news

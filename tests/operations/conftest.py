@@ -16,8 +16,8 @@ from pneumo.settings import Settings
 from pneumo.settings.servers import Services, Tracking
 from pneumo.tracking import Tracker
 
-DIE = "import sys; from pathlib import Path; from pneumo.operations import flow_run_claims; "
-DIE += "flow_run_claims.claim(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
+DIE = "import sys; from pathlib import Path; from pneumo.operations.flow_runs import claims; "
+DIE += "claims.claim(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
 
 
 @dataclass

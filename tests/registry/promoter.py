@@ -21,7 +21,7 @@ from pneumo.records.data import DatasetVersion
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import comparison, load_check, state_machine
 from pneumo.settings import Settings
-from pneumo.tracking.models import ModelRegistry
+from pneumo.tracking.models.registry import ModelRegistry
 
 CALLS = {"register": "register", "describe": "describe_version", "announce": "set_model_tag"}
 

@@ -10,7 +10,7 @@ from pneumo.records.base import LABELS, Interval
 from pneumo.records.data import ShiftAudit, ShiftRow
 from pneumo.records.model import External
 from pneumo.registry import card
-from pneumo.tracking.models import LONGEST_DESCRIPTION
+from pneumo.tracking.models.registry import LONGEST_DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -12,7 +12,7 @@ from pneumo.registry.champion import ChampionInfo, champion, champion_manifest, 
 from pneumo.registry.promotion.state_machine import promote
 from pneumo.settings import load_settings
 from pneumo.tracking import Tracker
-from pneumo.tracking.model_files import ModelFiles
+from pneumo.tracking.models.files import ModelFiles
 
 
 def test_new_data_is_compared_with_the_champions_and_with_nothing_on_a_first_run(world: Any, monkeypatch: Any) -> None:

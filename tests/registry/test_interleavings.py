@@ -26,7 +26,7 @@ from pneumo.registry.promotion import claim, entries, judgement, version_evidenc
 from pneumo.registry.promotion.comparison import ChampionComparison
 from pneumo.tracking import Tracker
 from pneumo.tracking.connection import longest_call
-from pneumo.tracking.models import ModelRegistry
+from pneumo.tracking.models.registry import ModelRegistry
 from pneumo.tracking.run_log import RunLog
 from pneumo.tracking.runs import Runs
 from tests.registry.interleaved_runs import DeadError, Run, merges, play, waiting

@@ -20,7 +20,7 @@ from pneumo.registry.history import history, read
 from pneumo.registry.promotion import alias_switch
 from pneumo.registry.promotion.state_machine import ApprovalAnswer
 from pneumo.registry.rollback import rollback
-from pneumo.tracking.package import files_digest
+from pneumo.tracking.models.package import files_digest
 
 pytestmark = pytest.mark.usefixtures("quick")
 

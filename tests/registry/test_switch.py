@@ -14,7 +14,7 @@ from pneumo.errors import PromotionError
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import claim
 from pneumo.registry.promotion.state_machine import promote
-from pneumo.tracking.models import ModelRegistry
+from pneumo.tracking.models.registry import ModelRegistry
 
 PLACES = ["register", "announce", "challenger", "previous", "champion", "describe", "end"]
 MOVED = ("describe", "end")  # places after the move of the champion

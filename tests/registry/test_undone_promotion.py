@@ -14,7 +14,7 @@ from pneumo.registry.champion import refused
 from pneumo.registry.history import history
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.state_machine import ApprovalAnswer, promote
-from pneumo.tracking.models import ModelRegistry
+from pneumo.tracking.models.registry import ModelRegistry
 from pneumo.tracking.run_log import RunLog
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumo.data.image_statistics import measure
-from pneumo.data.sources import dicom_identity
+from pneumo.data.privacy import dicom_identity
 from pneumo.data.store import decode
 from pneumo.errors import DataError
 from pneumo.serving.bundle.inputs import read_images

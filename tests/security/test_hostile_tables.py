@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumo.data.sources import labels
-from pneumo.data.sources.embedding_table import read_vectors
+from pneumo.data.tables.embedding_table import read_vectors
 from pneumo.errors import DataError
 from tests.security.broken import at_most, broken, fuzz
 

@@ -15,7 +15,7 @@ from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
 from pneumo.settings import load_settings
 from pneumo.tracking import Tracker
-from pneumo.tracking.bundles import input_example
+from pneumo.tracking.models.bundles import input_example
 from tests.leaks import hits
 from tests.planted import KINDS, NAME, WORDS, picture
 

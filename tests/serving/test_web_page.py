@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pneumo.data.sources.pseudonyms import patient_secret
+from pneumo.data.privacy.pseudonyms import patient_secret
 from pneumo.errors import DataError
 from pneumo.records.base import LABELS
 from pneumo.serving import answer_log

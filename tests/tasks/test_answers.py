@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pneumo.data.sources.pseudonyms import patient_secret
+from pneumo.data.privacy.pseudonyms import patient_secret
 from pneumo.serving import answer_log
 from pneumo.serving.answer_log import KeptAnswer, keyed
 from pneumo.serving.feedback import Feedback, FeedbackLog

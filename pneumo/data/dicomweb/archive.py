@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo.data.dicom import is_dicom, read, without_values
+from pneumo.data.dicom.radiograph import may_be_chest
 from pneumo.data.dicomweb import multipart
 from pneumo.data.dicomweb.address import Address
 from pneumo.data.dicomweb.connection import Connection, limited
 from pneumo.data.dicomweb.dicom_json import first_of, parsed, uid_of, values_of
 from pneumo.data.dicomweb.instance import Instance
 from pneumo.data.files import whole
-from pneumo.data.sources.dicom import is_dicom, read, without_values
-from pneumo.data.sources.radiograph import may_be_chest
 from pneumo.data.store.decode import MAXIMUM_BYTES
 from pneumo.errors import DataError
 from pneumo.records.base import UNSTATED

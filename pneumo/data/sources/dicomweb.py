@@ -9,7 +9,7 @@ from pneumo.cache import is_kept, stage_key
 from pneumo.data.dicomweb.address import FORM, Address, parse
 from pneumo.data.dicomweb.archive import CONNECTIONS, Archive
 from pneumo.data.dicomweb.instance import Instance
-from pneumo.data.sources.pseudonyms import patient_secret, pseudonym
+from pneumo.data.privacy.pseudonyms import patient_secret, pseudonym
 from pneumo.errors import ArchiveError, DataError
 from pneumo.settings.data import Data
 

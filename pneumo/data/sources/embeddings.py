@@ -13,7 +13,7 @@ import pandas as pd
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.object_storage import Bucket
-from pneumo.data.sources.embedding_table import Floats, Table, read_vectors
+from pneumo.data.tables.embedding_table import Floats, Table, read_vectors
 from pneumo.errors import DataError
 from pneumo.records.base import EMBEDDING
 from pneumo.records.data import DatasetVersion, Vectors

@@ -9,8 +9,8 @@ import pandas as pd
 
 from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
 from pneumo.data.sources.names import split_of, split_of_folders
-from pneumo.data.sources.text_table import read_texts, require_titles, title_like
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
+from pneumo.data.tables.text_table import read_texts, require_titles, title_like
 from pneumo.errors import DataError
 from pneumo.settings.data import Column
 from pneumo.words import counted

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from pneumo.data.sources import dicom, gray_levels
+from pneumo.data import dicom, gray_levels
 from pneumo.errors import DataError
 from pneumo.records.base import Fit
 

@@ -14,8 +14,8 @@ from pneumo.records.base import Fit
 
 IMAGES = "images.npy"
 DECODING = (
-    *("data/store/decode.py", "data/sources/dicom.py", "data/sources/dicom_frames.py"),
-    "data/sources/gray_levels.py",
+    *("data/store/decode.py", "data/dicom/__init__.py", "data/dicom/frames.py"),
+    "data/gray_levels.py",
 )
 
 

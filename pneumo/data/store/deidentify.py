@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from pneumo.data.sources import acquisition, dicom, dicom_frames
+from pneumo.data import dicom
+from pneumo.data.dicom import acquisition, frames
 from pneumo.data.store import decode
 from pneumo.errors import DataError
 
@@ -126,7 +127,7 @@ def _dicom(data: bytes, name: str, patient: str | None) -> bytes:
             dicom.yes_or_no(source, name) for name in ("BurnedInAnnotation", "PatientIdentityRemoved")
         )
         if burned_in == "YES" and removed != "YES":
-            raise dicom_frames.RefusedError("by its header, writing in the picture identifies the patient")
+            raise frames.RefusedError("by its header, writing in the picture identifies the patient")
         pixels = _pixels(source)
         kept = _elements(source, ELEMENTS)
         for keyword, value in acquisition.elements(acquisition.describe(source)).items():
@@ -149,7 +150,7 @@ def _pixels(source: Any) -> bytes:
     """The pixels alone, uncompressed: a compressed frame can hold comments, and PixelData can hold more behind it."""
     from pydicom.pixels.utils import get_expected_length
 
-    if plugin := dicom_frames.prepare(source):
+    if plugin := frames.prepare(source):
         source.decompress(decoding_plugin=plugin)
     length = get_expected_length(source)
     pixels: bytes = source.PixelData[:length]

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pneumo.data.sources.pseudonyms import KEY_FILE
+from pneumo.data.privacy.pseudonyms import KEY_FILE
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.operations import access
 from pneumo.operations.backup import conditions, contents

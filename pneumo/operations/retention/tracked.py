@@ -15,7 +15,7 @@ from pneumo.records.base import Record
 from pneumo.settings import Settings
 from pneumo.settings.unattended import Retention
 from pneumo.tracking import ModelVersion, Tracker
-from pneumo.tracking.models import HISTORY, REGISTERED
+from pneumo.tracking.models.registry import HISTORY, REGISTERED
 from pneumo.tracking.runs import PARENT, Run
 from pneumo.tracking.system import OURS
 

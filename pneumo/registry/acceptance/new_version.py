@@ -25,8 +25,8 @@ from pneumo.registry.promotion import alias_switch, load_check, promotion_lock, 
 from pneumo.settings import Settings
 from pneumo.tracking import ModelVersion, Tracker
 from pneumo.tracking.addresses import artifact
-from pneumo.tracking.bundles import SPEC
-from pneumo.tracking.package import files_digest
+from pneumo.tracking.models.bundles import SPEC
+from pneumo.tracking.models.package import files_digest
 from pneumo.tracking.system import REQUESTER
 
 JUDGED = ("accept", "accept.source")  # tags that a later run with other limits may change

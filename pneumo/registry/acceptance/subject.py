@@ -20,8 +20,9 @@ from pneumo.records.data import Inventory
 from pneumo.records.model import Evaluation
 from pneumo.registry.promotion import version_evidence
 from pneumo.serving.fresh_process.client import ask
-from pneumo.tracking import ModelVersion, Tracker, package
-from pneumo.tracking.bundles import SPEC, find_bundle, input_example
+from pneumo.tracking import ModelVersion, Tracker
+from pneumo.tracking.models import package
+from pneumo.tracking.models.bundles import SPEC, find_bundle, input_example
 
 SCORED = "scored.parquet"
 

@@ -16,7 +16,7 @@ from pneumo.records.model import Evaluation, External
 from pneumo.registry.acceptance.outcome import Acceptance
 from pneumo.settings.promotion import Promotion
 from pneumo.tracking import Tracker
-from pneumo.tracking.bundles import SPEC
+from pneumo.tracking.models.bundles import SPEC
 
 QUARANTINED = "data.quarantined"  # tag of the pipeline's run: how many files the gate took out
 COMMIT, CHANGED, VERSION = "mlflow.source.git.commit", "git.changed", "version."

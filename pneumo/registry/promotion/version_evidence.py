@@ -13,9 +13,9 @@ from pneumo.records.base import EMBEDDING, IMAGE
 from pneumo.records.data import DatasetVersion
 from pneumo.records.model import Evaluation
 from pneumo.tracking import ModelVersion, Tracker
-from pneumo.tracking.bundles import SPEC, find_bundle
-from pneumo.tracking.models import REGISTERED
-from pneumo.tracking.package import files_digest
+from pneumo.tracking.models.bundles import SPEC, find_bundle
+from pneumo.tracking.models.package import files_digest
+from pneumo.tracking.models.registry import REGISTERED
 
 FOLDER = "registered"  # artifact folder of the version's run
 MANIFEST, PREDICTIONS, EVALUATION = "manifest.parquet", "predictions.parquet", "evaluation.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo.data.files import tells_disk_errors
-from pneumo.data.sources.pseudonyms import patient_secret
+from pneumo.data.privacy.pseudonyms import patient_secret
 from pneumo.records.base import IMAGE, LABELS, Cell, Record
 from pneumo.serving.answer_log import BATCH, AnswerLog
 from pneumo.serving.batch import partial as partial_file

@@ -6,7 +6,7 @@ from pneumo.data.store.decode import decode
 from pneumo.serving.bundle.image_bundle import Bundle, Images, load_bundle
 from pneumo.serving.fresh_process.client import needs_embeddings
 from pneumo.tracking import ModelVersion, Tracker
-from pneumo.tracking.bundles import find_bundle, input_example
+from pneumo.tracking.models.bundles import find_bundle, input_example
 
 
 class Registered(NamedTuple):

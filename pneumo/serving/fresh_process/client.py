@@ -19,8 +19,8 @@ from pneumo.errors import ModelError, TrackingError
 from pneumo.records.base import Cell, Record
 from pneumo.tracking.client import Tracker
 from pneumo.tracking.connection import SAFE
-from pneumo.tracking.models import ModelVersion
-from pneumo.tracking.package import files_digest
+from pneumo.tracking.models.package import files_digest
+from pneumo.tracking.models.registry import ModelVersion
 
 PROGRAM = Path(__file__).with_name("program.py")
 LIMIT_SECONDS = 1800  # for one answer

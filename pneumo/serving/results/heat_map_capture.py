@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo.data.sources.dicom import yes_or_no
+from pneumo.data.dicom import yes_or_no
 from pneumo.serving.results.result import WARNING, Place, Result, common_elements
 
 if TYPE_CHECKING:

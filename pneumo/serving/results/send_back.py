@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumo.data.dicom import without_values
 from pneumo.data.dicomweb.address import is_dicomweb, parse
 from pneumo.data.dicomweb.archive import Archive
 from pneumo.data.dicomweb.instance import Instance, located
-from pneumo.data.sources.dicom import without_values
 from pneumo.data.sources.dicomweb import fetch, folder_of
 from pneumo.data.store.decode import decode
 from pneumo.errors import ArchiveError, DataError

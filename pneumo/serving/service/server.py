@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pneumo.data.sources.pseudonyms import patient_secret
+from pneumo.data.privacy.pseudonyms import patient_secret
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.record import ServiceRecord

@@ -4,7 +4,7 @@ import pytest
 
 from pneumo.registry.acceptance import subject
 from pneumo.registry.promotion import load_check
-from pneumo.tracking.bundles import Bundles
+from pneumo.tracking.models.bundles import Bundles
 from tests.registry.acceptance.place import LIMITS, draw
 
 

@@ -14,7 +14,7 @@ from pneumo.registry.acceptance import subject
 from pneumo.registry.promotion import version_evidence
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.settings import Settings
-from pneumo.tracking import package
+from pneumo.tracking.models import package
 from tests.registry.acceptance.place import ask, draw
 
 

@@ -117,7 +117,7 @@ def test_weights_of_another_size_other_decoding_or_another_optuna_are_another_se
     assert searched() and not searched()
     version = searching.code_version
     monkeypatch.setattr(
-        searching, "code_version", lambda *parts: version(*parts) + str("data/sources/dicom.py" in parts)
+        searching, "code_version", lambda *parts: version(*parts) + str("data/dicom/__init__.py" in parts)
     )
     assert searched() and not searched()
     monkeypatch.setattr(searching, "installed", lambda package: f"{package} 99")

@@ -7,7 +7,7 @@ import pandas as pd
 import pydicom
 import pytest
 
-from pneumo.data.sources.pseudonyms import patient_secret
+from pneumo.data.privacy.pseudonyms import patient_secret
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store import packs
 from pneumo.errors import DataError

@@ -10,8 +10,8 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from pneumo.data.dicom.radiograph import find_fault, view_of
 from pneumo.data.quality.gate import validate
-from pneumo.data.sources.radiograph import find_fault, view_of
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.data.store.versions import make_version

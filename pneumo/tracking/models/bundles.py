@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from pneumo.data.store.decode import decode
 from pneumo.errors import TrackingError
 from pneumo.records.base import IMAGE, Cell
-from pneumo.tracking import package
 from pneumo.tracking.connection import as_tracking_errors, pages
+from pneumo.tracking.models import package
 from pneumo.tracking.system import installed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 SPEC = "serving.json"
 MODEL_FILE = PACKAGE / "serving" / "bundle" / "pyfunc_model.py"
 # The code that is kept with a model: what its pyfunc imports, and no more, since every file is one upload and download.
@@ -28,8 +28,8 @@ CODE = (
     *("__init__.py", "errors.py", "settings", "records", "tracking"),
     *("data/__init__.py", "data/files.py", "data/parallel.py"),
     *("data/store/__init__.py", "data/store/decode.py"),
-    *("data/sources/__init__.py", "data/sources/acquisition.py", "data/sources/dicom.py"),
-    *("data/sources/dicom_frames.py", "data/sources/gray_levels.py", "data/sources/radiograph.py"),
+    *("data/dicom/acquisition.py", "data/dicom/__init__.py"),
+    *("data/dicom/frames.py", "data/gray_levels.py", "data/dicom/radiograph.py"),
     *("serving/__init__.py", "serving/bundle"),
 )
 # Packages that pneumo.serving needs, given by name; otherwise MLflow would run the model to find out.

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
 from pneumo.records.base import Record
-from pneumo.tracking import package
 from pneumo.tracking.addresses import page
 from pneumo.tracking.connection import EXISTS, MISSING, as_tracking_errors, pages, quoted
+from pneumo.tracking.models import package
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from pneumo.operations import processes
-from pneumo.operations.flow_run_claims import attempt_of, claimed_runs, dead, living, release
+from pneumo.operations.flow_runs.claims import attempt_of, claimed_runs, dead, living, release
 from pneumo.operations.prefect_api import FINAL_STATES, UNDER_WAY, PrefectApi, address
 from pneumo.records.base import Record
 from pneumo.settings import Settings

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pneumo.operations import schedule
+from pneumo.operations.flow_runs import overdue
 from pneumo.settings import Settings
 from pneumo.settings.unattended import Retrain
 
@@ -17,7 +18,7 @@ def test_missed_runs_collapse_into_the_newest(prefect):
     deployment = prefect.deployment("weekly")
     runs = [prefect.run(deployment, due=at(minutes)) for minutes in (-30, -20, -10)]
     later = prefect.run(deployment, due=at(30))
-    assert len(schedule.drop_overdue(prefect.api, deployment)) == 2
+    assert len(overdue.drop_overdue(prefect.api, deployment)) == 2
     assert [prefect.state(run)[0] for run in (*runs, later)] == ["CANCELLED", "CANCELLED", "SCHEDULED", "SCHEDULED"]
     assert "one run stands for all" in prefect.state(runs[0])[1]
 
@@ -27,7 +28,7 @@ def test_a_run_that_has_begun_stands_for_the_overdue_ones_like_it(prefect):
     deployment = prefect.deployment("begun")
     now = prefect.run(deployment, "RUNNING")
     missed, special = prefect.run(deployment, due=at(-5)), prefect.run(deployment, due=at(-5), parameters={"a": 1})
-    schedule.collapse(prefect.api, now)
+    overdue.collapse(prefect.api, now)
     assert prefect.state(missed)[0] == "CANCELLED"
     assert prefect.state(special)[0] == "SCHEDULED"
     assert prefect.state(now)[0] == "RUNNING"
@@ -40,8 +41,8 @@ def test_a_run_that_had_to_wait_for_another_training_has_collided(prefect):
     waited = prefect.run(deployment)
     prefect.ask("POST", f"/flow_runs/{first}/set_state", {"state": {"type": "COMPLETED"}})
     after = prefect.run(deployment)
-    assert "was training when this run was due" in schedule.collided(prefect.api, waited)
-    assert schedule.collided(prefect.api, after) == ""
+    assert "was training when this run was due" in overdue.collided(prefect.api, waited)
+    assert overdue.collided(prefect.api, after) == ""
 
 
 @pytest.mark.services

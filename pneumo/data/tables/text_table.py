@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from pneumo.data.sources.parquet_table import read_table
 from pneumo.data.store.decode import SUFFIXES
+from pneumo.data.tables.parquet_table import read_table
 from pneumo.errors import DataError
 
 LARGEST = 128 * 2**20  # bytes: over a million rows

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo.errors import TrackingError
-from pneumo.tracking import package
 from pneumo.tracking.connection import as_tracking_errors
-from pneumo.tracking.models import ModelRegistry
+from pneumo.tracking.models import package
+from pneumo.tracking.models.registry import ModelRegistry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

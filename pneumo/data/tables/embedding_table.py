@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo.data.manifest import COLUMNS
-from pneumo.data.sources.parquet_table import read_table
+from pneumo.data.tables.parquet_table import read_table
 from pneumo.errors import DataError
 from pneumo.records.base import EMBEDDING
 

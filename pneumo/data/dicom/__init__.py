@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumo.data.sources import acquisition, dicom_frames, gray_levels, radiograph
-from pneumo.data.sources.dicom_frames import RefusedError
+from pneumo.data import gray_levels
+from pneumo.data.dicom import acquisition, frames, radiograph
+from pneumo.data.dicom.frames import RefusedError
 from pneumo.errors import DataError, OtherImageError
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax that packs all behind its name
@@ -91,8 +92,8 @@ def render(data: bytes, name: str, maximum_pixels: int, modalities: Collection[s
         if not 0 < pixels <= maximum_pixels:
             raise RefusedError(f"{pixels:,} pixels declared, expected 1 to {maximum_pixels:,}")
         _require_one_gray_frame(dataset)
-        syntax = f"; {dicom_frames.name_of(dataset)}"
-        dicom_frames.prepare(dataset)
+        syntax = f"; {frames.name_of(dataset)}"
+        frames.prepare(dataset)
         return Rendered(Image.fromarray(_gray(dataset)), acquisition.describe(dataset))
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pydicom
 import pytest
 
-from pneumo.data.sources.acquisition import COLUMNS, describe, elements
-from pneumo.data.sources.dicom import render
+from pneumo.data.dicom import render
+from pneumo.data.dicom.acquisition import COLUMNS, describe, elements
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.deidentify import deidentify
 from pneumo.data.store.versions import digest_of

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from pneumo.operations import automations, flow_run_claims, reconcile
+from pneumo.operations import automations
 from pneumo.operations.embedded import PROJECT
+from pneumo.operations.flow_runs import claims, reconcile
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.settings.servers import Pool
 from pneumo.tracking.system import FLOW_RUN
@@ -44,7 +45,7 @@ def test_a_run_that_was_started_again_belongs_to_its_new_process(settings, prefe
     assert reconcile.reconcile(settings) == []
     assert prefect.state(flow_run)[0] == states[-1]
     assert tracker.client.get_run(again).info.status == "RUNNING"
-    assert flow_run_claims.dead(settings.home) == [], "the note of the dead process is gone"
+    assert claims.dead(settings.home) == [], "the note of the dead process is gone"
     prefect.api.crash(flow_run, "end of the test")
     tracker.runs.finish(again)
 
@@ -53,11 +54,11 @@ def test_a_run_that_was_started_again_belongs_to_its_new_process(settings, prefe
 def test_a_run_that_was_started_again_while_the_servers_were_asked_is_left_alone(settings, prefect, monkeypatch):
     flow_run = prefect.run(prefect.deployment("retried"), "RUNNING")
     monkeypatch.setattr(reconcile, "dead", lambda home: [flow_run])  # as it was found
-    flow_run_claims.claim(settings.home, flow_run)
+    claims.claim(settings.home, flow_run)
     assert reconcile.reconcile(settings) == []
     assert prefect.state(flow_run)[0] == "RUNNING"
-    assert flow_run_claims.living(settings.home) == {flow_run}
-    flow_run_claims.release(settings.home, flow_run)
+    assert claims.living(settings.home) == {flow_run}
+    claims.release(settings.home, flow_run)
     prefect.api.crash(flow_run, "end of the test")
 
 
@@ -129,7 +130,7 @@ def test_what_another_machine_left_in_mlflow_is_closed_once_prefect_knows_of_its
     training, untold = (prefect.run(prefect.deployment("machine"), "RUNNING") for _ in range(2))
     notes = [settings.home / "runs" / flow_run / "process.json" for flow_run in (training, untold)]
     for flow_run, note in zip((training, untold), notes, strict=True):
-        flow_run_claims.claim(settings.home, flow_run)
+        claims.claim(settings.home, flow_run)
         note.write_text(note.read_text().replace(os.uname().nodename, "another-host"))
         os.utime(note, (1, 1))
     run = tracker.runs.start("parent", tags={FLOW_RUN: training})

@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from pneumo.operations import summary
-from pneumo.operations.summary import CandidateRow, Outcome, Summary
+from pneumo.operations.flow_runs import summary
+from pneumo.operations.flow_runs.summary import CandidateRow, Outcome, Summary
 from pneumo.records.base import Interval
 from pneumo.tracking import connection
 from pneumo.tracking.system import FLOW_RUN

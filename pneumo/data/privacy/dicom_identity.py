@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from pneumo.data.sources.dicom import read, without_values, yes_or_no
-from pneumo.data.sources.identifying_paths import names_patient
-from pneumo.data.sources.pseudonyms import pseudonym
+from pneumo.data.dicom import read, without_values, yes_or_no
+from pneumo.data.privacy.identifying_paths import names_patient
+from pneumo.data.privacy.pseudonyms import pseudonym
 from pneumo.errors import DataError
 
 LAST_OF_PATIENT = 0x0012  # group of the elements that say who it is; PatientIdentityRemoved is in it

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from pneumo.tracking import bundles
+from pneumo.tracking.models import bundles
 
 PROJECT = bundles.PACKAGE.parent
 

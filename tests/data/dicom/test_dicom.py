@@ -5,9 +5,9 @@ import pandas as pd
 import pydicom
 import pytest
 
+from pneumo.data.dicom import read, without_values
+from pneumo.data.privacy.dicom_identity import identify
 from pneumo.data.quality.seen_before import seen_before
-from pneumo.data.sources.dicom import read, without_values
-from pneumo.data.sources.dicom_identity import identify
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError

@@ -7,7 +7,7 @@ import time
 import httpx
 from rich.console import Console
 
-from pneumo.operations.follow import follow
+from pneumo.operations.flow_runs.follow import follow
 from pneumo.operations.prefect_api import PrefectApi
 
 

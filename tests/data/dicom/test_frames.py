@@ -11,8 +11,7 @@ import pytest
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, HTJ2KLossless
 
-from pneumo.data.sources import dicom_frames
-from pneumo.data.sources.dicom import render
+from pneumo.data.dicom import frames, render
 from pneumo.data.store.decode import decode
 from pneumo.data.store.deidentify import deidentify
 from pneumo.errors import DataError
@@ -24,7 +23,7 @@ SMOOTH = (np.add.outer(np.sin(np.arange(64) / 9), np.cos(np.arange(80) / 7)) * 9
 
 def pixels(dataset):
     """What `render` decodes, before it is shown."""
-    dicom_frames.prepare(dataset)
+    frames.prepare(dataset)
     return dataset.pixel_array.astype(int)
 
 
@@ -240,4 +239,4 @@ def test_every_syntax_of_pydicoms_own_files_is_decoded():
     syntaxes = {dataset.file_meta.get("TransferSyntaxUID") for dataset in found if "Rows" in dataset} - {None}
     packed = {syntax for syntax in syntaxes if syntax.is_compressed and not syntax.is_deflated}
     assert len(packed) >= 8
-    assert packed <= dicom_frames._decoders().keys()
+    assert packed <= frames._decoders().keys()

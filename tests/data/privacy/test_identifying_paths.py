@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from pneumo.data.sources.identifying_paths import names_patient
+from pneumo.data.privacy.identifying_paths import names_patient
 
 UUID = "0004cfab-14fd-4e49-80ba-63a80b6bddd6"
 ERIKA = ("Mustermann^Erika", "A-1", "19560301")

@@ -1,0 +1,1 @@
+"""Who a patient is never leaves: keyed pseudonyms, identity in DICOM headers, and names in paths."""

@@ -1,0 +1,1 @@
+"""Tables that people give: CSV, Parquet, and embeddings in them."""
