@@ -93,7 +93,8 @@ def make_spec(weights):
     """A spec of the smallest backbone; fields as keywords."""
 
     def make(**fields) -> CandidateSpec:
-        values = {"weights": str(weights), "size": SIZE, "epochs": 2, "batch_size": 16, **fields}
+        # Of random weights fewer layers can stay frozen, if the others shall learn something.
+        values = {"weights": str(weights), "size": SIZE, "epochs": 2, "batch_size": 16, "freeze": 0.1, **fields}
         return candidate_specs(BACKBONE, **values)[0]
 
     return make
