@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from pneumo.errors import TrackingError
-from pneumo.tracking.outage_login import NAME as OUTAGE_LOGIN
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 OUTAGE_SECONDS = 300  # seconds that a run waits for a server that has gone away
+OUTAGE_LOGIN = "pneumo"  # the plug-in of `outage_login.py`, by the name of its entry point
 PROBE_SECONDS = 10
 BACKOFF_SECONDS = 1  # seconds before the second retry; doubled with each one, up to urllib3's 120 s
 REFUSED = "it refuses the login of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"

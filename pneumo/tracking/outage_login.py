@@ -3,21 +3,25 @@
 While the database of MLflow's login app restarts, the app answers 401 to uploads and downloads of artifacts with a good
 password (its FastAPI middleware takes every error for a wrong one), and MLflow's client repeats no request that was
 answered so. This is an authentication plug-in of MLflow's (entry point in pyproject.toml), chosen by
-MLFLOW_TRACKING_AUTH.
+MLFLOW_TRACKING_AUTH. Nothing else imports it, since requests takes time to load.
 """
 
 import io
-import time
-from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.util import Retry
 
-NAME = "pneumo"  # of the plug-in
-FIRST_SECONDS, LONGEST_SECONDS = 1.0, 30.0  # between two attempts; doubled each time
+from pneumo.tracking.connection import BACKOFF_SECONDS, OUTAGE_LOGIN, OUTAGE_SECONDS, retries
 
-Login = tuple[str, str]  # address of the server, header of the login
+# Refused, and what else a server answers while it starts: the codes that MLflow's client repeats.
+REPEATED = (HTTPStatus.UNAUTHORIZED, 408, 429, 500, 502, 503, 504)
+
+Login = tuple[str, str]  # host and port of the server, header of the login
 _accepted: set[Login] = set()
 
 
@@ -26,7 +30,7 @@ class OutageLogin:
 
     def get_name(self) -> str:
         """The value of MLFLOW_TRACKING_AUTH that chooses this plug-in."""
-        return NAME
+        return OUTAGE_LOGIN
 
     def get_auth(self) -> "Repeated":
         """The authentication of one request."""
@@ -42,44 +46,30 @@ class Repeated(AuthBase):
         return request
 
     def answered(self, response: requests.Response, **options: Any) -> requests.Response:
-        """The answer itself, or that to the first repetition whose login is taken."""
+        """The answer itself, or the last one of the repetitions."""
         login = _login(response.request)
+        if response.status_code == HTTPStatus.UNAUTHORIZED and login in _accepted:
+            response = _repeated(response, options)
         if response.ok:
             _accepted.add(login)
-        if response.status_code == requests.codes.unauthorized and login in _accepted:
-            return _repeated(response, login, options)
+        elif response.status_code == HTTPStatus.UNAUTHORIZED:
+            _accepted.discard(login)  # it was changed: from now on it fails at once
         return response
 
 
-def _repeated(response: requests.Response, login: Login, options: dict[str, Any]) -> requests.Response:
-    for seconds in _waits():
-        time.sleep(seconds)
-        _ = response.content  # read to its end, so that the connection can be used again
-        again = _copy(response.request)
-        response = response.connection.send(again, **options)
-        if response.status_code != requests.codes.unauthorized:
-            return response
-    _accepted.discard(login)  # it was changed: from now on it fails at once
-    return response
-
-
-def _copy(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    if isinstance(request.body, io.IOBase):
-        request.body.seek(0)  # a file that was sent already
-    return request.copy()
-
-
-def _waits() -> Iterator[float]:
-    """Seconds before each attempt, OUTAGE_SECONDS together."""
-    from pneumo.tracking.connection import OUTAGE_SECONDS
-
-    seconds, left = FIRST_SECONDS, float(OUTAGE_SECONDS)
-    while left > 0:
-        yield min(seconds, left)
-        left -= seconds
-        seconds = min(2 * seconds, LONGEST_SECONDS)
+def _repeated(response: requests.Response, options: dict[str, Any]) -> requests.Response:
+    response.close()
+    if isinstance(response.request.body, io.IOBase):
+        response.request.body.seek(0)  # a file that was sent already; urllib3 returns to this place each time
+    patience = Retry(
+        retries(OUTAGE_SECONDS),
+        backoff_factor=BACKOFF_SECONDS,
+        status_forcelist=REPEATED,
+        allowed_methods=None,
+        raise_on_status=False,
+    )
+    return HTTPAdapter(max_retries=patience).send(response.request, **options)
 
 
 def _login(request: requests.PreparedRequest) -> Login:
-    server = "/".join(str(request.url).split("/", 3)[:3])
-    return server, str(request.headers.get("Authorization", ""))
+    return urlsplit(str(request.url)).netloc, str(request.headers.get("Authorization", ""))

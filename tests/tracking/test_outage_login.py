@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from requests import HTTPError
 
 from pneumo.errors import TrackingError
 from pneumo.tracking import Tracker, outage_login
+from pneumo.tracking.connection import OUTAGE_SECONDS
 
 ADMINISTRATOR = ("admin", "a-long-password")
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -49,14 +51,19 @@ def logins(tmp_path: Path, mlflow_control: Any, monkeypatch: pytest.MonkeyPatch)
     mlflow_control.stop(server)
 
 
-def test_an_upload_is_repeated_until_the_logins_are_back(logins: Logins, tmp_path: Path) -> None:
+def upload_of(logins: Logins, folder: Path) -> tuple[Any, Path]:
+    """The place of a new run's artifacts, with a login that was taken, and a file."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     tracker = Tracker(logins.address, "outage")
-    run_id = tracker.runs.start("survivor")
-    store = get_artifact_repository(tracker.client.get_run(run_id).info.artifact_uri, tracking_uri=logins.address)
-    file = tmp_path / "large.bin"
+    run = tracker.client.get_run(tracker.runs.start("survivor"))
+    file = folder / "large.bin"
     file.write_bytes(bytes(range(256)) * 1000)
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=logins.address), file
+
+
+def test_an_upload_is_repeated_until_the_logins_are_back(logins: Logins, tmp_path: Path) -> None:
+    store, file = upload_of(logins, tmp_path)
     logins.rename("users", "users_away")
     assert httpx.get(f"{logins.address}{ARTIFACTS}/", auth=ADMINISTRATOR).status_code == httpx.codes.UNAUTHORIZED
     uploading = threading.Thread(target=store.log_artifact, args=(str(file),))
@@ -64,8 +71,22 @@ def test_an_upload_is_repeated_until_the_logins_are_back(logins: Logins, tmp_pat
     time.sleep(AWAY)
     logins.rename("users_away", "users")
     uploading.join(60)
-    stored = tracker.client.download_artifacts(run_id, "large.bin", str(tmp_path))
+    (tmp_path / "back").mkdir()
+    stored = store.download_artifacts("large.bin", str(tmp_path / "back"))
     assert Path(stored).read_bytes() == file.read_bytes()
+
+
+def test_a_login_that_stays_refused_is_repeated_once_and_then_fails_at_once(
+    logins: Logins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file = upload_of(logins, tmp_path)
+    waits: list[float] = []
+    monkeypatch.setattr(outage_login, "retries", lambda seconds: waits.append(seconds) or 1)
+    logins.rename("users", "users_away")
+    for _ in range(2):
+        with pytest.raises(HTTPError, match="401"):
+            store.log_artifact(str(file))
+    assert waits == [OUTAGE_SECONDS]
 
 
 def test_a_login_that_was_never_taken_is_refused_at_once(logins: Logins, monkeypatch: pytest.MonkeyPatch) -> None:
