@@ -66,18 +66,17 @@ def correct(inventory: Inventory, changes: pd.DataFrame, home: Path) -> Inventor
 
 def _answers(sheet: Path) -> pd.Series:
     """Answers in capitals by sha256."""
-    titles: dict[str, str] = {}
 
-    def choose(there: Sequence[str]) -> list[str]:
-        titles.update({title: name for name in NEEDED if (title := title_like(name, there, sheet))})
-        if missing := [name for name in NEEDED if name not in titles.values()]:
+    def choose(there: Sequence[str]) -> dict[str, str]:
+        titles = {name: title for name in NEEDED if (title := title_like(name, there, sheet))}
+        if missing := [name for name in NEEDED if name not in titles]:
             raise DataError(
                 f"Expected the columns {' and '.join(NEEDED)} in {sheet}, but it lacks {' and '.join(missing)}: take"
                 " label_audit/labels.csv of the training and fill in `corrected`."
             )
-        return list(titles)
+        return titles
 
-    texts = read_texts(sheet, choose, "sheet").rename(columns=titles).fillna("")
+    texts = read_texts(sheet, choose, "sheet").fillna("")
     table = texts.assign(sha256=texts["sha256"].str.strip(), corrected=texts["corrected"].str.strip().str.upper())
     filled = table[table["corrected"] != ""].drop_duplicates()
     if filled.empty:

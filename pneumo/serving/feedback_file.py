@@ -85,13 +85,7 @@ def _read(file: Path) -> "pd.DataFrame":
 
     from pneumo.data.tables.text_table import read_texts
 
-    names: dict[str, str] = {}
-
-    def choose(there: Sequence[str]) -> list[str]:
-        names.update(_titles(there, file))
-        return list(names)
-
-    table = read_texts(file, choose, "table of feedback").rename(columns=names).reset_index(drop=True)
+    table = read_texts(file, lambda there: _titles(there, file), "table of feedback").reset_index(drop=True)
     if table.empty:
         raise DataError(f"Expected rows of feedback in {file}, found none: give a file with some.")
     texts: pd.DataFrame = table.apply(
@@ -109,7 +103,7 @@ def _read(file: Path) -> "pd.DataFrame":
 
 
 def _titles(there: Sequence[str], file: Path) -> dict[str, str]:
-    """Names of the columns by their titles in the file."""
+    """Titles of the columns in the file, by their names."""
     from pneumo.data.tables.text_table import require_titles, title_like
 
     found = {name: title_like(name, there, file) for name in (*REQUIRED, *OPTIONAL)}
@@ -117,7 +111,7 @@ def _titles(there: Sequence[str], file: Path) -> dict[str, str]:
         require_titles(file, there, "image and label")
         shown = ", ".join(map(str, there))[:200]
         raise DataError(f"Expected the columns image and label in {file}, but it has {shown}: rename them.")
-    return {title: name for name, title in found.items() if title}
+    return {name: title for name, title in found.items() if title}
 
 
 def _refuse(wrong: "pd.Series[bool]", file: Path, expected: str, said: "pd.Series[str] | None") -> None:

@@ -55,29 +55,22 @@ def read_labels(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     Raises:
         DataError: it is no table, lacks a column, or has unknown labels or splits.
     """
-    wanted: dict[Column, str] = {}
-
-    def choose(there: Sequence[str]) -> list[str]:
-        wanted.update(_titles(file, there, columns))
-        return list(wanted.values())
-
-    raw = read_texts(file, choose, "label file")
-    table = pd.DataFrame({name: raw[title] for name, title in wanted.items()}).astype("object")
-    table = table.where(table.notna(), None)
+    raw = read_texts(file, lambda there: _titles(file, there, columns), "label file").astype("object")
+    table = raw.where(raw.notna(), None)
     refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "row", "without path or label")
     table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
-    refuse(raw.loc[table["label"].isna(), wanted["label"]], file, "label", "other than NORMAL (0) and PNEUMONIA (1)")
+    refuse(raw.loc[table["label"].isna(), "label"], file, "label", "other than NORMAL (0) and PNEUMONIA (1)")
     if "split" in table:
-        _require_splits(table["split"].map(_text).dropna(), file, wanted["split"])
+        _require_splits(table["split"].map(_text).dropna(), file, columns.get("split", "split"))
     table["path"] = table["path"].map(lambda path: str(path).replace("\\", "/"))
     outside = table["path"].map(lambda path: PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts)
     refuse(table.loc[outside, "path"], file, "path", "leading outside its folder")
     return table
 
 
-def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> dict[Column, str]:
+def _titles(file: Path, there: Sequence[str], columns: Mapping[Column, str]) -> dict[str, str]:
     """Titles of the wanted columns in the file, found without regard to case and surrounding spaces."""
-    found: dict[Column, str] = {}
+    found: dict[str, str] = {}
     for name in (*REQUIRED, *OPTIONAL):
         title = columns.get(name, name)
         if alike := title_like(title, there, file):

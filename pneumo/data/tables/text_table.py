@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,32 @@ LONGEST_HEADER = 2**16  # bytes
 NO_TITLE = r"[\d.:/ -]+|[0-9a-f]{32}|[0-9a-f]{64}"  # a number, date or UID, or a hash
 
 
-def read_texts(file: Path, choose: Callable[[Sequence[str]], Sequence[str]], kind: str = "table") -> pd.DataFrame:
-    """Some columns of a CSV file with a header, or of a Parquet file; an empty cell is not a number.
+def read_texts(file: Path, choose: Callable[[Sequence[str]], Mapping[str, str]], kind: str) -> pd.DataFrame:
+    """Some columns of a CSV file with a header, or of a Parquet file, by other names; an empty cell is not a number.
 
     Args:
         file: the table.
-        choose: gives the columns to read, from the titles of all; its errors are raised.
+        choose: gives the columns to read, titles by the names that they get, from the titles of all; its errors are
+            raised.
         kind: what the file is called in errors.
 
     Raises:
         DataError: the file is too large, or no table.
     """
+    titles: dict[str, str] = {}
+
+    def wanted(there: Sequence[str]) -> list[str]:
+        titles.update(choose(there))
+        return list(titles.values())
+
     try:
         size = _size(file, kind)
         if file.suffix.lower() == ".parquet":
-            table = read_table(file, size, str(file), lambda there: list(choose(there)))
-            return pd.DataFrame({name: _texts(table[name]) for name in table.column_names})
+            table = read_table(file, size, str(file), wanted)
+            return pd.DataFrame({name: _texts(table[title]) for name, title in titles.items()})
         header, separator = _header(file, size)
-        return pd.read_csv(file, dtype=str, sep=separator, usecols=list(set(choose(header))))
+        rows = pd.read_csv(file, dtype=str, sep=separator, usecols=list(set(wanted(header))))
+        return pd.DataFrame({name: rows[title] for name, title in titles.items()})
     except pd.errors.EmptyDataError:
         raise DataError(
             f"Expected a {kind} with the columns' titles in its first line, but {file} is empty: fill it in."
