@@ -63,9 +63,8 @@ def guard() -> Iterator[Settings]:
 def close_dead(settings: Settings) -> None:
     """Close the runs whose processes are gone, and notify."""
     for closed in reconcile.reconcile(settings, OUTAGE_SECONDS):
-        words = f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs"
-        get_run_logger().warning(words)
-        notify(Message(kind="failure", title="a run died", text=words), settings)
+        get_run_logger().warning(closed.message.text)
+        notify(closed.message, settings)
 
 
 @task(name="doctor", task_run_name="doctor", cache_policy=NO_CACHE)

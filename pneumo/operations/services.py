@@ -109,14 +109,13 @@ def close_dead(settings: Settings, say: Callable[[str], None] = print, patience:
         ServiceError, TrackingError: Prefect or MLflow does not answer.
     """
     for closed in reconcile(settings, patience):
-        words = f"flow run {closed.flow_run_id} had died: closed it and its MLflow runs"
-        say(words)
-        _tell(words, say)
+        say(closed.message.text)
+        _tell(closed.message, say)
 
 
-def _tell(words: str, say: Callable[[str], None]) -> None:
+def _tell(message: webhook.Message, say: Callable[[str], None]) -> None:
     try:
-        webhook.post(webhook.Message(kind="failure", title="a run died", text=words))
+        webhook.post(message)
     except PneumoError as error:
         say(f"warning: {error}")
 

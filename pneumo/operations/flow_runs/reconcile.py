@@ -17,6 +17,7 @@ import psutil
 from pneumo.operations import processes
 from pneumo.operations.flow_runs.claims import attempt_of, claimed_runs, dead, living, release
 from pneumo.operations.prefect_api import FINAL_STATES, UNDER_WAY, PrefectApi, address
+from pneumo.operations.webhook import Message
 from pneumo.records.base import Record
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
@@ -33,6 +34,12 @@ class Closed(Record):
 
     flow_run_id: str
     mlflow_runs: tuple[str, ...]
+
+    @property
+    def message(self) -> Message:
+        """What people are told of it."""
+        words = f"flow run {self.flow_run_id} had died: closed it and its MLflow runs"
+        return Message(kind="failure", title="a run died", text=words)
 
 
 def worker(home: Path) -> str:
