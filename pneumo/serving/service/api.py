@@ -18,7 +18,7 @@ from pneumo.serving.feedback import Outcome
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
 from pneumo.serving.service.metrics import Metrics
-from pneumo.serving.service.parameters import only, refuse_in_one_sentence
+from pneumo.serving.service.parameters import NoParameters, Scoring, refuse_in_one_sentence
 from pneumo.serving.service.record import ServiceRecord
 from pneumo.serving.service.request_body import Ask, body_schema, images_of, labels_of, labels_schema
 from pneumo.serving.service.request_limits import read_body, turn
@@ -27,7 +27,6 @@ from pneumo.settings.servers import Serve
 from pneumo.tracking import ModelVersion
 
 Proceed = Callable[[Request], Awaitable[Response]]
-Threshold = Annotated[float | None, Query(ge=0, le=1, description="Of the label; default: the version's own")]
 LOGIN = HTTPBearer(auto_error=False, description="The value of PNEUMO_SERVE_TOKEN on the server")
 
 
@@ -76,13 +75,13 @@ def create_app(
 
     app.middleware("http")(_counting(metrics))
     refuse_in_one_sentence(app)
-    asked = [*login, Depends(only("threshold"))]
 
-    @app.post("/v1/predict", dependencies=asked, openapi_extra=body_schema(limits), summary="Score X-rays")
-    async def predict(request: Request, after: BackgroundTasks, threshold: Threshold = None) -> Reply:
+    @app.post("/v1/predict", dependencies=login, openapi_extra=body_schema(limits), summary="Score X-rays")
+    async def predict(request: Request, after: BackgroundTasks, given: Annotated[Scoring, Query()]) -> Reply:
         """Score one image (its bytes as the body) or several (JSON, base64)."""
         with turn(metrics, limits):
-            ask = Ask.of(await read_body(request, limits), request.headers.get("content-type", ""), threshold, limits)
+            kind = request.headers.get("content-type", "")
+            ask = Ask.of(await read_body(request, limits), kind, given.threshold, limits)
             begun = time.monotonic()
             try:
                 version, images, answers = await run_in_threadpool(_answer, model, ask)
@@ -125,12 +124,10 @@ def _tell_health(app: FastAPI, model: FollowedModel, shadow: Shadow | None) -> N
 
 
 def _take_feedback(app: FastAPI, login: list[Any], metrics: Metrics, limits: Serve, record: ServiceRecord) -> None:
-    asked = [*login, Depends(only())]
-
     @app.post(
-        "/v1/feedback", dependencies=asked, openapi_extra=labels_schema(limits), summary="Say what an image shows"
+        "/v1/feedback", dependencies=login, openapi_extra=labels_schema(limits), summary="Say what an image shows"
     )
-    async def feedback(request: Request) -> Received:
+    async def feedback(request: Request, _: Annotated[NoParameters, Query()]) -> Received:
         """Keep what readers said of images that were answered (JSON)."""
         with turn(metrics, limits):
             given = labels_of(await read_body(request, limits), request.headers.get("content-type", ""), limits)

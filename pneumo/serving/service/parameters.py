@@ -1,27 +1,28 @@
 """Parameters in a request's address: a wrong value or name is refused in one sentence, never left out of account."""
 
-from collections.abc import Callable
-
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 
-def only(*names: str) -> Callable[[Request], None]:
-    """A dependency that refuses parameters of other names: a misspelt threshold must not become the default one."""
+class NoParameters(BaseModel):
+    """Refuses every parameter that is not named: a misspelt threshold must not become the default one."""
 
-    def require(request: Request) -> None:
-        if others := sorted(set(request.query_params) - set(names)):
-            expected = f"no parameter but {', '.join(names)}" if names else "no parameters"
-            raise HTTPException(422, f"Expected {expected}, got {others[0][:50]!r}: correct its name or leave it out.")
+    model_config = ConfigDict(extra="forbid")
 
-    return require
+
+class Scoring(NoParameters):
+    """Parameters of a request that scores images."""
+
+    threshold: float | None = Field(None, ge=0, le=1, description="Of the label; default: the version's own")
 
 
 def refuse_in_one_sentence(app: FastAPI) -> None:
     """Tell of wrong values as of all else that is refused: a sentence in `detail`, without the value."""
 
     @app.exception_handler(RequestValidationError)
-    async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors()[:3])
-        return JSONResponse({"detail": f"Expected parameters as /openapi.json describes them, but {wrong}."}, 422)
+    async def refuse(_: object, error: RequestValidationError) -> JSONResponse:
+        wrong = "; ".join(f"{str(item['loc'][-1])[:50]}: {item['msg']}" for item in error.errors()[:3])
+        told = f"Expected parameters as /openapi.json describes them, but {wrong}: correct it or leave it out."
+        return JSONResponse({"detail": told}, 422)

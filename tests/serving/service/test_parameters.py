@@ -21,10 +21,10 @@ def client() -> TestClient:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("/v1/predict?threshold=2", "but threshold: Input should be less than or equal to 1."),
+        ("/v1/predict?threshold=2", "but threshold: Input should be less than or equal to 1: correct it"),
         ("/v1/predict?threshold=high", "but threshold: Input should be a valid number"),
-        ("/v1/predict?treshold=0.3", "Expected no parameter but threshold, got 'treshold': correct its name"),
-        ("/v1/feedback?reader=A", "Expected no parameters, got 'reader'"),
+        ("/v1/predict?treshold=0.3", "but treshold: Extra inputs are not permitted: correct it or leave it out."),
+        ("/v1/feedback?reader=A", "but reader: Extra inputs are not permitted: correct it or leave it out."),
     ],
 )
 def test_a_wrong_parameter_is_refused_in_one_sentence(client: TestClient, address: str, words: str) -> None:
