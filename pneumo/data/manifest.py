@@ -32,7 +32,7 @@ Told = dict[Entry, tuple[str | None, str | None, str | None]]
 CODE = (
     *("data/image_statistics.py", "data/store/decode.py", "data/dicom/__init__.py", "data/dicom/frames.py"),
     *("data/gray_levels.py", "data/privacy/dicom_identity.py"),
-    *("data/dicom/radiograph.py", "data/dicom/acquisition.py"),
+    *("data/dicom/modality_body_part_view.py", "data/dicom/acquisition.py"),
     *("data/privacy/pseudonyms.py", "data/privacy/identifying_paths.py"),
 )
 

@@ -21,7 +21,7 @@ from pneumo.records.base import Interval
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.registry import rollback
-from pneumo.registry.card import Card
+from pneumo.registry.model_card import Card
 from pneumo.registry.promotion import claim, entries, judgement, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison
 from pneumo.tracking import Tracker
@@ -77,7 +77,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setattr(judgement, "compare_with_champion", contest)
     monkeypatch.setattr(judgement, "query_row", row)
     monkeypatch.setattr(entries, "test_rows", lambda _: {"sha256": ["x"]})
-    monkeypatch.setattr(judgement.card, "write", card)
+    monkeypatch.setattr(judgement.model_card, "write", card)
     monkeypatch.setattr(judgement.dossier, "of_decision", lambda *_: None)
     for module, name in ((rollback, "check_example"), (version_evidence, "check_files"), (version_evidence, "keep")):
         monkeypatch.setattr(module, name, nothing)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo.data.dicom import is_dicom, read, without_values
-from pneumo.data.dicom.radiograph import may_be_chest
+from pneumo.data.dicom.modality_body_part_view import may_be_chest
 from pneumo.data.dicomweb import multipart
 from pneumo.data.dicomweb.address import Address
 from pneumo.data.dicomweb.connection import Connection, limited

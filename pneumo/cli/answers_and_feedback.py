@@ -15,7 +15,7 @@ from pneumo.words import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pneumo.monitoring.answers import AnswersOfDay
+    from pneumo.monitoring.answers_by_day import AnswersOfDay
     from pneumo.monitoring.realised import Realised
     from pneumo.monitoring.shadow_comparison import ShadowComparison
     from pneumo.monitoring.version_figures import VersionFigures
@@ -38,7 +38,7 @@ def answers(
     as_json: AsJson = False,
 ) -> None:
     """Show what was answered, by day and version, and how well it agrees with what readers said of the images."""
-    from pneumo.monitoring.answers import by_day
+    from pneumo.monitoring.answers_by_day import by_day
     from pneumo.monitoring.shadow_comparison import compare_shadows
     from pneumo.monitoring.version_figures import by_version
     from pneumo.serving import answer_log, shadow_log

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from pneumo.data.dicom.radiograph import find_fault, view_of
+from pneumo.data.dicom.modality_body_part_view import find_fault, view_of
 from pneumo.data.quality.gate import validate
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
