@@ -19,7 +19,7 @@ from pneumo.data.sources.names import patient_by, patient_of, stem_of, subtype_o
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.deidentified_copies import Held
 from pneumo.errors import DataError
-from pneumo.records.base import MODALITIES
+from pneumo.records.dicom_modalities import MODALITIES
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
 STATISTICS = ("mean", "std", "dark", "bright", "border", "symmetry", "marker", "histogram", "pixels", "phash")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from pneumo.records.base import MODALITIES
+from pneumo.records.dicom_modalities import MODALITIES
 from pneumo.settings.section import Address, Section
 
 Column = Literal["path", "label", "subtype", "patient", "split"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from pneumo.records.base import UNSTATED
+from pneumo.records.dicom_modalities import UNSTATED
 
 
 def _terms(*lines: str) -> frozenset[str]:

@@ -15,7 +15,7 @@ from pneumo.data.dicomweb.instance import Instance
 from pneumo.data.files import whole
 from pneumo.data.store.decode import MAXIMUM_BYTES
 from pneumo.errors import DataError
-from pneumo.records.base import UNSTATED
+from pneumo.records.dicom_modalities import UNSTATED
 
 if TYPE_CHECKING:
     import httpx

@@ -17,7 +17,7 @@ from pneumo.data.store.decode import decode
 from pneumo.data.store.versions import make_version
 from pneumo.errors import OtherImageError
 from pneumo.evaluation.image_model import modalities_of
-from pneumo.records.base import MODALITIES
+from pneumo.records.dicom_modalities import MODALITIES
 from pneumo.serving.bundle.inputs import read_images
 from pneumo.settings.data import Data, Gate
 
