@@ -29,9 +29,9 @@ from pneumo.tracking.connection import longest_call
 from pneumo.tracking.models.registry import ModelRegistry
 from pneumo.tracking.run_log import RunLog
 from pneumo.tracking.runs import Runs
-from tests.registry.interleaved_runs import DeadError, Run, merges, play, waiting
-from tests.registry.interleaved_table import ACTS, PROMOTED, QUALITY, Table
-from tests.registry.memory import Memory
+from tests.registry.promotion.interleaved_runs import DeadError, Run, merges, play, waiting
+from tests.registry.promotion.interleaved_table import ACTS, PROMOTED, QUALITY, Table
+from tests.registry.promotion.memory import Memory
 
 WATCHED = ("registered", "set_model_tag", "set_alias", "delete_alias", "set_version_tags", "register")
 WATCHED += ("describe_version",)
