@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+from pneumo.operations.flow_runs.summary import Outcome
 from pneumo.records.base import Record
-from pneumo.records.decision import Decision
 
 
 class Message(Record):
@@ -26,7 +26,7 @@ def run_died(flow_run_id: str) -> Message:
     return Message(kind="failure", title="a run died", text=words)
 
 
-def decided(decision: Decision, link: str) -> Message:
+def decided(decision: Outcome, link: str) -> Message:
     """A version became champion, or did not, with the reason."""
     version = f"{decision.registered_model} version {decision.version}"
     if decision.promoted:
