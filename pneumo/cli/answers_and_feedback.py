@@ -34,7 +34,7 @@ WORDS = {
 
 @app.command()
 def answers(
-    days: Annotated[int, typer.Option(min=1, max=3650, help="Of the last days, today's too.")] = 14,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Answers of so many last days, today included.")] = 14,
     as_json: AsJson = False,
 ) -> None:
     """Show what was answered, by day and version, and how well it agrees with what readers said of the images."""
