@@ -66,7 +66,7 @@ class Conformal(Record):
         return probability <= self.normal_up_to, probability >= self.pneumonia_from
 
     def uncertain(self, probability: "NDArray[np.float64]", called: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
-        """Whether anything else than what is called (true for PNEUMONIA) is possible, or not even that, (n,)."""
+        """Whether the label of each (`called`, true for PNEUMONIA) is not the only possible one, bool (n,)."""
         normal, ill = self.sets(probability)
         certain: NDArray[np.bool_] = (called & ill & ~normal) | (~called & normal & ~ill)
         return ~certain

@@ -63,7 +63,7 @@ def read(data: bytes, last_group: int = 0xFFFF) -> Any:
 
 
 def yes_or_no(dataset: Any, keyword: str) -> str:
-    """YES or NO, as an element says, such as BurnedInAnnotation; empty where it says neither."""
+    """YES or NO by an element such as BurnedInAnnotation; empty if the element is neither."""
     said = str(dataset.get(keyword) or "").strip().upper()
     return said if said in ("YES", "NO") else ""
 

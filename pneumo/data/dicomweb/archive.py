@@ -40,7 +40,7 @@ class Archive:
         self._connection = Connection(address)
 
     def find(self, modalities: Collection[str], studies: Collection[str] | None = None) -> list[Instance]:
-        """Radiographs that the address's filters match, sorted, or those of some studies, given by their UIDs.
+        """Radiographs that match the address's filters, sorted; with `studies` (UIDs) those of these studies.
 
         Only searches that the standard requires of every archive are used: studies, their series, the instances of
         these. A series of another body part is left out; one that states none may be a chest, and its images are

@@ -1,4 +1,4 @@
-"""The answers that a run can give: sentences of item_answers.j2 over its facts."""
+"""What a run can answer to the items of the dossier: sentences of item_answers.j2, filled from its facts."""
 
 from collections.abc import Sequence
 from typing import Literal
