@@ -10,8 +10,8 @@ from pneumo.data.store.versions import description_key
 from pneumo.errors import WeightsError
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.label_audit.out_of_fold import out_of_fold
-from pneumo.evaluation.label_audit.pictures import SHOWN, thumbnails
 from pneumo.evaluation.label_audit.suspects import sheet
+from pneumo.evaluation.label_audit.thumbnails import SHOWN, thumbnails
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Evaluation, LabelAudit
 from pneumo.training.candidates.spec import CandidateSpec
