@@ -134,6 +134,20 @@ def test_other_settings_are_another_training(trained, make_spec, spec, dataset, 
     assert candidates.train_key(other, *dataset, home) != trained.key
 
 
+def test_folds_that_know_of_like_pictures_are_another_training_and_other_facts_are_not(
+    make_spec, dataset, home, tmp_path
+):
+    version, store = dataset
+    rows, keys = pd.read_parquet(version.manifest), {}
+    for name, said in {"sex": {"sex": "F"}, "pictures": {"pixels": "a", "phash": "b" * 64}}.items():
+        rows.assign(**said).to_parquet(tmp_path / f"{name}.parquet")
+        told = version.model_copy(update={"manifest": tmp_path / f"{name}.parquet"})
+        keys[name] = [candidates.train_key(make_spec(folds=folds), told, store, home) for folds in (1, 2)]
+    plain = [candidates.train_key(make_spec(folds=folds), version, store, home) for folds in (1, 2)]
+    assert keys["sex"] == plain
+    assert keys["pictures"][0] == plain[0] and keys["pictures"][1] != plain[1]
+
+
 def test_another_backend_is_another_training(trained, spec, dataset, home, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert candidates.train_key(spec, *dataset, home) != trained.key
