@@ -48,7 +48,7 @@ Form = TypeVar("Form", bound=Body)
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked: images as they came, bytes or base64 text, and the threshold of the label, None: the model's."""
+    """A request: images as they came (bytes or base64 text) and the threshold of the label; None is the model's own."""
 
     images: list[bytes] | list[str]
     threshold: float | None
