@@ -50,7 +50,7 @@ def test_a_server_that_went_away_is_asked_again_by_a_run_under_way(answering):
 def test_a_server_whose_database_went_away_is_asked_again_by_a_run_under_way_and_not_by_a_command(answering):
     failing = httpx.Response(500, text="Internal Server Error")
     assert answering(failing, failing, httpx.Response(200, json={}), patience=300).run("1") == {}
-    with pytest.raises(ServiceError, match=r"\(500\): Internal Server Error"):
+    with pytest.raises(ServiceError, match=r"\(500\): Internal Server Error; see the logs .* full disk"):
         answering(failing).run("1")
 
 
