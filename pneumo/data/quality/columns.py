@@ -37,16 +37,21 @@ def image_columns(manifest: pd.DataFrame) -> pd.DataFrame:
     return _add_near_duplicates(table, readable)
 
 
-def set_figures(manifest: pd.DataFrame, quarantined: int) -> dict[str, float]:
-    """Figures of the whole set, by the columns of `set_expectations.FIGURES`."""
-    sick = manifest["label"] == "PNEUMONIA"
-    test = manifest["split"] == "test"
-    good = manifest[manifest["error"].isna()]
+def set_figures(manifest: pd.DataFrame, kept: pd.DataFrame) -> dict[str, float]:
+    """Figures of the set as it will be used, by the columns of `set_expectations.FIGURES`.
+
+    Args:
+        manifest: all images.
+        kept: those that are not in quarantine.
+    """
+    sick = kept["label"] == "PNEUMONIA"
+    test = kept["split"] == "test"
+    good = kept[kept["error"].isna()]
     return {
-        "classes": float(manifest["label"].nunique()),
-        "classes_in_test": float(manifest.loc[test, "label"].nunique()),
+        "classes": float(kept["label"].nunique()),
+        "classes_in_test": float(kept.loc[test, "label"].nunique()),
         "rarer_class": float(min(sick.mean(), 1 - sick.mean())),
-        "patients_per_class": float(manifest.groupby("label")["patient"].nunique().min()),
+        "patients_per_class": float(kept.groupby("label")["patient"].nunique().min()),
         "largest_group": _largest_group(good),
         "share_gap": abs(float(sick[test].mean() - sick[~test].mean())) if test.any() else 0.0,
         "colour_gap": _gap(good, ~good["mode"].isin(["L", "DICOM"]) & ~good["mode"].str.startswith("I")),
@@ -54,7 +59,7 @@ def set_figures(manifest: pd.DataFrame, quarantined: int) -> dict[str, float]:
         "size_auc": _auc(good, good["width"] * good["height"]),
         "aspect_auc": _auc(good, good["width"] / good["height"]),
         "brightness_auc": _auc(good, good["mean"]),
-        "quarantined": quarantined / len(manifest),
+        "quarantined": 1 - len(kept) / len(manifest),
     }
 
 

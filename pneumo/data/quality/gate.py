@@ -103,8 +103,9 @@ def _check(manifest: pd.DataFrame, drift: dict[str, float], settings: Gate, fold
     images = session.run("images", columns.image_columns(manifest), _fitting(IMAGES, manifest, settings))
     reasons = _quarantine(images)
     pd.DataFrame(sorted(reasons.items()), columns=["path", "reason"]).to_csv(folder / QUARANTINE, index=False)
-    shift, words = columns.shift_figures(manifest[~manifest["path"].isin(reasons)])
-    figures = columns.set_figures(manifest, len(reasons)) | shift | drift
+    kept = manifest[~manifest["path"].isin(reasons)]
+    shift, words = columns.shift_figures(kept)
+    figures = columns.set_figures(manifest, kept) | shift | drift
     measured = tuple(row for row in SHIFT + DRIFT if row.column in figures)
     table = _fitting(FIGURES + measured, manifest, settings)
     whole = session.run("data set", pd.DataFrame([{"path": WHOLE_SET} | figures]), table)

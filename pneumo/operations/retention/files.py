@@ -18,7 +18,8 @@ RUN = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # Where files are, and how pneumo names them: others may keep a cache or runs in the same folder.
 PLACES: tuple[tuple[Kind, str, str], ...] = (
     ("cache", "cache/[!.]*/[!.]*", rf"{KEY}(?:\.parquet)?"),
-    ("cache", "cache/kagglehub/*", ".+"),
+    ("cache", "cache/kagglehub/datasets/*/*", ".+"),
+    ("cache", "cache/reference/*.parquet", rf"predictions-{KEY}\.parquet"),
     ("cache", "cache/dicomweb/*/*.dcm", r"dicomweb-[0-9a-f]{24}\.dcm"),
     ("checkpoint", "checkpoints/*", KEY),
     ("report", "runs/*", rf"{RUN}|predict-{KEY}"),
@@ -84,13 +85,10 @@ def _holds(place: Path, needed: list[Path]) -> bool:
 
 
 def _days(place: Path) -> float:
-    """Days since the newest change of a folder or of a file in it."""
-    changes = [place.stat().st_mtime, *(entry.stat(follow_symlinks=False).st_mtime for entry in _entries(place))]
-    return (time.time() - max(changes)) / DAY
-
-
-def _entries(place: Path) -> list["os.DirEntry[str]"]:
-    return list(os.scandir(place)) if place.is_dir() else []
+    """Days since the newest change of a file, or of a folder and all that is below it."""
+    below = place.rglob("*") if place.is_dir() else ()
+    newest: float = max(entry.lstat().st_mtime for entry in (place, *below))
+    return (time.time() - newest) / DAY
 
 
 def _removal(kind: Kind, place: Path, home: Path, days: float, digests: Digests) -> Removal:

@@ -81,6 +81,12 @@ def test_one_class_in_the_test_folder_and_lone_classes_stop(make, chest_set, hom
     assert not rows["both classes in test"].passed
 
 
+def test_images_in_quarantine_do_not_count_as_a_class(make, chest_set, home):
+    for path in (chest_set / "test/NORMAL").iterdir():
+        path.write_bytes(b"broken")
+    assert not check(chest_set, home, Gate(quarantine_limit=1))[1]["both classes in test"].passed
+
+
 def test_a_set_with_no_readable_image_stops(make, tmp_path, home):
     for label in ("NORMAL", "PNEUMONIA"):
         make.write(tmp_path / f"set/{label}/a.jpeg", b"broken")

@@ -34,6 +34,20 @@ def test_only_old_caches_checkpoints_reports_and_logs_go(tmp_path):
     assert all((tmp_path / place).exists() for place in left)
 
 
+def test_old_predictions_go_and_a_download_is_as_old_as_its_newest_file(tmp_path):
+    predictions = {f"cache/reference/predictions-{key}.parquet": days for key, days in ((OLD, 11), (YOUNG, 9))}
+    downloads = {f"cache/kagglehub/datasets/owner/{name}": days for name, days in (("old", 11), ("young", 9))}
+    for place, days in predictions.items():
+        aged(tmp_path / place, days)
+    for place, days in downloads.items():
+        file = tmp_path / place / "versions/1/a.jpeg"
+        aged(file, days)
+        for folder in (*file.parents[:3], tmp_path / "cache/kagglehub/datasets"):
+            os.utime(folder, (1, 1))
+    gone = {place for place, days in (predictions | downloads).items() if days == 11}
+    assert names(files.old_files(tmp_path, LIMITS, tuple)) == gone
+
+
 def test_copies_of_an_archive_go_one_by_one_unless_a_data_set_is_made_of_them(tmp_path, monkeypatch):
     used, needed = (tmp_path / f"cache/dicomweb/{key}" for key in (YOUNG, OLD))
     for folder in (used, needed):
