@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from pneumo.form import Calibrate, Model, Prevalence
+from pneumo.flow_parameters import Calibrate, Model, Prevalence
 from tasks import acceptance, operations, pages
 from tasks.support.naming import dated
 from tasks.support.tracking import parent_run, tracker

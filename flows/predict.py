@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from pneumo.form import Model, Out, Paths, Threshold
+from pneumo.flow_parameters import Model, Out, Paths, Threshold
 from pneumo.serving.results.send_back import require_archive
 from tasks import operations, pages, serving
 from tasks.support.naming import dated

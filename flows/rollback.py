@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from pneumo.form import Version
+from pneumo.flow_parameters import Version
 from tasks import operations, promotion
 from tasks.support.naming import dated
 

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from pneumo.form import Backbones, Batch, Epochs, Minutes, Places, Rate, Seed, Size, Strength
+from pneumo.flow_parameters import Backbones, Batch, Epochs, Minutes, Places, Rate, Seed, Size, Strength
 from pneumo.records.base import Fit
 from pneumo.registry.promotion.proposal import choose
 from pneumo.training.candidates.presets import Name as Preset

@@ -6,9 +6,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from tasks import answers, operations
 from tasks import data as data_tasks
-from tasks import watch as watching
+from tasks import operations, watch_answers, watch_images
 from tasks.support.naming import dated
 
 
@@ -25,10 +24,10 @@ def watch(data: str | None = None) -> State[Any]:
         if source is None:
             return Completed(message="Nothing to watch: no run has succeeded yet, and retrain.data is empty.")
         inventory = data_tasks.ingest(source, settings.home, settings.data)
-        found = watching.examine(inventory, settings)
+        found = watch_images.examine(inventory, settings)
         if found is None:
             return Completed(message="Nothing to compare with: there is no champion yet.")
-        words = watching.record(found, source, settings)
-        words += answers.judge(source, inventory.synthetic, found.champion, settings)
+        words = watch_images.record(found, source, settings)
+        words += watch_answers.judge(source, inventory.synthetic, found.champion, settings)
         reasons = f"{'; '.join(words) or 'No reason to train again'}."
-        return Completed(message=" ".join([f"{found.new} new images. {reasons}", *watching.origin(found)]))
+        return Completed(message=" ".join([f"{found.new} new images. {reasons}", *watch_images.origin(found)]))

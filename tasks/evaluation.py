@@ -13,7 +13,7 @@ from pneumo.data.quality.two_sample_test import numbers, sentences
 from pneumo.errors import WeightsError
 from pneumo.evaluation import evaluate as evaluation
 from pneumo.evaluation.external import validation
-from pneumo.evaluation.label_audit import stage as label_audit
+from pneumo.evaluation.label_audit import audit as label_audit
 from pneumo.evaluation.robustness import shift_audit
 from pneumo.records.base import Cell
 from pneumo.records.data import DatasetVersion, ImageStore, Inventory, ShiftAudit, Vectors

@@ -17,8 +17,8 @@ from pneumo.monitoring import retraining
 from pneumo.operations import doctor, estimate, retention
 from pneumo.operations.flow_runs import claims, overdue, reconcile
 from pneumo.operations.flow_runs.summary import Summary
+from pneumo.operations.notification_texts import decided, run_failed
 from pneumo.operations.prefect_api import OUTAGE_SECONDS, PrefectApi, address
-from pneumo.operations.webhook import Message
 from pneumo.records.data import DatasetVersion, Inventory, ShiftAudit
 from pneumo.records.decision import Decision
 from pneumo.registry.promotion import promotion_lock
@@ -53,8 +53,7 @@ def guard() -> Iterator[Settings]:
             preflight(settings)
             yield settings
         except Exception as error:  # whatever it is: it is told, and raised again
-            told = f"{type(error).__name__}, see the flow run"
-            notify(Message(kind="failure", title=f"{without_source()} failed", text=told, link=_page()), settings)
+            notify(run_failed(without_source(), error, _page()), settings)
             raise
         finally:
             _guarded.discard(run)
@@ -156,11 +155,7 @@ def conclude(result: Summary, judged: Decision, audits: Sequence[ShiftAudit], se
     pages.decision_table(judged, tracker(), audits)
     pages.leaderboard(result.candidates)
     tag_run("promoted" if decision.promoted else "not promoted")
-    title = f"{decision.registered_model} version {decision.version} " + (
-        "is champion" if decision.promoted else "was not promoted"
-    )
-    kind = "promotion" if decision.promoted else "rejection"
-    notify(Message(kind=kind, title=title, text=decision.reason, link=result.mlflow_url), settings)
+    notify(decided(decision, result.mlflow_url), settings)
 
 
 def require_space(version: DatasetVersion, specs: Sequence[CandidateSpec], home: Path) -> None:

@@ -49,8 +49,8 @@ def test_an_upgrade_of_a_library_is_another_version_of_the_parts_that_compute_wi
     ("stage", "called"),
     [
         ("pneumo.training.networks.frozen_features", "training/dataset_images.py"),
-        ("pneumo.evaluation.label_audit.stage", "training/dataset_images.py"),
-        ("pneumo.evaluation.label_audit.stage", "data/splits.py"),
+        ("pneumo.evaluation.label_audit.audit", "training/dataset_images.py"),
+        ("pneumo.evaluation.label_audit.audit", "data/splits.py"),
         ("pneumo.evaluation.robustness.shift_audit", "training/dataset_images.py"),
     ],
 )

@@ -10,11 +10,24 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pneumo.cli import acceptance, answers, approval, corrections, data, registry, runs, services, serving, upkeep
+from pneumo.cli import (
+    acceptance,
+    answers_and_feedback,
+    approval,
+    corrections,
+    data,
+    registry,
+    services,
+    serving,
+    train,
+    upkeep,
+)
 from pneumo.errors import PneumoError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-PARTS = (runs, data, corrections, services, registry, approval, acceptance, serving, answers, upkeep)
+PARTS = (
+    train, data, corrections, services, registry, approval, acceptance, serving, answers_and_feedback, upkeep,
+)  # fmt: skip
 for part in PARTS:
     app.registered_commands += part.app.registered_commands
 

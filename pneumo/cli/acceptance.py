@@ -21,7 +21,7 @@ def accept(
     source: Annotated[str, typer.Argument(help="Labelled images of the place: folder, archive, label file, s3://.")],
     calibrate: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of them, by patient, that fit the operating point; the others judge."),
+        typer.Option(min=1, help="Images, by whole patients, that fit a new operating point; the others judge."),
     ] = None,
     prevalence: Annotated[
         float | None, typer.Option(min=0.001, max=0.999, help="Share of pneumonia at the place, 0 to 1.")
@@ -32,7 +32,7 @@ def accept(
     phantom: Annotated[bool, typer.Option("--phantom", help="Use the champion of the drawn images.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Measure a version at the place of its use, by promotion's limits. A new operating point makes a new version."""
+    """Test a version on labelled images of a place, by promotion's limits; a new operating point is a new version."""
     from pneumo.registry.acceptance.accept import accept as ask
 
     _quiet_mlflow()

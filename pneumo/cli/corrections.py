@@ -21,8 +21,10 @@ SHOWN = 50  # most images that are listed
 
 @app.command()
 def correct(
-    source: Annotated[str, typer.Argument(help="Of the training, as for `pneumo data`.")],
-    sheet: Annotated[Path, typer.Argument(help="Its label_audit/labels.csv with `corrected` filled in.")],
+    source: Annotated[str, typer.Argument(help="The data set, named as for `pneumo data`.")],
+    sheet: Annotated[
+        Path, typer.Argument(help="label_audit/labels.csv of a training, with the column `corrected` filled in.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:

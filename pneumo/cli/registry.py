@@ -56,7 +56,9 @@ def champion(
 
 @app.command()
 def rollback(
-    to: Annotated[str | None, typer.Option(help="Version to go back to; default: the newest not barred.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Earlier champion to go back to; default: the newest not barred.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
     phantom: Phantom = False,
     as_json: AsJson = False,

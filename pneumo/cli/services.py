@@ -30,7 +30,7 @@ def up(bucket: Bucket = False) -> None:
 @app.command()
 def deploy(
     bucket: Bucket = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds within which the servers may still be starting.")] = 0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for servers that are still starting.")] = 0,
 ) -> None:
     """Register work pool, result storage and deployments on a Prefect server elsewhere (PREFECT_API_URL)."""
     settings = load_settings()

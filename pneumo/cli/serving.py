@@ -27,9 +27,13 @@ def predict(
     paths: Annotated[
         list[str], typer.Argument(help="Image files, folders, s3://bucket/prefix, dicomweb://host/path?StudyDate=...")
     ],
-    out: Annotated[str, typer.Option(help="Table, .csv or .parquet; also s3://bucket/key.")] = "predictions.csv",
+    out: Annotated[
+        str, typer.Option(help="Table to write: .csv or .parquet, also s3://bucket/key.")
+    ] = "predictions.csv",
     model: Model = None,
-    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Of the label; default: the model's.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="PNEUMONIA from this probability on; default: the model's.")
+    ] = None,
     phantom: Phantom = False,
     back: Annotated[bool, typer.Option("--send-back", help="Store reports and heat maps in the archive, too.")] = False,
     as_json: AsJson = False,
@@ -80,7 +84,7 @@ def serve(
         bool, typer.Option("--wait", help="Start without a model and wait for one; /ready says why.")
     ] = False,
 ) -> None:
-    """Score X-rays over HTTP with the champion, also when another one becomes champion. Ctrl-C ends it."""
+    """Score X-rays over HTTP with the champion, and follow it when it changes. Ctrl-C ends the service."""
     from pneumo.serving.service import server
 
     settings = load_settings()

@@ -43,7 +43,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def reconcile(
-    wait: Annotated[float, typer.Option(min=0, help="Seconds for which servers that do not answer are asked.")] = 0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for servers that do not answer.")] = 0,
 ) -> None:
     """Close the runs that died on this machine, in Prefect and in MLflow, as `pneumo up` and every flow do."""
     from pneumo.operations.services import close_dead
@@ -54,8 +54,12 @@ def reconcile(
 @app.command()
 def clean(
     apply: Annotated[bool, typer.Option("--apply", help="Delete; without it nothing is touched.")] = False,
-    days: Annotated[float | None, typer.Option(min=1, help="Keep what is younger; default retention.days.")] = None,
-    runs: Annotated[int | None, typer.Option(min=1, help="Keep so many of the newest; default retention.runs.")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=1, help="Keep what is younger than so many days; default: retention.days.")
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="Keep this many of the newest runs; default: retention.runs.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what is old and needed by nobody; --apply deletes it. Champions keep everything."""

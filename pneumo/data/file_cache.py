@@ -54,7 +54,7 @@ class FileCache:
         return found
 
     def put(self, rows: Mapping[Stamp, Row]) -> None:
-        """Keep measurements, all of them or none; one with an error is left out, since the next try may succeed."""
+        """Keep all of the measurements or none. One with an error is not kept, since the next try may succeed."""
         good = [(stamp, row) for stamp, row in rows.items() if not row.get("error")]
         values = [(stamp.path, stamp.size, stamp.changed_ns, self._code, json.dumps(row)) for stamp, row in good]
         with closing(self._open()) as connection, connection:

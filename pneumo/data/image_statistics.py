@@ -13,7 +13,7 @@ from pneumo.data import dicom
 from pneumo.data.privacy import dicom_identity
 from pneumo.data.store import decode
 from pneumo.errors import DataError, OtherImageError
-from pneumo.records.base import MODALITIES
+from pneumo.records.dicom_modalities import MODALITIES
 
 SIZE = 224  # pixels a side for exploration and near duplicates; a training at this size uses the same decoded images
 BINS = 32

@@ -19,7 +19,7 @@ from pneumo.data.sources.names import patient_by, patient_of, stem_of, subtype_o
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.deidentified_copies import Held
 from pneumo.errors import DataError
-from pneumo.records.base import MODALITIES
+from pneumo.records.dicom_modalities import MODALITIES
 
 FIXED = ("path", "sha256", "label", "subtype", "patient", "width", "height", "mode", "split")
 STATISTICS = ("mean", "std", "dark", "bright", "border", "symmetry", "marker", "histogram", "pixels", "phash")
@@ -32,7 +32,7 @@ Told = dict[Entry, tuple[str | None, str | None, str | None]]
 CODE = (
     *("data/image_statistics.py", "data/store/decode.py", "data/dicom/__init__.py", "data/dicom/frames.py"),
     *("data/gray_levels.py", "data/privacy/dicom_identity.py"),
-    *("data/dicom/radiograph.py", "data/dicom/acquisition.py"),
+    *("data/dicom/modality_body_part_view.py", "data/dicom/acquisition.py"),
     *("data/privacy/pseudonyms.py", "data/privacy/identifying_paths.py"),
 )
 

@@ -11,6 +11,7 @@ import pandas as pd
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import DataError
 from pneumo.evaluation.bundle_checks import BundleFacts
+from pneumo.evaluation.candidate_figures import draw, draw_learning, draw_risk_coverage
 from pneumo.evaluation.embedding_model import try_embedding_model
 from pneumo.evaluation.image_model import try_image_model
 from pneumo.evaluation.measures import (
@@ -22,7 +23,6 @@ from pneumo.evaluation.measures import (
     measure,
     operating_figures,
 )
-from pneumo.evaluation.pictures import draw, draw_learning, draw_risk_coverage
 from pneumo.evaluation.robustness.shortcuts import Shortcut
 from pneumo.evaluation.robustness.slices import measure_slices
 from pneumo.evaluation.statistics.conformal import conformal_figures, fit_conformal

@@ -12,8 +12,9 @@ from pneumo.evaluation.bundle_checks import BundleFacts, bundle_spec, measure_co
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.measures import Operating, is_pneumonia
 from pneumo.evaluation.robustness.shortcuts import Shortcut, try_shortcuts
-from pneumo.records.base import LABELS, MODALITIES, Conformal
+from pneumo.records.base import LABELS, Conformal
 from pneumo.records.data import DatasetVersion, ImageStore
+from pneumo.records.dicom_modalities import MODALITIES
 from pneumo.records.model import Candidate
 from pneumo.serving.bundle.class_activation import embedding_widths, inspected_network
 from pneumo.serving.bundle.image_bundle import Bundle, load_network, run_network, write_bundle

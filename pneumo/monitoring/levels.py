@@ -31,7 +31,7 @@ class Change(Record):
 
     @property
     def usual_out_of_distribution(self) -> float:
-        """The usual share; where it is not known, that of validation images, as their limit is made."""
+        """The usual share; if it is not known, the share among validation images, which the limit fixes."""
         return self.usual.out_of_distribution if self.usual else USUAL
 
 

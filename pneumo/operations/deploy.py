@@ -28,7 +28,12 @@ S3_BLOCK = "s3-bucket"
 # Types of the parameters that a deployment's form shows and checks.
 FORMS = [
     PROJECT / "pneumo" / name
-    for name in ("form.py", "records/base.py", "training/candidates/presets.py", "training/candidates/spec.py")
+    for name in (
+        "flow_parameters.py",
+        "records/base.py",
+        "training/candidates/presets.py",
+        "training/candidates/spec.py",
+    )
 ]
 FOLDER = "results"
 

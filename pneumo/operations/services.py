@@ -14,6 +14,7 @@ from pneumo.operations import access, deploy, processes, webhook
 from pneumo.operations.embedded import PROJECT, Service, environment, folder_of, table
 from pneumo.operations.flow_runs.overdue import drop_overdue
 from pneumo.operations.flow_runs.reconcile import reconcile
+from pneumo.operations.notification_texts import Message
 from pneumo.operations.prefect_api import PrefectApi
 from pneumo.settings import Settings
 
@@ -113,7 +114,7 @@ def close_dead(settings: Settings, say: Callable[[str], None] = print, patience:
         _tell(closed.message, say)
 
 
-def _tell(message: webhook.Message, say: Callable[[str], None]) -> None:
+def _tell(message: Message, say: Callable[[str], None]) -> None:
     try:
         webhook.post(message)
     except PneumoError as error:

@@ -20,7 +20,7 @@ class Off(NamedTuple):
 
 @contextmanager
 def kept_off(api: PrefectApi, say: Callable[[str], None]) -> Iterator[None]:
-    """Register in the block; after it, also after an error, what was switched off before is off again.
+    """Register deployments in the block. After it, even after an error, what was switched off before is off again.
 
     A schedule that has another cron than before is a new one, as the settings say.
     """

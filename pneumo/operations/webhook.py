@@ -1,27 +1,17 @@
-"""Notify people by a webhook; its address is a secret and is in no log or error."""
+"""Send a notification to the webhook; its address is a secret and is in no log or error."""
 
 import json
 import os
 import time
 import urllib.error
 import urllib.request
-from typing import Literal
 
 from pneumo.errors import ServiceError, SettingsError
-from pneumo.records.base import Record
+from pneumo.operations.notification_texts import Message
 
 VARIABLE = "PNEUMO_NOTIFY_WEBHOOK"
 ATTEMPTS = 3
 TIMEOUT = 10.0
-
-
-class Message(Record):
-    """A message to people on what happened."""
-
-    kind: Literal["promotion", "rejection", "failure", "drift", "answers"]
-    title: str
-    text: str
-    link: str = ""
 
 
 def post(message: Message) -> bool:

@@ -18,9 +18,7 @@ ENSEMBLE = "ensemble"  # name of the candidate that is the mean of the others
 VIEWS = "views"  # name of the layer that averages views of an image, of which the whole image is the first
 SHIFTED = "shifted.parquet"  # beside predictions: scores under simulated shift
 SUBTYPES = ("none", "bacteria", "virus")
-MODALITIES = ("CR", "DX")  # of DICOM: computed and digital radiography, what chest X-rays are
 LEAST_DEVIATION = 5.0  # of gray values in 0..255; an image with less is blank
-UNSTATED = "UNSTATED"  # stands among modalities for DICOM files that state none
 Cell = Path | bytes | list[float]  # what a model scores: an image file, its bytes, or an embedding
 
 
@@ -69,7 +67,7 @@ class Conformal(Record):
         return probability <= self.normal_up_to, probability >= self.pneumonia_from
 
     def uncertain(self, probability: "NDArray[np.float64]", called: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
-        """Whether anything else than what is called (true for PNEUMONIA) is possible, or not even that, (n,)."""
+        """Whether the label of each (`called`, true for PNEUMONIA) is not the only possible one, bool (n,)."""
         normal, ill = self.sets(probability)
         certain: NDArray[np.bool_] = (called & ill & ~normal) | (~called & normal & ~ill)
         return ~certain

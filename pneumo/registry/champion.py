@@ -151,7 +151,7 @@ def _auc(found: ModelVersion) -> Interval | None:
 
 
 def _serving(settings: Settings, synthetic: bool) -> tuple[Tracker, str, ModelVersion | None]:
-    """Where to ask, name of the registered model, and its champion, if there is one."""
+    """The tracker, the name of the registered model, and its champion, or None."""
     tracker, name = Tracker.of(settings), settings.model_name(synthetic)
     number = tracker.registry.alias(name, settings.registry.champion)
     return tracker, name, tracker.registry.version(name, number) if number else None

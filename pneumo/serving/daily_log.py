@@ -151,5 +151,5 @@ def read_packed(file: Path, columns: Mapping[str, str]) -> "pd.DataFrame":
 
 
 def _unique(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Rows by time, each id once: of one that was written again, after a kill, what was written last."""
+    """Rows by time, each id once; if a row was written again after a kill, the later one is kept."""
     return table.sort_values("time", kind="stable").drop_duplicates("id", keep="last", ignore_index=True)

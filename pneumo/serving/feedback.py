@@ -63,7 +63,7 @@ class KeptFeedback(LoggedRow):
 
 
 class Agreed(NamedTuple):
-    """Labels by image of those on which all agree, and who said what of the others: image, label, reader."""
+    """Labels of the images on which all readers agree, and the contradicted others: image, label, reader."""
 
     labels: "pd.Series[str]"
     contradicted: "pd.DataFrame"

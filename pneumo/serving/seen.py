@@ -1,4 +1,4 @@
-"""Which values a column of a daily log has; kept in memory, and only what is new is read again."""
+"""The values that a column of a daily log has. They are kept in memory, and only new lines are read."""
 
 import json
 from pathlib import Path

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from pneumo.records.base import MODALITIES
+from pneumo.records.dicom_modalities import MODALITIES
 from pneumo.settings.section import Address, Section
 
 Column = Literal["path", "label", "subtype", "patient", "split"]
@@ -24,7 +24,7 @@ class Data(Section):
     )
 
     dicom_modalities: tuple[Annotated[str, Field(pattern="^[A-Z]{2,16}$")], ...] = Field(
-        MODALITIES, min_length=1, description="DICOM images of others are no chest X-rays; UNSTATED: that state none"
+        MODALITIES, min_length=1, description="DICOM modalities that are taken; UNSTATED: files that state none"
     )
 
     dicomweb_http: bool = Field(False, description="Whether dicomweb+http:// may go to other machines than this one")
@@ -52,5 +52,5 @@ class Gate(Section):
     """Severity of the data's expectations, and the share that may go to quarantine."""
 
     quarantine_limit: float = Field(0.01, ge=0, le=1)
-    severity: dict[str, Literal["error", "warning"]] = Field({}, description="By expectation")
+    severity: dict[str, Literal["error", "warning"]] = Field({}, description="By name of an expectation")
     patients_unknown_limit: int = Field(1000, ge=0, description="Largest set, in images, without known patients")

@@ -27,7 +27,7 @@ class Promotion(Section):
     """What a challenger must show before it becomes champion."""
 
     target_sensitivity: float = Field(0.95, gt=0, lt=1)
-    coverage: float = Field(0.95, gt=0.5, lt=1, description="Share of each class whose possible labels hold it")
+    coverage: float = Field(0.95, gt=0.5, lt=1, description="Of each class: true label is a possible one")
     minimum_auc: float = Field(0.90, ge=0, le=1)
     minimum_sensitivity: float = Field(0.85, ge=0, le=1)
     minimum_specificity: float = Field(0.70, ge=0, le=1)
@@ -35,8 +35,8 @@ class Promotion(Section):
     maximum_slice_drop: float = Field(0.10, ge=0, le=1)
     maximum_latency_ms: float = Field(500, gt=0)
     maximum_model_mb: float = Field(500, gt=0)
-    severity: dict[str, Literal["refuse", "warn"]] = Field({}, description="By gate; defaults in pneumo/registry")
-    judge: dict[Judged, Literal["estimate", "lower_bound"]] = Field({}, description="Default: the estimate")
+    severity: dict[str, Literal["refuse", "warn"]] = Field({}, description="By gate; defaults: docs/promotion.md")
+    judge: dict[Judged, Literal["estimate", "lower_bound"]] = Field({}, description="Default: the estimate of a figure")
     tie: Literal["keep", "promote"] = "keep"
     maximum_comparisons: int = Field(20, ge=1, description="Most comparisons with champions on the same test images")
     embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
@@ -56,4 +56,4 @@ class Promotion(Section):
 class Accept(Section):
     """What a labelled set must give, from the place where a model is to be used."""
 
-    half_width: float = Field(0.05, gt=0, lt=0.5, description="Of the 95 % interval that the set should give")
+    half_width: float = Field(0.05, gt=0, lt=0.5, description="Of the 95 % interval of each figure, at most")

@@ -16,7 +16,7 @@ class Section(BaseModel):
 
 
 def _without_login(address: str | None) -> str | None:
-    """An address stands in errors, logs, links and pages, so that it may hold no user or password."""
+    """Refuse an address with a user or password, since addresses are shown in errors, logs, links and pages."""
     if address and "@" in urlsplit(address).netloc:
         raise PydanticCustomError(
             "login", "expected an address without user and password, found one: give these in the environment"

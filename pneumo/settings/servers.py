@@ -19,7 +19,7 @@ class Tracking(Section):
 class Services(Section):
     """Addresses of the embedded servers."""
 
-    host: str = Field("127.0.0.1", description="Other than loopback: logins are required")
+    host: str = Field("127.0.0.1", description="Address to listen on; other than loopback: logins are required")
     names: tuple[str, ...] = Field((), description="Other names by which this machine is reached")
     prefect_page: str | None = Field(None, pattern=PAGE, description="Where a browser opens Prefect; empty: its API's")
     prefect_port: int = Field(4200, ge=1, le=65535)
@@ -29,13 +29,15 @@ class Services(Section):
 class Serve(Section):
     """The service that scores X-rays over HTTP; its login is a secret and comes from PNEUMO_SERVE_TOKEN alone."""
 
-    host: str = Field("127.0.0.1", description="Other than loopback: PNEUMO_SERVE_TOKEN is required")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; other than loopback: PNEUMO_SERVE_TOKEN is required"
+    )
     names: tuple[str, ...] = Field((), description="Other names by which this machine is called")
     port: int = Field(5001, ge=0, le=65535)
-    follow_seconds: float = Field(15, gt=0, le=60, description="Between two looks at the champion's alias")
-    images: int = Field(64, ge=1, description="In one request")
-    request_mb: int = Field(64, ge=1, description="Of one request, in MiB")
-    body_seconds: float = Field(30, gt=0, description="Within which a request must have arrived")
+    follow_seconds: float = Field(15, gt=0, le=60, description="Seconds between two looks at the champion's alias")
+    images: int = Field(64, ge=1, description="Most images in one request")
+    request_mb: int = Field(64, ge=1, description="Largest request, in MiB")
+    body_seconds: float = Field(30, gt=0, description="Seconds within which a request must have arrived")
     uncertain: bool = Field(False, description="Whether UNCERTAIN may be an answer; in batch it is a column")
     shadow: str | None = Field(
         None,

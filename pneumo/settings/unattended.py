@@ -19,16 +19,16 @@ class Watch(Section):
     """When new images, or answers, call for a retraining."""
 
     cron: str | None = "7 * * * *"
-    new_images: int = Field(100, ge=1, description="New images, whatever their share")
-    new_share: float = Field(0.1, gt=0, description="New images as a share of the champion's data set")
-    drift: float = Field(0.25, gt=0, description="Of intensity, size or embedding; 0 is none")
-    fewest: int = Field(30, ge=2, description="Fewest new images; with less, drift is noise and is not judged")
+    new_images: int = Field(100, ge=1, description="New images that call for a retraining, whatever their share")
+    new_share: float = Field(0.1, gt=0, description="The same, as a share of the champion's data set")
+    drift: float = Field(0.25, gt=0, description="Drift of intensity, size or embedding that calls for one; 0 is none")
+    fewest: int = Field(30, ge=2, description="Fewest new images; with fewer, drift is noise and is not judged")
     answers_days: int = Field(30, ge=1, le=3650, description="Last days of answers that are judged")
-    minimum_feedback: int = Field(30, ge=10, description="Images of each class with feedback; with less, no figures")
+    minimum_feedback: int = Field(30, ge=10, description="Images of each class with feedback; with fewer, no figures")
     minimum_realised_auc: float | None = Field(0.85, ge=0, le=1, description="Empty: not judged")
     minimum_realised_sensitivity: float | None = Field(0.80, ge=0, le=1, description="Empty: not judged")
     minimum_realised_specificity: float | None = Field(0.60, ge=0, le=1, description="Empty: not judged")
-    out_of_distribution_rise: float = Field(0.10, gt=0, le=1, description="Of the share of answered images")
+    out_of_distribution_rise: float = Field(0.10, gt=0, le=1, description="Rise of their share of answers")
 
 
 class Retention(Section):

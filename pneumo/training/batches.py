@@ -17,7 +17,7 @@ REFERENCE_IMAGES = 500  # training images to whose histograms others are matched
 def augmented_batches(
     spec: CandidateSpec, images: Images, positions: np.ndarray, epoch: int
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """Endless batches from an epoch on: ((pixels, augmentation), targets, sample weights), the latter two by head.
+    """Endless batches from an epoch on: ((pixels, augmentation), targets, sample weights), the last two by head.
 
     Order and augmentation depend on (seed, epoch, step) only, so a resumed training sees the same as an uninterrupted
     one. Keras's own random layers would not: their state counts calls, and a checkpoint does not hold it.

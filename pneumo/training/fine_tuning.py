@@ -33,7 +33,6 @@ def fine_tune(
 
     positions = images.of("train")
     steps = max(len(positions) // spec.batch_size, 1)
-    freeze(network, spec.freeze)
     trainer = _trainer(spec, network, steps, tuple(batches.targets(spec, images, positions)))
     state = TrainingState.restored(file, network, trainer, judge)
     if state.epoch < spec.epochs and state.stale < spec.patience:
@@ -53,13 +52,6 @@ def fine_tune(
         )
     checkpoint.assign(network.variables, state.best)
     return state.history
-
-
-def freeze(network: Any, share: float) -> None:
-    """Freeze `share` of the backbone's layers, 0 to 1, counted from the input; the others are trained."""
-    layers = network.get_layer("backbone").layers
-    for layer in layers[: round(share * len(layers))]:
-        layer.trainable = False
 
 
 def _trainer(spec: CandidateSpec, network: Any, steps: int, heads: tuple[str, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""Notifications: the webhook of the environment and a Prefect block, where they are configured."""
+"""Notifications: sent to the webhook of the environment and a Prefect block, where they are configured."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from prefect.exceptions import PrefectException
 
 from pneumo.errors import PneumoError
 from pneumo.operations import webhook
-from pneumo.operations.webhook import Message
+from pneumo.operations.notification_texts import Message
 from pneumo.settings import Settings
 
 # Errors of loading a block and sending through it; those of requests are OSErrors.

@@ -11,8 +11,8 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import Field
 
 from pneumo.data.sources import schemes
-from pneumo.evaluation import measures, pictures
-from pneumo.evaluation.pictures import PICTURES, ScoredImages
+from pneumo.evaluation import candidate_figures, measures
+from pneumo.evaluation.candidate_figures import FIGURES, ScoredImages
 from pneumo.records.base import Interval
 from pneumo.records.data import DatasetVersion
 from pneumo.records.model import Evaluation
@@ -42,7 +42,7 @@ def table(monkeypatch):
     monkeypatch.setattr(backbones, "SCALING", dict(backbones.SCALING))
     monkeypatch.setattr(schemes, "SCHEMES", dict(schemes.SCHEMES))
     monkeypatch.setattr(gates, "GATES", gates.GATES)
-    monkeypatch.setattr(pictures, "PICTURES", dict(PICTURES))
+    monkeypatch.setattr(candidate_figures, "FIGURES", dict(FIGURES))
     monkeypatch.setattr(measures, "PROBABILITY_METRICS", dict(measures.PROBABILITY_METRICS))
     backbones.available.cache_clear()
     yield
@@ -87,7 +87,7 @@ def test_a_report(table, tmp_path):
     follow(REPORT)
     labels = np.array([True, False])
     shown = ScoredImages(labels, labels, np.array([0.9, 0.1]), np.array([0.9, 0.1]), np.array(["a", "b"]), None)
-    pictures.PICTURES["scores"](shown).savefig(tmp_path / "scores.png")
+    candidate_figures.FIGURES["scores"](shown).savefig(tmp_path / "scores.png")
     assert (tmp_path / "scores.png").stat().st_size > 1000
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from pneumo.cli import app
-from pneumo.monitoring.page import page
+from pneumo.monitoring.answers_page import page
 from pneumo.monitoring.shadow_comparison import compare_shadows, difference
 from pneumo.serving import shadow_log
 from pneumo.serving.fresh_process.client import Answer

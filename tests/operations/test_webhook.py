@@ -4,7 +4,7 @@ import pytest
 
 from pneumo.errors import ServiceError, SettingsError
 from pneumo.operations import webhook as sender
-from pneumo.operations.webhook import Message
+from pneumo.operations.notification_texts import Message
 from tests.webhook import Webhook
 
 MESSAGE = Message(kind="promotion", title="version 3 is champion", text="it is better", link="http://mlflow/3")

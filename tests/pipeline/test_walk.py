@@ -36,7 +36,7 @@ ELSEWHERE = {
     "pneumo feedback": "tests/serving/test_feedback.py, and the file of the walk below",
     "pneumo predict 'dicomweb": "tests/serving/results/test_send_back.py, on a real archive",
     "pneumo data kaggle:": "tests/data/sources/test_kaggle.py, as far as one gets without the internet",
-    "pneumo export": "tests/serving/test_cli.py",
+    "pneumo export": "tests/cli/test_serving.py",
     "pneumo train": "tests/pipeline/test_run.py; versions in tests/data/store, the search in tests/training",
     "prefect deployment run pneumonia/train": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia/retrain": "tests/operations/test_unattended.py",
@@ -44,7 +44,7 @@ ELSEWHERE = {
     "prefect deployment run pneumonia-predict/batch": "tests/pipeline/test_run.py",
     "prefect deployment run pneumonia/accept": "tests/registry/acceptance/test_accept.py",
     "pneumo serve": "tests/serving/service/test_api.py, and below as README has it",
-    "mlflow models serve": "tests/serving/test_served.py",
+    "mlflow models serve": "tests/serving/bundle/test_mlflow_serves.py",
     "mlflow gc": "named to say what it leaves behind; `pneumo clean` is ours",
 }
 # As README says it, in the shell of somebody who has nothing on PATH but the system.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumo.data.sources import labels
+from pneumo.data.sources import label_files
 from pneumo.data.tables.embedding_table import read_vectors
 from pneumo.errors import DataError
 from tests.security.broken import at_most, broken, fuzz
@@ -26,7 +26,7 @@ def check_labels(data: bytes, name: str) -> None:
             (root / path).write_bytes(b"image")
         (root / name).write_bytes(data)
         try:
-            listing = labels.list_labels(root / name, {})
+            listing = label_files.list_labels(root / name, {})
         except DataError:
             return
         assert {entry.label for entry in listing.entries} == {"NORMAL", "PNEUMONIA"}
@@ -106,7 +106,7 @@ def test_a_table_that_says_one_thing_a_million_times_is_refused_before_it_is_rea
     (tmp_path / "labels.parquet").write_bytes(data)
     assert len(data) < 300_000
     with pytest.raises(DataError, match=r"labels.parquet of \d+ KiB takes \d\d MiB, as a decompression bomb does"):
-        read(data, "labels.parquet") if read else labels.list_labels(tmp_path / "labels.parquet", {})
+        read(data, "labels.parquet") if read else label_files.list_labels(tmp_path / "labels.parquet", {})
 
 
 def test_a_path_that_is_long_costs_no_more_than_itself():
@@ -121,10 +121,10 @@ def test_a_label_file_of_any_size_is_not_read(tmp_path):
         file.write(b"path,label\n")
         file.truncate(200 << 20)
     with pytest.raises(DataError, match=r"label file of at most 128 MiB, but .*labels.csv is larger"):
-        labels.list_labels(tmp_path / "labels.csv", {})
+        label_files.list_labels(tmp_path / "labels.csv", {})
 
 
 def test_a_label_file_with_a_header_of_any_length_is_not_read(tmp_path):
     (tmp_path / "labels.csv").write_bytes(b"path,label" + b",a" * (1 << 18) + b"\nNORMAL/a.jpeg,0\n")
     with pytest.raises(DataError, match=r"labels.csv cannot be read \(its header has over 64 KiB\)"):
-        labels.list_labels(tmp_path / "labels.csv", {})
+        label_files.list_labels(tmp_path / "labels.csv", {})

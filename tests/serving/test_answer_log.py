@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pneumo.errors import DataError
-from pneumo.monitoring.answers import by_day
+from pneumo.monitoring.answers_by_day import by_day
 from pneumo.serving import answer_log
 from pneumo.serving.answer_log import AnswerLog
 from pneumo.serving.fresh_process.client import Answer

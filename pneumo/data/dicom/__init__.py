@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumo.data import gray_levels
-from pneumo.data.dicom import acquisition, frames, radiograph
+from pneumo.data.dicom import acquisition, frames, modality_body_part_view
 from pneumo.data.dicom.frames import RefusedError
 from pneumo.errors import DataError, OtherImageError
 
@@ -63,7 +63,7 @@ def read(data: bytes, last_group: int = 0xFFFF) -> Any:
 
 
 def yes_or_no(dataset: Any, keyword: str) -> str:
-    """YES or NO, as an element says, such as BurnedInAnnotation; empty where it says neither."""
+    """YES or NO by an element such as BurnedInAnnotation; empty if the element is neither."""
     said = str(dataset.get(keyword) or "").strip().upper()
     return said if said in ("YES", "NO") else ""
 
@@ -71,7 +71,7 @@ def yes_or_no(dataset: Any, keyword: str) -> str:
 def render(data: bytes, name: str, maximum_pixels: int, modalities: Collection[str] | None = None) -> Rendered:
     """Gray 8-bit picture of a DICOM image, with rescale, VOI window and photometric interpretation applied.
 
-    With `modalities` only of a chest from the front that one of them took; see `radiograph.find_fault`.
+    With `modalities` only of a chest from the front that one of them took; see `modality_body_part_view.find_fault`.
 
     Raises:
         OtherImageError: its header says that it is another image.
@@ -84,7 +84,7 @@ def render(data: bytes, name: str, maximum_pixels: int, modalities: Collection[s
 
     with without_values(told):
         dataset = read(data)
-        if modalities is not None and (fault := radiograph.find_fault(dataset, modalities)):
+        if modalities is not None and (fault := modality_body_part_view.find_fault(dataset, modalities)):
             raise OtherImageError(
                 f"Expected a chest X-ray from the front ({', '.join(modalities)}), but {name} is {fault}: take it out."
             )

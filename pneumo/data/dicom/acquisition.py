@@ -7,7 +7,7 @@ in HIPAA's rule (45 CFR 164.514(b)(2)(i)(C)).
 import re
 from typing import Any
 
-from pneumo.data.dicom.radiograph import modality_of, view_of
+from pneumo.data.dicom.modality_body_part_view import modality_of, view_of
 
 COLUMNS = ("modality", "view", "manufacturer", "age", "sex")
 BAND, OLDEST = 10, 90  # years

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo.data.dicom import is_dicom, read, without_values
-from pneumo.data.dicom.radiograph import may_be_chest
+from pneumo.data.dicom.modality_body_part_view import may_be_chest
 from pneumo.data.dicomweb import multipart
 from pneumo.data.dicomweb.address import Address
 from pneumo.data.dicomweb.connection import Connection, limited
@@ -15,7 +15,7 @@ from pneumo.data.dicomweb.instance import Instance
 from pneumo.data.files import whole
 from pneumo.data.store.decode import MAXIMUM_BYTES
 from pneumo.errors import DataError
-from pneumo.records.base import UNSTATED
+from pneumo.records.dicom_modalities import UNSTATED
 
 if TYPE_CHECKING:
     import httpx
@@ -40,7 +40,7 @@ class Archive:
         self._connection = Connection(address)
 
     def find(self, modalities: Collection[str], studies: Collection[str] | None = None) -> list[Instance]:
-        """Radiographs that the address's filters match, sorted, or those of some studies, given by their UIDs.
+        """Radiographs that match the address's filters, sorted; with `studies` (UIDs) those of these studies.
 
         Only searches that the standard requires of every archive are used: studies, their series, the instances of
         these. A series of another body part is left out; one that states none may be a chest, and its images are

@@ -12,7 +12,7 @@ from pneumo.data.dicomweb.archive import Archive
 from pneumo.data.dicomweb.instance import Instance
 from pneumo.data.sources.dicomweb import fetch, folder_of
 from pneumo.data.sources.folders import Listing, require_both_classes
-from pneumo.data.sources.labels import entry_of, read_labels, refuse
+from pneumo.data.sources.label_files import entry_of, read_labels, refuse
 from pneumo.errors import DataError
 from pneumo.settings.data import Data
 

@@ -11,11 +11,11 @@ from filelock import FileLock
 from pneumo.cache import stage_key
 from pneumo.data.files import whole, write_whole
 from pneumo.data.object_storage import CONNECTIONS, Bucket, Item
-from pneumo.data.sources import archives, labels
+from pneumo.data.sources import archives, label_files
 from pneumo.data.store import decode
 from pneumo.errors import DataError
 
-WANTED = (*decode.SUFFIXES, *labels.SUFFIXES)
+WANTED = (*decode.SUFFIXES, *label_files.SUFFIXES)
 BLOCK = 256
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.files import tells_disk_errors
 from pneumo.data.manifest import build_manifest
-from pneumo.data.sources import archives, kaggle, labels, phantom
+from pneumo.data.sources import archives, kaggle, label_files, phantom
 from pneumo.data.sources.dicomweb_labels import list_labelled
 from pneumo.data.sources.folders import LABEL_FILES, Listing, layout_root, list_folder
 from pneumo.data.sources.s3 import mirror
@@ -86,8 +86,8 @@ def _files(path: Path, request: Request) -> Listing:
     if path.is_dir():
         root = layout_root(path)
         path = next((root / name for name in LABEL_FILES if (root / name).is_file()), root)
-    if path.suffix.lower() in labels.SUFFIXES and path.is_file():
-        return labels.list_labels(path, request.settings.columns)
+    if path.suffix.lower() in label_files.SUFFIXES and path.is_file():
+        return label_files.list_labels(path, request.settings.columns)
     return list_folder(path)
 
 

@@ -16,8 +16,8 @@ import psutil
 
 from pneumo.operations import processes
 from pneumo.operations.flow_runs.claims import attempt_of, claimed_runs, dead, living, release
+from pneumo.operations.notification_texts import Message, run_died
 from pneumo.operations.prefect_api import FINAL_STATES, UNDER_WAY, PrefectApi, address
-from pneumo.operations.webhook import Message
 from pneumo.records.base import Record
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
@@ -38,8 +38,7 @@ class Closed(Record):
     @property
     def message(self) -> Message:
         """What people are told of it."""
-        words = f"flow run {self.flow_run_id} had died: closed it and its MLflow runs"
-        return Message(kind="failure", title="a run died", text=words)
+        return run_died(self.flow_run_id)
 
 
 def worker(home: Path) -> str:

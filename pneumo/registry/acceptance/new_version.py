@@ -15,8 +15,8 @@ from pneumo.evaluation.measures import Operating
 from pneumo.evaluation.statistics.calibration import probability
 from pneumo.records.data import Inventory
 from pneumo.records.model import Evaluation
-from pneumo.registry import card, history
 from pneumo.registry import dossier as dossiers
+from pneumo.registry import history, model_card
 from pneumo.registry.acceptance import at_home
 from pneumo.registry.acceptance.outcome import Acceptance, left_out_in_words, size_in_words
 from pneumo.registry.acceptance.subject import Subject
@@ -156,14 +156,14 @@ def _card(tracker: Tracker, asked: Subject, done: Acceptance) -> str:
     pages = Environment(loader=PackageLoader("pneumo.registry"), trim_blocks=True)
     parent = tracker.registry.version_url(asked.version.name, asked.version.version)
     facts = {
-        "words": card.WORDS,
+        "words": model_card.WORDS,
         "size": size_in_words(done.needs),
         "parent": parent,
         "left_out": left_out_in_words(done),
         "not_measured": at_home.LEFT_OUT,
         "dossier": artifact(done.run_url, dossiers.AT),
     }
-    return pages.get_template("accepted.md.j2").render(done=done, **facts)
+    return pages.get_template("accepted_version_description.md.j2").render(done=done, **facts)
 
 
 def _tell(tracker: Tracker, asked: Subject, done: Acceptance, run_id: str, settings: Settings, home: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from pneumo.records.base import Interval
-from pneumo.registry import card
-from pneumo.registry.dossier.answers import Answers
+from pneumo.registry import model_card
 from pneumo.registry.dossier.checklists import read_table
 from pneumo.registry.dossier.facts import Facts
+from pneumo.registry.dossier.item_answers import Answers
 
 NAMESPACE = "https://mc.chai.org/v0.2/schema.xsd"
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -91,12 +91,12 @@ def _value(found: Interval | float | None) -> dict[str, Any]:
 
 
 def _performance(facts: Facts) -> Figures:
-    for row in card.numbers_of(facts.evaluation.metrics):
+    for row in model_card.numbers_of(facts.evaluation.metrics):
         yield f"{row['name']}, test images", row["interval"] or row["value"]
 
 
 def _groups(facts: Facts) -> Figures:
-    found = [row for row in card.slices_of(facts.evaluation) if row["name"].split()[0] in GROUPS]
+    found = [row for row in model_card.slices_of(facts.evaluation) if row["name"].split()[0] in GROUPS]
     for row in found:
         yield f"ROC AUC, {row['name']}", row["auc"]
     if not found:
@@ -104,10 +104,10 @@ def _groups(facts: Facts) -> Figures:
 
 
 def _reliability(facts: Facts) -> Figures:
-    for row in card.slices_of(facts.evaluation):
+    for row in model_card.slices_of(facts.evaluation):
         if row["name"].split()[0] not in GROUPS:
             yield f"ROC AUC, {row['name']}", row["auc"]
-    for row in card.shortcuts_of(facts.evaluation.metrics):
+    for row in model_card.shortcuts_of(facts.evaluation.metrics):
         yield f"ROC AUC, {row['name']}", row["auc"]
     for item in facts.external:
         yield from _elsewhere(item)
@@ -119,7 +119,7 @@ def _reliability(facts: Facts) -> Figures:
 
 def _elsewhere(found: Any, name: str = "") -> Figures:
     for key in ("auc", "sensitivity", "specificity"):
-        yield f"{card.NUMBERS[key]}, {name or found.name}", getattr(found, key)
+        yield f"{model_card.NUMBERS[key]}, {name or found.name}", getattr(found, key)
 
 
 RESULTS: dict[str, Callable[[Facts], Figures]] = {

@@ -7,8 +7,8 @@ from typing import Any, get_args
 from pydantic import Field
 
 from pneumo.records.base import Record
-from pneumo.registry.dossier.answers import Answers, Status
 from pneumo.registry.dossier.facts import Facts
+from pneumo.registry.dossier.item_answers import Answers, Status
 
 CHECKLISTS = ("claim-2024", "tripod-ai")
 PIPELINE, PLACE = "pipeline: ", "place: "  # prefixes of evidence

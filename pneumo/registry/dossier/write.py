@@ -7,9 +7,9 @@ from pneumo.records.decision import Decision
 from pneumo.records.model import Evaluation
 from pneumo.registry.acceptance.outcome import Acceptance
 from pneumo.registry.dossier import AT, chai
-from pneumo.registry.dossier.answers import NEGATIVE, OPEN, Answers
 from pneumo.registry.dossier.checklists import CHECKLISTS, NOTE, fill
 from pneumo.registry.dossier.facts import Facts, bundle_spec, data_facts, training_facts
+from pneumo.registry.dossier.item_answers import NEGATIVE, OPEN, Answers
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.proposal import Proposal
 from pneumo.settings.promotion import Promotion

@@ -8,7 +8,7 @@ from pneumo.evaluation.statistics.metrics import LEVEL
 from pneumo.records.base import Record
 from pneumo.records.decision import Decision, DecisionCount, PolicyRow
 from pneumo.records.model import Evaluation
-from pneumo.registry import card
+from pneumo.registry import model_card
 from pneumo.registry.dossier import write as dossier
 from pneumo.registry.promotion import gates, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison, compare_with_champion, fairness_row
@@ -100,7 +100,7 @@ def record(tracker: Tracker, proposal: Proposal, decision: Decision, judgement: 
     }
     tracker.log.text(proposal.parent_run, json.dumps(evidence, indent=1), version_evidence.DECISION)
     url = tracker.runs.url(best.run_id)
-    written = card.write(best, proposal.data, decision, proposal.external, tracker.uri, url, proposal.audits)
+    written = model_card.write(best, proposal.data, decision, proposal.external, tracker.uri, url, proposal.audits)
     tracker.log.text(proposal.parent_run, written.html, "promotion/card.html")
     tracker.log.text(best.run_id, written.html, "card.html")
     dossier.of_decision(tracker, proposal, decision, policy)

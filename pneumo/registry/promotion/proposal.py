@@ -8,7 +8,7 @@ from pneumo.errors import PromotionError
 from pneumo.records.base import ENSEMBLE
 from pneumo.records.data import DatasetVersion, ShiftAudit
 from pneumo.records.model import Evaluation, External
-from pneumo.registry import card
+from pneumo.registry import model_card
 from pneumo.registry.promotion import version_evidence
 from pneumo.registry.promotion.predictions import Given
 from pneumo.tracking import Tracker
@@ -70,6 +70,6 @@ def register(tracker: Tracker, name: str, proposal: Proposal, undo: ExitStack) -
         return found[-1].version
     version_evidence.keep(tracker, best, proposal.data)
     tags = version_evidence.version_tags(best, proposal.data, run)
-    number = tracker.registry.register(best.model_uri, name, card.short(best, proposal.data), tags)
+    number = tracker.registry.register(best.model_uri, name, model_card.short(best, proposal.data), tags)
     undo.callback(version_evidence.mark_undone, tracker, name, number, run)
     return number

@@ -13,7 +13,8 @@ from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from pneumo.data.files import sha256_of
 from pneumo.errors import ModelError
-from pneumo.records.base import EMBEDDING, IMAGE, MODALITIES, Fit
+from pneumo.records.base import EMBEDDING, IMAGE, Fit
+from pneumo.records.dicom_modalities import MODALITIES
 from pneumo.serving.bundle.class_activation import inspected_network
 from pneumo.serving.bundle.embedding_bundle import EmbeddingBundle, EmbeddingSpec
 from pneumo.serving.bundle.inputs import read_images

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pneumo.data.parallel import workers
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
-from pneumo.records.base import ALONE, LEAST_DEVIATION, MODALITIES, Fit
+from pneumo.records.base import ALONE, LEAST_DEVIATION, Fit
+from pneumo.records.dicom_modalities import MODALITIES
 
 ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a pathlib.Path, or an array of pixels in 0..255"
 

@@ -17,8 +17,8 @@ from pneumo.records.base import UNCERTAIN
 from pneumo.serving.feedback import Outcome
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.serving.service.followed_model import FollowedModel
-from pneumo.serving.service.metrics import Metrics
 from pneumo.serving.service.parameters import NoParameters, Scoring, refuse_in_one_sentence
+from pneumo.serving.service.prometheus_metrics import Metrics
 from pneumo.serving.service.record import ServiceRecord
 from pneumo.serving.service.request_body import Ask, body_schema, images_of, labels_of, labels_schema
 from pneumo.serving.service.request_limits import read_body, turn

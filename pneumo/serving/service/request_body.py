@@ -49,7 +49,7 @@ Form = TypeVar("Form", bound=Body)
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked: images as they came, bytes or base64 text, and the threshold of the label, None: the model's.
+    """A request: images as they came (bytes or base64 text) and the threshold of the label; None is the model's own.
 
     They are `listed` if they came in JSON.
     """

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from pneumo.serving.service.metrics import Metrics
+from pneumo.serving.service.prometheus_metrics import Metrics
 from pneumo.settings.servers import Serve
 
 

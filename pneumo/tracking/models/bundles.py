@@ -29,7 +29,7 @@ CODE = (
     *("data/__init__.py", "data/files.py", "data/parallel.py"),
     *("data/store/__init__.py", "data/store/decode.py"),
     *("data/dicom/acquisition.py", "data/dicom/__init__.py"),
-    *("data/dicom/frames.py", "data/gray_levels.py", "data/dicom/radiograph.py"),
+    *("data/dicom/frames.py", "data/gray_levels.py", "data/dicom/modality_body_part_view.py"),
     *("serving/__init__.py", "serving/bundle"),
 )
 # Packages that pneumo.serving needs, given by name; otherwise MLflow would run the model to find out.

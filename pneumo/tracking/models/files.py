@@ -39,7 +39,7 @@ class ModelFiles:
 
     @contextmanager
     def verified(self, uri: str) -> Iterator[Path]:
-        """Files of a version, by address or alias, checked to be as they were logged; deleted after the block.
+        """Files of a version, by address or alias, compared with what was logged; they are deleted after the block.
 
         Raises:
             TrackingError: a file was changed, added or removed, or there is no digest and `unverified` is not set.

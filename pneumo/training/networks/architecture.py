@@ -15,12 +15,15 @@ def build(spec: CandidateSpec, backbone: Any) -> Any:
     """Put pixel scaling before a backbone, and pooling and one Dense unit behind it.
 
     With pretrained weights batch normalisation always stays in inference mode, because its statistics come from far
-    more images than there are here. `training=False` would not do: in `fit`, Keras 3 overrides it.
+    more images than there are here. `training=False` would not do: in `fit`, Keras 3 overrides it. So it is folded into
+    the convolutions, and the first layers are frozen as the spec says.
 
     Returns:
         A model: float32 (n, size, size, 1) in 0..255 -> float32 logit (n, 1).
     """
     import keras
+
+    from pneumo.training.networks.folding import fold  # imports Keras
 
     scale, offset = SCALING[module_of(spec.backbone.name)]
     gray = keras.Input((spec.size, spec.size, 1), name="image")
@@ -30,20 +33,30 @@ def build(spec: CandidateSpec, backbone: Any) -> Any:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = not spec.pretrained
             layer.momentum = layer.momentum if spec.pretrained else FAST_MOMENTUM
+    freeze(backbone, spec.freeze)
+    backbone = fold(backbone) if spec.pretrained else backbone
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(backbone(scaled))
     logit = keras.layers.Dense(1, dtype="float32", name="logit")(pooled)
     return keras.Model(gray, logit, name=_plain(spec.name))
 
 
-def in_full_precision(network: Any) -> Any:
-    """A network with the same weights that computes in float32 everywhere."""
+def freeze(backbone: Any, share: float) -> None:
+    """Freeze `share` of a backbone's layers, 0 to 1, counted from the input; the others are trained."""
+    for layer in backbone.layers[: round(share * len(backbone.layers))]:
+        layer.trainable = False
+
+
+def finished(network: Any) -> Any:
+    """A trained network as it is judged, kept and served: float32, layers of Keras alone, normalisation folded in."""
     import keras
 
-    def exact(layer: Any) -> Any:
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    from pneumo.training.networks.folding import fold, in_full_precision, unfold
 
-    clone = keras.models.clone_model(network, clone_function=exact, recursive=True)
-    clone.set_weights(network.get_weights())
+    def finish(layer: Any) -> Any:
+        return unfold(fold(layer)) if isinstance(layer, keras.Model) else in_full_precision(layer)
+
+    clone = keras.models.clone_model(network, clone_function=finish)
+    clone.get_layer("logit").set_weights(network.get_layer("logit").get_weights())
     return clone
 
 

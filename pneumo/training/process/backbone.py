@@ -65,8 +65,7 @@ def _fit(
     elif spec.epochs == 0:
         raise TrainingError(f"Expected epochs above 0 for {spec.name} without pretrained weights, got 0: raise epochs.")
     history = fine_tuning.fine_tune(spec, model, images, judging, job.checkpoint, report) if spec.epochs else []
-    if spec.precision != "float32":
-        model = architecture.in_full_precision(model)  # judged, kept and served in float32
+    model = architecture.finished(model)
     if spec.views > 1:
         model = architecture.averaged_over_views(model)
     return model, history

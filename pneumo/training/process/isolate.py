@@ -62,7 +62,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process as soon as its parent is gone, for whatever reason; by polling, which works on any system."""
+    """End this process as soon as its parent is gone. It polls, which works on any system."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -13,7 +13,13 @@ from pathlib import Path
 from types import ModuleType
 
 BACK = "MONTH_SECONDS_BACK"  # names the file that says by how much
-DATED = ("pneumo.serving.", "pneumo.registry.", "pneumo.monitoring.", "pneumo.cli.answers", "tasks.answers")
+DATED = (
+    "pneumo.serving.",
+    "pneumo.registry.",
+    "pneumo.monitoring.",
+    "pneumo.cli.answers_and_feedback",
+    "tasks.watch_answers",
+)
 REAL = datetime.datetime
 
 

@@ -143,6 +143,11 @@ def test_what_another_machine_left_in_mlflow_is_closed_once_prefect_knows_of_its
     assert not [note for note in notes if note.exists()]
 
 
+def crashed(prefect, runs):
+    """Whether any of them is Crashed."""
+    return "CRASHED" in {prefect.state(run)[0] for run in runs}
+
+
 @pytest.mark.services
 def test_prefect_crashes_runs_that_fell_silent_or_never_started_and_only_pneumos(prefect):
     """Windows of ten seconds instead of minutes; the one that goes on sending heartbeats goes on."""
@@ -150,14 +155,18 @@ def test_prefect_crashes_runs_that_fell_silent_or_never_started_and_only_pneumos
     automations.ensure_automations(prefect.api, Pool(), silence=10, start=10)
     theirs = prefect.deployment("not watched")  # registered later, as if it were nobody's business
     silent, alive, others, ended = (prefect.run(place, "PENDING", "RUNNING") for place in (ours, ours, theirs, ours))
-    stuck, others_stuck = (prefect.run(place, "PENDING") for place in (ours, theirs))
+    stuck, others_stuck = [prefect.run(ours, "PENDING")], prefect.run(theirs, "PENDING")
     for run, place in ((silent, ours), (others, theirs), (ended, ours)):
         prefect.heartbeat(run, place)
     prefect.ask("POST", f"/flow_runs/{ended}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
-    begun = time.monotonic()
-    while {prefect.state(run)[0] for run in (silent, stuck)} != {"CRASHED"} or time.monotonic() - begun < 20:
+    begun = told = time.monotonic()
+    while not (crashed(prefect, [silent]) and crashed(prefect, stuck)) or time.monotonic() - begun < 20:
         prefect.heartbeat(alive, ours)
-        assert time.monotonic() - begun < 120, "Prefect did not crash what is dead"
+        assert time.monotonic() - begun < 240, f"Prefect did not crash what is dead: {silent}, {stuck}"
+        if time.monotonic() - told > 30:  # Prefect's server drops an event that finds its SQLite locked four times
+            prefect.heartbeat(silent, ours)
+            stuck.append(prefect.run(ours, "PENDING"))
+            told = time.monotonic()
         time.sleep(2)
     assert [prefect.state(run)[0] for run in (alive, ended)] == ["RUNNING", "COMPLETED"]
     assert [prefect.state(run)[0] for run in (others, others_stuck)] == ["RUNNING", "PENDING"]
@@ -165,7 +174,7 @@ def test_prefect_crashes_runs_that_fell_silent_or_never_started_and_only_pneumos
     # A laptop that was asleep wakes up as dead; its run goes on and says itself how it ended.
     prefect.ask("POST", f"/flow_runs/{silent}/set_state", {"state": {"type": "COMPLETED"}})
     assert prefect.state(silent)[0] == "COMPLETED"
-    for run in (alive, others, others_stuck):
+    for run in (alive, others, others_stuck, *stuck):
         prefect.api.crash(run, "end of the test")
     automations.ensure_automations(prefect.api, Pool())
 

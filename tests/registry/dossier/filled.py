@@ -5,9 +5,9 @@ from typing import Any
 
 from pneumo.records.base import Interval
 from pneumo.records.model import External
-from pneumo.registry.dossier.answers import Answers
 from pneumo.registry.dossier.checklists import fill
 from pneumo.registry.dossier.facts import Facts
+from pneumo.registry.dossier.item_answers import Answers
 
 
 def item(facts: Facts, checklist: str, number: str) -> Any:

@@ -3,8 +3,8 @@
 from xml.etree import ElementTree
 
 from pneumo.registry.dossier import chai
-from pneumo.registry.dossier.answers import Answers
 from pneumo.registry.dossier.facts import Facts
+from pneumo.registry.dossier.item_answers import Answers
 
 # What schema v0.2 prescribes: the elements of each element, in this order; of the optional ones those that are used.
 PRESCRIBED = {

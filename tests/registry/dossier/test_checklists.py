@@ -11,9 +11,9 @@ import pandas as pd
 from pneumo.records.base import LABELS, Interval
 from pneumo.records.data import ShiftAudit, ShiftRow
 from pneumo.registry.dossier import chai
-from pneumo.registry.dossier.answers import Answers
 from pneumo.registry.dossier.checklists import CHECKLISTS, Checklist, fill, read_table
 from pneumo.registry.dossier.facts import Facts, Training, data_facts
+from pneumo.registry.dossier.item_answers import Answers
 from tests.registry.dossier.filled import claim, item, north
 
 

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import jsonschema
 
 from pneumo.registry.dossier import write
-from pneumo.registry.dossier.answers import Status
 from pneumo.registry.dossier.checklists import CHECKLISTS, FilledChecklist
 from pneumo.registry.dossier.facts import Facts
+from pneumo.registry.dossier.item_answers import Status
 from tests.registry.dossier.filled import claim, item, north
 
 FILES = {"chai-model-card.xml", "claim-2024.json", "tripod-ai.json", "dossier.html"}

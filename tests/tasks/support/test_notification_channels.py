@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from pneumo.operations import webhook as sender
-from pneumo.operations.webhook import Message
+from pneumo.operations.notification_texts import Message
 from pneumo.settings import Settings
 from pneumo.settings.unattended import Notify
 from tasks.support import notification_channels

@@ -44,6 +44,7 @@ EXAMPLES = {
     IMAGE: 'model.predict(pd.DataFrame({"image": [open("xray.jpeg", "rb").read()]}))',
     EMBEDDING: 'model.predict(pd.DataFrame({"embedding": [vector.tolist()]}))  # of the model that made the others',
 }
+DESCRIPTION, PAGE = "version_description.md.j2", "model_card_page.html.j2"  # in MLflow: of the version; card.html
 # Most lines of each kind, so that the Markdown fits a version's description.
 LONGEST_REASON, LONGEST_SOURCE, LONGEST_REMEDY = 400, 180, 150
 MOST = {"slices": 4, "sets": 3, "warnings": 3, "remedies": 2, "shift": 2}
@@ -111,7 +112,7 @@ def write(
     pages = Environment(
         loader=PackageLoader("pneumo.registry"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
     )
-    return Card(*(pages.get_template(f"card.{kind}.j2").render(facts) for kind in ("md", "html")))
+    return Card(*(pages.get_template(name).render(facts) for name in (DESCRIPTION, PAGE)))
 
 
 def _pictures(evaluation: Evaluation) -> tuple[str, ...]:

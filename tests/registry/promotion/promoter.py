@@ -25,7 +25,7 @@ from pneumo.tracking.models.registry import ModelRegistry
 
 CALLS = {"register": "register", "describe": "describe_version", "announce": "set_model_tag"}
 
-spec = importlib.util.spec_from_file_location("registry_conftest", Path(__file__).with_name("conftest.py"))
+spec = importlib.util.spec_from_file_location("registry_conftest", Path(__file__).parents[1] / "conftest.py")
 assert spec and spec.loader
 conftest = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = conftest

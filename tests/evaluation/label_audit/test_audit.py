@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pneumo.evaluation.label_audit.stage import PICTURES, SHEET, audit_labels, sentence
+from pneumo.evaluation.label_audit.audit import PICTURES, SHEET, audit_labels, sentence
 from pneumo.training.candidates.spec import candidate_specs
 
 (SPEC,) = candidate_specs("MobileNet:0.25", "none", 32, 1)

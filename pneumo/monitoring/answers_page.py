@@ -15,7 +15,7 @@ from pneumo.records.base import LABELS
 if TYPE_CHECKING:
     import pandas as pd
 
-TEMPLATES, NAME = Path(__file__).parent / "templates", "answers.html.j2"
+TEMPLATES, NAME = Path(__file__).parent / "templates", "answers_page.html.j2"
 WIDTH, HEIGHT = 760, 130  # of a chart
 DAYS = 180  # shown
 FEWEST = 10  # images of each class with feedback in a week, and of all for the expected AUC

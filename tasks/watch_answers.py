@@ -6,13 +6,13 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from pneumo.data.privacy.pseudonyms import patient_secret
+from pneumo.monitoring.answers_page import page
 from pneumo.monitoring.expected_auc import USUAL
 from pneumo.monitoring.levels import Level, level
-from pneumo.monitoring.page import page
 from pneumo.monitoring.realised import unlearned
 from pneumo.monitoring.shadow_comparison import compare_shadows
 from pneumo.monitoring.version_figures import Told, VersionFigures, by_version, falls, news, numbers_of
-from pneumo.operations.webhook import Message
+from pneumo.operations.notification_texts import answers_changed
 from pneumo.registry.champion import champion_manifest
 from pneumo.registry.history import history
 from pneumo.registry.validation_answers import validation_answers
@@ -22,7 +22,7 @@ from pneumo.serving.feedback import daily_log as feedback_log
 from pneumo.settings import Settings
 from tasks.support.notification_channels import notify
 from tasks.support.tracking import tracker
-from tasks.watch import ask_for_retraining, series
+from tasks.watch_images import ask_for_retraining, series
 
 TOLD = "told.answers"  # tag of a source's series
 
@@ -67,8 +67,7 @@ def _record(figures: VersionFigures, source: str, now: datetime, settings: Setti
     if reasons:
         reason = "; ".join(reasons)
         ask_for_retraining(source, reason)
-        told = Message(kind="answers", title="answers have changed", text=reason, link=tracking.runs.url(run_id))
-        notify(told, settings)
+        notify(answers_changed(reason, tracking.runs.url(run_id)), settings)
         tracking.runs.set_tags(run_id, {TOLD: after.model_dump_json()})
     return reasons, after
 

@@ -1,11 +1,11 @@
-"""The answers that a run can give: sentences of answers.j2 over its facts."""
+"""What a run can answer to the items of the dossier: sentences of item_answers.j2, filled from its facts."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from pneumo.data.quality.two_sample_test import sentences
 from pneumo.records.base import ENSEMBLE, Record
-from pneumo.registry import card
+from pneumo.registry import model_card
 from pneumo.registry.acceptance.outcome import size_in_words
 from pneumo.registry.dossier.facts import Facts
 
@@ -27,7 +27,7 @@ class Answer(Record):
 
 
 class Answers:
-    """The answers of one version's facts, by their names in answers.j2."""
+    """The answers of one version's facts, by their names in item_answers.j2."""
 
     def __init__(self, facts: Facts) -> None:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,21 +37,21 @@ class Answers:
         )
         known = {
             "f": facts,
-            "words": card.WORDS,
+            "words": model_card.WORDS,
             "ensemble": ENSEMBLE,
-            "numbers": list(card.numbers_of(facts.evaluation.metrics)),
-            "slices": [row | {"group": row["name"].split()[0]} for row in card.slices_of(facts.evaluation)],
-            "shortcuts": card.shortcuts_of(facts.evaluation.metrics),
+            "numbers": list(model_card.numbers_of(facts.evaluation.metrics)),
+            "slices": [row | {"group": row["name"].split()[0]} for row in model_card.slices_of(facts.evaluation)],
+            "shortcuts": model_card.shortcuts_of(facts.evaluation.metrics),
             "audits": [sentence for audit in facts.audits for sentence in sentences(audit)],
             "size": size_in_words(facts.place.needs) if facts.place else "",
         }
-        self.sentences = pages.get_template("answers.j2").make_module(known)
+        self.sentences = pages.get_template("item_answers.j2").make_module(known)
 
     def of(self, names: Sequence[str], people: str = "") -> Answer:
         """The answer under one or more names, and what people have to add.
 
         Raises:
-            AttributeError: answers.j2 has no such name.
+            AttributeError: item_answers.j2 has no such name.
         """
         parts = [" ".join(str(getattr(self.sentences, name)()).split()) for name in names]
         text = " ".join(part for part in parts if part)

@@ -84,7 +84,7 @@ def test_the_state_folder_is_absolute(folder):
 
 
 def test_the_file_of_this_project_is_valid(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.chdir(Path(__file__).parents[2])
     assert load_settings().registry.champion == "champion"
 
 

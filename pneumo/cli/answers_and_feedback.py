@@ -15,7 +15,7 @@ from pneumo.words import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pneumo.monitoring.answers import AnswersOfDay
+    from pneumo.monitoring.answers_by_day import AnswersOfDay
     from pneumo.monitoring.realised import Realised
     from pneumo.monitoring.shadow_comparison import ShadowComparison
     from pneumo.monitoring.version_figures import VersionFigures
@@ -34,11 +34,11 @@ WORDS = {
 
 @app.command()
 def answers(
-    days: Annotated[int, typer.Option(min=1, max=3650, help="Of the last days, today's too.")] = 14,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Answers of so many last days, today included.")] = 14,
     as_json: AsJson = False,
 ) -> None:
     """Show what was answered, by day and version, and how well it agrees with what readers said of the images."""
-    from pneumo.monitoring.answers import by_day
+    from pneumo.monitoring.answers_by_day import by_day
     from pneumo.monitoring.shadow_comparison import compare_shadows
     from pneumo.monitoring.version_figures import by_version
     from pneumo.serving import answer_log, shadow_log

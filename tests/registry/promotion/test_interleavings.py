@@ -21,7 +21,7 @@ from pneumo.records.base import Interval
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.registry import rollback
-from pneumo.registry.card import Card
+from pneumo.registry.model_card import Card
 from pneumo.registry.promotion import claim, entries, judgement, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison
 from pneumo.tracking import Tracker
@@ -29,9 +29,9 @@ from pneumo.tracking.connection import longest_call
 from pneumo.tracking.models.registry import ModelRegistry
 from pneumo.tracking.run_log import RunLog
 from pneumo.tracking.runs import Runs
-from tests.registry.interleaved_runs import DeadError, Run, merges, play, waiting
-from tests.registry.interleaved_table import ACTS, PROMOTED, QUALITY, Table
-from tests.registry.memory import Memory
+from tests.registry.promotion.interleaved_runs import DeadError, Run, merges, play, waiting
+from tests.registry.promotion.interleaved_table import ACTS, PROMOTED, QUALITY, Table
+from tests.registry.promotion.memory import Memory
 
 WATCHED = ("registered", "set_model_tag", "set_alias", "delete_alias", "set_version_tags", "register")
 WATCHED += ("describe_version",)
@@ -77,7 +77,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setattr(judgement, "compare_with_champion", contest)
     monkeypatch.setattr(judgement, "query_row", row)
     monkeypatch.setattr(entries, "test_rows", lambda _: {"sha256": ["x"]})
-    monkeypatch.setattr(judgement.card, "write", card)
+    monkeypatch.setattr(judgement.model_card, "write", card)
     monkeypatch.setattr(judgement.dossier, "of_decision", lambda *_: None)
     for module, name in ((rollback, "check_example"), (version_evidence, "check_files"), (version_evidence, "keep")):
         monkeypatch.setattr(module, name, nothing)

@@ -13,7 +13,7 @@ from pneumo.data.sources.embeddings import bring_in
 from pneumo.errors import ModelError, PromotionError
 from pneumo.evaluation.evaluate import evaluate
 from pneumo.records.model import Evaluation
-from pneumo.registry import card
+from pneumo.registry import model_card
 from pneumo.registry.acceptance.accept import accept
 from pneumo.registry.promotion.predictions import cells
 from pneumo.registry.promotion.proposal import choose, rank
@@ -67,7 +67,7 @@ def test_it_becomes_champion_by_the_same_gates_in_a_fresh_process(world: Any, em
 @pytest.mark.usefixtures("quick")
 def test_its_card_says_what_was_not_measured(world: Any, embedded: Make) -> None:
     evaluation = embedded()
-    written = card.write(evaluation, world.version, world.promote(evaluation), [], "http://mlflow", "http://run")
+    written = model_card.write(evaluation, world.version, world.promote(evaluation), [], "http://mlflow", "http://run")
     for text in written:
         words = re.sub(r"<[^>]+>|\*", "", text)
         for line in (*evaluation.unmeasured, "It was not measured on images of another hospital."):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from pneumo.monitoring.page import page
+from pneumo.monitoring.answers_page import page
 from pneumo.monitoring.version_figures import Alert
 from tests.monitoring.test_version_figures import NOW, answers
 

@@ -18,7 +18,7 @@ from pneumo.settings.promotion import Registry
 from pneumo.settings.servers import Tracking
 from pneumo.settings.unattended import Watch
 from pneumo.tracking import Tracker
-from tasks import answers, watch
+from tasks import watch_answers, watch_images
 
 pytestmark = pytest.mark.services
 
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.services
 def site(mlflow_server, tmp_path, monkeypatch):
     """A state folder, its settings, and what was told: messages and events."""
     tracker, told = Tracker(mlflow_server, uuid.uuid4().hex), SimpleNamespace(messages=[], events=[])
-    for module in (answers, watch):
+    for module in (watch_answers, watch_images):
         monkeypatch.setattr(module, "tracker", lambda: tracker)
         monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("answers"))
-    monkeypatch.setattr(answers, "notify", lambda message, settings: told.messages.append(message))
-    monkeypatch.setattr(watch, "emit_event", lambda **event: told.events.append(event))
+    monkeypatch.setattr(watch_answers, "notify", lambda message, settings: told.messages.append(message))
+    monkeypatch.setattr(watch_images, "emit_event", lambda **event: told.events.append(event))
     settings = Settings(
         home=tmp_path,
         tracking=Tracking(uri=mlflow_server, experiment=tracker.experiment),
@@ -61,13 +61,13 @@ def give_answers(settings, right, image=lambda place: f"{place:032x}"):
 
 
 def test_without_answers_nothing_is_recorded(site):
-    assert answers.judge.fn("/scans", False, "3", site.settings) == []
+    assert watch_answers.judge.fn("/scans", False, "3", site.settings) == []
     assert site.tracker.runs.newest({"stage": "watch"}) == []
 
 
 def test_answers_with_which_readers_agree_are_recorded_and_are_no_reason(site):
     give_answers(site.settings, right=True)
-    assert answers.judge.fn("/scans", False, "3", site.settings) == []
+    assert watch_answers.judge.fn("/scans", False, "3", site.settings) == []
     (run,) = site.tracker.runs.newest({"stage": "watch"})
     assert [value for _, value in site.tracker.runs.series(run.run_id, "answers/realised_auc")] == [1.0]
     assert [value for _, value in site.tracker.runs.series(run.run_id, "answers/positive")] == [0.5]
@@ -82,17 +82,17 @@ def test_images_that_the_champion_learned_from_are_in_no_figure(site, monkeypatc
     splits = ["train", "validation", "test"] * 40
     rows = pd.DataFrame({"sha256": [f"{place:064x}" for place in range(120)], "split": splits})
     rows.to_parquet(tmp_path / "champion.parquet")
-    monkeypatch.setattr(answers, "champion_manifest", lambda *_: tmp_path / "champion.parquet")
-    answers.judge.fn("/scans", False, "3", site.settings)
+    monkeypatch.setattr(watch_answers, "champion_manifest", lambda *_: tmp_path / "champion.parquet")
+    watch_answers.judge.fn("/scans", False, "3", site.settings)
     (run,) = site.tracker.runs.newest({"stage": "watch"})
     assert [value for _, value in site.tracker.runs.series(run.run_id, "answers/feedback")] == [40.0]
 
 
 def test_a_fall_is_a_message_and_a_request_for_a_retraining_once(site):
     give_answers(site.settings, right=False)
-    (auc, *_) = answers.judge.fn("/scans", False, "3", site.settings)
+    (auc, *_) = watch_answers.judge.fn("/scans", False, "3", site.settings)
     assert "realised ROC AUC of version 3 is 0.000" in auc
     (event,), (message,) = site.told.events, site.told.messages
     assert (event["event"], event["payload"]["source"]) == ("pneumo.retrain.due", "/scans")
     assert message.kind == "answers" and "0.000" in message.text
-    assert answers.judge.fn("/scans", False, "3", site.settings) == [] and len(site.told.events) == 1
+    assert watch_answers.judge.fn("/scans", False, "3", site.settings) == [] and len(site.told.events) == 1

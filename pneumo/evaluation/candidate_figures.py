@@ -1,4 +1,4 @@
-"""The figures of a candidate, from its scored test images; each row of `PICTURES` is one."""
+"""The figures of a candidate, from its scored test images; each row of `FIGURES` is one."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class ScoredImages(NamedTuple):
 
 
 # Each becomes figures/<name>.png in the candidate's MLflow run.
-PICTURES: dict[str, Callable[[ScoredImages], "Figure"]] = {
+FIGURES: dict[str, Callable[[ScoredImages], "Figure"]] = {
     "roc": lambda on: figures.roc(on.labels, on.scores, on.patients, on.measures.intervals["auc"], on.called),
     "precision_recall": lambda on: figures.precision_recall(on.labels, on.scores, on.measures.intervals["pr_auc"]),
     "reliability": lambda on: figures.reliability(
@@ -49,8 +49,8 @@ def draw(folder: Path, test: pd.DataFrame, measures: Measures) -> None:
         patients=test["patient"].to_numpy(),
         measures=measures,
     )
-    for name, picture in PICTURES.items():
-        figures.save(picture(shown), folder / f"{name}.png")
+    for name, figure in FIGURES.items():
+        figures.save(figure(shown), folder / f"{name}.png")
 
 
 def draw_risk_coverage(folder: Path, validation: pd.DataFrame, threshold: float, conformal: Conformal) -> None:

@@ -15,7 +15,7 @@ from pneumo.registry import history, rollback
 from pneumo.registry.promotion import state_machine, version_evidence
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
-from tests.registry.interleaved_runs import Run
+from tests.registry.promotion.interleaved_runs import Run
 
 QUALITY = {"worse": 0.05, "first": 0.1, "second": 0.2, "a": 0.3, "b": 0.4, "later": 0.5}
 

@@ -20,7 +20,7 @@ from pneumo.settings.data import Data
 from pneumo.settings.servers import Services
 from pneumo.tracking import store
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 def test_a_check_that_raises_is_a_failed_row_with_its_advice(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from pneumo.records.base import LABELS, Interval
 from pneumo.records.data import ShiftAudit, ShiftRow
 from pneumo.records.model import External
-from pneumo.registry import card
+from pneumo.registry import model_card
 from pneumo.tracking.models.registry import LONGEST_DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -24,10 +24,12 @@ def elsewhere(world: Any, name: str = "north") -> External:
     )  # fmt: skip
 
 
-def written(world: Any, **changes: Any) -> card.Card:
+def written(world: Any, **changes: Any) -> model_card.Card:
     evaluation = world.candidate("candidate", noise=1.0)
     decision = world.promote(evaluation)
-    return card.write(evaluation, world.version, decision, [elsewhere(world)], "http://mlflow", "http://mlflow/run")
+    return model_card.write(
+        evaluation, world.version, decision, [elsewhere(world)], "http://mlflow", "http://mlflow/run"
+    )
 
 
 def test_both_forms_say_what_matters(world: Any) -> None:
@@ -50,7 +52,9 @@ def test_both_forms_say_what_matters(world: Any) -> None:
 
 def test_every_number_comes_with_its_interval(world: Any) -> None:
     evaluation = world.candidate("candidate", noise=1.0)
-    text = card.write(evaluation, world.version, world.promote(evaluation), [], "http://mlflow", "http://run").markdown
+    text = model_card.write(
+        evaluation, world.version, world.promote(evaluation), [], "http://mlflow", "http://run"
+    ).markdown
     auc = evaluation.test_auc
     assert f"| ROC AUC | {auc.value:.3f} | {auc.low:.3f} to {auc.high:.3f} |" in text
     assert "It was not measured on images of another hospital." in text
@@ -70,7 +74,7 @@ def test_an_auc_of_one_says_that_its_interval_cannot_be_estimated(world: Any) ->
     assert evaluation.test_auc.value == 1
     decision = world.promote(evaluation)
     assert "test ROC AUC 1.0000 (interval cannot be estimated)." in decision.reason
-    for text in card.write(evaluation, world.version, decision, [], "http://mlflow", "http://run"):
+    for text in model_card.write(evaluation, world.version, decision, [], "http://mlflow", "http://run"):
         assert "interval cannot be estimated" in text and "1.000 to 1.000" not in text
 
 
@@ -91,7 +95,9 @@ def test_the_longest_description_fits_and_keeps_its_end(world: Any) -> None:
     decision = decision.model_copy(update=changes)
     sets = [elsewhere(world, f"{'hospital' * 6} {number}") for number in range(9)]
     audits = [audited(name) for name in ("test", *(item.name for item in sets))]
-    text = card.write(evaluation, data, decision, sets, "http://mlflow", "http://mlflow/" + "r" * 120, audits).markdown
+    text = model_card.write(
+        evaluation, data, decision, sets, "http://mlflow", "http://mlflow/" + "r" * 120, audits
+    ).markdown
     assert len(text) <= LONGEST_DESCRIPTION
     assert "card.html" in text.splitlines()[-1]
     assert text.startswith("**Synthetic")
@@ -106,7 +112,7 @@ def audited(name: str = "test") -> ShiftAudit:
 def test_the_limits_say_that_the_test_images_are_from_elsewhere(world: Any) -> None:
     evaluation = world.candidate("candidate", noise=1.0)
     decision = world.promote(evaluation, audits=[audited()])
-    both = card.write(evaluation, world.version, decision, [], "http://mlflow", "http://run", [audited()])
+    both = model_card.write(evaluation, world.version, decision, [], "http://mlflow", "http://run", [audited()])
     for text, head in zip(both, ("## Limits", "<h2>Limits</h2>"), strict=True):
         words = "The test normals are from elsewhere: AUC 0.89 (0.50 between random halves); expect less than on valid"
         assert words in text.partition(head)[2]
@@ -119,7 +125,7 @@ def test_hostile_text_stays_text(world: Any) -> None:
     evaluation = world.candidate("candidate", noise=1.0)
     decision = world.promote(evaluation)
     data = world.version.model_copy(update={"source": "<script>alert(1)</script>"})
-    page = card.write(evaluation, data, decision, [], "http://mlflow", "http://run").html
+    page = model_card.write(evaluation, data, decision, [], "http://mlflow", "http://run").html
     assert "<script>" not in page and "&lt;script&gt;" in page
 
 

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from pneumo.data.sources.labels import list_labels
+from pneumo.data.sources.label_files import list_labels
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.settings.data import Data

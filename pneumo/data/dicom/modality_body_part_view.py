@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from pneumo.records.base import UNSTATED
+from pneumo.records.dicom_modalities import UNSTATED
 
 
 def _terms(*lines: str) -> frozenset[str]:
@@ -50,7 +50,7 @@ SILENT = _terms(  # nothing, or how somebody stood or lay, which is no view
 
 
 def find_fault(dataset: Any, modalities: Collection[str]) -> str | None:
-    """What the image is instead, in words that follow "but it is"; None for a chest from the front, or maybe one.
+    """Why an image is not taken, in words that follow "but it is"; None if it is, or may be, a chest from the front.
 
     Args:
         dataset: with the elements before its pixels.
@@ -64,7 +64,7 @@ def find_fault(dataset: Any, modalities: Collection[str]) -> str | None:
 
 
 def modality_of(dataset: Any) -> str:
-    """As the header has it, else by the kind of object, else `UNSTATED`."""
+    """The modality of the header, else that of the kind of object (SOP class), else `UNSTATED`."""
     told = _text(dataset, "Modality")
     return told or MODALITY_OF.get(str(dataset.get("SOPClassUID") or ""), UNSTATED)
 

@@ -9,8 +9,8 @@ from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.errors import WeightsError
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.label_audit.out_of_fold import out_of_fold
-from pneumo.evaluation.label_audit.pictures import SHOWN, thumbnails
 from pneumo.evaluation.label_audit.suspects import sheet
+from pneumo.evaluation.label_audit.thumbnails import SHOWN, thumbnails
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Evaluation, LabelAudit
 from pneumo.training.candidates.spec import CandidateSpec

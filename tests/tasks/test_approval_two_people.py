@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.registry.test_approval import Run
+from tests.tasks.test_approval_pause import Run
 
 PROJECT = Path(__file__).parents[2]
 pytestmark = pytest.mark.services

@@ -9,20 +9,20 @@ import pytest
 from pneumo.monitoring.drift import Drift
 from pneumo.settings import Settings
 from pneumo.tracking import Tracker
-from tasks import watch
+from tasks import watch_images
 
 pytestmark = pytest.mark.services
 
 
 def test_a_message_of_drift_leaves_out_the_source_which_its_link_names(mlflow_server, monkeypatch):
     tracker, told = Tracker(mlflow_server, uuid.uuid4().hex), SimpleNamespace(messages=[], events=[])
-    monkeypatch.setattr(watch, "tracker", lambda: tracker)
-    monkeypatch.setattr(watch, "get_run_logger", lambda: logging.getLogger("watch"))
-    monkeypatch.setattr(watch, "notify", lambda message, settings: told.messages.append(message))
-    monkeypatch.setattr(watch, "emit_event", lambda **event: told.events.append(event))
+    monkeypatch.setattr(watch_images, "tracker", lambda: tracker)
+    monkeypatch.setattr(watch_images, "get_run_logger", lambda: logging.getLogger("watch"))
+    monkeypatch.setattr(watch_images, "notify", lambda message, settings: told.messages.append(message))
+    monkeypatch.setattr(watch_images, "emit_event", lambda **event: told.events.append(event))
     found = Drift(champion="3", images=200, known=100, new=100, figures={"size_drift": 0.4})
     source = "/mnt/ward7.hospital.example/Mustermann_Erika"
-    assert watch.record.fn(found, source, Settings())[-1] == "size drift is 0.40, above 0.25"
+    assert watch_images.record.fn(found, source, Settings())[-1] == "size drift is 0.40, above 0.25"
     (message,) = told.messages
     assert message.title == "images have drifted"
     assert not any(word in str(message) for word in ("ward7", "Mustermann"))

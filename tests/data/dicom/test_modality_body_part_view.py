@@ -10,14 +10,14 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from pneumo.data.dicom.radiograph import find_fault, view_of
+from pneumo.data.dicom.modality_body_part_view import find_fault, view_of
 from pneumo.data.quality.gate import validate
 from pneumo.data.sources.schemes import ingest
 from pneumo.data.store.decode import decode
 from pneumo.data.store.versions import make_version
 from pneumo.errors import OtherImageError
 from pneumo.evaluation.image_model import modalities_of
-from pneumo.records.base import MODALITIES
+from pneumo.records.dicom_modalities import MODALITIES
 from pneumo.serving.bundle.inputs import read_images
 from pneumo.settings.data import Data, Gate
 

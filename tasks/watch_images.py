@@ -10,7 +10,7 @@ from prefect.events import emit_event
 from pneumo.data.quality.two_sample_test import numbers, sentences
 from pneumo.monitoring import drift
 from pneumo.monitoring.drift import Drift, LastRequest
-from pneumo.operations.webhook import Message
+from pneumo.operations.notification_texts import images_drifted
 from pneumo.records.data import Inventory
 from pneumo.registry.champion import champion, champion_manifest
 from pneumo.settings import Settings
@@ -46,9 +46,7 @@ def record(found: Drift, source: str, settings: Settings) -> list[str]:
         reason = "; ".join([*words, *origin(found)])
         ask_for_retraining(source, reason)
         if drift.is_news(before, after):
-            # Without the source, whose path may name a person; the linked run tells it.
-            told = Message(kind="drift", title="images have drifted", text=reason, link=tracking.runs.url(run_id))
-            notify(told, settings)
+            notify(images_drifted(reason, tracking.runs.url(run_id)), settings)
         tracking.runs.set_tags(run_id, {"announced": after.model_dump_json()})
     return words
 
