@@ -17,10 +17,12 @@ ATTEMPTS = 5
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0  # seconds
 TRANSIENT = ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError", "ConnectionClosedError")
 UNREACHABLE = (*TRANSIENT, "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
-OUTAGE = ("429", "500", "502", "503", "504")
+OUTAGE = ("429", "500", "502", "503", "504", "507")
 OUTAGE_SECONDS = 300.0  # how long to wait for a bucket that has answered before
 LONGEST_PAUSE = 16.0
+FULL = "see its log, make room if its disk is full, and run again"  # each server has a status of its own for that
 ADVICE = {
+    **dict.fromkeys(("500", "503", "507"), FULL),
     "403": "check the credentials and their rights",
     "404": "check bucket and prefix",
     "412": "it changed while it was read, run again",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
+from pneumo.data.store.versions import description_key
 from pneumo.errors import DataError
 from pneumo.evaluation.bundle_checks import BundleFacts
 from pneumo.evaluation.candidate_figures import draw, draw_learning, draw_risk_coverage
@@ -63,6 +64,7 @@ def evaluate(
         "evaluate",
         candidate=candidate.key,
         version=version.digest,
+        described=description_key(version),
         store=store.key,
         target=settings.target_sensitivity,
         coverage=settings.coverage,

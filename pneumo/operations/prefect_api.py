@@ -141,15 +141,19 @@ class PrefectApi(PrefectClient):
     def resume(self, run_id: str, answer: dict[str, Any]) -> None:
         """Answer a run that waits for a person, and leave a mark, which Prefect's page cannot do.
 
+        The mark is there before the answer, since the run looks for it at once; one of a refused answer is taken back.
+
         Raises:
             ServiceError: the run does not wait, or not for such an answer.
         """
-        waiting = self.run(run_id)["state"]
+        waiting, mark = self.run(run_id)["state"], ""
         if keys := waiting["state_details"].get("run_input_keyset"):
-            mark = {"key": f"{MARK}{keys['response']}-{uuid.uuid4().hex[:8]}", "value": json.dumps(answer)}
-            self.ask("POST", f"/flow_runs/{run_id}/input", mark)
+            mark = f"{MARK}{keys['response']}-{uuid.uuid4().hex[:8]}"
+            self.ask("POST", f"/flow_runs/{run_id}/input", {"key": mark, "value": json.dumps(answer)})
         told = self.ask("POST", f"/flow_runs/{run_id}/resume", {"run_input": answer})
         if told["status"] != "ACCEPT":
+            if mark:
+                self.ask("DELETE", f"/flow_runs/{run_id}/input/{mark}", accepted={httpx.codes.NOT_FOUND})
             reason = told["details"].get("reason") or "no reason given"
             raise ServiceError(f"Expected the run {run_id} to wait for this answer, but Prefect refused it: {reason}")
 

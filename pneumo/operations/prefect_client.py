@@ -11,6 +11,7 @@ from pneumo.errors import ServiceError
 LONGEST_PAUSE = 16.0
 BUSY = frozenset({408, 429, 502, 503})  # a locked SQLite database is a 503
 PAGE = 200  # the server's limit
+FAILING = "; see the logs of Prefect and of its database, which may be away or have a full disk, and run again"
 
 
 class PrefectClient:
@@ -56,7 +57,8 @@ class PrefectClient:
         """
         answer = self._answer(method, path, body)
         if answer.is_error and answer.status_code not in accepted:
-            raise ServiceError(f"Prefect refused {method} {path} ({answer.status_code}): {_reason(answer)}")
+            advice = FAILING if answer.is_server_error else ""
+            raise ServiceError(f"Prefect refused {method} {path} ({answer.status_code}): {_reason(answer)}{advice}")
         return answer.json() if answer.content else None
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:

@@ -25,7 +25,7 @@ def schema(database: Path) -> tuple[str, str]:
         TrackingError: the file is no database of MLflow's.
     """
     try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             (found,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except (sqlite3.Error, TypeError) as error:
         raise TrackingError(f"Expected an MLflow database in {database}, but it cannot be read ({error}).") from None

@@ -1,11 +1,13 @@
 """The images of a dataset version in training: a table of rows and a memory map of pixels."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pyarrow import parquet
 
 from pneumo.data.splits import groups
 from pneumo.errors import TrainingError
@@ -14,6 +16,7 @@ from pneumo.records.data import DatasetVersion, ImageStore
 
 BATCH = 64
 COLUMNS = ["path", "sha256", "patient", "label", "subtype", "split"]
+PICTURES = ("pixels", "phash")
 
 
 class Fold(Record):
@@ -76,11 +79,18 @@ def _refolded(rows: pd.DataFrame, fold: Fold) -> np.ndarray:
     known = np.flatnonzero(rows["split"].to_numpy() != "test")
     parts = StratifiedGroupKFold(fold.count, shuffle=True, random_state=0)
     strata = rows["label"] + rows["subtype"]
-    patients = groups(rows) if {"pixels", "phash"} <= set(rows) else rows["patient"]
+    patients = groups(rows) if set(PICTURES) <= set(rows) else rows["patient"]
     cut = list(parts.split(known, strata.iloc[known], patients.iloc[known]))
     split = np.where(rows["split"] == "test", "test", "train").astype(object)
     split[known[cut[fold.number][1]]] = "validation"
     return split
+
+
+def pictures_key(version: DatasetVersion) -> str:
+    """Digest of what the manifest says of pictures, by which folds are cut beside patients."""
+    told = [name for name in PICTURES if name in parquet.read_schema(version.manifest).names]
+    rows = pd.read_parquet(version.manifest, columns=told)
+    return hashlib.sha256(rows.to_json(orient="split").encode()).hexdigest()
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

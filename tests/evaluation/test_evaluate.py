@@ -122,3 +122,14 @@ def test_the_operating_point_is_fitted_at_home_and_under_change(candidate, evalu
         bins = pd.DataFrame({"p": probability, "y": ill}).groupby((probability * 10).astype(int).clip(upper=9))
         error = sum(abs(one["p"].mean() - one["y"].mean()) * len(one) for _, one in bins) / len(rows)
         assert evaluation.metrics[f"{part}_calibration_error"] == pytest.approx(error)
+
+
+def test_what_the_manifest_says_of_an_image_beside_its_label_is_part_of_the_key(
+    candidate, dataset, home, evaluation, tmp_path
+):
+    version, store = dataset
+    rows = pd.read_parquet(version.manifest)
+    rows.assign(sex=["F", "M"] * (len(rows) // 2)).to_parquet(tmp_path / "manifest.parquet")
+    told = version.model_copy(update={"manifest": tmp_path / "manifest.parquet"})
+    assert "sex F" not in evaluation.slices
+    assert {"sex F", "sex M"} <= set(evaluate(candidate, told, store, Promotion(), home).slices)

@@ -50,7 +50,7 @@ def test_a_server_that_went_away_is_asked_again_by_a_run_under_way(answering):
 def test_a_server_whose_database_went_away_is_asked_again_by_a_run_under_way_and_not_by_a_command(answering):
     failing = httpx.Response(500, text="Internal Server Error")
     assert answering(failing, failing, httpx.Response(200, json={}), patience=300).run("1") == {}
-    with pytest.raises(ServiceError, match=r"\(500\): Internal Server Error"):
+    with pytest.raises(ServiceError, match=r"\(500\): Internal Server Error; see the logs .* full disk"):
         answering(failing).run("1")
 
 
@@ -95,3 +95,21 @@ def test_every_flow_is_known_as_pneumos_own():
     files = (Path(__file__).parents[2] / "flows").glob("*.py")
     named = {name for file in files for name in re.findall(r'@flow\(name="(.+?)"', file.read_text())}
     assert named == set(FLOWS)
+
+
+def test_the_mark_of_an_answer_that_prefect_refuses_is_taken_back():
+    asked = []
+
+    def answer(request):
+        asked.append((request.method, request.url.path))
+        if request.url.path.endswith("/resume"):
+            return httpx.Response(200, json={"status": "REJECT", "details": {"reason": "it does not wait"}})
+        state = {"state": {"state_details": {"run_input_keyset": {"response": "question"}}}}
+        return httpx.Response(200, json=state) if request.method == "GET" else httpx.Response(204)
+
+    api = PrefectApi("http://prefect/api")
+    api._client = httpx.Client(base_url="http://prefect/api", transport=httpx.MockTransport(answer))
+    with pytest.raises(ServiceError, match="it does not wait"):
+        api.resume("1", {"approve": True})
+    assert [method for method, _ in asked] == ["GET", "POST", "POST", "DELETE"]
+    assert re.fullmatch(r"/api/flow_runs/1/input/by-command-question-[0-9a-f]{8}", asked[-1][1])

@@ -6,7 +6,6 @@ import pytest
 from pneumo.errors import TrainingError
 from pneumo.records.base import SUBTYPES
 from pneumo.training import fine_tuning
-from pneumo.training.augmentation import transforms
 from pneumo.training.batches import augmented_batches, targets
 from pneumo.training.dataset_images import Images
 from pneumo.training.networks import architecture
@@ -148,8 +147,7 @@ def test_it_stops_when_nothing_gets_better(make_spec, images, fresh, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_it_with_the_remedy(make_spec, images, fresh, tmp_path, monkeypatch):
-    draw = transforms.draw
-    monkeypatch.setattr(transforms, "draw", lambda *arguments: draw(*arguments) * np.nan)
+    monkeypatch.setattr(Images, "targets", lambda images, positions: np.full(len(positions), np.nan, "float32"))
     spec = make_spec(epochs=1)
     with pytest.raises(TrainingError, match=r"finite loss of MobileNet 0\.25, got nan: lower the learning rate"):
         fine_tuning.fine_tune(spec, fresh(spec), images, Scores(0.5), tmp_path / "c.npz", silent)

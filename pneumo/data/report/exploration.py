@@ -41,7 +41,7 @@ def _content(version: DatasetVersion, gate: GateReport, home: Path) -> dict[str,
     manifest = pd.read_parquet(version.manifest)
     groups, identical, similar = examples.duplicates(manifest, version.root)
     shift = _shift(manifest)
-    quarantine = pd.read_csv(gate.quarantine, dtype=str)
+    quarantine = pd.read_csv(gate.quarantine, dtype=str, keep_default_na=False)
     failed = [row for row in gate.rows if not row.passed]
     return {
         "version": version,

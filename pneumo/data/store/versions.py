@@ -1,6 +1,7 @@
 """Dataset versions: accepted rows with their split, immutable, with the same digest on any machine."""
 
 import hashlib
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ from pyarrow import parquet
 from pydantic import ValidationError
 
 from pneumo.cache import is_kept, written_once
-from pneumo.data.files import tells_disk_errors, write_whole
+from pneumo.data.files import sha256_of, tells_disk_errors, write_whole
 from pneumo.data.sources.folders import Entry
 from pneumo.data.sources.names import tells_patient
 from pneumo.data.splits import assign_splits
@@ -64,9 +65,28 @@ def keep_version(manifest: pd.DataFrame, source: str, synthetic: bool, root: Pat
         return version
     if _read_record(folder) != version:  # the same data set in another folder
         write_whole(folder / RECORD, version.model_dump_json(indent=1).encode())
-    if set(manifest.columns) - set(parquet.read_schema(folder / MANIFEST).names):  # an earlier pneumo told less of it
-        write_whole(folder / MANIFEST, manifest.to_parquet(index=False))
+    _describe_anew(folder / MANIFEST, manifest)
     return version
+
+
+def _describe_anew(kept: Path, manifest: pd.DataFrame) -> None:
+    """What is said last of the same images counts, unless it lacks columns: then an earlier pneumo tells less of them.
+
+    An equal manifest is not written again, so that the version's `description_key` stays the same.
+    """
+    if set(parquet.read_schema(kept).names) - set(manifest.columns):
+        return
+    content = manifest.to_parquet(index=False)
+    if not pd.read_parquet(kept).equals(pd.read_parquet(io.BytesIO(content))):
+        write_whole(kept, content)
+
+
+def description_key(version: DatasetVersion) -> str:
+    """Key of all that the manifest says of the images, sex and statistics too, which the digest does not cover.
+
+    Stages whose result depends on more than path, label, subtype, patient and split have it in their own key.
+    """
+    return sha256_of(version.manifest)
 
 
 def list_versions(home: Path) -> list[DatasetVersion]:

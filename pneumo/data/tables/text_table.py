@@ -15,6 +15,7 @@ from pneumo.errors import DataError
 LARGEST = 128 * 2**20  # bytes: over a million rows
 LONGEST_HEADER = 2**16  # bytes
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
+AS_WRITTEN: Any = {"dtype": str, "keep_default_na": False, "na_values": [""]}  # a file or a patient may be called NA
 NO_TITLE = r"[\d.:/ -]+|[0-9a-f]{32}|[0-9a-f]{64}"  # a number, date or UID, or a hash
 
 
@@ -42,7 +43,7 @@ def read_texts(file: Path, choose: Callable[[Sequence[str]], Mapping[str, str]],
             table = read_table(file, size, str(file), wanted)
             return pd.DataFrame({name: _texts(table[title]) for name, title in titles.items()})
         header, separator = _header(file, size)
-        rows = pd.read_csv(file, dtype=str, sep=separator, usecols=list(set(wanted(header))))
+        rows = pd.read_csv(file, sep=separator, usecols=list(set(wanted(header))), **AS_WRITTEN)
         return pd.DataFrame({name: rows[title] for name, title in titles.items()})
     except pd.errors.EmptyDataError:
         raise DataError(
@@ -117,7 +118,7 @@ def _header(file: Path, size: int) -> tuple[list[str], str]:
     whole = beginning if size <= LONGEST_HEADER else beginning[: beginning.rfind(b"\n") + 1]
     line = beginning.partition(b"\n")[0]
     separator = max(",;\t", key=lambda mark: line.count(mark.encode()))
-    first = pd.read_csv(io.BytesIO(whole or beginning), dtype=str, sep=separator, nrows=1)
+    first = pd.read_csv(io.BytesIO(whole or beginning), sep=separator, nrows=1, **AS_WRITTEN)
     if first.empty and size > LONGEST_HEADER:  # pandas takes minutes for a header of millions of columns
         raise ValueError(f"its header has over {LONGEST_HEADER >> 10} KiB")
     return list(first.columns), separator

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
+from pneumo.data.store.versions import description_key
 from pneumo.errors import WeightsError
 from pneumo.evaluation.figures import save
 from pneumo.evaluation.label_audit.out_of_fold import out_of_fold
@@ -35,6 +36,7 @@ def audit_labels(
         evaluation: of the candidate that is decided on.
     """
     inputs = {"evaluation": evaluation.key, "version": version.digest, "store": store.key}
+    inputs["described"] = description_key(version)
     settings = spec.model_dump(mode="json", exclude={"weights"})
     key = stage_key(FOLDER, spec=settings, weights=_weights(spec, home), code=code_version(*CODE), **inputs)
     folder = home / "cache" / FOLDER / key

@@ -15,6 +15,7 @@ from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.quality.two_sample_test import Group, audit, audit_manifests, sample
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.image_store import read_rows
+from pneumo.data.store.versions import description_key
 from pneumo.evaluation.external.verdict import set_name
 from pneumo.records.data import DatasetVersion, ImageStore, Inventory, ShiftAudit
 from pneumo.training.candidates.spec import CandidateSpec
@@ -54,6 +55,7 @@ def audit_run(
         backbone=spec.backbone,
         weights=pretrained_weights.identity(spec, home),
         version=version.digest,
+        described=description_key(version),
         store=store.key,
         external=[(inventory.key, inventory.source) for inventory in external],
         code=code_version(*CODE),

@@ -28,7 +28,10 @@ def read_table(table: Path) -> "pd.DataFrame":
     """A written table."""
     import pandas as pd
 
-    return pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
+    if table.suffix == ".parquet":
+        return pd.read_parquet(table)
+    texts = dict.fromkeys(("path", "sha256", "label", "error"), str)
+    return pd.read_csv(table, dtype=texts, keep_default_na=False, na_values=[""])  # a file may be called NA
 
 
 def nameless(table: Path) -> str:

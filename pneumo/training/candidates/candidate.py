@@ -12,7 +12,7 @@ from pneumo.records.base import ENSEMBLE
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
 from pneumo.training.candidates.spec import CandidateSpec
-from pneumo.training.dataset_images import Fold
+from pneumo.training.dataset_images import Fold, pictures_key
 from pneumo.training.networks import pretrained_weights
 from pneumo.training.process.isolate import run
 from pneumo.training.process.job import BackboneJob, EnsembleJob, read, result_folder
@@ -103,6 +103,7 @@ def train_key(spec: CandidateSpec, version: DatasetVersion, store: ImageStore, h
         spec=spec.model_dump(mode="json", exclude={"weights"}),
         weights=pretrained_weights.identity(spec, home),
         version=version.digest,
+        pictures=pictures_key(version) if spec.folds > 1 else None,
         store=store.key,
         code=code_version(*CODE),
     )

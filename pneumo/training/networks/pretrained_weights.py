@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pneumo.cache import is_kept, stage_key, written_once
 from pneumo.data.object_storage import Bucket
 from pneumo.data.sources.s3 import fetch_to
@@ -88,7 +90,7 @@ def load_backbone(spec: CandidateSpec, home: Path) -> Any:
     """The Keras backbone of a spec with its pretrained weights in place.
 
     Raises:
-        WeightsError: the file is missing or does not fit, or Keras cannot fetch its own.
+        WeightsError: the file is missing, does not fit or has NaN in it, or Keras cannot fetch its own.
     """
     backbone, file = spec.backbone, locate(spec.backbone, spec.weights, spec.size, home)
     if spec.weights == KERAS:
@@ -100,6 +102,9 @@ def load_backbone(spec: CandidateSpec, home: Path) -> Any:
         except (ValueError, KeyError, OSError, RuntimeError, TypeError) as error:  # OSError is h5py's for a broken file
             reason = str(error).strip().splitlines()[0]
             raise WeightsError(f"Expected weights of {backbone} in {file}, but they do not fit: {reason}") from error
+        # Fused kernels of TensorFlow turn NaN into zero, so the outputs may not tell.
+        if not all(np.isfinite(values).all() for values in model.get_weights()):
+            raise WeightsError(f"Expected numbers in {file}, found NaN or infinity: fetch the file again.")
     return model
 
 

@@ -45,7 +45,8 @@ def test_a_version_survives(fault, made, through, tmp_path):
 
 
 def test_a_server_that_stays_away_is_named(made, through, s3_server):
-    with through("unavailable") as proxy, pytest.raises(DataError, match=r"503 ServiceUnavailable"):
+    said = r"503 ServiceUnavailable: see its log, make room if its disk is full"
+    with through("unavailable") as proxy, pytest.raises(DataError, match=said):
         packs.push(made[0], Data(storage="s3://hospital/away", s3_endpoint=proxy.url))
     assert proxy.seen["unavailable"] >= object_storage.ATTEMPTS
     assert "Contents" not in boto3.client("s3", endpoint_url=s3_server).list_objects_v2(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pneumo.data.store.version_changes import compare
-from pneumo.data.store.versions import digest_of, find_version, keep_version, list_versions
+from pneumo.data.store.versions import description_key, digest_of, find_version, keep_version, list_versions
 from pneumo.errors import DataError
 
 
@@ -87,3 +87,15 @@ def test_a_version_that_an_earlier_pneumo_kept_gets_the_columns_that_its_manifes
     assert pd.read_parquet(before.manifest)["unissued"].tolist() == ["u"]
     keep_version(old, "set", False, tmp_path, tmp_path)
     assert "unissued" in pd.read_parquet(before.manifest)
+
+
+def test_a_version_that_is_described_anew_keeps_what_is_said_last_and_has_another_key(tmp_path):
+    names = {"path": "a.png", "sha256": "1", "label": "NORMAL", "subtype": "none", "patient": "p", "split": "train"}
+    described = pd.DataFrame([names | {"sex": "", "mean": 90.0}])
+    before = keep_version(described, "set", False, tmp_path, tmp_path)
+    keys = [description_key(before)]
+    for sex in ("", "F", "F"):
+        assert keep_version(described.assign(sex=sex), "set", False, tmp_path, tmp_path).digest == before.digest
+        assert pd.read_parquet(before.manifest)["sex"].tolist() == [sex]
+        keys.append(description_key(before))
+    assert keys[0] == keys[1] != keys[2] == keys[3]

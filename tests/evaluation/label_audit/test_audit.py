@@ -41,3 +41,13 @@ def test_other_weights_in_the_same_folder_are_another_audit(evaluation, dataset,
         (tmp_path / "MobileNet_0.25_no_top.weights.h5").write_bytes(content)
         folders.append(audit_labels(spec, *dataset, evaluation, home).folder)
     assert folders[0] == folders[1] != folders[2]
+
+
+def test_another_manifest_of_the_same_images_is_another_audit(evaluation, dataset, home, tmp_path):
+    version, store = dataset
+    rows = pd.read_parquet(version.manifest)
+    rows.assign(phash=rows["sha256"]).to_parquet(tmp_path / "manifest.parquet")
+    told = version.model_copy(update={"manifest": tmp_path / "manifest.parquet"})
+    assert audit_labels(SPEC, told, store, evaluation, home).folder != (
+        audit_labels(SPEC, version, store, evaluation, home).folder
+    )

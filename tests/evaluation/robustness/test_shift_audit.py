@@ -93,3 +93,14 @@ def test_weights_that_are_not_there_are_an_error(place, tmp_path):
     spec, *rest = place
     with pytest.raises(WeightsError, match=r"MobileNet 0\.25"):
         audit_run(spec.model_copy(update={"weights": str(tmp_path)}), *rest)
+
+
+def test_other_statistics_in_the_manifest_are_another_audit(place, tmp_path):
+    spec, version, store, external, home = place
+    plain = spec.model_copy(update={"weights": "none"})
+    rows = pd.read_parquet(version.manifest)
+    rows["mean"] = rows["mean"] + 100.0 * (rows["split"] == "test")
+    rows.to_parquet(tmp_path / "manifest.parquet", index=False)
+    measured = version.model_copy(update={"manifest": tmp_path / "manifest.parquet"})
+    before, after = (audit_run(plain, one, store, external, home)[0] for one in (version, measured))
+    assert [row.auc for row in before.rows] != [row.auc for row in after.rows]

@@ -93,7 +93,10 @@ def test_a_clock_that_is_off_is_a_warning(monkeypatch):
     assert (row.state, row.found) == ("warning", "-100 s off a server's")
 
 
-def test_an_old_schema_is_told_with_the_command_that_renews_it(tmp_path):
+@pytest.mark.parametrize("name", ["plain", "a #1", "50% done", "why?"])
+def test_an_old_schema_is_told_with_the_command_that_renews_it(tmp_path, name):
+    tmp_path = tmp_path / name
+    tmp_path.mkdir()
     database = tmp_path / "mlflow.db"
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")

@@ -82,6 +82,16 @@ def test_weights_of_another_backbone_do_not_fit(make_spec, tmp_path, home):
         load_backbone(make_spec(weights=str(tmp_path)), home)
 
 
+def test_weights_that_are_no_numbers_are_told(make_spec, tmp_path, home):
+    from pneumo.training.networks.backbones import build
+
+    model = build("MobileNet", 0.25, 32)
+    model.set_weights([values * np.nan for values in model.get_weights()])
+    model.save_weights(tmp_path / FILE)
+    with pytest.raises(WeightsError, match=f"Expected numbers in .*{FILE}, found NaN"):
+        load_backbone(make_spec(weights=str(tmp_path)), home)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a weight file"])
 def test_a_damaged_file_is_told(make_spec, tmp_path, home, content):
     (tmp_path / FILE).write_bytes(content)
