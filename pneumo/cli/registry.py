@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from pneumo.records.base import Record
 from pneumo.settings import Settings, load_settings
@@ -114,17 +114,16 @@ def _none(settings: Settings, phantom: bool, as_json: bool) -> None:
 
 
 def _history(phantom: bool, as_json: bool) -> None:
-    from pneumo.registry.history import history
+    from pneumo.registry.history import MOVES, history
 
     rows = history(load_settings(), phantom)
     if as_json:
         console.print_json(data=[row.model_dump(mode="json") for row in rows])
         return
-    columns = ("when (UTC)", "who", "what", "version", "took effect", "test images", "why")
-    table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        took = "" if row.action in ("look", "calibration", "lift") else "yes" if row.took_effect else "no"
-        look = f"{row.look.test_set[:6]} #{row.look.number}" if row.look else ""
-        said = (row.who, row.action, row.version, took, look, row.reason)
-        table.add_row(f"{row.when:%Y-%m-%d %H:%M}", *map(escape, said))
-    console.print(table, highlight=False)
+        missed = row.action in MOVES and not row.took_effect
+        look = f"decision {row.look.number} on test images {row.look.test_set[:6]}" if row.look else ""
+        facts = (f"{row.action} of version {row.version}", "did not take effect" * missed, f"by {row.who}", look)
+        when = f"{row.when:%Y-%m-%d %H:%M} UTC"
+        console.print(f"{when}  {', '.join(filter(None, facts))}", highlight=False, markup=False)
+        console.print(Padding(Text(row.reason), (0, 0, 0, 4), expand=False))

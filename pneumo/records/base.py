@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Fit = Literal["squash", "pad"]
 IMAGE, EMBEDDING = "image", "embedding"  # kinds of input, and names of the input column
 LABELS = ("NORMAL", "PNEUMONIA")
+ALONE = "this image"  # what errors call an image that came without others, by row or by name
 UNCERTAIN = "UNCERTAIN"  # the third answer of the service, if serve.uncertain is set
 ENSEMBLE = "ensemble"  # name of the candidate that is the mean of the others
 VIEWS = "views"  # name of the layer that averages views of an image, of which the whole image is the first

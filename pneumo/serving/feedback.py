@@ -39,6 +39,12 @@ class Feedback(Record):
     reader: str = Field("", max_length=200, description="Kept as a keyed hash")
     time: AwareDatetime | None = None
 
+    @field_validator("label", mode="before")
+    @classmethod
+    def _in_capitals(cls, label: object) -> object:
+        """Clients write labels as files do: in any case."""
+        return label.strip().upper() if isinstance(label, str) else label
+
     @field_validator("time")
     @classmethod
     def _is_over(cls, time: datetime | None) -> datetime | None:

@@ -23,7 +23,10 @@ NO_FILE = "no such file"
 
 
 class Taken(Record):
-    """What became of a file's rows: how many by outcome, and the first rows, from 1, that were not kept, by outcome."""
+    """What became of a file's rows: how many by outcome, and the first that were not kept, by outcome.
+
+    Rows are counted as a spreadsheet does: the titles of a CSV file are row 1.
+    """
 
     rows: int
     outcomes: dict[str, int]
@@ -44,7 +47,9 @@ def take(file: Path, home: Path, secret: bytes) -> Taken:
     Raises:
         DataError: it is no such table, is empty, or has other labels or times; then nothing of it is kept.
     """
-    table, log = _read(file), FeedbackLog(home, secret)
+    from pneumo.data.tables.text_table import first_row
+
+    table, log, first = _read(file), FeedbackLog(home, secret), first_row(file)
     counts: Counter[str] = Counter()
     left: dict[str, list[int]] = {}
     for start in range(0, len(table), STEP):
@@ -52,7 +57,7 @@ def take(file: Path, home: Path, secret: bytes) -> Taken:
         for number, outcome in zip(rows.index, _keep(rows, log, secret), strict=True):
             counts[outcome] += 1
             if outcome not in ("kept", "known") and len(left.setdefault(outcome, [])) < SHOWN:
-                left[outcome].append(int(number) + 1)
+                left[outcome].append(int(number) + first)
     return Taken(rows=len(table), outcomes=dict(counts), left={name: tuple(rows) for name, rows in left.items()})
 
 
@@ -116,10 +121,13 @@ def _titles(there: Sequence[str], file: Path) -> dict[str, str]:
 
 def _refuse(wrong: "pd.Series[bool]", file: Path, expected: str, said: "pd.Series[str] | None") -> None:
     """Raise DataError for the first wrong row; `said`: what is shown of it, None where that would name somebody."""
+    from pneumo.data.tables.text_table import first_row
+
     if wrong.any():
         number, rows = int(wrong.to_numpy().argmax()), int(wrong.sum())
+        place = f"row {number + first_row(file)}"
         shown = "a longer one" if said is None else repr(said[number][:50]) if said[number] else "none"
         raise DataError(
-            f"Expected {expected} of {file}, but row {number + 1} has {shown}{f', the first of {rows}' * (rows > 1)}: "
+            f"Expected {expected} of {file}, but {place} has {shown}{f', the first of {rows}' * (rows > 1)}: "
             "correct it; nothing of the file is kept."
         )

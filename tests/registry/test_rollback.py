@@ -161,6 +161,9 @@ def test_any_earlier_champion_can_be_named_in_the_command(three: Any, monkeypatc
     assert three.aliases()["champion"] == "1"
     done = CliRunner().invoke(app, ["champion", "--history", "--json"])
     assert json.loads(done.stdout)[-1]["reason"] == "the second was wrong, too"
+    lines = CliRunner().invoke(app, ["champion", "--history"]).stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and "    the second was wrong, too" in [line.rstrip() for line in lines]
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC  rollback of version 1, by ", lines[-2])
 
 
 @pytest.mark.slow

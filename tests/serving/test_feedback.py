@@ -100,7 +100,8 @@ def test_a_file_names_images_by_hash_by_digest_or_by_path(home, tmp_path, suffix
     table.to_csv(file, index=False) if suffix == ".csv" else table.to_parquet(file)
     taken = take(file, home, SECRET)
     assert (taken.rows, taken.outcomes) == (5, {"kept": 3, "no such file": 1, "unknown image": 1})
-    assert taken.left == {"no such file": (4,), "unknown image": (5,)}
+    titles = suffix == ".csv"  # are row 1, as a spreadsheet shows them
+    assert taken.left == {"no such file": (4 + titles,), "unknown image": (5 + titles,)}
     assert take(file, home, SECRET).outcomes["known"] == 3
     kept, _ = feedback.daily_log(home).read()
     assert set(kept["image"]) == {image(name) for name in "abd"}
@@ -117,15 +118,15 @@ def test_a_file_names_images_by_hash_by_digest_or_by_path(home, tmp_path, suffix
         ("{a},NORMAL,Dr. House\n", r"a row, which is not repeated here: put a line with image and label"),
         ("/Jane/x.PNG,NORMAL\n", "but it holds a row, which is not repeated here"),
         ("image,label\n{a},NORMAL\n{a},healthy\n,NORMAL\n", "an image in each row"),
-        ("image,label\n{a},NORMAL\n{a},\n", "label of .*, but row 2 has none: correct it"),
+        ("image,label\n{a},NORMAL\n{a},\n", "label of .*, but row 3 has none: correct it"),
         (
             "image,label\n{a},NORMAL\n{a},healthy\n{a},\n",
-            r"but row 2 has 'healthy', the first of 2: correct it",
+            r"but row 3 has 'healthy', the first of 2: correct it",
         ),
-        ("image,label,time\n{a},NORMAL,yesterday\n", r"times such as .*, but row 1 has 'yesterday': correct it;"),
+        ("image,label,time\n{a},NORMAL,yesterday\n", r"times such as .*, but row 2 has 'yesterday': correct it;"),
         (
             "image,label,time\n{a},NORMAL,2999-01-02\n",
-            r"not in the future of .*, but row 1 has '2999-01-02'",
+            r"not in the future of .*, but row 2 has '2999-01-02'",
         ),
         ("image,Label,LABEL\n{a},NORMAL,NORMAL\n", "one column label in .*, but it has Label, LABEL: rename all but"),
         ("image,label,reader\n{a},NORMAL," + "x" * 201, "readers of at most 200"),
@@ -153,11 +154,25 @@ def test_titles_and_labels_are_taken_in_capitals_or_small_letters_with_any_separ
     assert feedback.agreed(home)[0].labels.to_dict() == {image("a"): "NORMAL", image("b"): "PNEUMONIA"}
 
 
+@pytest.mark.parametrize("label", ["normal", "Normal", " NORMAL "])
+def test_a_label_may_be_in_any_case_wherever_it_comes_from(label):
+    assert Feedback(image=image("a"), label=label).label == "NORMAL"
+    with pytest.raises(ValueError, match="'NORMAL' or 'PNEUMONIA'"):
+        Feedback(image=image("a"), label="healthy")
+
+
 def test_a_path_without_a_file_and_a_folder_are_told_as_such(home, tmp_path):
     with pytest.raises(DataError, match=r"feedback at \S+gone.csv, but there is no such file: check the path\.$"):
         take(tmp_path / "gone.csv", home, SECRET)
     with pytest.raises(DataError, match="is a folder: give the file itself"):
         take(tmp_path, home, SECRET)
+
+
+@pytest.mark.parametrize("name", ["read.xlsx", "read.XLS", "read.ods"])
+def test_a_spreadsheet_is_told_to_be_saved_as_csv(home, tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04\x14\x00\x06\x00\x08")
+    with pytest.raises(DataError, match=r"Expected a table of feedback in CSV .* is a spreadsheet: save it as CSV"):
+        take(tmp_path / name, home, SECRET)
 
 
 def test_a_time_in_the_future_is_refused_since_it_would_outlast_every_correction():

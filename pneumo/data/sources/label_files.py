@@ -10,7 +10,7 @@ import pandas as pd
 from pneumo.data.sources.folders import Entry, Listing, require_both_classes, walk
 from pneumo.data.sources.names import split_of, split_of_folders
 from pneumo.data.store.decode import SUFFIXES as IMAGE_SUFFIXES
-from pneumo.data.tables.text_table import read_texts, require_titles, title_like
+from pneumo.data.tables.text_table import first_row, read_texts, require_titles, title_like
 from pneumo.errors import DataError
 from pneumo.settings.data import Column
 from pneumo.words import counted
@@ -57,7 +57,8 @@ def read_labels(file: Path, columns: Mapping[Column, str]) -> pd.DataFrame:
     """
     raw = read_texts(file, lambda there: _titles(file, there, columns), "label file").astype("object")
     table = raw.where(raw.notna(), None)
-    refuse(table.loc[table[["path", "label"]].isna().any(axis=1)].index.map(str), file, "row", "without path or label")
+    empty = table.index[table[["path", "label"]].isna().any(axis=1)] + first_row(file)
+    refuse(empty, file, "row", "without path or label")
     table["label"] = table["label"].map(str).str.strip().str.lower().map(MEANING)
     refuse(raw.loc[table["label"].isna(), "label"], file, "label", "other than NORMAL (0) and PNEUMONIA (1)")
     if "split" in table:

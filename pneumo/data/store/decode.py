@@ -162,7 +162,10 @@ def _as_gray(image: Image.Image) -> Image.Image:
 
 
 def _unreadable(name: str, error: Exception) -> DataError:
-    return DataError(f"Expected a whole JPEG, PNG or DICOM image, but {name} cannot be decoded ({_plain(error)}).")
+    return DataError(
+        f"Expected a whole JPEG, PNG or DICOM image, but {name} cannot be decoded ({_plain(error)}): export it again,"
+        " or take it out."
+    )
 
 
 def _plain(error: Exception) -> str:

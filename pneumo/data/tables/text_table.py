@@ -14,6 +14,7 @@ from pneumo.errors import DataError
 
 LARGEST = 128 * 2**20  # bytes: over a million rows
 LONGEST_HEADER = 2**16  # bytes
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 AS_WRITTEN: Any = {"dtype": str, "keep_default_na": False, "na_values": [""]}  # a file or a patient may be called NA
 NO_TITLE = r"[\d.:/ -]+|[0-9a-f]{32}|[0-9a-f]{64}"  # a number, date or UID, or a hash
 
@@ -59,6 +60,11 @@ def read_texts(file: Path, choose: Callable[[Sequence[str]], Mapping[str, str]],
         ) from error
 
 
+def first_row(file: Path) -> int:
+    """The number that a spreadsheet gives to the first row of a table: the titles of a CSV file are row 1."""
+    return 1 if file.suffix.lower() == ".parquet" else 2
+
+
 def title_like(name: str, there: Sequence[str], file: Path) -> str | None:
     """The title that a column has in a file, found without regard to case and surrounding spaces; None: there is none.
 
@@ -97,6 +103,8 @@ def _size(file: Path, kind: str) -> int:
         raise DataError(f"Expected a {kind}, but {file} is a folder: give the file itself.")
     if not file.exists():
         raise DataError(f"Expected a {kind} at {file}, but there is no such file: check the path.")
+    if file.suffix.lower() in SPREADSHEETS:
+        raise DataError(f"Expected a {kind} in CSV or Parquet, but {file} is a spreadsheet: save it as CSV in UTF-8.")
     size = file.stat().st_size
     if size > LARGEST:
         raise DataError(f"Expected a {kind} of at most {LARGEST >> 20} MiB, but {file} is larger: cut it in parts.")

@@ -1,7 +1,7 @@
 """Where a table of scores is written: a file, or an object on S3, by one run at a time."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -95,6 +95,9 @@ def _require_own(file: Path) -> None:
 def owned(output: Output) -> Iterator[None]:
     """Hold an output during the block; one that was held by a process that died is free.
 
+    Its lock is a file beside it during the block. It is removed while it is held: who opened it meanwhile sees that the
+    file is gone, and tries again or is refused.
+
     Raises:
         DataError: another run holds it.
     """
@@ -108,4 +111,6 @@ def owned(output: Output) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(PermissionError):  # Windows keeps a file that is open, and filelock removes it there
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()

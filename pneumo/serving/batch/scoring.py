@@ -147,7 +147,7 @@ def _answer(path: str, content: Content, done: Mapping[str, Row], answers: Itera
     if content.sha256 in done:
         return done[content.sha256]
     number, said = next(answers)
-    return said.model_dump() | {"error": said.error and said.error.replace(f"row {number}", path)}
+    return said.named(number, path).model_dump()
 
 
 def _scored(table: list[Row], out: Output, resumed: int) -> Scored:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pneumo.data.parallel import workers
 from pneumo.data.store.decode import decode
 from pneumo.errors import DataError
-from pneumo.records.base import LEAST_DEVIATION, Fit
+from pneumo.records.base import ALONE, LEAST_DEVIATION, Fit
 from pneumo.records.dicom_modalities import MODALITIES
 
 ACCEPTED = "bytes of a JPEG, PNG or DICOM file, their base64 text, a pathlib.Path, or an array of pixels in 0..255"
@@ -41,14 +41,16 @@ def read_images(
         cells: of the kinds in `ACCEPTED`.
         size: pixels a side.
         fit: squash or pad.
-        first: row number of the first cell; errors name cells that are not files by their row.
+        first: row number of the first cell; errors name cells that are not files by their row, unless one came alone.
         modalities: of DICOM that are accepted, as chests from the front.
     """
+    alone = first == 0 and len(cells) == 1
 
     def read(row: int, cell: Any) -> NDArray[np.uint8] | str:
+        called = ALONE if alone else f"row {row}"
         try:
-            source = source_of(cell, f"row {row}")
-            name = str(source) if isinstance(source, Path) else f"row {row}"
+            source = source_of(cell, called)
+            name = str(source) if isinstance(source, Path) else called
             return _not_blank(decode(source, size, fit, name, modalities), name)
         except DataError as error:
             return str(error)
@@ -84,7 +86,7 @@ def source_of(cell: Any, name: str) -> bytes | Path:
         return _from_text(cell, name)
     if isinstance(cell, np.ndarray | list | tuple):
         return _from_pixels(cell, name)
-    raise DataError(f"Expected {ACCEPTED}, but {name} holds {kind(cell)}.")
+    raise DataError(f"Expected {ACCEPTED}, but {name} holds {kind(cell)}: give one of these.")
 
 
 def _from_text(text: str, name: str) -> bytes:
@@ -96,7 +98,9 @@ def _from_text(text: str, name: str) -> bytes:
     # No image is shorter: a short text is a file's name, even if its letters happen to be base64.
     if len(data) >= 64:
         return data
-    raise DataError(f"Expected {ACCEPTED}, but {name} holds a text that is not base64: {text[:80]}")
+    raise DataError(
+        f"Expected {ACCEPTED}, but {name} holds a text that is not base64 ({text[:80]!r}): encode the bytes."
+    )
 
 
 def _from_pixels(cell: Any, name: str) -> bytes:
@@ -112,7 +116,8 @@ def _from_pixels(cell: Any, name: str) -> bytes:
             raise ValueError
     except ValueError:
         raise DataError(
-            f"Expected an array (height, width) or (height, width, 3) in 0..255, but {name} holds {kind(cell)}."
+            f"Expected an array (height, width) or (height, width, 3) in 0..255, but {name} holds {kind(cell)}: change"
+            " its axes or its values."
         ) from None
     if 0 < pixels.max() <= 1:
         raise DataError(

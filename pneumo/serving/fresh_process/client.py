@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import AliasChoices, Field, ValidationError
 
 from pneumo.errors import ModelError, TrackingError
-from pneumo.records.base import Cell, Record
+from pneumo.records.base import ALONE, Cell, Record
 from pneumo.tracking.client import Tracker
 from pneumo.tracking.connection import SAFE
 from pneumo.tracking.models.package import files_digest
@@ -43,6 +43,11 @@ class Answer(Record):
     # versions that an older pneumo registered, and tables that it began, have the second name
     out_of_distribution: bool = Field(validation_alias=AliasChoices("out_of_distribution", "unlike"))
     uncertain: bool | None = None  # None where it was not asked, or cannot be told
+
+    def named(self, row: int, name: str) -> "Answer":
+        """The same, whose error calls the image by a name that the reader knows, not by its row in what was asked."""
+        said = self.error and self.error.replace(f"row {row}", name).replace(ALONE, name)
+        return self.model_copy(update={"error": said})
 
 
 class Answers(Record):

@@ -171,6 +171,9 @@ def _answer(model: FollowedModel, ask: Ask) -> tuple[ModelVersion, list[bytes], 
     """The answers to all images; one that is no base64 costs its own answer only."""
     images = images_of(ask)
     version, scored = model.score([image for image in images if isinstance(image, bytes)], ask.threshold)
-    left = iter(scored)
-    answers: list[Any] = [next(left) if isinstance(image, bytes) else image for image in images]
+    left = enumerate(scored)
+    answers: list[Answer] = []
+    for place, image in enumerate(images):  # the model counts without those that are no base64
+        row, said = next(left) if isinstance(image, bytes) else (place, image)
+        answers.append(said.named(row, ask.name(place)))
     return version, [image if isinstance(image, bytes) else b"" for image in images], answers

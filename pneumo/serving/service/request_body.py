@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pneumo.records.base import ALONE
 from pneumo.serving.feedback import Feedback
 from pneumo.serving.fresh_process.client import Answer
 from pneumo.settings.servers import Serve
@@ -16,7 +17,7 @@ from pneumo.settings.servers import Serve
 JSON = "application/json"
 ONE_IMAGE = ("image/", "application/dicom", "application/octet-stream")  # what the body of one image may be called
 LONGEST_WORDS = 200  # of what is told about JSON of another form, which may quote it
-NO_BASE64 = "expected an image as base64 text, got a text that is none"
+NO_BASE64 = f"Expected an image as base64 text, but {ALONE} is another text: encode the bytes of the file."
 
 
 class Body(BaseModel):
@@ -48,10 +49,14 @@ Form = TypeVar("Form", bound=Body)
 
 @dataclass(frozen=True)
 class Ask:
-    """A request: images as they came (bytes or base64 text) and the threshold of the label; None is the model's own."""
+    """A request: images as they came (bytes or base64 text) and the threshold of the label; None is the model's own.
+
+    They are `listed` if they came in JSON.
+    """
 
     images: list[bytes] | list[str]
     threshold: float | None
+    listed: bool = False
 
     @classmethod
     def of(cls, body: bytes, content_type: str, threshold: float | None, limits: Serve) -> "Ask":
@@ -68,7 +73,11 @@ class Ask:
                 415, f"Expected an image (Content-Type image/... or application/dicom) or {JSON}, got {kind[:50]!r}."
             )
         given = _in_json(Images, body, limits)
-        return cls(given.images, threshold if given.threshold is None else given.threshold)
+        return cls(given.images, threshold if given.threshold is None else given.threshold, listed=True)
+
+    def name(self, place: int) -> str:
+        """What errors call an image, by which its sender finds it."""
+        return f"{Images.ITEMS}.{place}" if self.listed else ALONE
 
 
 def images_of(ask: Ask) -> list[bytes | Answer]:

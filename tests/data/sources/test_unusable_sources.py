@@ -202,7 +202,7 @@ REFUSED: list[tuple[Callable[[Place], str], str]] = [
     (labels_unknown, "1 label other than .*'maybe'"),
     (labels_outside, "1 path leading outside"),
     (labels_empty, "labels.csv is empty: fill it in"),
-    (labels_without_label, r"1 row without path or label \('1'\)"),
+    (labels_without_label, r"1 row without path or label \('3'\)"),
     (labels_in_many_folders, r"1 row whose image is not there \('c.jpeg'\)"),
     (labels_not_text, "labels.csv has other letters: save it as CSV in UTF-8"),
     (labels_broken_parquet, "labels.parquet cannot be read"),

@@ -41,6 +41,12 @@ def test_an_output_has_one_owner_until_it_dies(folder, tmp_path, s3_server, monk
         pass
 
 
+def test_a_scoring_that_fails_leaves_nothing_beside_its_output(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        predict(None, None, [str(tmp_path / "gone")], str(tmp_path / "predictions.csv"), tmp_path, Data())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_table_is_written_to_a_bucket(folder, answer, tmp_path, s3_server):
     import boto3
 

@@ -62,7 +62,7 @@ def test_a_cell_that_cannot_be_compared_costs_its_own_row_only(model, tiny, imag
     errors = model.predict(pd.DataFrame({"image": cells}))["error"]
     held = ["nothing", "a Series", "nothing", "nothing"]
     assert errors[4] is None
-    assert [f"row {row} holds {what}." in errors[row] for row, what in enumerate(held)] == [True] * 4
+    assert [f"row {row} holds {what}: give one" in errors[row] for row, what in enumerate(held)] == [True] * 4
 
 
 def test_a_text_never_opens_a_file_nor_tells_whether_there_is_one(model, tiny, image, short):

@@ -27,7 +27,10 @@ def test_a_bad_image_costs_its_own_answer_only_and_the_answers_keep_their_order(
     answers = reply.json()["answers"]
     assert [answer["probability"] is None for answer in answers] == [True, False, True]
     assert [answer["image"] is None for answer in answers] == [True, False, False]
-    assert "base64" in answers[0]["error"] and answers[2]["error"]
+    assert answers[0]["error"].startswith("Expected an image as base64 text, but images.0 is another text: encode")
+    assert "images.2 holds" in answers[2]["error"] or "images.2 cannot be decoded" in answers[2]["error"]
+    (alone,) = post(service, b"no image").json()["answers"]
+    assert "but this image cannot be decoded" in alone["error"] and "export it again" in alone["error"]
     assert answers[1]["probability"] == pytest.approx(post(service, image).json()["answers"][0]["probability"])
 
 
