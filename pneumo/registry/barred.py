@@ -67,7 +67,7 @@ def lift(settings: Settings, home: Path, version: str, reason: str = "", synthet
     if bar is None:
         raise PromotionError(
             f"Expected a version of {name} that was rolled back, got {version}, which is not barred: "
-            "see `pneumo champion --history`."
+            f"see `pneumo champion --history{' --phantom' if synthetic else ''}`."
         )
     said = reason or f"may be promoted again after the rollback from version {bar.champion}"
     candidate = found.tags.get("candidate", "") if found else ""

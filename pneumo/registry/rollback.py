@@ -71,11 +71,9 @@ def _target(tracker: Tracker, name: str, now: RegistryState, to: str | None) -> 
         raise PromotionError(f"{name} version {wanted} is the champion already: give another version.")
     found = tracker.registry.version(name, wanted)
     if wanted not in champions or found is None:
-        known = ", ".join(dict.fromkeys(champions)) or "none"
-        raise PromotionError(
-            f"Expected a version of {name} that was champion before ({known}), got {wanted}: "
-            "only those passed the gates."
-        )
+        known = ", ".join(dict.fromkeys(champions))
+        advice = f"give one of {known}, since only those passed the gates" if known else "there is none yet"
+        raise PromotionError(f"Expected a version of {name} that was champion before, got {wanted}: {advice}.")
     if wanted not in free:
         raise PromotionError(
             f"Expected a version of {name} that is not barred, but {wanted} was rolled back: "
