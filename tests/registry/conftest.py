@@ -190,8 +190,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tracker(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     """An experiment whose files the client itself writes to disk: hundreds of them, in a tenth of the time."""
-    found = Tracker(mlflow_server, "registry")
-    found.client.create_experiment("registry", artifact_location=tmp_path_factory.mktemp("artifacts").as_uri())
+    artifacts = tmp_path_factory.mktemp("artifacts")  # each package that takes this fixture has one of its own
+    found = Tracker(mlflow_server, f"registry {artifacts.name}")
+    found.client.create_experiment(f"registry {artifacts.name}", artifact_location=artifacts.as_uri())
     return found
 
 

@@ -183,7 +183,7 @@ def test_looks_are_kept_with_the_model_and_shown(world: Any, command: Any) -> No
     info = champion(world.settings)
     assert info and (info.decisions, info.promotions) == (3, 2)
     assert "3 decisions so far, 2 promotions" in command()
-    assert f"{better.look.test_set[:6]} #3" in command("--history")
+    assert f"decision 3 on test images {better.look.test_set[:6]}" in " ".join(command("--history").split())
     assert json.loads(command("--json"))["look"]["number"] == 3
 
 

@@ -43,7 +43,10 @@ def read_texts(file: Path, choose: Callable[[Sequence[str]], Mapping[str, str]],
             table = read_table(file, size, str(file), wanted)
             return pd.DataFrame({name: _texts(table[title]) for name, title in titles.items()})
         header, separator = _header(file, size)
-        rows = pd.read_csv(file, sep=separator, usecols=list(set(wanted(header))), **AS_WRITTEN)
+        wanted(header)
+        rows = pd.read_csv(file, sep=separator, **AS_WRITTEN)  # all columns: of some, longer rows would be cut silently
+        if not isinstance(rows.index, pd.RangeIndex):  # pandas took the first values for the rows' names
+            raise ValueError("its rows have more values than its first line has titles")
         return pd.DataFrame({name: rows[title] for name, title in titles.items()})
     except pd.errors.EmptyDataError:
         raise DataError(

@@ -82,7 +82,7 @@ def faulty(s3_server, monkeypatch) -> Iterator[Callable[[str], str]]:
         ("403", "answers 403 AccessDenied: check the credentials"),
         ("403 midway", r"set/NORMAL/a.jpeg .* answers 403 AccessDenied: check the credentials"),
         ("changed", r"a.jpeg .* answers 412 PreconditionFailed: it changed while it was read, run again"),
-        ("500", r"answers 500 InternalError: run again, or ask who runs it"),
+        ("500", r"answers 500 InternalError: see its log, make room if its disk is full, and run again"),
         ("no S3", "Expected images below s3://bucket/set, but there are none: check bucket, prefix and endpoint"),
         ("gone", "answers 404 NoSuchKey: check bucket and prefix"),
         ("breaks off", r"after 2 attempts"),
