@@ -83,10 +83,12 @@ def build(name: str, alpha: float | None, size: int, weights: str | None = None)
 
     options = {} if alpha is None else {"alpha": alpha}
     try:
-        return getattr(keras.applications, name)(
-            input_shape=(size, size, 3), include_top=False, weights=weights, name="backbone", **options
+        model = getattr(keras.applications, name)(
+            input_shape=(size, size, 3), include_top=False, weights=weights, **options
         )
     except ValueError as error:
         raise TrainingError(
             f"Expected options that {name} takes, got size {size} and alpha {alpha}: {error}"
         ) from error
+    model.name = "backbone"  # only now: by the name Keras finds weights of EfficientNet and ConvNeXt, and blocks of V2
+    return model

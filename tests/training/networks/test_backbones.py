@@ -33,6 +33,25 @@ def test_an_unknown_name_is_answered_with_its_neighbours():
         module_of("EfficentNetB0")
 
 
+@pytest.mark.parametrize(
+    ("name", "file"), [("EfficientNetB0", "efficientnetb0_"), ("EfficientNetV2B0", "efficientnetv2-b0_")]
+)
+def test_its_imagenet_weights_are_asked_for_by_the_name_that_keras_gave_them(monkeypatch, name, file):
+    from keras.src.utils import file_utils
+
+    asked = []
+
+    def fetch(file_name, *_, **__):
+        asked.append(file_name)
+        raise ConnectionError
+
+    monkeypatch.setattr(file_utils, "get_file", fetch)
+    with pytest.raises(ConnectionError):
+        build(name, None, 32, weights="imagenet")
+    assert len(asked) == 1 and asked[0].startswith(file)
+    assert build(name, None, 32).name == "backbone"
+
+
 def test_only_mobile_nets_have_a_width():
     assert takes_alpha("MobileNetV3Large") and not takes_alpha("Xception")
 
