@@ -11,41 +11,35 @@ import keras
 import numpy as np
 
 
-class _ScaledConv2D(keras.layers.Conv2D):  # type: ignore[misc]
-    """A convolution and the batch normalisation behind it: (x * kernel + bias) * scale + shift.
+class _Scaled:
+    """A convolution and the batch normalisation behind it: (x * kernel + bias) * scale + shift, by output channel.
 
     Only kernel and bias are trained. They have the gradients that they would have with batch normalisation behind them.
     """
 
-    def build(self, input_shape: Any) -> None:
-        """Add scale and shift of each output channel."""
-        super().build(input_shape)
-        channels = {"shape": (self.filters,), "trainable": False}
+    def build(self: Any, input_shape: Any) -> None:
+        """Add scale and shift to kernel and bias."""
+        super().build(input_shape)  # type: ignore[misc]
+        channels = {"shape": self.compute_output_shape(input_shape)[-1:], "trainable": False}
         self.scale = self.add_weight(name="scale", initializer="ones", **channels)
         self.shift = self.add_weight(name="shift", initializer="zeros", **channels)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self: Any, inputs: Any) -> Any:
         """Convolve with the scaled kernel."""
         shift = self.bias * self.scale + self.shift if self.use_bias else self.shift
-        return self.convolution_op(inputs, self.kernel * self.scale) + shift
+        return self.convolve(inputs) + shift
 
 
-class _ScaledDepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
-    """The same for a depthwise convolution."""
+class _ScaledConv2D(_Scaled, keras.layers.Conv2D):  # type: ignore[misc]
+    def convolve(self, inputs: Any) -> Any:
+        return self.convolution_op(inputs, self.kernel * self.scale)
 
-    def build(self, input_shape: Any) -> None:
-        """Add scale and shift of each output channel."""
-        super().build(input_shape)
-        channels = {"shape": (input_shape[-1] * self.depth_multiplier,), "trainable": False}
-        self.scale = self.add_weight(name="scale", initializer="ones", **channels)
-        self.shift = self.add_weight(name="shift", initializer="zeros", **channels)
 
-    def call(self, inputs: Any) -> Any:
-        """Convolve with the scaled kernel."""
-        shift = self.bias * self.scale + self.shift if self.use_bias else self.shift
+class _ScaledDepthwiseConv2D(_Scaled, keras.layers.DepthwiseConv2D):  # type: ignore[misc]
+    def convolve(self, inputs: Any) -> Any:
         kernel = self.kernel * keras.ops.reshape(self.scale, self.kernel.shape[2:])
         how = {"strides": self.strides, "padding": self.padding, "dilation_rate": self.dilation_rate}
-        return keras.ops.depthwise_conv(inputs, kernel, data_format=self.data_format, **how) + shift
+        return keras.ops.depthwise_conv(inputs, kernel, data_format=self.data_format, **how)
 
 
 SCALED: dict[type, Any] = {keras.layers.Conv2D: _ScaledConv2D, keras.layers.DepthwiseConv2D: _ScaledDepthwiseConv2D}
@@ -53,7 +47,7 @@ PLAIN: dict[type, Any] = {scaled: plain for plain, scaled in SCALED.items()}
 
 
 def fold(backbone: Any) -> Any:
-    """A copy of a backbone without the batch normalisation that directly follows a convolution.
+    """A copy of a backbone without the batch normalisation that directly follows a convolution; itself if it has none.
 
     Its kernels are trained as before; scale and shift stay as they are. Other batch normalisation is copied.
 
@@ -64,6 +58,8 @@ def fold(backbone: Any) -> Any:
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and (convolution := _only_before(layer)) is not None:
             behind[convolution.name] = layer
+    if not behind:
+        return backbone
     gone = {layer.name for layer in behind.values()}
 
     def copy(layer: Any) -> Any:

@@ -38,19 +38,20 @@ def full_for_a_minute(team, volume):
     return harm
 
 
-def test_a_workers_full_disk_ends_the_run_with_its_reason(disks, ready, site, undisturbed, tmp_path, record_property):
-    left = disturb(ready, site, undisturbed, tmp_path, full_to_the_end(ready, "worker"))
-    record_property("row", left.row("the workers' disk is full until the run has ended"))
-    assert "No space left" in left.told, left
-    assert (left.state, left.tracked, left.again) == ("Failed", {"FAILED"}, "Completed"), left
-    assert (left.same_weights, left.open, left.failures) == (True, 0, ())
-
-
-def test_a_full_disk_of_s3_ends_the_run_with_its_reason(disks, ready, site, undisturbed, tmp_path, record_property):
-    """It falls into the training; what comes to nothing is the upload of the model after it."""
-    left = disturb(ready, site, undisturbed, tmp_path, full_to_the_end(ready, "storage"))
-    record_property("row", left.row("S3's disk is full until the run has ended"))
-    assert "full disk" in left.told, left
+@pytest.mark.parametrize(
+    ("volume", "reason", "row"),
+    [
+        ("worker", "No space left", "the workers' disk is full until the run has ended"),
+        # It falls into the training; what comes to nothing is the upload of the model after it.
+        ("storage", "full disk", "S3's disk is full until the run has ended"),
+    ],
+)
+def test_a_full_disk_ends_the_run_with_its_reason(
+    disks, ready, site, undisturbed, tmp_path, record_property, volume, reason, row
+):
+    left = disturb(ready, site, undisturbed, tmp_path, full_to_the_end(ready, volume))
+    record_property("row", left.row(row))
+    assert reason in left.told, left
     assert (left.state, left.tracked, left.again) == ("Failed", {"FAILED"}, "Completed"), left
     assert (left.same_weights, left.open, left.failures) == (True, 0, ())
 
