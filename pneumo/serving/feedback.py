@@ -4,7 +4,8 @@ An image goes by the keyed hash of its answer, a reader by a keyed hash, too. A 
 corrected himself; different readers, or readers without a name, contradict each other.
 """
 
-from collections.abc import Collection, Sequence
+import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -16,7 +17,7 @@ from pneumo.data.privacy.pseudonyms import pseudonym
 from pneumo.records.base import Record
 from pneumo.serving import answer_log
 from pneumo.serving.daily_log import TIME, DailyLog, LoggedRow
-from pneumo.serving.seen import Seen
+from pneumo.serving.followed_log import FollowedLog
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,45 +75,84 @@ class FeedbackLog:
 
     def __init__(self, home: Path, secret: bytes) -> None:
         """`secret`: key of the hashes, that of the answers."""
-        self._log, self._secret = daily_log(home), secret
-        self._turn = Lock()
-        self._answered, self._known = Seen(home / answer_log.FOLDER, "image"), Seen(self._log.folder, "id")
+        self._log, self._secret, self._turn = daily_log(home), secret, Lock()
+        self._answers, self._answered = FollowedLog(home / answer_log.FOLDER, ["image"]), set[bytes]()
+        self._said = _Said(self._log.folder)
 
-    def add(self, given: Sequence[Feedback]) -> list[Outcome]:
+    def add(self, given: Sequence[Feedback], repeats: Sequence[int] | None = None) -> list[Outcome]:
         """Keep what is new of images that were answered; the outcome of each, in their order.
 
+        Args:
+            given: the feedback. Without a time it is said now, and new unless the reader said the same last.
+            repeats: of the rows of a file, how many equal ones are before each. A file can be given again, so of its
+                rows without a time as many equal ones are kept as it has, whatever the reader said since.
+
         Raises:
-            OSError: the log cannot be written.
+            OSError: the log cannot be written; nothing of it is kept.
             DataError: the answers, or feedback of before, cannot be read.
         """
         with self._turn:
-            return self._add(given, self._answered.update(), self._known.update())
+            self._answered.update(bytes.fromhex(image) for (image,) in self._answers.new_rows())
+            self._said.update()
+            try:
+                return self._add(given, repeats)
+            except OSError:
+                self._said = _Said(self._log.folder)  # it has noted what is not in the log
+                raise
 
-    def _add(self, given: Sequence[Feedback], answered: Seen, known: Seen) -> list[Outcome]:
-        now = datetime.now(UTC)
-        rows: dict[str, KeptFeedback] = {}
-        outcomes: list[Outcome] = []
-        for item in given:
-            row = self._row(item, now)
-            outcomes.append(_outcome(row, answered, known, rows))
+    def _add(self, given: Sequence[Feedback], repeats: Sequence[int] | None) -> list[Outcome]:
+        now, rows, outcomes = datetime.now(UTC), list[KeptFeedback](), list[Outcome]()
+        for place, item in enumerate(given):
+            row = self._row(item, now, repeats[place] if repeats else 0)
+            if repeats is None and not item.time and row.reader:
+                row = self._said.anew(row)
+            outcomes.append(self._outcome(row))
             if outcomes[-1] == "kept":
-                rows[row.id] = row
+                self._said.note(row.id, row.image, row.label, row.reader, row.time)
+                rows.append(row)
         if rows:
-            self._log.append(list(rows.values()))
+            self._log.append(rows)
         return outcomes
 
-    def _row(self, item: Feedback, now: datetime) -> KeptFeedback:
+    def _row(self, item: Feedback, now: datetime, repeat: int) -> KeptFeedback:
         """Its id is the same whenever the same is said: by the same reader, of the same time if one is given."""
         reader = pseudonym("reader", item.reader, self._secret) if item.reader else ""
         time = item.time.astimezone(UTC).isoformat() if item.time else ""
-        key = answer_log.keyed(f"{item.image} {item.label} {reader} {time}", self._secret)
+        text = f"{item.image} {item.label} {reader} {time}{f' {repeat}' if repeat else ''}"
+        key = answer_log.keyed(text, self._secret)
         return KeptFeedback(id=key, time=item.time or now, image=item.image, label=item.label, reader=reader)
 
+    def _outcome(self, row: KeptFeedback) -> Outcome:
+        if bytes.fromhex(row.image) not in self._answered:
+            return "unknown image"
+        return "known" if row.id in self._said else "kept"
 
-def _outcome(row: KeptFeedback, answered: Seen, known: Seen, new: Collection[str]) -> Outcome:
-    if row.image not in answered:
-        return "unknown image"
-    return "known" if row.id in known or row.id in new else "kept"
+
+class _Said:
+    """What the log of feedback holds, in memory; some 300 bytes a row."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = FollowedLog(folder, ["id", "image", "label", "reader", "time"])
+        self._ids: set[bytes] = set()
+        self._last: dict[tuple[bytes, str], tuple[datetime, str]] = {}  # of an image by a reader: when, and its label
+
+    def __contains__(self, key: str) -> bool:
+        return bytes.fromhex(key) in self._ids
+
+    def update(self) -> None:
+        for key, image, label, reader, time in self._log.new_rows():
+            self.note(key, image, label, reader, datetime.fromisoformat(time))
+
+    def note(self, key: str, image: str, label: str, reader: str, time: datetime) -> None:
+        self._ids.add(bytes.fromhex(key))
+        of = bytes.fromhex(image), reader
+        if of not in self._last or self._last[of][0] <= time:
+            self._last[of] = time, label
+
+    def anew(self, row: KeptFeedback) -> KeptFeedback:
+        """The row with an id of its own where its reader has said something else since he said the same."""
+        _, last = self._last.get((bytes.fromhex(row.image), row.reader), (None, row.label))
+        return row if last == row.label else row.model_copy(update={"id": uuid.uuid4().hex})
 
 
 def daily_log(home: Path) -> DailyLog:

@@ -20,6 +20,7 @@ STEP = 10_000  # rows that are kept at once: a kill loses no more, and the same 
 SHOWN = 10  # rows that are named of each kind
 LONGEST_READER = 200  # characters
 NO_FILE = "no such file"
+REPEAT = "repeat"
 
 
 class Taken(Record):
@@ -68,7 +69,7 @@ def _keep(rows: "pd.DataFrame", log: FeedbackLog, secret: bytes) -> Iterator[str
     given = [
         Feedback(image=image, label=label, reader=reader, time=time) for image, label, reader, time in named if image
     ]
-    outcomes = iter(log.add(given))
+    outcomes = iter(log.add(given, [repeat for image, repeat in zip(images, rows[REPEAT], strict=True) if image]))
     yield from (next(outcomes) if image else NO_FILE for image in images)
 
 
@@ -85,7 +86,10 @@ def _image(said: str, secret: bytes) -> str | None:
 
 
 def _read(file: Path) -> "pd.DataFrame":
-    """The columns image, label, reader ("" where none is given) and time (None), as they are in `Feedback`."""
+    """The columns image, label, reader ("" where none is given) and time (None), as they are in `Feedback`.
+
+    And how many equal rows are before each: a reader who says NORMAL, then PNEUMONIA, then NORMAL, says it anew.
+    """
     import pandas as pd
 
     from pneumo.data.tables.text_table import read_texts
@@ -104,7 +108,8 @@ def _read(file: Path) -> "pd.DataFrame":
     _refuse((texts["time"] != "") & times.isna(), file, "times such as 2026-11-27T09:30:00Z", texts["time"])
     _refuse(times > latest(), file, "times that are not in the future", texts["time"])
     _refuse(texts["reader"].str.len() > LONGEST_READER, file, f"readers of at most {LONGEST_READER} characters", None)
-    return texts.assign(label=labels, time=times.astype("object").where(times.notna(), None))
+    rows = texts.assign(label=labels, time=times.astype("object").where(times.notna(), None))
+    return rows.assign(**{REPEAT: rows.groupby([*REQUIRED, *OPTIONAL], dropna=False).cumcount()})
 
 
 def _titles(there: Sequence[str], file: Path) -> dict[str, str]:

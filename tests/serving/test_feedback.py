@@ -4,6 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -13,8 +14,8 @@ from pneumo.serving import answer_log, feedback
 from pneumo.serving.answer_log import AnswerLog, keyed
 from pneumo.serving.feedback import Feedback, FeedbackLog
 from pneumo.serving.feedback_file import take
+from pneumo.serving.followed_log import FollowedLog
 from pneumo.serving.fresh_process.client import Answer
-from pneumo.serving.seen import Seen
 
 SECRET = b"secret" * 4
 VERSION: Any = SimpleNamespace(name="lungs", version="3")
@@ -67,27 +68,56 @@ def test_a_line_that_a_kill_cut_off_costs_itself_and_can_be_given_again(home):
     assert said(home, ("a", "NORMAL", ""), ("b", "NORMAL", "")) == ["known", "kept"]
 
 
-def test_answers_are_known_whether_they_are_lines_or_packed_and_only_new_ones_are_read(home):
-    seen = Seen(home / answer_log.FOLDER, "image")
-    assert image("a") in seen.update() and image("z") not in seen
+def test_a_reader_who_returns_to_an_earlier_label_is_heard_and_one_who_repeats_himself_is_not(home):
+    rows = [("a", "NORMAL", "X"), ("a", "PNEUMONIA", "X"), ("a", "NORMAL", "X")]
+    for again in (said(home, *rows), [outcome for row in rows for outcome in said(home, row)][1:]):
+        assert "known" not in again
+        assert feedback.agreed(home)[0].labels.to_dict() == {image("a"): "NORMAL"}
+    assert said(home, rows[2], rows[2]) == ["known", "known"]
+
+
+def test_in_a_file_equal_rows_are_counted_so_that_it_can_grow_and_be_given_again(home, tmp_path):
+    file, rows = tmp_path / "read.csv", []
+    for label in ("NORMAL", "PNEUMONIA", "NORMAL"):
+        rows.append(f"{image('a')},{label},X")
+        file.write_text("\n".join(["image,label,reader", *rows]))
+        assert take(file, home, SECRET).outcomes.get("kept") == 1
+        assert take(file, home, SECRET).outcomes == {"known": len(rows)}
+        assert feedback.agreed(home)[0].labels.to_dict() == {image("a"): label}
+    said(home, ("a", "PNEUMONIA", "X"))
+    assert take(file, home, SECRET).outcomes == {"known": 3}
+    assert feedback.agreed(home)[0].labels.to_dict() == {image("a"): "PNEUMONIA"}
+
+
+def test_what_a_full_disk_refused_is_new_when_it_is_said_again(home, monkeypatch):
+    log, item = FeedbackLog(home, SECRET), Feedback(image=image("a"), label="NORMAL", reader="X")
+    with monkeypatch.context() as disk:
+        disk.setattr(log._log, "append", Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space"):
+            log.add([item])
+    assert log.add([item]) == ["kept"]
+
+
+def test_a_log_is_followed_whether_it_is_lines_or_packed_and_only_new_rows_are_read(home):
+    log = FollowedLog(home / answer_log.FOLDER, ["image"])
+    assert (image("a"),) in set(log.new_rows()) and list(log.new_rows()) == []
     (file,) = (home / answer_log.FOLDER).iterdir()
     with file.open("ab") as lines:
         lines.write(b'{"image": "%s"' % image("z").encode())  # a writer is in the middle of a line
-    assert image("z") not in seen.update()
+    assert list(log.new_rows()) == []
     with file.open("ab") as lines:
         lines.write(b"}\n")
-    assert image("z") in seen.update()
+    assert list(log.new_rows()) == [(image("z"),)]
     day = (datetime.now(UTC) - timedelta(days=2)).date()
     file.rename(file.with_name(f"{day}.{file.name[11:]}"))
     answer_log.pack(home)
-    assert image("a") in Seen(home / answer_log.FOLDER, "image").update()
+    assert (image("a"),) in set(FollowedLog(home / answer_log.FOLDER, ["image"]).new_rows())
     packed, late = home / answer_log.FOLDER / f"{day}.parquet", image("late")
-    seen.update()
+    assert list(log.new_rows())
+    assert list(log.new_rows()) == []
     rows = pd.read_parquet(packed)
-    pd.concat([rows, rows.tail(1).assign(id="late", image=late)]).to_parquet(
-        packed
-    )  # as if a late line was packed, too
-    assert late in seen.update()
+    pd.concat([rows, rows.tail(1).assign(id="late", image=late)]).to_parquet(packed)  # as if a late line was packed
+    assert (late,) in set(log.new_rows())
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

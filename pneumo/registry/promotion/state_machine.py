@@ -14,6 +14,7 @@ from pneumo.records.data import DatasetVersion, ShiftAudit
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation, External
 from pneumo.registry import barred, history
+from pneumo.registry.champion import champion_manifest
 from pneumo.registry.history import RegistryState
 from pneumo.registry.promotion import alias_switch, entries, promotion_lock, shadow_row, version_evidence
 from pneumo.registry.promotion.judgement import Judgement, decide, judge, record
@@ -129,7 +130,9 @@ class Promotion:
         self.judgement = judge(
             self.tracker, challenger, self.proposal, champion, entries.announce_comparison(*known), policy
         )
-        shown = shadow_row.rows(self.home, self.settings.watch, challenger, self.standing.champion)
+        theirs = champion_manifest(self.settings, self.proposal.data.synthetic, self.home)
+        manifests = [self.proposal.data.manifest, *([theirs] if theirs else [])]
+        shown = shadow_row.rows(self.home, self.settings.watch, challenger, self.standing.champion, manifests)
         self.judgement = self.judgement.with_rows(policy, *shown)
 
     def ask(self) -> bool:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from pneumo.monitoring import realised
 from pneumo.registry.promotion.severity import SHADOW, with_severity
 from pneumo.registry.promotion.shadow_row import rows
 from pneumo.serving import answer_log, feedback, shadow_log
@@ -30,7 +32,7 @@ def keep(home: Any, noise: float) -> None:
 @pytest.mark.parametrize(("noise", "outcome"), [(0.5, "passed"), (50.0, "warning")])
 def test_the_row_shows_the_comparison_and_warns_only_where_the_shadow_was_surely_worse(tmp_path, noise, outcome):
     keep(tmp_path, noise)
-    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1")
+    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1", [])
     assert with_severity(row, Promotion()).outcome == outcome
     assert row.name == SHADOW and "beside version 1 on 200 images" in row.value
 
@@ -38,15 +40,29 @@ def test_the_row_shows_the_comparison_and_warns_only_where_the_shadow_was_surely
 @pytest.mark.parametrize("champion", ["7", None])
 def test_what_it_said_beside_another_champion_is_no_evidence(tmp_path, champion):
     keep(tmp_path, 0.5)
-    assert rows(tmp_path, LIMITS, CHALLENGER, champion) == []
+    assert rows(tmp_path, LIMITS, CHALLENGER, champion, []) == []
     assert not (tmp_path / answer_log.FOLDER).exists()
 
 
 def test_a_log_that_cannot_be_read_is_a_warning_and_ends_no_promotion(tmp_path):
     (tmp_path / shadow_log.FOLDER).mkdir()
     (tmp_path / shadow_log.FOLDER / "2026-01-01.parquet").write_bytes(b"PAR1")
-    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1")
+    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1", [])
     assert with_severity(row, Promotion()).outcome == "warning" and "cannot be read" in row.value
+
+
+def test_feedback_on_images_that_either_version_learned_from_is_left_out(tmp_path, monkeypatch):
+    """A challenger trained on what readers said of the champion's answers would be judged by what it learned."""
+    keep(tmp_path, 0.5)
+    monkeypatch.setattr(realised, "keyed", lambda digest, _: digest)  # the images of this log go by their names
+    images = sorted(feedback.agreed(tmp_path)[0].labels.index)
+    manifests = [tmp_path / "challenger.parquet", tmp_path / "champion.parquet"]
+    for manifest, part in zip(manifests, (images[:90], images[90:185]), strict=True):
+        pd.DataFrame({"sha256": part, "split": "train"}).to_parquet(manifest)
+    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1", manifests[:1])
+    assert "ROC AUC" in row.value
+    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1", manifests)
+    assert "7 NORMAL and 8 PNEUMONIA images have feedback, 10 of each are needed" in row.value
 
 
 @pytest.mark.usefixtures("quick")
