@@ -111,7 +111,10 @@ def load_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(item["loc"], item["msg"]) for item in error.errors())) from None
-    return settings.model_copy(update={"home": Path(os.path.abspath(settings.home))})
+    home = os.path.abspath(settings.home)
+    if "?" in home:  # in an address of SQLite the name of the file ends there
+        raise SettingsError(_sentence(("home",), f"expected a path without a question mark, got {home}: move it."))
+    return settings.model_copy(update={"home": Path(home)})
 
 
 def settings_file() -> Path:

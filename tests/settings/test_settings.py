@@ -83,6 +83,13 @@ def test_the_state_folder_is_absolute(folder):
     assert load_settings().home == folder / ".pneumo"
 
 
+def test_a_question_mark_in_the_state_folder_is_refused(folder, monkeypatch):
+    """MLflow's database would be another file, without its timeout, and Prefect's too."""
+    monkeypatch.setenv("PNEUMO_HOME", "scans?/home")
+    with pytest.raises(SettingsError, match=r"key home: .* without a question mark, got /\S+\?/home: move"):
+        load_settings()
+
+
 def test_the_file_of_this_project_is_valid(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
     assert load_settings().registry.champion == "champion"

@@ -8,7 +8,7 @@ from datetime import datetime
 import pandas as pd
 
 from pneumo.data.object_storage import Bucket, Item
-from pneumo.data.store import packs
+from pneumo.data.store import packs, shards
 from pneumo.data.store.versions import MANIFEST
 from pneumo.settings.data import Data
 
@@ -49,8 +49,8 @@ def surplus(
     stay = frozenset(versions) - frozenset(old)
     needed = set().union(*(_images(bucket, digest) for digest in stay))
     doomed = [replace(_surplus(one, versions[one]), mark=bucket.key("users", one, user)) for one in old]
-    shards = [replace(shard, versions=stay) for shard in _unneeded(bucket, needed) if shard.changed < before]
-    return doomed, shards
+    alone = [replace(shard, versions=stay) for shard in _unneeded(bucket, needed) if shard.changed < before]
+    return doomed, alone
 
 
 def remove(settings: Data, doomed: Surplus) -> bool:
@@ -113,11 +113,11 @@ def _images(bucket: Bucket, digest: str) -> set[str]:
 
 def _unneeded(bucket: Bucket, needed: set[str]) -> list[Surplus]:
     """Shards without a needed image; the index is deleted first, as it was written last."""
-    shards = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("shards/"))}
+    held = shards.indexes(bucket)
+    there = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("shards/"))}
     indexes = {item.key.rpartition("/")[2]: item for item in bucket.list(bucket.below("index/"))}
-    held = packs.indexes(bucket)
-    unneeded = [name for name in shards if not any(file.sha256 in needed for file in held.get(name, ()))]
-    return [_surplus(name, [item for item in (indexes.get(name), shards[name]) if item]) for name in unneeded]
+    unneeded = [name for name in there if not any(file.sha256 in needed for file in held.get(name, ()))]
+    return [_surplus(name, [item for item in (indexes.get(name), there[name]) if item]) for name in unneeded]
 
 
 def _surplus(name: str, items: list[Item]) -> Surplus:

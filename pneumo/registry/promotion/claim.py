@@ -45,10 +45,13 @@ def require(tracker: Tracker, registered: str, entry: Entry, names: Registry, kn
 
 
 def refuse_pending(rows: Sequence[HistoryRow], place: str) -> None:
-    """Refuse while a move from elsewhere may still happen; one from this state folder ended with its process."""
+    """Refuse while a move from elsewhere may still happen; one from this state folder ended with its process.
+
+    One that is dated further ahead than claims last is of a wrong clock, and would keep others off until then.
+    """
     for row in rows:
         done = row.took_effect or row.withdrawn or row.action not in history.MOVES
-        if not done and row.place != place and _age(row) < held_seconds():
+        if not done and row.place != place and abs(_age(row)) < held_seconds():
             raise PromotionError(
                 f"Expected no other promotion, but {row.who} announced version {row.version} {_age(row):.0f} s ago and "
                 f"it has not happened yet: run again in {held_seconds() - _age(row):.0f} s."

@@ -14,7 +14,6 @@ from pneumo.records.data import DatasetVersion, ShiftAudit
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation, External
 from pneumo.registry import barred, history
-from pneumo.registry.champion import champion_manifest
 from pneumo.registry.history import RegistryState
 from pneumo.registry.promotion import alias_switch, entries, promotion_lock, shadow_row, version_evidence
 from pneumo.registry.promotion.judgement import Judgement, decide, judge, record
@@ -127,12 +126,9 @@ class Promotion:
             self.judgement = Judgement().with_rows(policy, barred.policy_row(bar))
             return
         known = (self.tracker, self.settings, self.name, self.proposal, self.version, self.standing)
-        self.judgement = judge(
-            self.tracker, challenger, self.proposal, champion, entries.announce_comparison(*known), policy
-        )
-        theirs = champion_manifest(self.settings, self.proposal.data.synthetic, self.home)
-        manifests = [self.proposal.data.manifest, *([theirs] if theirs else [])]
-        shown = shadow_row.rows(self.home, self.settings.watch, challenger, self.standing.champion, manifests)
+        announce = entries.announce_comparison(*known)
+        self.judgement = judge(self.tracker, challenger, self.proposal, champion, announce, policy)
+        shown = shadow_row.rows(self.home, self.settings, self.proposal.data, challenger, self.standing.champion)
         self.judgement = self.judgement.with_rows(policy, *shown)
 
     def ask(self) -> bool:

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import time
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import numpy as np
@@ -10,7 +12,7 @@ import pydicom
 import pytest
 
 from pneumo.data.object_storage import Bucket
-from pneumo.data.store import old_objects, packs
+from pneumo.data.store import old_objects, packs, shards
 from pneumo.data.store.decode import decode
 from pneumo.data.store.image_store import decode_all
 from pneumo.settings.data import Data
@@ -105,7 +107,7 @@ def test_the_same_pictures_in_other_files_leave_a_version_as_it_is(make, chest_s
         assert packs.pull(version.digest, tmp_path / "there", settings).digest == version.digest
     needed = frozenset(pd.read_parquet(first.manifest)["sha256"])
     unneeded = old_objects._unneeded(Bucket(settings.storage, s3_server), needed)
-    assert len(unneeded) == len(packs.indexes(Bucket(settings.storage, s3_server))) - 1
+    assert len(unneeded) == len(shards.indexes(Bucket(settings.storage, s3_server))) - 1
 
 
 def test_a_version_whose_index_an_earlier_pneumo_overwrote_is_pushed_again(make, named_set, home, s3_server, tmp_path):
@@ -126,3 +128,32 @@ def test_a_version_whose_index_an_earlier_pneumo_overwrote_is_pushed_again(make,
     client.put_object(Bucket="hospital", Key=f"overwritten/index/{name}", Body=f"{'0' * 64} 1 {'0' * 64}".encode())
     assert packs.push(version, settings) == version.images
     assert packs.pull(version.digest, tmp_path / "there", settings).digest == version.digest
+
+
+def test_what_house_keeping_deletes_while_a_version_is_pushed_is_sent_again(
+    make, chest_set, home, s3_server, monkeypatch, tmp_path
+):
+    version, settings = make.version_of(str(chest_set), home), Data(storage="s3://hospital/race", s3_endpoint=s3_server)
+    packs.push(version, settings)
+    bucket, send = Bucket(settings.storage, s3_server), packs._put_images
+
+    def delete_first(*given):
+        for item in [*bucket.list(bucket.below("index/")), *bucket.list(bucket.below("shards/"))]:
+            bucket.delete(item.key)
+        monkeypatch.setattr(packs, "_put_images", send)
+        send(*given)
+
+    monkeypatch.setattr(packs, "_put_images", delete_first)
+    assert packs.push(version, settings) == version.images
+    assert packs.pull(version.digest, tmp_path / "there", settings).digest == version.digest
+
+
+def test_a_version_that_is_used_again_is_new_to_house_keeping(make, chest_set, home, s3_server):
+    version, settings = make.version_of(str(chest_set), home), Data(storage="s3://hospital/used", s3_endpoint=s3_server)
+    packs.mark_used(version.digest, "us", settings)
+    packs.push(version, settings)
+    later = datetime.now(UTC) + timedelta(days=1)
+    (doomed,), _ = old_objects.surplus(settings, "us", (), newest=0, before=later)
+    time.sleep(1.1)  # S3 tells times in seconds
+    assert packs.push(version, settings) == 0
+    assert not old_objects.remove(settings, doomed)

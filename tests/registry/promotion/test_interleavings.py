@@ -9,6 +9,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from pneumo.records.base import Interval
 from pneumo.records.decision import Decision, PolicyRow
 from pneumo.records.model import Evaluation
 from pneumo.registry import rollback
+from pneumo.registry.history import HistoryRow
 from pneumo.registry.model_card import Card
 from pneumo.registry.promotion import claim, entries, judgement, version_evidence
 from pneumo.registry.promotion.comparison import ChampionComparison
@@ -226,6 +228,21 @@ def test_after_a_death_the_next_one_waits_for_as_long_as_the_dead_one_could_stil
     assert claim.held_seconds() > 2 * longest_call()
     monkeypatch.setattr(claim, "held_seconds", lambda: 0)
     assert table.promote("later").promoted
+
+
+def test_an_announcement_of_a_clock_that_is_far_ahead_keeps_nobody_off() -> None:
+    row = HistoryRow.model_construct(
+        when=datetime.now(UTC) + timedelta(days=365),
+        action="promotion",
+        place="elsewhere",
+        took_effect=False,
+        withdrawn=False,
+        who="anna",
+        version="3",
+    )
+    claim.refuse_pending([row], "here")
+    with pytest.raises(PromotionError, match="anna announced version 3"):
+        claim.refuse_pending([row.model_copy(update={"when": datetime.now(UTC) + timedelta(seconds=30)})], "here")
 
 
 @pytest.mark.slow

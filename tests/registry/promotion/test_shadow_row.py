@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pneumo.monitoring import realised
+from pneumo.registry.promotion import shadow_row
 from pneumo.registry.promotion.severity import SHADOW, with_severity
 from pneumo.registry.promotion.shadow_row import rows
 from pneumo.serving import answer_log, feedback, shadow_log
@@ -17,7 +18,15 @@ from pneumo.settings.unattended import Watch
 from tests.monitoring.test_shadow_comparison import pairs
 
 CHALLENGER: Any = SimpleNamespace(name="lungs", version="2")
-LIMITS = Watch(minimum_feedback=10)
+SETTINGS: Any = SimpleNamespace(watch=Watch(minimum_feedback=10))
+
+
+@pytest.fixture
+def data(tmp_path: Any, monkeypatch: Any) -> Any:
+    """What the challenger was trained on, none of the shadow's images; there is no manifest of the champion."""
+    monkeypatch.setattr(shadow_row, "champion_manifest", lambda *_: None)
+    pd.DataFrame({"sha256": ["0" * 64], "split": ["train"]}).to_parquet(tmp_path / "challenger.parquet")
+    return SimpleNamespace(manifest=tmp_path / "challenger.parquet", synthetic=False)
 
 
 def keep(home: Any, noise: float) -> None:
@@ -30,38 +39,38 @@ def keep(home: Any, noise: float) -> None:
 
 
 @pytest.mark.parametrize(("noise", "outcome"), [(0.5, "passed"), (50.0, "warning")])
-def test_the_row_shows_the_comparison_and_warns_only_where_the_shadow_was_surely_worse(tmp_path, noise, outcome):
+def test_the_row_shows_the_comparison_and_warns_only_where_the_shadow_was_surely_worse(tmp_path, data, noise, outcome):
     keep(tmp_path, noise)
-    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1", [])
+    (row,) = rows(tmp_path, SETTINGS, data, CHALLENGER, "1")
     assert with_severity(row, Promotion()).outcome == outcome
     assert row.name == SHADOW and "beside version 1 on 200 images" in row.value
 
 
 @pytest.mark.parametrize("champion", ["7", None])
-def test_what_it_said_beside_another_champion_is_no_evidence(tmp_path, champion):
+def test_what_it_said_beside_another_champion_is_no_evidence(tmp_path, data, champion):
     keep(tmp_path, 0.5)
-    assert rows(tmp_path, LIMITS, CHALLENGER, champion, []) == []
+    assert rows(tmp_path, SETTINGS, data, CHALLENGER, champion) == []
     assert not (tmp_path / answer_log.FOLDER).exists()
 
 
-def test_a_log_that_cannot_be_read_is_a_warning_and_ends_no_promotion(tmp_path):
+def test_a_log_that_cannot_be_read_is_a_warning_and_ends_no_promotion(tmp_path, data):
     (tmp_path / shadow_log.FOLDER).mkdir()
     (tmp_path / shadow_log.FOLDER / "2026-01-01.parquet").write_bytes(b"PAR1")
-    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1", [])
+    (row,) = rows(tmp_path, SETTINGS, data, CHALLENGER, "1")
     assert with_severity(row, Promotion()).outcome == "warning" and "cannot be read" in row.value
 
 
-def test_feedback_on_images_that_either_version_learned_from_is_left_out(tmp_path, monkeypatch):
+def test_feedback_on_images_that_either_version_learned_from_is_left_out(tmp_path, monkeypatch, data):
     """A challenger trained on what readers said of the champion's answers would be judged by what it learned."""
     keep(tmp_path, 0.5)
     monkeypatch.setattr(realised, "keyed", lambda digest, _: digest)  # the images of this log go by their names
     images = sorted(feedback.agreed(tmp_path)[0].labels.index)
-    manifests = [tmp_path / "challenger.parquet", tmp_path / "champion.parquet"]
-    for manifest, part in zip(manifests, (images[:90], images[90:185]), strict=True):
-        pd.DataFrame({"sha256": part, "split": "train"}).to_parquet(manifest)
-    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1", manifests[:1])
-    assert "ROC AUC" in row.value
-    (row,) = rows(tmp_path, LIMITS, CHALLENGER, "1", manifests)
+    for name, part in (("challenger", images[:90]), ("champion", images[90:185])):
+        pd.DataFrame({"sha256": part, "split": "train"}).to_parquet(tmp_path / f"{name}.parquet")
+    (row,) = rows(tmp_path, SETTINGS, data, CHALLENGER, "1")
+    assert "on 55 NORMAL and 55 PNEUMONIA images with feedback ROC AUC" in row.value
+    monkeypatch.setattr(shadow_row, "champion_manifest", lambda *_: tmp_path / "champion.parquet")
+    (row,) = rows(tmp_path, SETTINGS, data, CHALLENGER, "1")
     assert "7 NORMAL and 8 PNEUMONIA images have feedback, 10 of each are needed" in row.value
 
 
