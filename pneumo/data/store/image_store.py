@@ -34,8 +34,7 @@ def decode_all(version: DatasetVersion, home: Path, size: int, fit: Fit) -> Imag
     key = stage_key("preprocess", digest=version.digest, form=shelf.index)
     folder = home / "cache" / "preprocess" / key
     if not is_kept(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / ".lock"):
+        with _alone(shelf):
             manifest = pd.read_parquet(version.manifest, columns=["path", "sha256"])
             decode_missing(manifest, version.root, shelf)
             with written_once(folder) as scratch:
@@ -70,8 +69,16 @@ def _decode_file(root: Path, path: str, sha256: str, shelf: Shelf) -> NDArray[np
 
 def read_rows(manifest: pd.DataFrame, root: Path, shelf: Shelf) -> NDArray[np.uint8]:
     """Pixels of rows of a manifest, uint8 (rows, size, size), in memory."""
-    decode_missing(manifest, root, shelf)
-    return np.concatenate(list(_gather(manifest["sha256"].tolist(), shelf)))
+    with _alone(shelf):
+        decode_missing(manifest, root, shelf)
+        return np.concatenate(list(_gather(manifest["sha256"].tolist(), shelf)))
+
+
+def _alone(shelf: Shelf) -> FileLock:
+    """The lock of whoever reads blocks, which `Shelf.tidy` removes, or decodes: two would decode the same images."""
+    folder = shelf.home / "cache" / "preprocess"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
 
 
 def _gather(hashes: list[str], shelf: Shelf) -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,5 @@
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -111,3 +112,18 @@ def test_the_store_is_found_again_when_the_set_moved(make, chest_set, home, tmp_
     moved = shutil.move(chest_set, tmp_path / "moved")
     decode_all(make.version_of(str(moved), home), home, 32, "pad")
     assert len(decoded) == 48
+
+
+def test_rows_are_read_only_when_nobody_else_may_be_removing_the_blocks(made):
+    version, home = made
+    manifest, shelf = pd.read_parquet(version.manifest), Shelf(home, 40, "squash")
+    image_store.decode_missing(manifest, version.root, shelf)
+    lock = image_store._alone(shelf)
+    with ThreadPoolExecutor(1) as pool:
+        with lock:
+            reading = pool.submit(image_store.read_rows, manifest, version.root, shelf)
+            with pytest.raises(TimeoutError):
+                reading.result(timeout=0.5)
+            for block in (home / "cache" / "pixels").glob("[!.]*"):
+                shutil.rmtree(block)
+        assert reading.result(timeout=60).shape == (len(manifest), 40, 40)
