@@ -6,18 +6,23 @@ data.py: data, gate
 promotion.py: registry, promotion, accept
 servers.py: tracking, services, serve, pool, engine
 unattended.py: retrain, watch, retention, notify
+
+How the file and the environment are read is in sources.py.
 """
 
 import os
 from pathlib import Path
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
 
 from pneumo.errors import SettingsError
 from pneumo.settings.data import Data, Gate
 from pneumo.settings.promotion import Accept, Promotion, Registry
+from pneumo.settings.section import Section
 from pneumo.settings.servers import Engine, Pool, Serve, Services, Tracking
+from pneumo.settings.sources import read_file, require_known
 from pneumo.settings.unattended import Notify, Retention, Retrain, Watch
 
 FILE_NAME = "mlflow.yaml"
@@ -59,7 +64,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Precedence: arguments, environment, mlflow.yaml, defaults."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, settings_file())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, read_file(settings_file()))
 
     @property
     def tracking_uri(self) -> str:
@@ -107,14 +112,26 @@ def load_settings() -> Settings:
         raise SettingsError(
             f"Expected {FILE_NAME} in the working folder {Path.cwd()}: run this in the project's folder."
         )
+    require_known(os.environ, _keys())
     try:
         settings = Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(item["loc"], item["msg"]) for item in error.errors())) from None
+    except UnreadableError as error:  # of pydantic's, without the value
+        raise SettingsError(f"Expected JSON in a variable that sets a list or a table, but: {error}.") from None
     home = os.path.abspath(settings.home)
     if "?" in home:  # in an address of SQLite the name of the file ends there
         raise SettingsError(_sentence(("home",), f"expected a path without a question mark, got {home}: move it."))
     return settings.model_copy(update={"home": Path(home)})
+
+
+def _keys() -> dict[str, tuple[str, ...]]:
+    """The keys of each section; of what is a single value there are none."""
+    kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {
+        name: tuple(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Section) else ()
+        for name, kind in kinds.items()
+    }
 
 
 def settings_file() -> Path:
