@@ -119,7 +119,9 @@ def load_settings() -> Settings:
         raise SettingsError("; ".join(_sentence(item["loc"], item["msg"]) for item in error.errors())) from None
     except UnreadableError as error:  # of pydantic's, without the value
         raise SettingsError(f"Expected JSON in a variable that sets a list or a table, but: {error}.") from None
-    home = os.path.abspath(settings.home)
+    if not settings.home.name:  # of an empty variable: the working folder
+        raise SettingsError(_sentence(("home",), "expected a folder, got none: name one, or remove PNEUMO_HOME."))
+    home = os.path.abspath(settings.home.expanduser())
     if "?" in home:  # in an address of SQLite the name of the file ends there
         raise SettingsError(_sentence(("home",), f"expected a path without a question mark, got {home}: move it."))
     return settings.model_copy(update={"home": Path(home)})

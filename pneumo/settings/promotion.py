@@ -1,23 +1,46 @@
 """Sections `registry`, `promotion` and `accept` of mlflow.yaml: names of versions, and what a version must show."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pneumo.settings.section import Section
 
 
+def _free(alias: str) -> str:
+    """Refuse what MLflow keeps for itself: it would refuse it only when a training has ended."""
+    if alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
+        raise PydanticCustomError(
+            "alias", "expected another alias, since MLflow keeps latest and v1, v2 ... for itself"
+        )
+    return alias
+
+
+Alias = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$"), AfterValidator(_free)]
+Model = Annotated[str, Field(pattern="^[^/:@]+$")]
+
+
 class Registry(Section):
     """Names of registered models and aliases."""
 
-    model: str = "pneumonia-classifier"
-    phantom_model: str = "pneumonia-classifier-phantom"
-    champion: str = "champion"
-    challenger: str = "challenger"
-    previous: str = "previous"
-    accepted: str = Field("accepted", description="Alias of the version that `pneumo accept` accepted last")
+    model: Model = "pneumonia-classifier"
+    phantom_model: Model = "pneumonia-classifier-phantom"
+    champion: Alias = "champion"
+    challenger: Alias = "challenger"
+    previous: Alias = "previous"
+    accepted: Alias = Field("accepted", description="Alias of the version that `pneumo accept` accepted last")
     unverified: bool = Field(False, description="Whether to run versions whose files have no digest of pneumo's")
+
+    @model_validator(mode="after")
+    def _tells_apart(self) -> "Registry":
+        aliases = (self.champion, self.challenger, self.previous, self.accepted)
+        if self.model == self.phantom_model or len({*aliases}) < len(aliases):
+            raise PydanticCustomError(
+                "names", "expected two different models and four different aliases, found one name twice: rename one"
+            )
+        return self
 
 
 Judged = Literal["ROC AUC", "sensitivity", "specificity"]
@@ -41,7 +64,9 @@ class Promotion(Section):
     maximum_comparisons: int = Field(20, ge=1, description="Most comparisons with champions on the same test images")
     embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
     approval: bool = False
-    approval_hours: float = Field(24, gt=0, description="Without an answer by then, the challenger is rejected")
+    approval_hours: float = Field(
+        24, gt=0, le=8760, description="Without an answer by then, the challenger is rejected"
+    )
     two_people: bool = Field(False, description="Whether approval must come from another person than the request")
 
     @model_validator(mode="after")

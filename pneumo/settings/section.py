@@ -3,10 +3,8 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
-
-PAGE = "^https?://[^/]+"
 
 
 class Section(BaseModel):
@@ -25,3 +23,4 @@ def _without_login(address: str | None) -> str | None:
 
 
 Address = Annotated[str | None, AfterValidator(_without_login)]
+Page = Annotated[Annotated[str, Field(pattern="^https?://[^/]+")] | None, AfterValidator(_without_login)]

@@ -5,14 +5,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pneumo.settings.section import PAGE, Address, Section
+from pneumo.settings.section import Address, Page, Section
 
 
 class Tracking(Section):
     """Where runs are tracked."""
 
     uri: Address = Field(None, description="MLflow tracking server; empty: the embedded one")
-    page: str | None = Field(None, pattern=PAGE, description="Where a browser opens it; empty: at `uri`")
+    page: Page = Field(None, description="Where a browser opens it; empty: at `uri`")
     experiment: str = "pneumonia"
 
 
@@ -21,7 +21,7 @@ class Services(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; other than loopback: logins are required")
     names: tuple[str, ...] = Field((), description="Other names by which this machine is reached")
-    prefect_page: str | None = Field(None, pattern=PAGE, description="Where a browser opens Prefect; empty: its API's")
+    prefect_page: Page = Field(None, description="Where a browser opens Prefect; empty: its API's")
     prefect_port: int = Field(4200, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
 

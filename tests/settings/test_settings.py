@@ -166,3 +166,47 @@ def test_the_file_of_each_section_is_named_where_the_settings_are_read():
     }
     named = {name: f"pneumo.settings.{file.removesuffix('.py')}" for file in told for name in told[file].split(", ")}
     assert named == sections
+
+
+def test_a_page_that_holds_a_login_is_refused_without_repeating_it(folder, monkeypatch):
+    """It would stand in every link."""
+    for name in ("TRACKING__PAGE", "SERVICES__PREFECT_PAGE"):
+        monkeypatch.setenv(f"PNEUMO_{name}", "https://admin:SECRET@pages.example:8444")
+        with pytest.raises(SettingsError, match="without user and password") as caught:
+            load_settings()
+        assert "SECRET" not in str(caught.value)
+        monkeypatch.delenv(f"PNEUMO_{name}")
+
+
+def test_a_state_folder_without_a_name_is_refused_and_a_tilde_is_the_user_s(folder, monkeypatch):
+    """An empty variable would be the working folder, and ~ a folder of that name in it."""
+    monkeypatch.setenv("PNEUMO_HOME", "")
+    with pytest.raises(SettingsError, match=r"key home: expected a folder, got none"):
+        load_settings()
+    monkeypatch.setenv("HOME", str(folder / "me"))
+    monkeypatch.setenv("PNEUMO_HOME", "~/state")
+    assert load_settings().home == folder / "me/state"
+
+
+@pytest.mark.parametrize(
+    "registry",
+    ["{model: a, phantom_model: a}", "{champion: a, previous: a}", "{challenger: accepted}"],
+)
+def test_names_that_mean_two_things_are_refused(folder, registry):
+    """Otherwise a champion of drawn images would replace that of real ones."""
+    (folder / "mlflow.yaml").write_text(f"registry: {registry}")
+    with pytest.raises(SettingsError, match=r"key registry: expected two different models and four different aliases"):
+        load_settings()
+
+
+@pytest.mark.parametrize("registry", ["{champion: latest}", "{previous: v2}", "{accepted: ''}", "{model: a/b}"])
+def test_names_that_mlflow_refuses_are_refused_before_a_training(folder, registry):
+    (folder / "mlflow.yaml").write_text(f"registry: {registry}")
+    with pytest.raises(SettingsError, match=r"key registry\.\w+: "):
+        load_settings()
+
+
+def test_hours_of_approval_that_no_clock_can_count_are_refused(folder, monkeypatch):
+    monkeypatch.setenv("PNEUMO_PROMOTION__APPROVAL_HOURS", "inf")
+    with pytest.raises(SettingsError, match=r"key promotion.approval_hours: .*8760"):
+        load_settings()
