@@ -1,6 +1,7 @@
 """`pneumo train`: run a deployment to its end."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from pneumo.tracking.logins import person
 
 app = typer.Typer()
 console = Console()
+PLACES = ("data", "weights", "embeddings")  # parameters that may be paths
+NAMES = ("phantom", "imagenet", "none")  # no paths, also where a folder has such a name
 
 
 @app.command()
@@ -29,11 +32,10 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run the deployment pneumonia/train to its end and show the outcome."""
-    parameters: dict[str, Any] = {"data": _absolute(data), **_pairs(param or [])}
-    if isinstance(places := parameters.get("embeddings"), list):
-        parameters["embeddings"] = [_absolute(str(place)) for place in places]
+    parameters: dict[str, Any] = {"data": data, **_pairs(param or [])}
     parameters |= {"preset": preset} if preset else {}
-    parameters |= {"weights": _absolute(weights)} if weights else {}
+    parameters |= {"weights": weights} if weights else {}
+    parameters |= {name: _absolute(parameters[name]) for name in PLACES if name in parameters}
     parameters |= {"backbones": [name.strip() for name in backbones.split(",")]} if backbones else {}
     found = _to_the_end("pneumonia/train", parameters, load_settings(), Console(stderr=True) if as_json else console)
     if as_json:
@@ -74,9 +76,12 @@ def _followed(deployment: str, parameters: dict[str, Any], settings: Settings, s
         raise
 
 
-def _absolute(place: str) -> str:
-    """A path made absolute: the user gives it relative to a working folder that is not the worker's."""
-    return str(Path(place).resolve()) if Path(place).exists() else place
+def _absolute(place: Any) -> Any:
+    """A path, or a list of them, made absolute: it is relative to a working folder that is not the worker's."""
+    if isinstance(place, list):
+        return [_absolute(item) for item in place]
+    is_path = isinstance(place, str) and place not in ("", *NAMES) and os.path.exists(place)
+    return str(Path(place).resolve()) if is_path else place
 
 
 def _pairs(texts: list[str]) -> dict[str, Any]:
@@ -87,6 +92,9 @@ def _pairs(texts: list[str]) -> dict[str, Any]:
             raise typer.BadParameter(f"expected name=value, got {text!r}", param_hint="--param")
         try:
             pairs[name] = json.loads(value)
+            json.dumps(pairs[name], allow_nan=False)
         except json.JSONDecodeError:
             pairs[name] = value  # a value that is no JSON is text, as in `prefect deployment run --param`
+        except ValueError:
+            raise typer.BadParameter(f"expected a finite number, got {text!r}", param_hint="--param") from None
     return pairs

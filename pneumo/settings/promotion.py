@@ -12,9 +12,7 @@ from pneumo.settings.section import Section
 def _free(alias: str) -> str:
     """Refuse what MLflow keeps for itself: it would refuse it only when a training has ended."""
     if alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
-        raise PydanticCustomError(
-            "alias", "expected another alias, since MLflow keeps latest and v1, v2 ... for itself"
-        )
+        raise PydanticCustomError("alias", "expected another alias: MLflow keeps latest and v1, v2 ... for itself")
     return alias
 
 
@@ -64,9 +62,7 @@ class Promotion(Section):
     maximum_comparisons: int = Field(20, ge=1, description="Most comparisons with champions on the same test images")
     embeddings_may_win: bool = Field(False, description="Whether a model of embeddings made elsewhere may be chosen")
     approval: bool = False
-    approval_hours: float = Field(
-        24, gt=0, le=8760, description="Without an answer by then, the challenger is rejected"
-    )
+    approval_hours: float = Field(24, gt=0, le=8760, description="Without an answer by then, it is rejected")
     two_people: bool = Field(False, description="Whether approval must come from another person than the request")
 
     @model_validator(mode="after")

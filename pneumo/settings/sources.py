@@ -1,4 +1,4 @@
-"""Where settings come from: mlflow.yaml and the environment, with what would be read wrongly, or not at all, refused."""
+"""Where settings come from: mlflow.yaml and the environment; what would be read wrongly, or not at all, is refused."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

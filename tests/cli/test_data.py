@@ -81,6 +81,14 @@ def test_a_source_that_is_not_there_and_a_setting_that_is_not_known(run, tmp_pat
     assert isinstance(run("data", tmp_path).exception, SettingsError)
 
 
+@pytest.mark.parametrize("source", ["", "x" * 5000])
+def test_what_cannot_be_a_path_is_a_source_that_is_not_there(run, source):
+    """An empty one was the working folder; of a long one the state folder was said to be full."""
+    done = run("data", source)
+    assert isinstance(done.exception, DataError)
+    assert "Expected a folder, an archive, a label file or one of" in str(done.exception)
+
+
 def test_columns_of_a_label_file_are_named_in_the_settings(run, make, tmp_path, monkeypatch):
     rows = ["file,finding,who"]
     for number in range(24):

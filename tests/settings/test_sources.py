@@ -43,9 +43,7 @@ def test_an_empty_file_has_the_defaults(read):
     [b"promotion: {minimum_auc: 0.97}\nserve: {}\npromotion: {approval: true}", b"watch:\n  drift: 1\n  drift: 2"],
 )
 def test_a_key_that_is_there_twice_is_refused_since_the_first_would_count_for_nothing(read, content):
-    with pytest.raises(
-        SettingsError, match=r"Expected each key of mlflow.yaml once, found `(promotion|drift)` in line 3"
-    ):
+    with pytest.raises(SettingsError, match=r"each key of mlflow.yaml once, found `(promotion|drift)` in line 3"):
         read(content)
 
 
@@ -64,9 +62,7 @@ def test_a_variable_that_would_not_count_is_refused_by_name(read, monkeypatch):
         read()
     monkeypatch.delenv("PNEUMO_PROMOTION_MINIMUM_AUC")
     monkeypatch.setenv("PNEUMO_PROMOTIONS__MINIMUM_AUC", "0.97")
-    with pytest.raises(
-        SettingsError, match=r"the variable PNEUMO_PROMOTIONS__MINIMUM_AUC, but none of home, tracking,"
-    ):
+    with pytest.raises(SettingsError, match=r"variable PNEUMO_PROMOTIONS__MINIMUM_AUC, but none of home, tracking,"):
         read()
 
 

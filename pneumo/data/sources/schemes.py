@@ -1,6 +1,7 @@
 """Ingest: a table of source schemes, each of which gives a listing of labelled images."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,7 +62,7 @@ def _version(request: Request) -> Listing:
 
 def _local(request: Request) -> Listing:
     path = Path(request.source).expanduser()
-    if not path.exists():
+    if not request.source or not os.path.exists(path):  # an empty path would be the working folder
         raise DataError(
             f"Expected a folder, an archive, a label file or one of {', '.join(f'{name}:' for name in SCHEMES)},"
             f" but {request.source!r} does not exist: check the path."
