@@ -69,7 +69,13 @@ def test_without_a_champion_the_error_says_what_to_do(run, images):
     assert "Expected a champion of nobody, but there is none yet: promote one" in str(done.exception)
 
 
-@pytest.mark.parametrize("uri", [f"models:/{NAME}/99", f"models:/{NAME}@nobody", f"{NAME}/1", "models:/nothing"])
+NOWHERE = ("/99", "/abc", f"/{10**22}", "/-1", "/1/2", "@nobody", "@")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [*(f"models:/{NAME}{place}" for place in NOWHERE), f"{NAME}/1", "models:/nothing", "models:/@x", "models:/a/b/1"],
+)
 def test_a_version_that_is_not_there_is_named(run, images, uri):
     done = run("predict", images.folder, "--model", uri)
     assert isinstance(done.exception, TrackingError)

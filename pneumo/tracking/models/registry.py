@@ -1,5 +1,6 @@
 """Registered models: versions, aliases, tags, descriptions."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 HISTORY = "pneumo.history."  # prefix of tags of a registered model that hold entries of its history
 REGISTERED = "pneumo.key"  # tag of every version that pneumo registers, and of no other
+NUMBER = re.compile(r"\d{1,9}")  # for a longer one MLflow's server fails, and its client asks again for minutes
+ADDRESS = re.compile(r"models:/([^/:@]+)(?:/([^/@]+)|@(.+))")
 LONGEST_DESCRIPTION = 5000  # characters that MLflow's column holds
 MODEL = (
     "Tells pneumonia from healthy lungs on chest X-rays. **Not a medical device.** Each version has its model card.\n\n"
@@ -136,6 +139,8 @@ class ModelRegistry:
         """One version; None if there is none with that number."""
         from mlflow.exceptions import MlflowException
 
+        if not NUMBER.fullmatch(version):
+            return None
         try:
             return _record(self.client.get_model_version(name, version))
         except MlflowException as error:
@@ -149,15 +154,15 @@ class ModelRegistry:
         Raises:
             TrackingError: the address is of another form, or there is no such version.
         """
-        name, at, alias = uri.removeprefix("models:/").partition("@")
-        name, _, number = (name, "", self.alias(name, alias)) if at else name.rpartition("/")
-        found = self.version(name, number) if name and number else None
-        if found is None or not uri.startswith("models:/"):
+        name, number, alias = found.groups() if (found := ADDRESS.fullmatch(uri)) else ("", "", "")
+        number = self.alias(name, alias) if alias else number
+        version = self.version(name, number) if number else None
+        if version is None:
             raise TrackingError(
                 f"Expected models:/name/version or models:/name@alias of a model in {self.uri}, but there is no {uri}: "
                 "see its page, or `pneumo champion --history`."
             )
-        return found
+        return version
 
     def version_url(self, name: str, version: str) -> str:
         """Address of the version's page."""
