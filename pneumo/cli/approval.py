@@ -23,6 +23,10 @@ def approve(
     """Approve or reject the promotion of a run that waits, as the user of MLflow's login."""
     settings = load_settings()
     api, name = PrefectApi(address(settings)), person(settings.tracking_uri)
+    if run and api.find_run(run) is None:
+        raise ServiceError(
+            f"Expected the id of a run that waits for a person, got {run}, which Prefect does not know: see its page."
+        )
     run_id = run or _only(api)
     api.resume(run_id, {"approve": not reject, "name": name, "reason": reason})
     console.print(f"{name} {'rejected' if reject else 'approved'} the promotion of run {run_id}", soft_wrap=True)
