@@ -124,7 +124,7 @@ def _table(known: list[DatasetVersion]) -> Table:
     for version in known:
         parts = [f"{sum(version.counts.get(split, {}).values()):,}" for split in SPLITS]
         source = f"{version.source}{_synthetic(version.synthetic)}"
-        table.add_row(version.digest[:12], f"{version.images:,}", *parts, source)
+        table.add_row(version.digest[:12], f"{version.images:,}", *parts, escape(source))
     return table
 
 

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pneumo.operations import services
 from pneumo.operations.deploy import make_bucket, register, wait_for_servers
 from pneumo.settings import load_settings
 
 app = typer.Typer()
-console = Console()
+console = Console(markup=False)  # a path may hold brackets
 Bucket = Annotated[bool, typer.Option("--bucket", help="Make the bucket of data.storage first.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -54,7 +54,7 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         console.print_json(data=[{**asdict(row), "log": str(row.log)} for row in rows])
         return
-    table = Table("service", "state", "pid", "address", "log", box=None, pad_edge=False)
+    table = Table("service", "state", "pid", "address", Column("log", overflow="fold"), box=None, pad_edge=False)
     for row in rows:
         table.add_row(row.name, row.state, str(row.pid or "-"), row.url, str(row.log))
     console.print(table)

@@ -91,7 +91,7 @@ def backup(
     from pneumo.operations import backup as whole
 
     found = whole.backup(load_settings(), folder, service)
-    console.print(f"{folder}: {_counted(found)}", highlight=False, soft_wrap=True)
+    console.print(f"{folder}: {_counted(found)}", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -104,7 +104,8 @@ def restore(
     settings = load_settings()
     found = whole.restore(settings, folder, service)
     words = f"restored into {settings.home}, as of {found.made:%Y-%m-%d %H:%M} UTC: {_counted(found)}"
-    console.print(f"{words}\nIts settings are in {folder / whole.SETTINGS}.", highlight=False, soft_wrap=True)
+    words += f"\nIts settings are in {folder / whole.SETTINGS}."
+    console.print(words, highlight=False, soft_wrap=True, markup=False)
 
 
 def _counted(found: "Contents") -> str:
