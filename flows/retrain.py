@@ -26,16 +26,17 @@ def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any]
             real ones, or of drawn images for drawn ones.
     """
     with operations.guard() as settings:
+        recipe = _checked(recipe or {})
         operations.collapse(settings)
         if words := operations.collided(settings):
             return Cancelled(message=words)
-        source = (recipe or {}).get("data") or data or settings.retrain.data
+        source = recipe.get("data") or data or settings.retrain.data
         given = data_tasks.ingest(source, settings.home, settings.data) if source else None
         last = operations.model_run(settings, source, given)
         if last is None and source is None:
             return Completed(message="Nothing to do: no run has succeeded yet whose parameters could be repeated.")
         old = (last.recipe if last else {}) | ({"data": source} if source else {})
-        parameters = operations.complete(old | (recipe or {}), train.fn)
+        parameters = operations.complete(old | recipe, train.fn)
         inventory = given or data_tasks.ingest(parameters["data"], settings.home, settings.data)
         why, tried = operations.due(last, _digest(last, inventory, settings), inventory, parameters, settings)
         if (tried or not why) and not force:
@@ -43,6 +44,12 @@ def retrain(data: str | None = None, force: bool = False, recipe: dict[str, Any]
         operations.log_line(f"training again, because of: {why or 'force'}")
         train.fn(**parameters)
     return None
+
+
+def _checked(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as `train` itself would take them; a misspelt one would silently be the default, for hours."""
+    taken = train.validate_parameters(recipe)
+    return {name: taken[name] for name in recipe}
 
 
 def _digest(last: RepeatableRun | None, inventory: Inventory, settings: Settings) -> str:
