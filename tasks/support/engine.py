@@ -15,7 +15,7 @@ from pneumo.errors import TrainingError
 from pneumo.operations.machine_share import share_machine
 from pneumo.records.data import DatasetVersion, ImageStore
 from pneumo.records.model import Candidate
-from pneumo.settings import Settings
+from pneumo.settings import FILE_NAME, Settings, settings_file
 from pneumo.settings.servers import Engine
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.process import remote
@@ -24,7 +24,7 @@ from tasks import data, training
 PROJECT = Path(__file__).parents[2]
 # A machine of the cluster needs the code and the settings. What else lies in the project's folder may be images, tables
 # of scores, backups or files of secrets.
-CODE = ("pneumo", "tasks", "flows", "mlflow.yaml")
+CODE = ("pneumo", "tasks", "flows")
 RETRIES = 3  # of a training whose machine was lost; each continues from its last checkpoint
 Runner = TaskRunner[PrefectFuture[Any]]
 Futures = dict[str, PrefectFuture[Candidate]]
@@ -76,12 +76,11 @@ def _cluster(engine: Engine) -> Iterator[Runner]:
 
 
 def copied_code(project: Path, folder: str) -> str:
-    """Copy what travels to a cluster of the project's folder, and nothing else, to an empty one; returns that."""
+    """Copy the code of the project's folder and the settings in force, and nothing else, to an empty folder."""
     for name in CODE:
         if (project / name).is_dir():
             shutil.copytree(project / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif (project / name).is_file():
-            shutil.copyfile(project / name, Path(folder) / name)
+    shutil.copyfile(settings_file(), Path(folder) / FILE_NAME)  # also if it has another name or place here
     return folder
 
 
@@ -94,7 +93,7 @@ def _settled(futures: Futures) -> tuple[list[Candidate], dict[str, str]]:
         if isinstance(result, Candidate):
             candidates.append(result)
         else:
-            failures[name] = str(result).splitlines()[0]
+            failures[name] = next(iter(str(result).splitlines()), type(result).__name__)  # some errors have no words
     if not candidates:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise TrainingError(f"Expected at least one trained backbone, but all {len(failures)} failed: {reasons}")

@@ -38,7 +38,7 @@ def things(tmp_path):
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
     """Stands in for the training itself: says how many ran at once, and fails for the names that are told to."""
-    state = {"now": 0, "most": 0, "fail": set(), "threads": set()}
+    state = {"now": 0, "most": 0, "fail": set(), "speechless": set(), "threads": set()}
     lock = threading.Lock()
 
     def stand_in(spec, *others):
@@ -49,6 +49,8 @@ def trained(monkeypatch, tmp_path):
         time.sleep(0.1)
         with lock:
             state["now"] -= 1
+        if spec.name in state["speechless"]:
+            raise MemoryError
         if spec.name in state["fail"]:
             raise TrainingError(f"no weights for {spec.name}\nand more lines")
         return Candidate(
@@ -89,6 +91,13 @@ def test_one_that_fails_is_told_and_the_other_goes_on(things, trained):
     candidates, failures = train_all(things)
     assert [candidate.name for candidate in candidates] == ["MobileNetV2 0.35"]
     assert failures == {"MobileNet 0.25": "no weights for MobileNet 0.25"}
+
+
+def test_one_that_fails_without_words_is_told_by_its_kind(things, trained):
+    trained["speechless"] = {"MobileNet 0.25"}
+    candidates, failures = train_all(things)
+    assert [candidate.name for candidate in candidates] == ["MobileNetV2 0.35"]
+    assert failures == {"MobileNet 0.25": "MemoryError"}
 
 
 def test_all_failing_is_an_error_that_names_each_reason(things, trained):
