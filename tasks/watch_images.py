@@ -65,8 +65,7 @@ def _figures(found: Drift) -> dict[str, float]:
 def series(source: str) -> str:
     """The MLflow run that holds a source's series; it is finished, and still gets new points."""
     tags = {"stage": STAGE, "data.source": source}
-    found = [run for run in tracker().runs.newest({"stage": STAGE}, limit=100) if run.tags.get("data.source") == source]
-    if found:
+    if found := tracker().runs.newest(tags):
         return found[0].run_id
     run_id = tracker().runs.start(f"watch {Path(source).name or source}", tags=tags)
     tracker().runs.finish(run_id)

@@ -28,3 +28,14 @@ def test_a_message_of_drift_leaves_out_the_source_which_its_link_names(mlflow_se
     assert not any(word in str(message) for word in ("ward7", "Mustermann"))
     run_id = message.link.rpartition("/")[2].partition("?")[0]
     assert tracker.runs.tags(run_id)["data.source"] == source
+
+
+def test_a_source_keeps_its_series_however_many_others_are_watched(mlflow_server, monkeypatch):
+    """A new series would forget what was asked for, and ask for the same retraining every hour."""
+    tracker = Tracker(mlflow_server, uuid.uuid4().hex)
+    monkeypatch.setattr(watch_images, "tracker", lambda: tracker)
+    first = watch_images.series("/scans")
+    for number in range(101):
+        tags = {"stage": "watch", "data.source": f"/others/{number}"}
+        tracker.runs.finish(tracker.runs.start("watch", tags=tags))
+    assert watch_images.series("/scans") == first
