@@ -11,6 +11,7 @@ from pneumo.data.report import exploration
 from pneumo.data.sources import embeddings, schemes
 from pneumo.data.store import image_store, packs, versions
 from pneumo.evaluation.external import validation as elsewhere
+from pneumo.evaluation.external.verdict import require_different_names
 from pneumo.records.base import Fit
 from pneumo.records.data import DatasetVersion, GateReport, ImageStore, Inventory, Vectors
 from pneumo.registry.dossier.facts import QUARANTINED
@@ -90,7 +91,9 @@ def push(version: DatasetVersion, settings: Data) -> None:
 @task(name="bring in external sets", task_run_name="bring in external sets", cache_policy=NO_CACHE)
 def external_sets(version: DatasetVersion, settings: Settings) -> list[Inventory]:
     """Ingest the external sets, which are scored at the end, so that a wrong one stops the run before any training."""
-    return [elsewhere.bring_in(source, version, settings.home, settings.data) for source in settings.external]
+    found = [elsewhere.bring_in(source, version, settings.home, settings.data) for source in settings.external]
+    require_different_names([inventory.source for inventory in found])
+    return found
 
 
 @stage("preprocess")

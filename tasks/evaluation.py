@@ -13,6 +13,7 @@ from pneumo.data.quality.two_sample_test import numbers, sentences
 from pneumo.errors import WeightsError
 from pneumo.evaluation import evaluate as evaluation
 from pneumo.evaluation.external import validation
+from pneumo.evaluation.external.verdict import TEST
 from pneumo.evaluation.label_audit import audit as label_audit
 from pneumo.evaluation.robustness import shift_audit
 from pneumo.records.base import Cell
@@ -106,7 +107,7 @@ def audit_shift(
         found = shift_audit.audit_run(spec.model_copy(update={"weights": "none"}), version, store, elsewhere, home)
     tracking = tracker()
     for audit in found:
-        place = "shift_audit" if audit.name == shift_audit.TEST else f"shift_audit/{audit.name}"
+        place = "shift_audit" if audit.name == TEST else f"shift_audit/{audit.name}"
         tracking.log.metrics(run_id, {f"{place}/{name}": value for name, value in numbers(audit).items()})
         get_run_logger().info(" ".join(sentences(audit)))
     tracking.log.text(run_id, json.dumps([audit.model_dump() for audit in found], indent=1), "shift_audit.json")

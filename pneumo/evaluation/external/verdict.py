@@ -1,16 +1,18 @@
 """What is reported of every external set: its name, whether the model generalises there, its figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumo.errors import DataError
 from pneumo.evaluation import figures
 from pneumo.evaluation.measures import is_pneumonia
 from pneumo.records.base import Interval
 
+TEST = "test"  # what the data set's own test images are called
 LARGEST_LOSS = 0.05  # largest loss of AUC that still counts as generalising; two hospitals usually differ by more
 
 
@@ -18,6 +20,21 @@ def set_name(source: str) -> str:
     """A short name of a source for pages and metrics: its last part, in characters that MLflow accepts."""
     last = source.rstrip("/").rsplit("/", 1)[-1]
     return "".join(sign if sign.isalnum() or sign in "_-. " else "_" for sign in last)
+
+
+def require_different_names(sources: Sequence[str]) -> None:
+    """Refuse external sets of one name: figures, pages and sentences of one would stand for those of the other.
+
+    Raises:
+        DataError: two sets have the same name, or one that of the data set's own test images.
+    """
+    names = [set_name(source) for source in sources]
+    taken = [source for source, name in zip(sources, names, strict=True) if name == TEST or names.count(name) > 1]
+    if taken:
+        raise DataError(
+            f"Expected external sets with different last names, other than {TEST}, since their figures are kept by"
+            f" these, got {', '.join(taken)}: rename a folder."
+        )
 
 
 def generalises(there: Interval, home: Interval) -> bool:

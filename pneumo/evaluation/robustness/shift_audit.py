@@ -16,7 +16,7 @@ from pneumo.data.quality.two_sample_test import Group, audit, audit_manifests, s
 from pneumo.data.store.decoded_rows import Shelf
 from pneumo.data.store.image_store import read_rows
 from pneumo.data.store.versions import description_key
-from pneumo.evaluation.external.verdict import set_name
+from pneumo.evaluation.external.verdict import TEST, set_name
 from pneumo.records.data import DatasetVersion, ImageStore, Inventory, ShiftAudit
 from pneumo.training.candidates.spec import CandidateSpec
 from pneumo.training.dataset_images import predict
@@ -25,7 +25,7 @@ from pneumo.training.networks import architecture, pretrained_weights
 if TYPE_CHECKING:
     import keras
 
-RECORD, TEST = "audits.json", "test"
+RECORD = "audits.json"
 CODE = (
     *("evaluation/robustness/shift_audit.py", "data/quality/two_sample_test.py", "data/store/decode.py"),
     *("training/networks/architecture.py", "training/networks/backbones.py", "training/dataset_images.py"),

@@ -6,6 +6,7 @@ from PIL import Image
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.evaluation.external.validation import bring_in, evaluate_external
+from pneumo.evaluation.external.verdict import require_different_names
 from pneumo.records.data import DatasetVersion, Inventory
 from pneumo.settings.data import Data
 from tests.evaluation.conftest import table
@@ -125,3 +126,12 @@ def test_the_external_set_is_kept_by_inventory_and_evaluation(evaluation, invent
 
 def test_most_images_from_elsewhere_are_flagged(evaluation, inventory, home):
     assert evaluate_external(evaluation, inventory, home).out_of_distribution > 0.5
+
+
+@pytest.mark.parametrize(
+    "sources", [("/north/chest_xray", "/south/chest_xray"), ("/north/test",), ("s3://b/a b", "/a b/")]
+)
+def test_sets_whose_figures_would_be_kept_under_one_name_are_refused(sources):
+    with pytest.raises(DataError, match=f"different last names, other than test, .* got {', '.join(sources)}: rename"):
+        require_different_names(sources)
+    require_different_names(["/north", "/south"])
