@@ -52,6 +52,8 @@ def test_an_upgrade_of_a_library_is_another_version_of_the_parts_that_compute_wi
         ("pneumo.evaluation.label_audit.audit", "training/dataset_images.py"),
         ("pneumo.evaluation.label_audit.audit", "data/splits.py"),
         ("pneumo.evaluation.robustness.shift_audit", "training/dataset_images.py"),
+        ("pneumo.evaluation.robustness.shift_audit", "data/dicom/frames.py"),
+        ("pneumo.evaluation.external.validation", "data/gray_levels.py"),
     ],
 )
 def test_the_code_of_what_a_stage_calls_is_in_its_key(monkeypatch, tmp_path, stage, called):

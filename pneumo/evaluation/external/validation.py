@@ -10,6 +10,7 @@ from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.quality.near_duplicates import seen_in
 from pneumo.data.quality.seen_before import seen_before
 from pneumo.data.sources import schemes
+from pneumo.data.store.decoded_rows import DECODING
 from pneumo.errors import DataError, ModelError
 from pneumo.evaluation.external.verdict import draw, generalises, set_name, verdict
 from pneumo.evaluation.measures import measure
@@ -22,6 +23,7 @@ from pneumo.serving.bundle.score_table import score_cells
 from pneumo.settings.data import Data
 
 KNOWN = "of patients in the data set"  # reason for which images of an external set are left out
+CODE = ("evaluation", "serving", *DECODING)
 RECORD, SCORED, FIGURES = "external.json", "scored.parquet", "figures"
 
 
@@ -81,7 +83,7 @@ def evaluate_external(evaluation: Evaluation, inventory: Inventory, home: Path) 
         "external",
         evaluation=evaluation.key,
         inventory=inventory.key,
-        code=code_version("evaluation", "serving", "data/store/decode.py"),
+        code=code_version(*CODE),
     )
     folder = home / "cache" / "external" / key
     if not is_kept(folder):

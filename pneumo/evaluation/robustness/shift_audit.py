@@ -13,7 +13,7 @@ import pandas as pd
 
 from pneumo.cache import code_version, is_kept, stage_key, written_once
 from pneumo.data.quality.two_sample_test import Group, audit, audit_manifests, sample
-from pneumo.data.store.decoded_rows import Shelf
+from pneumo.data.store.decoded_rows import DECODING, Shelf
 from pneumo.data.store.image_store import read_rows
 from pneumo.data.store.versions import description_key
 from pneumo.evaluation.external.verdict import TEST, set_name
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RECORD = "audits.json"
 CODE = (
-    *("evaluation/robustness/shift_audit.py", "data/quality/two_sample_test.py", "data/store/decode.py"),
+    *("evaluation/robustness/shift_audit.py", "data/quality/two_sample_test.py", *DECODING),
     *("training/networks/architecture.py", "training/networks/backbones.py", "training/dataset_images.py"),
 )
 Set = tuple[str, pd.DataFrame, Path]
