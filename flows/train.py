@@ -55,7 +55,7 @@ def train(  # noqa: PLR0913, PLR0915 - the flow's form: one field each; its body
         batch_size: Images in a batch, 1 to 1024. Empty: the default.
         learning_rate: Peak learning rate, above 0 to 1. Empty: the default.
         precision: Number format of training. mixed_bfloat16 is for GPUs that have it; the model is kept in float32.
-        seed: The same seed on the same machine gives the same weights.
+        seed: 0 to 4294967295. The same seed on the same machine gives the same weights.
     """
     recipe = dict(locals())
     with operations.guard() as settings, parent_run(recipe) as run_id:

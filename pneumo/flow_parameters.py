@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from pneumo.training.candidates.spec import known_backbones
+from pneumo.training.candidates.spec import LARGEST_SEED, known_backbones
 
 Backbone = Annotated[str, Field(pattern=r"^\w+(:[0-9.]+)?$")]
 Backbones = Annotated[list[Backbone] | None, AfterValidator(known_backbones)]
@@ -15,7 +15,7 @@ Strength = Annotated[float | None, Field(ge=0, le=3)]
 Batch = Annotated[int | None, Field(ge=1, le=1024)]
 Places = Annotated[list[str] | None, Field(min_length=1)]
 Minutes = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 Calibrate = Annotated[int | None, Field(ge=1)]
 Prevalence = Annotated[float | None, Field(gt=0, lt=1)]

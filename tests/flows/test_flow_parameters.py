@@ -41,6 +41,11 @@ def test_bounds_and_choices_are_in_the_form():
     assert fields["image_size"]["anyOf"][0] == {"type": "integer", "minimum": 32, "maximum": 1024}
 
 
+def test_a_seed_that_numpy_refuses_is_refused_by_the_form():
+    """Otherwise every backbone would fail, after the data were read."""
+    assert form("flows/train.py:train")["seed"]["maximum"] == 2**32 - 1
+
+
 def test_what_matters_most_is_asked_first():
     by_place = sorted(form("flows/train.py:train").items(), key=lambda item: item[1]["position"])
     assert [name for name, _ in by_place][:4] == ["preset", "data", "weights", "backbones"]

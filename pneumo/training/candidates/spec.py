@@ -9,6 +9,7 @@ from pneumo.errors import TrainingError
 from pneumo.records.base import Record
 from pneumo.training.networks.backbones import takes_alpha
 
+LARGEST_SEED = 2**32 - 1  # of NumPy's global generator, which Keras seeds
 Precision = Literal["float32", "mixed_bfloat16"]
 
 
@@ -47,7 +48,7 @@ class CandidateSpec(Record):
     folds: int = Field(1, ge=1, le=10, description="Networks, each trained without one part of the patients; 1: one")
     views: int = Field(1, ge=1, le=2, description="1: the whole image; 2: averaged with its middle")
     precision: Precision = Field("float32", description="What training computes in; the model is kept in float32")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
 
     @property
     def name(self) -> str:
