@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from pneumo.data.files import tells_disk_errors
 from pneumo.records.base import Record
 from pneumo.settings import Settings, load_settings
 from pneumo.words import counted
@@ -55,6 +56,7 @@ def champion(
 
 
 @app.command()
+@tells_disk_errors
 def rollback(
     to: Annotated[
         str | None, typer.Option(help="Earlier champion to go back to; default: the newest not barred.")

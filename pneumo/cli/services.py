@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from pneumo.data.files import tells_disk_errors
 from pneumo.operations import services
 from pneumo.operations.deploy import make_bucket, register, wait_for_servers
 from pneumo.settings import load_settings
@@ -18,6 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command()
+@tells_disk_errors
 def up(bucket: Bucket = False) -> None:
     """Start the local Prefect server, MLflow server and worker, and register the deployments."""
     settings = load_settings()
@@ -41,6 +43,7 @@ def deploy(
 
 
 @app.command()
+@tells_disk_errors
 def down() -> None:
     """Stop what `up` started."""
     stopped = services.down(load_settings())
@@ -48,6 +51,7 @@ def down() -> None:
 
 
 @app.command()
+@tells_disk_errors
 def status(as_json: AsJson = False) -> None:
     """Show which services run, where they answer and where their logs are."""
     rows = services.status(load_settings())

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pneumo.data.files import tells_disk_errors
 from pneumo.errors import ServiceError
 from pneumo.operations import embedded, processes, services
 from pneumo.operations.flow_runs import summary
@@ -23,6 +24,7 @@ NAMES = ("phantom", "imagenet", "none")  # no paths, also where a folder has suc
 
 
 @app.command()
+@tells_disk_errors
 def train(
     data: Annotated[str, typer.Option(help="Folder, archive, s3://, kaggle: or phantom (drawn images).")] = "phantom",
     weights: Annotated[str | None, typer.Option(help="imagenet, a folder, s3:// or none; default by the data.")] = None,
