@@ -116,7 +116,9 @@ def open_app(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="File to write, such as model.tflite or model.onnx.")],
+    out: Annotated[
+        Path, typer.Argument(dir_okay=False, writable=True, help="File to write, such as model.tflite or model.onnx.")
+    ],
     form: Annotated[Form, typer.Option(help="LiteRT (TFLite) or ONNX.")] = Form.litert,
     model: Model = None,
     phantom: Phantom = False,

@@ -38,6 +38,7 @@ class Runs:
         self.client, self.uri, self.experiment, self.page = client, uri, experiment, page
 
     @cached_property
+    @as_tracking_errors
     def experiment_id(self) -> str:
         """The experiment's id; created when there is none."""
         found = self.client.get_experiment_by_name(self.experiment)

@@ -92,3 +92,8 @@ def test_the_champion_is_exported_with_what_it_takes_to_use_it(run, bundle, tmp_
     report = json.loads(done.stdout)
     assert report["gap"] < 1e-4 and out.stat().st_size == pytest.approx(report["megabytes"] * 1e6)
     assert json.loads((tmp_path / "model.json").read_text())["threshold"] == bundle.spec.threshold
+
+
+def test_a_folder_is_no_file_to_export_to(run, tmp_path):
+    done = run("export", tmp_path)
+    assert (done.exit_code, "Invalid value for 'out'" in done.output) == (2, True), done.output

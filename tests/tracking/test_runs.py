@@ -9,6 +9,7 @@ from pneumo.errors import TrackingError
 from pneumo.records.data import DatasetVersion
 from pneumo.tracking import Tracker
 from pneumo.tracking.addresses import artifact
+from pneumo.tracking.runs import Runs
 
 
 def read(tracker: Tracker, run_id: str):  # type: ignore[no-untyped-def]
@@ -99,3 +100,15 @@ def test_runs_are_found_by_a_tag_that_holds_quotes(tracker: Tracker, source: str
 def test_a_tag_that_no_filter_can_hold_is_refused(tracker: Tracker) -> None:
     with pytest.raises(TrackingError, match="Expected a value without"):
         tracker.runs.newest({"source": """it's "new\""""})
+
+
+def test_a_server_that_goes_away_before_its_page_is_known_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A page's address needs the experiment, and `pneumo champion` asks for it last."""
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    runs = Runs(MlflowClient("http://127.0.0.1:9"), "http://127.0.0.1:9", "gone", "http://127.0.0.1:9")
+    with pytest.raises(TrackingError, match=r"stopped answering during Runs.experiment_id: see its log"):
+        runs.url("r")
