@@ -66,9 +66,12 @@ def test_what_a_block_cannot_send_is_a_warning_without_the_address(block, webhoo
     assert "SECRET" not in log.text
 
 
-def test_nobody_is_told_where_nothing_is_configured(webhook):
+def test_nobody_is_told_where_nothing_is_configured(monkeypatch):
+    asked = []
+    monkeypatch.setattr(sender.urllib.request, "urlopen", lambda request, **_: asked.append(request))
+    monkeypatch.setattr(notification_channels.Block, "load", asked.append)
     notification_channels.notify(MESSAGE, Settings())
-    assert webhook.got == []
+    assert asked == []
 
 
 def test_a_webhook_that_refuses_does_not_fail_the_run(monkeypatch, webhook, log):
