@@ -1,7 +1,7 @@
 """Registered models: versions, aliases, tags, descriptions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pneumo.errors import TrackingError
@@ -12,7 +12,6 @@ from pneumo.tracking.models import package
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import RegisteredModel
 
 HISTORY = "pneumo.history."  # prefix of tags of a registered model that hold entries of its history
 REGISTERED = "pneumo.key"  # tag of every version that pneumo registers, and of no other
@@ -81,7 +80,7 @@ class ModelRegistry:
     @as_tracking_errors
     def registered(self, name: str) -> Registered:
         """Aliases and tags of a registered model at one moment; empty without the model."""
-        found = self._registered(name)
+        found = _if_there(self.client.get_registered_model, name)
         if found is None:
             return Registered(aliases={}, tags={})
         aliases = {alias: str(version) for alias, version in found.aliases.items()}
@@ -137,16 +136,8 @@ class ModelRegistry:
     @as_tracking_errors
     def version(self, name: str, version: str) -> ModelVersion | None:
         """One version; None if there is none with that number."""
-        from mlflow.exceptions import MlflowException
-
-        if not NUMBER.fullmatch(version):
-            return None
-        try:
-            return _record(self.client.get_model_version(name, version))
-        except MlflowException as error:
-            if error.error_code == MISSING:
-                return None
-            raise
+        found = _if_there(self.client.get_model_version, name, version) if NUMBER.fullmatch(version) else None
+        return _record(found) if found else None
 
     def resolve(self, uri: str) -> ModelVersion:
         """The version at "models:/name/version" or "models:/name@alias".
@@ -180,15 +171,17 @@ class ModelRegistry:
             if error.error_code != EXISTS:
                 raise
 
-    def _registered(self, name: str) -> "RegisteredModel | None":
-        from mlflow.exceptions import MlflowException
 
-        try:
-            return self.client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code == MISSING:
-                return None
-            raise
+def _if_there(ask: Callable[..., Any], *names: str) -> Any:
+    """What MLflow has under these names; None if there is nothing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask(*names)
+    except MlflowException as error:
+        if error.error_code == MISSING:
+            return None
+        raise
 
 
 def _record(found: Any) -> ModelVersion:
