@@ -17,9 +17,13 @@ LARGEST_LOSS = 0.05  # largest loss of AUC that still counts as generalising; tw
 
 
 def set_name(source: str) -> str:
-    """A short name of a source for pages and metrics: its last part, in characters that MLflow accepts."""
-    last = source.rstrip("/").rsplit("/", 1)[-1]
-    return "".join(sign if sign.isalnum() or sign in "_-. " else "_" for sign in last)
+    """A short name of a source for pages and metrics: its last part, in characters that MLflow accepts.
+
+    A folder "test", such as Kaggle's, is not the data set's own test images: it goes by the folder above as well.
+    """
+    *_, above, last = ("", *source.rstrip("/").split("/"))
+    name = f"{above} {last}".strip() if last == TEST else last
+    return "".join(sign if sign.isalnum() or sign in "_-. " else "_" for sign in name)
 
 
 def require_different_names(sources: Sequence[str]) -> None:
@@ -32,8 +36,8 @@ def require_different_names(sources: Sequence[str]) -> None:
     taken = [source for source, name in zip(sources, names, strict=True) if name == TEST or names.count(name) > 1]
     if taken:
         raise DataError(
-            f"Expected external sets with different last names, other than {TEST}, since their figures are kept by"
-            f" these, got {', '.join(taken)}: rename a folder."
+            "Expected external sets with different last names, since their figures are kept by these, got"
+            f" {', '.join(taken)}: rename a folder."
         )
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 from pneumo.data.sources.schemes import ingest
 from pneumo.errors import DataError
 from pneumo.evaluation.external.validation import bring_in, evaluate_external
-from pneumo.evaluation.external.verdict import require_different_names
+from pneumo.evaluation.external.verdict import require_different_names, set_name
 from pneumo.records.data import DatasetVersion, Inventory
 from pneumo.settings.data import Data
 from tests.evaluation.conftest import table
@@ -129,9 +129,14 @@ def test_most_images_from_elsewhere_are_flagged(evaluation, inventory, home):
 
 
 @pytest.mark.parametrize(
-    "sources", [("/north/chest_xray", "/south/chest_xray"), ("/north/test",), ("s3://b/a b", "/a b/")]
+    "sources", [("/north/chest_xray", "/south/chest_xray"), ("/test", "/north"), ("s3://b/a b", "/a b/")]
 )
 def test_sets_whose_figures_would_be_kept_under_one_name_are_refused(sources):
-    with pytest.raises(DataError, match=f"different last names, other than test, .* got {', '.join(sources)}: rename"):
+    with pytest.raises(DataError, match=rf"different last names, .* got {sources[0]}.*: rename a folder"):
         require_different_names(sources)
     require_different_names(["/north", "/south"])
+
+
+def test_a_test_folder_of_kaggle_is_an_external_set_of_another_name_than_the_own_test_images():
+    require_different_names(["/kaggle/chest_xray/test", "/other/test/"])
+    assert set_name("/kaggle/chest_xray/test") == "chest_xray test"
