@@ -128,7 +128,7 @@ def export(
     from pneumo.serving import export as exporting
     from pneumo.serving.bundle.registered import load_registered
 
-    exporting.require_packages(form.value)
+    exporting.require_possible(form.value, out.absolute())
     tracker, version = _chosen(load_settings(), model, phantom)
     bundle, example = load_registered(tracker, version)
     done = exporting.export(bundle, form.value, out.absolute(), exporting.comparison_images(example))

@@ -40,12 +40,17 @@ def comparison_images(example: Images) -> Images:
     return np.concatenate([item.astype(np.uint8) for item in changed])
 
 
-def require_packages(form: Form) -> None:
-    """Check that the packages of a form are installed, before anything is fetched.
+def require_possible(form: Form, path: Path) -> None:
+    """Check that a form can be written to a file, before anything is fetched.
 
     Raises:
-        ServiceError: names the missing ones.
+        ServiceError: a package that the form needs is missing, there is no such folder, or the file would have the name
+            of the one beside it.
     """
+    if not path.parent.is_dir():
+        raise ServiceError(f"Expected a folder to write {path.name} to, but {path.parent} is none: make it first.")
+    if path.suffix == ".json":
+        raise ServiceError(f"Expected another ending than .json for the network, got {path.name}: a text goes there.")
     missing = [name for name in NEEDED[form] if importlib.util.find_spec(name) is None]
     if missing:
         raise ServiceError(
@@ -65,13 +70,11 @@ def export(bundle: Bundle, form: Form, path: Path, images: Images) -> Exported:
         images: uint8 (n, size, size), on which both are compared; real X-rays show more than noise.
 
     Raises:
-        ServiceError: a package that the form needs is missing, or the file would have the name of the one beside it.
+        ServiceError: as `require_possible`.
         ModelError: a probability differs by more than 0.001; nothing is left at `path`.
     """
-    require_packages(form)
+    require_possible(form, path)
     spec = path.with_suffix(".json")
-    if spec == path:
-        raise ServiceError(f"Expected another ending than .json for the network, got {path.name}: a text goes there.")
     write, load = FORMS[form]
     scratch = path.with_name(f".{path.name}")
     try:

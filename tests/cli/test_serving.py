@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pneumo.cli import app
-from pneumo.errors import PromotionError, TrackingError
+from pneumo.errors import PromotionError, ServiceError, TrackingError
 from pneumo.tracking import Tracker
 
 NAME = "served-by-the-command-line"
@@ -97,3 +97,5 @@ def test_the_champion_is_exported_with_what_it_takes_to_use_it(run, bundle, tmp_
 def test_a_folder_is_no_file_to_export_to(run, tmp_path):
     done = run("export", tmp_path)
     assert (done.exit_code, "Invalid value for 'out'" in done.output) == (2, True), done.output
+    done = run("export", tmp_path / "none" / "model.tflite")
+    assert isinstance(done.exception, ServiceError) and "/none is none: make it first" in str(done.exception)

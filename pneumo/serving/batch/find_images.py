@@ -117,15 +117,15 @@ def _at(path: str, data: Data, home: Path) -> Iterator[Found]:
         bucket = Bucket(path, data.s3_endpoint)
         items = (item for item in bucket.at_or_below() if _is_image(item.key.split("/")))
         yield from (Found(f"s3://{bucket.name}/{item.key}", bucket, item) for item in items)
-    elif Path(path).is_dir():
+    elif path and os.path.isdir(path):  # an empty path would be the working folder
         names = sorted(posixpath.join(*parts) for parts in walk_all(Path(path), Counter()) if _is_image(parts))
         yield from (_local(str(Path(path) / name)) for name in names)
-    elif Path(path).is_file():
+    elif os.path.isfile(path):  # unlike that of pathlib, False for a path that is too long
         yield _local(path)
     else:
         raise DataError(
-            f"Expected an image file, a folder, s3://bucket/prefix or dicomweb://host/path, but {path} does not exist:"
-            " check it."
+            "Expected an image file, a folder, s3://bucket/prefix or dicomweb://host/path, "
+            f"but {path!r} does not exist: check it."
         )
 
 

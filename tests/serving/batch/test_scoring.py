@@ -169,11 +169,12 @@ def test_an_image_whose_name_is_no_text_is_a_row_with_an_error(folder, answer, t
     assert all(f"but {path} is not: rename it" in error for path, error in zip(odd["path"], odd["error"], strict=True))
 
 
-def test_a_missing_place_is_named(tmp_path):
-    with pytest.raises(
-        DataError, match=r"Expected an image file, a folder, s3://bucket/prefix or dicomweb://host/path, but .*nowhere"
-    ):
-        find_images([str(tmp_path / "nowhere")])
+@pytest.mark.parametrize("place", ["/nowhere", "", "x" * 5000])
+def test_a_missing_place_is_named_and_an_empty_one_is_not_the_working_folder(folder, monkeypatch, place):
+    monkeypatch.chdir(folder)
+    words = "Expected an image file, a folder, s3://bucket/prefix or dicomweb://host/path"
+    with pytest.raises(DataError, match=f"{words}, but '{place}' does not exist: check it"):
+        find_images([place])
 
 
 def test_images_that_cannot_be_read_for_a_moment_have_nobody_elses_answer(folder, answer, tmp_path, monkeypatch):
