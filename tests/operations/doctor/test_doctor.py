@@ -174,6 +174,19 @@ def test_many_doctors_at_once_do_not_find_fault_with_each_other(mlflow_server):
         assert set(pool.map(store.artifact_round_trip, [mlflow_server] * 12, ["none yet"] * 12)) == {("", "")}
 
 
+@pytest.mark.services
+def test_a_file_that_another_doctor_deletes_at_the_same_moment_is_deleted(mlflow_server, monkeypatch):
+    """MLflow then fails to delete it once more, and answers 500."""
+    real = httpx.Client.delete
+
+    def too_late(client: httpx.Client, place: str) -> httpx.Response:
+        real(client, place)
+        return httpx.Response(500, request=httpx.Request("DELETE", place))
+
+    monkeypatch.setattr(httpx.Client, "delete", too_late)
+    assert store.artifact_round_trip(mlflow_server, "none yet") == ("", "")
+
+
 def test_s3_is_written_read_and_deleted(s3_server):
     import boto3
 
