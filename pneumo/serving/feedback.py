@@ -76,7 +76,7 @@ class FeedbackLog:
     def __init__(self, home: Path, secret: bytes) -> None:
         """`secret`: key of the hashes, that of the answers."""
         self._log, self._secret, self._turn = daily_log(home), secret, Lock()
-        self._answers, self._answered = FollowedLog(home / answer_log.FOLDER, ["image"]), set[bytes]()
+        self._answers, self._answered = FollowedLog(home / answer_log.FOLDER, ["image"], bytes.fromhex), set[bytes]()
         self._said = _Said(self._log.folder)
 
     def add(self, given: Sequence[Feedback], repeats: Sequence[int] | None = None) -> list[Outcome]:
@@ -92,7 +92,7 @@ class FeedbackLog:
             DataError: the answers, or feedback of before, cannot be read.
         """
         with self._turn:
-            self._answered.update(bytes.fromhex(image) for (image,) in self._answers.new_rows())
+            self._answered.update(self._answers.new_rows())
             self._said.update()
             try:
                 return self._add(given, repeats)
@@ -108,7 +108,7 @@ class FeedbackLog:
                 row = self._said.anew(row)
             outcomes.append(self._outcome(row))
             if outcomes[-1] == "kept":
-                self._said.note(row.id, row.image, row.label, row.reader, row.time)
+                self._said.note(row)
                 rows.append(row)
         if rows:
             self._log.append(rows)
@@ -132,7 +132,7 @@ class _Said:
     """What the log of feedback holds, in memory; some 300 bytes a row."""
 
     def __init__(self, folder: Path) -> None:
-        self._log = FollowedLog(folder, ["id", "image", "label", "reader", "time"])
+        self._log = FollowedLog(folder, list(COLUMNS), _kept)
         self._ids: set[bytes] = set()
         self._last: dict[tuple[bytes, str], tuple[datetime, str]] = {}  # of an image by a reader: when, and its label
 
@@ -140,19 +140,26 @@ class _Said:
         return bytes.fromhex(key) in self._ids
 
     def update(self) -> None:
-        for key, image, label, reader, time in self._log.new_rows():
-            self.note(key, image, label, reader, datetime.fromisoformat(time))
+        for row in self._log.new_rows():
+            self.note(row)
 
-    def note(self, key: str, image: str, label: str, reader: str, time: datetime) -> None:
-        self._ids.add(bytes.fromhex(key))
-        of = bytes.fromhex(image), reader
-        if of not in self._last or self._last[of][0] <= time:
-            self._last[of] = time, label
+    def note(self, row: KeptFeedback) -> None:
+        self._ids.add(bytes.fromhex(row.id))
+        of = bytes.fromhex(row.image), row.reader
+        if of not in self._last or self._last[of][0] <= row.time:
+            self._last[of] = row.time, row.label
 
     def anew(self, row: KeptFeedback) -> KeptFeedback:
         """The row with an id of its own where its reader has said something else since he said the same."""
         _, last = self._last.get((bytes.fromhex(row.image), row.reader), (None, row.label))
         return row if last == row.label else row.model_copy(update={"id": uuid.uuid4().hex})
+
+
+def _kept(*row: str) -> KeptFeedback:
+    """A row of the log's columns; a ValueError if it is none."""
+    found = KeptFeedback.model_validate(dict(zip(COLUMNS, row, strict=True)))
+    bytes.fromhex(found.id + found.image)
+    return found
 
 
 def daily_log(home: Path) -> DailyLog:

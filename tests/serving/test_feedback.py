@@ -1,6 +1,7 @@
 """What readers say is kept once, of images that were answered, without names; contradictions are listed."""
 
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,17 @@ def test_in_a_file_equal_rows_are_counted_so_that_it_can_grow_and_be_given_again
     assert feedback.agreed(home)[0].labels.to_dict() == {image("a"): "PNEUMONIA"}
 
 
+def test_lines_that_are_no_rows_cost_themselves_only(home):
+    said(home, ("a", "NORMAL", "X"))
+    row = {"id": "ab" * 16, "time": "2026-01-02T03:04:05Z", "image": image("a"), "label": "NORMAL", "reader": ""}
+    for folder in (answer_log.FOLDER, feedback.FOLDER):
+        (file,) = (home / folder).iterdir()
+        with file.open("a") as lines:
+            for wrong in ({"image": "no hash"}, {"id": "no hash"}, {"time": "yesterday"}):
+                lines.write(json.dumps(row | wrong) + "\n")
+    assert said(home, ("a", "NORMAL", "X"), ("b", "NORMAL", "X")) == ["known", "kept"]
+
+
 def test_what_a_full_disk_refused_is_new_when_it_is_said_again(home, monkeypatch):
     log, item = FeedbackLog(home, SECRET), Feedback(image=image("a"), label="NORMAL", reader="X")
     with monkeypatch.context() as disk:
@@ -99,25 +111,25 @@ def test_what_a_full_disk_refused_is_new_when_it_is_said_again(home, monkeypatch
 
 
 def test_a_log_is_followed_whether_it_is_lines_or_packed_and_only_new_rows_are_read(home):
-    log = FollowedLog(home / answer_log.FOLDER, ["image"])
-    assert (image("a"),) in set(log.new_rows()) and list(log.new_rows()) == []
+    log = FollowedLog(home / answer_log.FOLDER, ["image"], str)
+    assert image("a") in set(log.new_rows()) and list(log.new_rows()) == []
     (file,) = (home / answer_log.FOLDER).iterdir()
     with file.open("ab") as lines:
         lines.write(b'{"image": "%s"' % image("z").encode())  # a writer is in the middle of a line
     assert list(log.new_rows()) == []
     with file.open("ab") as lines:
         lines.write(b"}\n")
-    assert list(log.new_rows()) == [(image("z"),)]
+    assert list(log.new_rows()) == [image("z")]
     day = (datetime.now(UTC) - timedelta(days=2)).date()
     file.rename(file.with_name(f"{day}.{file.name[11:]}"))
     answer_log.pack(home)
-    assert (image("a"),) in set(FollowedLog(home / answer_log.FOLDER, ["image"]).new_rows())
+    assert image("a") in set(FollowedLog(home / answer_log.FOLDER, ["image"], str).new_rows())
     packed, late = home / answer_log.FOLDER / f"{day}.parquet", image("late")
     assert list(log.new_rows())
     assert list(log.new_rows()) == []
     rows = pd.read_parquet(packed)
     pd.concat([rows, rows.tail(1).assign(id="late", image=late)]).to_parquet(packed)  # as if a late line was packed
-    assert (late,) in set(log.new_rows())
+    assert late in set(log.new_rows())
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
